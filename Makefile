@@ -1,0 +1,41 @@
+# make demo · make test · make check · make bench · make docs      each sets up .venv first, if need be
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check format lint types bench docs clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## train on the embedded text for about a minute, then write
+	$(BIN)/letterwise train --minutes 1 --out out/demo --overwrite
+	$(BIN)/letterwise generate --model_path out/demo/model.safetensors --seed "The " --num_tokens 400 --temperature 0.7
+
+test: $(READY)  ## the whole suite, with coverage
+	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+check: format lint types test
+
+format: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/ty check --python $(VENV)
+
+bench: $(READY)  ## every benchmark, in turn; results as JSON lines
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## bring the generated parts of the docs up to date
+	$(BIN)/python -m docs.generate
+
+clean:
+	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,7 @@
+"""`python -m benchmarks`: all of them, in turn. Flags are handed to each (`--nanogpt CHECKOUT`, `--text FILE`)."""
+
+import subprocess
+import sys
+
+for name in ("encode", "decode", "recipe"):
+    subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)

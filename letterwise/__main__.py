@@ -1,0 +1,7 @@
+"""`python -m letterwise …` is `letterwise …`."""
+
+import sys
+
+from letterwise.cli import main
+
+sys.exit(main())

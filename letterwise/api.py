@@ -1,0 +1,215 @@
+"""Python interface: a facade with no logic of its own.
+
+train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate · stream · evaluate · vocabulary
+"""
+
+import secrets
+from collections.abc import Iterator, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+from letterwise.checkpoint import ModelFile, load_model, restore, save_model
+from letterwise.config import Config, DataConfig, RuntimeConfig
+from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
+from letterwise.data.vocabulary import Unknown, Vocabulary
+from letterwise.errors import UserError
+from letterwise.evaluation import Score, evaluate
+from letterwise.inference.sampling import Sampler
+from letterwise.inference.stream import write
+from letterwise.model.accounting import parameters
+from letterwise.runtime import find_runtime
+from letterwise.training import start
+from letterwise.training.progress import Progress
+
+
+class LanguageModel:
+    """A trained model, ready to write and to be asked.
+
+    Attributes:
+        config: how it was built and trained.
+        vocabulary: its characters and their ids; `model.vocabulary.encode("text")`.
+        history: a row per validation, as in metrics.jsonl.
+        data: the text it learned: fingerprint, sources, bounds of its parts.
+    """
+
+    def __init__(self, file: ModelFile, device: str = "auto") -> None:
+        self.file = file
+        self.runtime = find_runtime(RuntimeConfig(device=device))
+        self.transformer = restore(file, self.runtime.device)
+
+    @property
+    def config(self) -> Config:
+        """How the model was built and trained."""
+        return self.file.config
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The characters it knows."""
+        return self.file.vocabulary
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A row per validation, oldest first."""
+        return self.file.history
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The text it learned."""
+        return self.file.data
+
+    @property
+    def params(self) -> int:
+        """How many numbers were trained."""
+        return parameters(self.config.model, len(self.vocabulary)).total
+
+    def stream(
+        self,
+        prompt: str = "",
+        *,
+        num_tokens: int = 100,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        greedy: bool = False,
+        stop: Sequence[str] = (),
+        rng_seed: int | None = None,
+        unknown: Unknown = "error",
+    ) -> Iterator[str]:
+        """The continuation of `prompt`, without it, piece by piece as it is written.
+
+        Args:
+            prompt: text to continue; may be empty, and longer than the context.
+            num_tokens: how many characters to write (bytes, with a byte vocabulary).
+            temperature: below 1 safer, above 1 wilder.
+            top_k: draw from the k likeliest characters only (0: off).
+            top_p: draw from the likeliest characters that hold this probability together (1: off).
+            min_p: draw from characters at least this fraction as likely as the likeliest (0: off).
+            greedy: always the likeliest character.
+            stop: end before the first of these strings.
+            rng_seed: equal seeds write equal text (None: a fresh one).
+            unknown: "error" or "skip" for characters of the prompt outside the vocabulary.
+
+        Raises:
+            UserError: unknown characters, or values without sense.
+        """
+        if unknown not in ("error", "skip"):
+            raise UserError(f"unknown={unknown!r} must be 'error' or 'skip'.")
+        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, greedy=greedy)
+        seed = secrets.randbits(32) if rng_seed is None else rng_seed
+        return write(
+            self.transformer, self.vocabulary, prompt,
+            num_tokens=num_tokens, sampler=sampler, stop=tuple(stop), rng_seed=seed, unknown=unknown,
+        )  # fmt: skip
+
+    def generate(self, prompt: str = "", **options: Any) -> str:
+        """The continuation of `prompt`, without it, as one string. Same options as `stream`."""
+        return "".join(self.stream(prompt, **options))
+
+    def evaluate(
+        self,
+        input_file: str | PathLike[str] | Sequence[str] | None = None,
+        *,
+        split: str | None = None,
+        protocol: str = "blocks",
+        unknown: Unknown = "error",
+        progress: Progress | None = None,
+    ) -> Score:
+        """Mean surprise over a text: the one it was trained on (its validation part), or a named one (all of it).
+
+        Args:
+            input_file: another text, like `train`'s.
+            split: "train", "val", "test" or "all", cut as training cut it.
+            protocol: "blocks" or "sliding".
+            unknown: "error" or "skip" for characters outside the vocabulary.
+
+        Raises:
+            UserError: the text is missing, has changed, or has characters the model does not know.
+        """
+        note = (progress or Progress()).note
+        if input_file is None:
+            stream, split = self._own_text(note), split or "val"
+        else:
+            stream = encode_corpus(self._data_config(names(input_file)), self.vocabulary, unknown=unknown, note=note)
+            split = split or "all"
+        ids = stream.part(split)
+        if len(ids) < 2:
+            raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
+        return evaluate(self.transformer, ids, protocol=protocol)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model, as .safetensors or .pth by the extension."""
+        save_model(fspath(path), self.file)
+
+    def _data_config(self, input_file: tuple[str, ...]) -> DataConfig:
+        """How training read its text, for another one."""
+        data = self.config.data
+        return DataConfig(input_file=input_file, val_fraction=data.val_fraction, vocab=data.vocab, encoding=data.encoding)
+
+    def _own_text(self, note: Any) -> TokenStream:
+        """The text of training: as the cache kept it, or read anew and compared."""
+        kept = reopen(self.data["fingerprint"])
+        if kept is not None:
+            return kept
+        if "-" in self.config.data.input_file:
+            raise UserError(
+                "this model was trained on stdin, and its text is no longer in the cache: name it with --input_file."
+            )
+        stream = prepare(self.config.data, note=note)
+        if stream.fingerprint != self.data["fingerprint"]:
+            raise UserError(
+                f"the text changed since training: fingerprint {self.data['fingerprint'][:12]}, now {stream.fingerprint[:12]}; "
+                "name a text with --input_file to evaluate on it."
+            )
+        return stream
+
+
+def load(path: str | PathLike[str], *, device: str = "auto") -> LanguageModel:
+    """Read a model file. Runs no code from it. Raises `UserError` when it is missing, damaged, or no model."""
+    return LanguageModel(load_model(fspath(path)), device)
+
+
+def train(
+    input_file: str | PathLike[str] | Sequence[str] | None = None,
+    *,
+    config: str | PathLike[str] | None = None,
+    out: str | PathLike[str] | None = None,
+    model_path: str | PathLike[str] | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **knobs: Any,
+) -> LanguageModel:
+    """Train a model and give back its best state; the run's files lie in `out`, as after `letterwise train`.
+
+    Args:
+        input_file: one or several files, folders or globs; without it (and without `dataset=`), the embedded text.
+        config: a TOML file of knobs.
+        out, model_path, resume, overwrite: as the flags of that name.
+        progress: something to tell how it goes; silent by default.
+        knobs: `preset`, `size`, and every flag of `letterwise train --help`, like `max_iters=500`.
+
+    Raises:
+        UserError: something asked for cannot be done.
+    """
+    flags = dict(knobs)
+    if input_file is not None:
+        flags["input_file"] = names(input_file)
+    if isinstance(flags.get("val_file"), str | PathLike):
+        flags["val_file"] = names(flags["val_file"])
+    paths = [None if path is None else fspath(path) for path in (config, out, model_path)]
+    result = start.train(
+        flags,
+        config_file=paths[0],
+        out=paths[1],
+        model_path=paths[2],
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+    )
+    return load(result.model_path, device=flags.get("device", "auto"))
+
+
+def names(files: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
+    """One file or several, as a tuple of texts."""
+    return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)

@@ -1,0 +1,42 @@
+"""`letterwise evaluate`: a form over `LanguageModel.evaluate`."""
+
+from typing import Any
+
+from letterwise.cli.flags import Parser
+from letterwise.cli.output import say, say_json
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that `letterwise train` wrote")
+    parser.add_argument("--input_file", nargs="+", metavar="PATH", help="another text (default: the one it was trained on)")
+    parser.add_argument(
+        "--split", choices=("all", "train", "val", "test"), help="which part (default: val of its own text, all of another)"
+    )
+    parser.add_argument("--protocol", choices=("blocks", "sliding"), help="how much context a character gets (default: blocks)")
+    parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Measure."""
+    path, device, as_json = flags.pop("model_path"), flags.pop("device", "auto"), flags.pop("json", False)
+    from letterwise.api import load
+    from letterwise.training.progress import PlainProgress
+
+    score = load(path, device=device).evaluate(progress=PlainProgress(), **flags)
+    if as_json:
+        say_json({
+            "nats_per_char": score.nats_per_char,
+            "bits_per_char": score.bits_per_char,
+            "chars": score.chars,
+            "protocol": score.protocol,
+            "context": score.context,
+        })  # fmt: skip
+    else:
+        say(
+            f"{score.bits_per_char:.4f} bits = {score.nats_per_char:.4f} nats per character "
+            f"over {score.chars:,} characters ({score.protocol}, context {score.context})\n"
+        )
+    return 0

@@ -1,0 +1,51 @@
+"""`letterwise inspect`: a form over `load_model`."""
+
+from typing import TYPE_CHECKING, Any
+
+from letterwise.cli.flags import Parser
+from letterwise.cli.output import say, say_json
+
+if TYPE_CHECKING:
+    from letterwise.checkpoint import ModelFile
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file")
+    parser.add_argument("--json", action="store_true", help="one JSON object, complete")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Show."""
+    from letterwise.checkpoint import load_model
+    from letterwise.model.accounting import cache_bytes, flops_per_char, parameters
+
+    file = load_model(flags["model_path"])
+    model, size = file.config.model, len(file.vocabulary)
+    params, flops, cache = parameters(model, size).total, flops_per_char(model, size), cache_bytes(model)
+    if flags.get("json"):
+        costs = {"params": params, "flops_per_char": flops, "cache_bytes": cache}
+        say_json({**file.header(), **costs, "weights": {name: list(w.shape) for name, w in sorted(file.weights.items())}})
+        return 0
+    say(f"{'parameters':<14} {params:,}\n{'per character':<14} {flops:,} FLOPs; a full KV cache is {cache:,} bytes\n")
+    for name, value in facts(file).items():
+        say(f"{name:<14} {value}\n")
+    for row in file.history:
+        val = row["val_nats_per_char"]
+        held_out = "" if val is None else f"  val {val:.4f}"
+        say(f"  step {row['step']:>7}  train {row['train_nats_per_char']:.4f}{held_out} nats\n")
+    return 0
+
+
+def facts(file: "ModelFile") -> dict[str, str]:
+    """What a person wants to know of a model, a line each."""
+    model, training, vocabulary = file.config.model, file.config.training, file.vocabulary
+    shape = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, context {model.block_size}"
+    characters = repr(vocabulary.characters) if vocabulary.kind == "char" else "every byte"
+    return {
+        "model": f"{file.config.preset} {file.config.size}: {shape}",
+        "bricks": f"{model.positions} positions, {model.norm} norm ({model.norm_order}), {model.activation}",
+        "vocabulary": f"{len(vocabulary)}: {characters if len(characters) < 400 else characters[:400] + '…'}",
+        "learned from": f"{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})",
+        "trained with": f"{training.optimizer}, batch {training.batch_size}, rng_seed {training.rng_seed}",
+    }

@@ -1,0 +1,72 @@
+"""`letterwise train`: a form over `letterwise.training.start.train`."""
+
+import shlex
+import sys
+from typing import Any
+
+from letterwise.cli.flags import Parser, add_knobs
+from letterwise.cli.output import say, say_json
+from letterwise.errors import UserError
+from letterwise.presets import PRESETS, SIZES, resolve
+
+OWN = ("config", "out", "model_path", "resume", "overwrite", "json")
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags; the help shows the defaults of the preset and size that `arguments` name."""
+    group = parser.add_argument_group("what and where")
+    group.add_argument("--preset", metavar="|".join(PRESETS), help="bricks and recipe (default: fast)")
+    group.add_argument("--size", metavar="|".join(SIZES), help="how big (default: nano)")
+    group.add_argument("--config", metavar="FILE", help="TOML file of flags; flags given here win")
+    group.add_argument("--out", metavar="DIR", help="run directory (default: out/TEXT-PRESET)")
+    group.add_argument("--model_path", metavar="FILE", help="model file, .safetensors or .pth (default: in the run directory)")
+    group.add_argument("--resume", action="store_true", help="go on with the run in the run directory")
+    group.add_argument("--overwrite", action="store_true", help="replace the run in the run directory")
+    group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
+    add_knobs(parser, _shown(arguments))
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Train; tell what came of it."""
+    own = {name: flags.pop(name) for name in OWN if name in flags}
+    knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
+    if own.get("resume") and own.get("overwrite"):
+        raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
+    resolve(dict(knobs), own.get("config"))  # object before torch is loaded
+    from letterwise.training.interruption import Interrupted
+    from letterwise.training.progress import progress_for_terminal
+    from letterwise.training.start import train
+
+    as_json = own.pop("json", False)
+    try:
+        result = train(knobs, config_file=own.pop("config", None), progress=progress_for_terminal(), **own)
+    except Interrupted as interrupted:
+        print(f"letterwise: {interrupted}", file=sys.stderr)
+        return 128 + interrupted.signal_number
+    if as_json:
+        say_json(result.to_json())
+    else:
+        say(closing_words(result))
+    return 0
+
+
+def closing_words(result: Any) -> str:
+    """The result, for a person: bits, a sample, and the command that writes more."""
+    bits = result.best_val_bits_per_char
+    held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"
+    program = "python generate.py" if sys.argv[0].endswith("train.py") else "letterwise generate"
+    flags = ["--model_path", result.model_path, "--seed", result.opening, "--num_tokens", "300"]
+    command = f"{program} {shlex.join(flags)}"
+    return f"\n{result.sample}\n\n{held_out}\n{result.model_path} · {result.run_dir}/report.html\n{command}\n"
+
+
+def _shown(arguments: list[str]) -> Any:
+    """The configuration whose defaults the help tells."""
+    if not {"-h", "--help"} & set(arguments):
+        return resolve({})
+    quick = Parser(prog="", add_help=False)
+    quick.add_argument("--preset")
+    quick.add_argument("--size")
+    quick.add_argument("--config")
+    named = vars(quick.parse_known_args(arguments)[0])
+    return resolve({name: named[name] for name in ("preset", "size") if name in named}, named.get("config"))

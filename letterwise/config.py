@@ -1,0 +1,235 @@
+"""Configuration: every knob on one screen, as frozen facts that object in sentences.
+
+    preset ◀─ size ◀─ config.toml ◀─ flags  ──resolve──▶  Config(data, model, training, runtime)
+
+Each knob is declared once, here; the command line's flags, its help, the TOML keys and the docs all come from these
+declarations. This file must not import torch: `--help` is instant.
+"""
+
+import math
+import tomllib
+import typing
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from letterwise.errors import UserError, did_you_mean
+
+
+def knob(default: Any, help: str, *, least: float | None = None, below: float | None = None) -> Any:
+    """A field with its help text and its range: `least <= value < below`."""
+    return field(default=default, metadata={"help": help, "least": least, "below": below})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What to learn from."""
+
+    input_file: tuple[str, ...] = knob((), "text to learn: files, folders, globs, - for stdin; .gz .bz2 .xz .zst .zip")
+    dataset: str | None = knob(None, "text by name: python-docs (the default), unicode-names, shakespeare, text8, enwik8")
+    val_file: tuple[str, ...] = knob((), "text to validate on, instead of the end of the input")
+    val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
+    vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
+    encoding: str = knob("utf-8", "how the input's bytes spell characters")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.dataset and self.input_file:
+            raise UserError(f"--dataset {self.dataset} and --input_file {self.input_file[0]} both name a text: give one.")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of the transformer and the bricks it is built from. The vocabulary's size is found in the data."""
+
+    n_layer: int = knob(4, "transformer blocks, one after another", least=1)
+    n_head: int = knob(4, "attention heads in a block", least=1)
+    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1)
+    n_embd: int = knob(128, "width of the residual stream", least=1)
+    ffn_hidden: int | None = knob(None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1)
+    block_size: int = knob(128, "context length in characters", least=1)
+    dropout: float = knob(0.0, "share of activations dropped while training", least=0, below=1)
+    positions: Literal["learned", "rotary"] = knob("rotary", "how a position is told")
+    rotary_base: float = knob(10_000.0, "slowest rotary turn takes about this many characters", least=1)
+    norm: Literal["layer", "rms"] = knob("rms", "kind of normalization")
+    norm_order: Literal["post", "pre"] = knob("pre", "normalize after each residual addition, or before each component")
+    activation: Literal["relu", "gelu", "relu_squared", "swiglu"] = knob("relu_squared", "nonlinearity in the feed-forward")
+    bias: bool = knob(False, "biases in linear layers and layer norms")
+    tied: bool = knob(False, "the output layer reuses the token embedding")
+    qk_norm: bool = knob(True, "normalize queries and keys")
+    embed_norm: bool = knob(True, "normalize the embedding before the first block")
+    zero_output: bool = knob(True, "start every block, and the head, at zero output")
+    softcap: float = knob(15.0, "bend logits smoothly into ±softcap (0: off)", least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.n_embd % self.n_head:
+            nearest = max(self.n_head, round(self.n_embd / self.n_head) * self.n_head)
+            raise UserError(f"n_embd={self.n_embd} is not divisible by n_head={self.n_head}: try --n_embd {nearest}.")
+        if self.n_head % self.kv_heads:
+            raise UserError(
+                f"n_head={self.n_head} is not divisible by n_kv_head={self.kv_heads}: "
+                f"give --n_kv_head a divisor of {self.n_head}."
+            )
+        if self.positions == "rotary" and self.head_dim % 2:
+            raise UserError(
+                f"rotary positions turn pairs of numbers, but n_embd/n_head = {self.head_dim} is odd: "
+                f"try --n_embd {self.n_embd + self.n_head}."
+            )
+
+    @property
+    def head_dim(self) -> int:
+        """D, the width of one head."""
+        return self.n_embd // self.n_head
+
+    @property
+    def kv_heads(self) -> int:
+        """How many key/value heads there are."""
+        return self.n_kv_head or self.n_head
+
+    @property
+    def hidden(self) -> int:
+        """Width inside the feed-forward: 4C, or for the gated form 8C/3 rounded up to 8, which costs the same."""
+        gated = math.ceil(8 * self.n_embd / 3 / 8) * 8
+        return self.ffn_hidden or (gated if self.activation == "swiglu" else 4 * self.n_embd)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to learn, and for how long."""
+
+    max_iters: int = knob(2000, "optimizer steps", least=1)
+    minutes: float = knob(0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0)
+    batch_size: int = knob(16, "sequences in a batch", least=1)
+    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1)
+    optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob("muon", "muon steps matrices and leaves the rest to adamw")
+    learning_rate: float = knob(0.01, "peak learning rate", least=0)
+    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon steps", least=0)
+    schedule: Literal["cosine", "linear", "trapezoid", "constant"] = knob("linear", "how the learning rate falls")
+    warmup_iters: int = knob(20, "steps to reach the peak", least=0)
+    min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", least=0)
+    beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", least=0, below=1)
+    beta2: float = knob(0.99, "decay of the mean squared gradient", least=0, below=1)
+    weight_decay: float = knob(0.1, "pull of matrices towards zero; vectors are left alone", least=0)
+    grad_clip: float = knob(1.0, "longest gradient (0: off; muon's matrices need none)", least=0)
+    eval_interval: int = knob(250, "steps between validations", least=1)
+    eval_chars: int = knob(0, "validate on this many characters, spread evenly (0: all)", least=0)
+    patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
+    rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.minutes == 0 and self.warmup_iters >= self.max_iters:
+            raise UserError(
+                f"warmup_iters={self.warmup_iters} leaves nothing to train: max_iters={self.max_iters}. "
+                "Lower --warmup_iters or raise --max_iters."
+            )
+        if self.min_lr > self.learning_rate:
+            raise UserError(f"min_lr={self.min_lr} is above learning_rate={self.learning_rate}: lower --min_lr.")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """Where it runs."""
+
+    device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps")
+    dtype: Literal["auto", "float32", "bfloat16"] = knob("auto", "arithmetic of training; auto: bfloat16 where it is native")
+    compile: bool = knob(False, "torch.compile the blocks (pays back on long runs)")
+    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+PARTS: dict[str, type[DataConfig | ModelConfig | TrainingConfig | RuntimeConfig]] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "runtime": RuntimeConfig,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """One experiment, complete."""
+
+    preset: str = "fast"
+    size: str = "nano"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def with_values(self, values: dict[str, Any]) -> "Config":
+        """This configuration with some knobs turned: `config.with_values({"n_layer": 6, "max_iters": 500})`."""
+        known = {f.name: part for part, kind in PARTS.items() for f in fields(kind)}
+        for name in values:
+            if name not in known:
+                raise UserError(f"{name!r} is not a known option: {did_you_mean(name, known)}")
+        parts = {}
+        for part in PARTS:
+            mine = {name: value for name, value in values.items() if known[name] == part}
+            parts[part] = replace(getattr(self, part), **mine) if mine else getattr(self, part)
+        return replace(self, **parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, for files. `config_from_json` reads them back."""
+        return {"preset": self.preset, "size": self.size, **{part: asdict(getattr(self, part)) for part in PARTS}}
+
+
+def config_from_json(stored: dict[str, Any]) -> Config:
+    """The inverse of `Config.to_json`. Raises `UserError` on a key or value that this version does not know."""
+    values = {name: value for part in PARTS for name, value in stored[part].items()}
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return Config(preset=stored["preset"], size=stored["size"]).with_values(values)
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The keys and values of an experiment file: flag names, flat, with `preset` and `size` among them.
+
+    Raises `UserError` when the file is missing, is not TOML, or has a key that is no flag.
+    """
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read --config {str(path)!r}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {str(path)!r} is not TOML: {error}.") from error
+    known = ["preset", "size", *(f.name for kind in PARTS.values() for f in fields(kind))]
+    for name in values:
+        if name not in known:
+            raise UserError(f"--config {str(path)!r} has an unknown key {name!r}; known keys: {', '.join(known)}.")
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def check(config: Any) -> None:
+    """Hold every field of a dataclass against its declared type, choices and range.
+
+    Raises `UserError` that shows the value and what is allowed.
+    """
+    kinds = typing.get_type_hints(type(config))
+    for f in fields(config):
+        value, kind = getattr(config, f.name), kinds[f.name]
+        options = [k for k in typing.get_args(kind) if k is not type(None)] if type(None) in typing.get_args(kind) else [kind]
+        if value is None and options != [kind]:
+            continue
+        kind = options[0]
+        if typing.get_origin(kind) is Literal:
+            if value not in typing.get_args(kind):
+                raise UserError(f"{f.name}={value!r} is not known: {did_you_mean(str(value), typing.get_args(kind))}")
+            continue
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            object.__setattr__(config, f.name, value := float(value))
+        expected = typing.get_origin(kind) or kind
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+            raise UserError(f"{f.name}={value!r} is not {WORDS[expected]}.")
+        least, below = f.metadata["least"], f.metadata["below"]
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UserError(f"{f.name}={value} is not a finite number.")
+        if least is not None and value < least:
+            raise UserError(f"{f.name}={value} is too small: the least is {least}.")
+        if below is not None and value >= below:
+            raise UserError(f"{f.name}={value} is too large: it must stay below {below}.")
+
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of texts"}

@@ -1,0 +1,4 @@
+"""Data: text becomes batches.
+
+corpus, datasets ──▶ vocabulary ──▶ stream ──▶ batches        NumPy only; nothing here knows about models
+"""

@@ -1,0 +1,231 @@
+"""Stream: a text as memory-mapped ids, made once and kept.
+
+    Corpus ──digest──▶ fingerprint ──kept?──▶ TokenStream(ids, vocabulary, bounds)
+       └──code points──▶ vocabulary ──code points──▶ ids.bin ──▲          (only when nothing is kept under that fingerprint)
+
+Nothing here holds the text in memory: it may be larger. A kept entry is complete and checked, or it is not used.
+"""
+
+import atexit
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from letterwise.atomic import sync_directory, write_bytes
+from letterwise.config import DataConfig
+from letterwise.data.corpus import CHUNK, Corpus, Note, Source, open_corpus
+from letterwise.data.datasets import cache_dir
+from letterwise.data.vocabulary import ABSENT, CODE_POINTS, SHOWN, Unknown, Vocabulary
+from letterwise.errors import UserError
+
+VERSION = 1
+PARTS = ("all", "train", "val", "test")
+A_DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """A prepared text: read-only ids (N,), and where its parts end: training, validation, test."""
+
+    ids: np.ndarray
+    vocabulary: Vocabulary
+    fingerprint: str
+    bounds: tuple[int, int, int]
+    sources: tuple[str, ...]
+
+    def part(self, name: str) -> np.ndarray:
+        """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
+        train, val, test = self.bounds
+        spans = {"all": (0, test), "train": (0, train), "val": (train, val), "test": (val, test)}
+        if name not in spans:
+            raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
+        start, end = spans[name]
+        return self.ids[start:end]
+
+
+def prepare(config: DataConfig, *, note: Note) -> TokenStream:
+    """The text that `config` names, with a vocabulary of its own: every character of it, validation part included.
+
+    Raises `UserError` when it cannot be read, or is empty.
+    """
+    return _stream(config, None, "error", note)
+
+
+def encode_corpus(config: DataConfig, vocabulary: Vocabulary, *, unknown: Unknown = "error", note: Note) -> TokenStream:
+    """The text that `config` names, in a given vocabulary. Raises `UserError` on other characters, unless skipped."""
+    return _stream(config, vocabulary, unknown, note)
+
+
+def reopen(fingerprint: str) -> TokenStream | None:
+    """The text kept under a fingerprint; None when there is none, or it is damaged."""
+    return _open_kept(cache_dir() / "streams" / fingerprint)
+
+
+def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: Note) -> TokenStream:
+    corpus = open_corpus(config, note)
+    fingerprint = _fingerprint(config, corpus, given, unknown)
+    if kept := reopen(fingerprint):
+        return kept
+    vocabulary = given or find_vocabulary(config, [*corpus.sources, *corpus.val_sources], note)
+    return _write(config, corpus, vocabulary, unknown, fingerprint, note)
+
+
+def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, unknown: str) -> str:
+    """sha256 over the content and every setting that changes ids or split."""
+    facts = {
+        "version": VERSION,
+        "content": [source.digest() for source in corpus.sources],
+        "val_content": [source.digest() for source in corpus.val_sources],
+        "vocab": config.vocab,
+        "encoding": config.encoding if config.vocab == "char" else None,
+        "val_fraction": config.val_fraction,
+        "percent": corpus.percent,
+        "vocabulary": given.to_json() if given else None,
+        "unknown": unknown,
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def find_vocabulary(config: DataConfig, sources: list[Source], note: Note) -> Vocabulary:
+    """The unique characters of the sources, in code-point order. Raises `UserError` when there are none."""
+    seen = np.zeros(CODE_POINTS, bool)
+    for source in sources:
+        for points in source.code_points(note):
+            seen[points] = True
+    if not seen.any():
+        raise UserError(f"{', '.join(source.name for source in sources)} is empty: there is nothing to learn.")
+    if config.vocab == "byte":
+        return Vocabulary("byte")
+    return Vocabulary("char", "".join(map(chr, seen.nonzero()[0])))
+
+
+def _write(
+    config: DataConfig, corpus: Corpus, vocabulary: Vocabulary, unknown: str, fingerprint: str, note: Note
+) -> TokenStream:
+    """Write ids and what they mean beside their place in the cache, then move them there in one step."""
+    place = cache_dir() / "streams" / fingerprint
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f"{fingerprint[:16]}.tmp-", dir=place.parent))
+    except OSError as error:
+        beside = place = Path(tempfile.mkdtemp(prefix="letterwise-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        note(f"the cache {str(cache_dir())!r} cannot be written ({error.strerror}): ids are kept for this run only.")
+    try:
+        with (beside / "ids.bin").open("wb") as file:
+            checksum, lengths = 0, []
+            for sources in (corpus.sources, corpus.val_sources):
+                began = file.tell()
+                for source in sources:
+                    for ids in _ids(source, vocabulary, unknown):
+                        checksum = zlib.crc32(ids.data, checksum)
+                        file.write(ids.data)
+                lengths.append((file.tell() - began) // vocabulary.dtype.itemsize)
+            file.flush()
+            os.fsync(file.fileno())
+        if sum(lengths) == 0:
+            raise UserError(f"{', '.join(corpus.names)} has no character that the model knows: there is nothing to score.")
+        meta = {
+            "version": VERSION,
+            "vocabulary": vocabulary.to_json(),
+            "bounds": _bounds(config, corpus, *lengths),
+            "sources": corpus.names,
+            "crc32": checksum,
+        }
+        write_bytes(beside / "meta.json", json.dumps(meta).encode())
+        if beside != place:
+            _move(beside, place)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache {str(place.parent)!r}: {error.strerror}. Set LETTERWISE_CACHE elsewhere."
+        ) from error
+    finally:
+        if beside != place:
+            shutil.rmtree(beside, ignore_errors=True)
+    made = _open_kept(place, fingerprint)
+    assert made
+    return made
+
+
+def _ids(source: Source, vocabulary: Vocabulary, unknown: str) -> Iterator[np.ndarray]:
+    """A source's ids, a chunk at a time."""
+    if vocabulary.kind == "byte":
+        yield from source.code_points()
+        return
+    passed = 0
+    for points in source.code_points():
+        ids = vocabulary.table[points]
+        known = ids != ABSENT
+        if not known.all():
+            ids = _without_unknown(source, points, ids, known, unknown, passed)
+        passed += len(points)
+        yield ids.astype(vocabulary.dtype)
+
+
+def _without_unknown(
+    source: Source, points: np.ndarray, ids: np.ndarray, known: np.ndarray, unknown: str, passed: int
+) -> np.ndarray:
+    if unknown == "error":
+        strangers = "".join(map(chr, np.unique(points[~known])[:SHOWN]))
+        first = passed + int(known.argmin())
+        raise UserError(
+            f"{source.name!r} has characters that are not in the vocabulary: {strangers!r}, the first at character {first:,}. "
+            "Use --unknown skip to drop them, or a model trained on text that contains them."
+        )
+    return ids[known]
+
+
+def _bounds(config: DataConfig, corpus: Corpus, length: int, val_length: int) -> tuple[int, int, int]:
+    """Where training, validation and test part end."""
+    if corpus.val_sources:
+        return length, length + val_length, length + val_length
+    if corpus.percent:
+        train, val, _ = corpus.percent
+        return length * train // 100, length * (train + val) // 100, length
+    return int(length * (1 - config.val_fraction)), length, length
+
+
+def _move(beside: Path, place: Path) -> None:
+    """Put a finished entry in its place; another process may have been faster, or have left a damaged one."""
+    if place.exists() and _open_kept(place) is None:
+        shutil.rmtree(place)
+    try:
+        os.rename(beside, place)
+    except OSError:
+        if _open_kept(place) is None:
+            raise
+    sync_directory(place.parent)
+    for leftover in place.parent.glob("*.tmp-*"):  # of processes that were killed
+        if time.time() - leftover.stat().st_mtime > A_DAY_S:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | None:
+    """The entry at `place`, if it is all there and nothing in it has changed."""
+    try:
+        meta: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
+        vocabulary = Vocabulary.from_json(meta["vocabulary"])
+        train, val, test = meta["bounds"]
+        ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
+        if meta["version"] != VERSION or len(ids) != test or _checksum(ids) != meta["crc32"]:
+            return None
+        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(meta["sources"]))
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
+
+
+def _checksum(ids: np.ndarray) -> int:
+    told = 0
+    for start in range(0, len(ids), CHUNK):
+        told = zlib.crc32(ids[start : start + CHUNK].data, told)
+    return told

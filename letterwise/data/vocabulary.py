@@ -1,0 +1,110 @@
+"""Vocabulary: characters and their ids, both ways.
+
+    "Rome" ──encode──▶ [30 53 51 43] ──decode──▶ "Rome"        id = place in code-point order
+
+A character vocabulary holds a text's unique characters. The byte vocabulary holds all 256 bytes and takes any file at all.
+"""
+
+import codecs
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from letterwise.errors import UserError
+
+CODE_POINTS = 0x110000
+ABSENT = 0xFFFFFFFF  # in a lookup table: no such character
+Unknown = Literal["error", "skip"]
+SHOWN = 12  # unknown characters that an error lists
+
+
+def smallest_unsigned(size: int) -> np.dtype[Any]:
+    """The smallest unsigned type that counts to `size` - 1."""
+    return np.dtype(np.uint8 if size <= 2**8 else np.uint16 if size <= 2**16 else np.uint32)
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Characters in code-point order (`kind` "char"), or every byte ("byte", `characters` is empty)."""
+
+    kind: Literal["char", "byte"]
+    characters: str = ""
+
+    def __len__(self) -> int:
+        return 256 if self.kind == "byte" else len(self.characters)
+
+    def __contains__(self, character: str) -> bool:
+        return self.kind == "byte" or character in self.characters
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The smallest unsigned type that holds every id."""
+        return smallest_unsigned(len(self))
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """Code point → id, or ABSENT: (0x110000,) uint32."""
+        table = np.full(CODE_POINTS, ABSENT, np.uint32)
+        table[code_points(self.characters)] = np.arange(len(self.characters), dtype=np.uint32)
+        return table
+
+    def encode(self, text: str, unknown: Unknown = "error") -> np.ndarray:
+        """Ids (N,) of a text. Raises `UserError` that lists unknown characters, unless they are to be skipped."""
+        if self.kind == "byte":
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
+        ids = self.table[code_points(text)]
+        known = ids != ABSENT
+        if unknown == "error" and not known.all():
+            strangers = sorted(set(text) - set(self.characters))
+            raise UserError(
+                f"{len(strangers)} characters are not in this model's vocabulary: {''.join(strangers[:SHOWN])!r}. "
+                "Use --unknown skip to drop them, or train on text that contains them."
+            )
+        return ids[known].astype(self.dtype)
+
+    def decode(self, ids: Any) -> str:
+        """The text that ids spell; bytes that are no UTF-8 become lone surrogates, so that `encode` gives them back."""
+        if self.kind == "byte":
+            return bytes(np.asarray(ids, np.uint8)).decode("utf-8", "surrogateescape")
+        return "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
+
+    def text_decoder(self) -> "TextDecoder":
+        """A decoder for ids that come one at a time."""
+        return TextDecoder(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, for files."""
+        return {"kind": self.kind, "characters": self.characters}
+
+    @staticmethod
+    def from_json(stored: dict[str, Any]) -> "Vocabulary":
+        """The inverse of `to_json`. Raises `UserError` on what is no vocabulary."""
+        kind, characters = stored.get("kind"), stored.get("characters")
+        if kind == "byte" and characters == "":
+            return Vocabulary("byte")
+        if kind != "char" or not isinstance(characters, str) or list(characters) != sorted(set(characters)) or not characters:
+            raise UserError(f"not a vocabulary: kind {kind!r} with characters {str(characters)[:SHOWN]!r}")
+        return Vocabulary("char", characters)
+
+
+class TextDecoder:
+    """Turns ids into text as they come; bytes of a character that is not complete yet are held back."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape") if vocabulary.kind == "byte" else None
+
+    def feed(self, id: int) -> str:
+        """The text that is certain now."""
+        return self.bytes.decode(bytes([id])) if self.bytes else self.vocabulary.characters[id]
+
+    def finish(self) -> str:
+        """What was held back."""
+        return self.bytes.decode(b"", final=True) if self.bytes else ""
+
+
+def code_points(text: str) -> np.ndarray:
+    """Code points (N,), uint32; lone surrogates included."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

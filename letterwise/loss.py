@@ -1,0 +1,26 @@
+"""Loss: how surprised the model is by what came next, in nats; and in the bits that people compare.
+
+logits (B T V), targets (B T) ──▶ mean of -ln p(target), nats per character ──÷ ln 2──▶ bits per character
+"""
+
+import math
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+def cross_entropy(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+    """Mean surprise over all B·T targets, in nats."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+
+
+def total_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> float:
+    """Summed surprise over all B·T targets, in nats, added up in float64."""
+    each = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
+    return each.double().sum().item()
+
+
+def bits(nats: float) -> float:
+    """Nats in bits: a factor of 1/ln 2."""
+    return nats / math.log(2)

@@ -1,0 +1,53 @@
+"""Attention: every position reads the positions before it.
+
+    x ──qkv──▶ q, k, v ──turn q, k──▶ softmax(q·kᵀ / √D) · v ──merge──▶ out
+ (B T C)       (B H T D)                     (B H T D)                (B T C)
+
+With fewer key/value heads than query heads (grouped-query attention, Ainslie et al. 2023), each serves H/n_kv_head
+query heads, and the cache shrinks by as much.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from letterwise.config import ModelConfig
+from letterwise.model.kv_cache import LayerCache
+from letterwise.model.normalization import UnitRMS
+from letterwise.model.positions import Angles, rotate, stay
+
+
+class Attention(nn.Module):
+    """Causal multi-head self-attention (Vaswani et al. 2017 §3.2)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = [config.n_head, config.kv_heads, config.kv_heads]
+        self.head_dim = config.head_dim
+        self.qkv = nn.Linear(config.n_embd, sum(self.heads) * config.head_dim, bias=config.bias)
+        self.out = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.normalize = UnitRMS() if config.qk_norm else nn.Identity()
+        self.turn = rotate if config.positions == "rotary" else stay
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], angles: Angles = None, cache: LayerCache | None = None
+    ) -> Float[Tensor, "B T C"]:
+        heads = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B H+2K T D)
+        q, k, v = heads.split(self.heads, dim=1)
+        q, k = self.turn(self.normalize(q), angles), self.turn(self.normalize(k), angles)
+        if cache is not None:
+            k, v = cache.append(k, v)  # (B K seen+T D)
+        y = attend(q, k, v)
+        return self.out(y.transpose(1, 2).flatten(-2))
+
+
+def attend(q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K S D"], v: Float[Tensor, "B K S D"]) -> Float[Tensor, "B H T D"]:
+    """softmax(q·kᵀ / √D) · v, where the T queries are the last of the S positions and none sees past itself.
+
+    The three cases are one mask, lower-triangular and flush with the end; two of them need not build it. PyTorch's
+    kernel never writes the (T, S) matrix out (Dao et al. 2022); tests/model holds it against loops.
+    """
+    new, seen = q.size(2), k.size(2)
+    mask = None if new in (1, seen) else torch.ones(new, seen, dtype=torch.bool, device=q.device).tril(seen - new)
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=new == seen > 1, enable_gqa=q.size(1) != k.size(1))

@@ -1,0 +1,53 @@
+"""Block: attention, then feed-forward, each added to the stream that runs through the model.
+
+post-norm   x ─▶ norm(x + attention(x)) ─▶ norm(x + feedforward(x))      as first drawn (Vaswani et al. 2017)
+pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))      the stream itself is never squeezed (Xiong et al. 2020)
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from letterwise.config import ModelConfig
+from letterwise.model.attention import Attention
+from letterwise.model.feedforward import FeedForward
+from letterwise.model.kv_cache import LayerCache
+from letterwise.model.normalization import build_norm
+from letterwise.model.positions import Angles
+
+
+class Block(nn.Module):
+    """The parts that both orders share."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention, self.attention_norm = Attention(config), build_norm(config)
+        self.feedforward, self.feedforward_norm = FeedForward(config), build_norm(config)
+        self.drop = build_dropout(config)
+
+
+class PostNormBlock(Block):
+    """Layer normalization after each component."""
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], angles: Angles = None, cache: LayerCache | None = None
+    ) -> Float[Tensor, "B T C"]:
+        x = self.attention_norm(x + self.drop(self.attention(x, angles, cache)))
+        return self.feedforward_norm(x + self.drop(self.feedforward(x)))
+
+
+class PreNormBlock(Block):
+    """Normalization on the way into each component; the transformer adds one more before its head."""
+
+    def forward(
+        self, x: Float[Tensor, "B T C"], angles: Angles = None, cache: LayerCache | None = None
+    ) -> Float[Tensor, "B T C"]:
+        x = x + self.drop(self.attention(self.attention_norm(x), angles, cache))
+        return x + self.drop(self.feedforward(self.feedforward_norm(x)))
+
+
+def build_dropout(config: ModelConfig) -> nn.Module:
+    """Dropout where Vaswani et al. 2017 §5.4 put it: on the embedding and on each component's output.
+
+    A dropout of zero is left out altogether: it would still cost a pass over memory on a CPU.
+    """
+    return nn.Dropout(config.dropout) if config.dropout else nn.Identity()

@@ -1,0 +1,51 @@
+"""Feed-forward: what each position makes, alone, of what attention brought it.
+
+   x ──up──▶ hidden ──activation──▶ hidden ──down──▶ out
+(B T C)     (B T 4C)                               (B T C)
+"""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from letterwise.config import ModelConfig
+
+
+def relu_squared(x: Float[Tensor, "*any F"]) -> Float[Tensor, "*any F"]:
+    """max(0, x)² (So et al. 2021, Primer §3)."""
+    return F.relu(x).square()
+
+
+def gelu(x: Float[Tensor, "*any F"]) -> Float[Tensor, "*any F"]:
+    """x·Φ(x) in the tanh form that GPT-2 uses (Hendrycks & Gimpel 2016)."""
+    return F.gelu(x, approximate="tanh")
+
+
+def swiglu(x: Float[Tensor, "*any F"]) -> Float[Tensor, "*any half"]:
+    """One half gates the other: silu(a)·b (Shazeer 2020). Takes twice the width that it gives."""
+    gate, value = x.chunk(2, dim=-1)
+    return F.silu(gate) * value
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": gelu,
+    "relu_squared": relu_squared,
+    "swiglu": swiglu,
+}
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with a nonlinearity between them (Vaswani et al. 2017 §3.3)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        inputs = 2 * config.hidden if config.activation == "swiglu" else config.hidden
+        self.up = nn.Linear(config.n_embd, inputs, bias=config.bias)
+        self.down = nn.Linear(config.hidden, config.n_embd, bias=config.bias)
+        self.activation = ACTIVATIONS[config.activation]
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        return self.down(self.activation(self.up(x)))

@@ -1,0 +1,27 @@
+"""Normalization: bring every character's vector to a common length, so that depth does not blow numbers up.
+
+layer   (x - mean) / deviation · gain + bias    (Ba et al. 2016)
+rms      x / root-mean-square  · gain           (Zhang & Sennrich 2019): the mean is left alone
+"""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from letterwise.config import ModelConfig
+
+EPSILON = 1e-5
+
+
+def build_norm(config: ModelConfig) -> nn.Module:
+    """The normalization that the configuration names, over the last axis of (B, T, C)."""
+    if config.norm == "layer":
+        return nn.LayerNorm(config.n_embd, eps=EPSILON, bias=config.bias)
+    return nn.RMSNorm(config.n_embd, eps=EPSILON)
+
+
+class UnitRMS(nn.Module):
+    """x / root-mean-square, with nothing to learn: for queries and keys (Henry et al. 2020) and for the embedding."""
+
+    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
+        return F.rms_norm(x, x.shape[-1:], eps=EPSILON)

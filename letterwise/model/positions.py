@@ -1,0 +1,74 @@
+"""Positions: attention alone cannot tell order, so each character is told where it stands.
+
+learned   a vector per place is added to the embedding, once:      x ─(+ table[start : start+T])─▶ x
+rotary    queries and keys turn by an angle that grows with place: q ─rotate─▶ q, so that q·k depends on distance
+
+Both answer the same two questions, `embed` and `angles`, so that the transformer need not know which one it has.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Angles = tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]] | None
+
+
+class LearnedPositions(nn.Module):
+    """A table with one trained vector per place (Vaswani et al. 2017 §3.5, the learned variant)."""
+
+    def __init__(self, block_size: int, n_embd: int) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.empty(block_size, n_embd))
+
+    def fill(self) -> None:
+        """Nothing to compute: the table is trained."""
+
+    def embed(self, x: Float[Tensor, "B T C"], start: int) -> Float[Tensor, "B T C"]:
+        """The embedding with the vectors of places `start`, `start`+1, … added."""
+        return x + self.table[start : start + x.size(1)]
+
+    def angles(self, start: int, length: int) -> Angles:
+        """None: nothing turns."""
+        return None
+
+
+class RotaryPositions(nn.Module):
+    """Angles for `rotate` (Su et al. 2021, RoFormer §3.2). Holds no trained numbers."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, block_size: int, head_dim: int, base: float) -> None:
+        super().__init__()
+        self.block_size, self.head_dim, self.base = block_size, head_dim, base
+        self.register_buffer("cos", torch.empty(block_size, head_dim // 2), persistent=False)
+        self.register_buffer("sin", torch.empty(block_size, head_dim // 2), persistent=False)
+        self.fill()
+
+    def fill(self) -> None:
+        """Compute the tables where they lie: pair i turns by place · base^(-2i/D)."""
+        pair = torch.arange(0, self.head_dim, 2, dtype=torch.float64) / self.head_dim
+        turns = torch.outer(torch.arange(self.block_size, dtype=torch.float64), self.base**-pair)
+        self.cos.copy_(turns.cos())
+        self.sin.copy_(turns.sin())
+
+    def embed(self, x: Float[Tensor, "B T C"], start: int) -> Float[Tensor, "B T C"]:
+        """The embedding, untouched: rotary positions act inside attention."""
+        return x
+
+    def angles(self, start: int, length: int) -> Angles:
+        """Cosines and sines of places `start` … `start+length-1`."""
+        return self.cos[start : start + length], self.sin[start : start + length]
+
+
+def rotate(x: Float[Tensor, "B H T D"], angles: Angles) -> Float[Tensor, "B H T D"]:
+    """Turn each pair (x[i], x[i + D/2]) of queries or keys by its place's angle."""
+    assert angles is not None
+    cos, sin = (table.to(x.dtype) for table in angles)
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
+
+
+def stay(x: Float[Tensor, "B H T D"], angles: Angles) -> Float[Tensor, "B H T D"]:
+    """What `rotate` is when positions were already added to the embedding."""
+    return x

@@ -1,0 +1,74 @@
+"""Transformer: ids of characters in, a score for every possible next character out.
+
+    tokens ──embed──▶ x ──block──▶ x ──block──▶ … ──norm──▶ x ──head──▶ logits
+    (B T)          (B T C)       (B T C)                 (B T C)       (B T V)
+
+Logits out, loss outside: softmax(logits[b, t]) is the distribution of the character after tokens[b, : t+1].
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from letterwise.config import ModelConfig
+from letterwise.model.block import PostNormBlock, PreNormBlock, build_dropout
+from letterwise.model.kv_cache import KVCache
+from letterwise.model.normalization import UnitRMS, build_norm
+from letterwise.model.positions import LearnedPositions, RotaryPositions
+
+
+class Softcap(nn.Module):
+    """Bend logits smoothly into ±cap (Gemma 2, Riviere et al. 2024 §2): none can run away."""
+
+    def __init__(self, cap: float) -> None:
+        super().__init__()
+        self.cap = cap
+
+    def forward(self, logits: Float[Tensor, "B T V"]) -> Float[Tensor, "B T V"]:
+        return self.cap * torch.tanh(logits / self.cap)
+
+
+class Transformer(nn.Module):
+    """A decoder-only transformer over `vocab_size` characters, from the bricks that `config` names."""
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config, self.vocab_size = config, vocab_size
+        block = PostNormBlock if config.norm_order == "post" else PreNormBlock
+        self.tokens = nn.Embedding(vocab_size, config.n_embd)
+        self.positions = (
+            RotaryPositions(config.block_size, config.head_dim, config.rotary_base)
+            if config.positions == "rotary"
+            else LearnedPositions(config.block_size, config.n_embd)
+        )
+        self.embed_norm = UnitRMS() if config.embed_norm else nn.Identity()
+        self.drop = build_dropout(config)
+        self.blocks = nn.ModuleList(block(config) for _ in range(config.n_layer))
+        self.norm = build_norm(config) if config.norm_order == "pre" else nn.Identity()
+        self.head = nn.Linear(config.n_embd, vocab_size, bias=False)
+        self.cap = Softcap(config.softcap) if config.softcap else nn.Identity()
+        self.tie()
+
+    def tie(self) -> None:
+        """Make head and embedding one matrix, where the configuration says so."""
+        if self.config.tied:
+            self.head.weight = self.tokens.weight
+
+    def forward(self, tokens: Int[Tensor, "B T"], cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
+        """Score the next character after each of the T characters; with a cache, they follow those it has seen."""
+        start = cache.seen if cache else 0
+        angles = self.positions.angles(start, tokens.size(1))
+        x = self.drop(self.embed_norm(self.positions.embed(self.tokens(tokens), start)))
+        for i, block in enumerate(self.blocks):
+            x = block(x, angles, cache.layers[i] if cache else None)
+        return self.cap(self.head(self.norm(x)))
+
+
+def build(config: ModelConfig, vocab_size: int, device: torch.device | str = "cpu") -> Transformer:
+    """A transformer with memory for its weights but nothing in it yet: `initialize` it, or load some."""
+    with torch.device("meta"):
+        model = Transformer(config, vocab_size)
+    model.to_empty(device=device)
+    model.tie()
+    model.positions.fill()
+    return model

@@ -1,0 +1,54 @@
+"""Presets: bricks that are useful together, and sizes they come in.
+
+    preset (which bricks, which recipe) × size (how big) ──resolve──▶ Config ◀── config.toml ◀── flags
+
+To add one, add a row. Every value can be overridden by its flag.
+"""
+
+from typing import Any
+
+from letterwise.config import Config, read_toml
+from letterwise.errors import UserError, did_you_mean
+
+_ADAMW = dict(optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4)
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Whatever learns most per minute here. Rotary: Su et al. 2021. QK-norm: Henry et al. 2020. Squared ReLU: So et al.
+    # 2021. Zero-initialised outputs, Muon and softcap as in modded-nanogpt (Jordan et al. 2024). docs/log.md has figures.
+    "fast": {},  # config.py's defaults are this preset
+    # The transformer as it was first drawn: Vaswani et al. 2017 §3, decoder only, with learned positions.
+    "classic": dict(
+        positions="learned", norm="layer", norm_order="post", activation="relu", bias=True,
+        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, **_ADAMW,
+    ),
+    # Radford et al. 2019 §2.3: normalization moves before each component, GELU, one matrix for both ends.
+    "gpt2": dict(
+        positions="learned", norm="layer", norm_order="pre", activation="gelu", bias=True, tied=True,
+        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, **_ADAMW,
+    ),
+    # Touvron et al. 2023: rotary positions, RMSNorm, SwiGLU; grouped-query attention: Ainslie et al. 2023.
+    "llama": dict(
+        positions="rotary", norm="rms", norm_order="pre", activation="swiglu", bias=False, n_kv_head=2,
+        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, **_ADAMW,
+    ),
+}  # fmt: skip
+
+SIZES: dict[str, dict[str, Any]] = {
+    "nano": dict(n_layer=4, n_head=4, n_embd=128, block_size=128, batch_size=16, max_iters=2000),
+    "small": dict(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=32, max_iters=5000),
+    "medium": dict(n_layer=12, n_head=12, n_embd=768, block_size=1024, batch_size=16, max_iters=20_000),
+    "large": dict(n_layer=24, n_head=16, n_embd=1024, block_size=1024, batch_size=16, max_iters=40_000),
+}
+
+
+def resolve(flags: dict[str, Any], config_file: str | None = None) -> Config:
+    """The configuration that a preset, a size, a TOML file and flags name together, the later ones winning.
+
+    `flags` may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on anything unknown or impossible.
+    """
+    values = {**(read_toml(config_file) if config_file else {}), **flags}
+    preset, size = values.pop("preset", "fast"), values.pop("size", "nano")
+    for kind, name, known in (("preset", preset, PRESETS), ("size", size, SIZES)):
+        if name not in known:
+            raise UserError(f"{kind} {name!r} is not known: {did_you_mean(str(name), known)}")
+    return Config(preset=preset, size=size).with_values({**SIZES[size], **PRESETS[preset], **values})

@@ -1,0 +1,42 @@
+"""Budget: how much of the run is done, in steps or in minutes.
+
+step, seconds ──▶ done (0 … 1) ──▶ learning rate, validation times, the end
+"""
+
+from dataclasses import dataclass
+
+from letterwise.config import TrainingConfig
+
+TIMED_VALIDATIONS = 8  # a run measured in minutes validates this often, the last time at its end
+
+
+@dataclass
+class Budget:
+    """A run's length. In minutes, time for the last validation is set aside as soon as one has been timed."""
+
+    config: TrainingConfig
+    validation_s: float = 0.0
+
+    @property
+    def timed(self) -> bool:
+        """Whether minutes, not steps, end the run."""
+        return self.config.minutes > 0
+
+    def done(self, step: int, seconds: float) -> float:
+        """The share of the run behind us; the warm-up does not count when steps do (as in nanoGPT's schedule)."""
+        if self.timed:
+            return min(1.0, seconds / max(1e-9, self.config.minutes * 60 - self.validation_s))
+        warmup = self.config.warmup_iters
+        return min(1.0, max(0.0, (step - warmup) / (self.config.max_iters - warmup)))
+
+    def spent(self, step: int, seconds: float) -> bool:
+        """Whether the run is at its end. A run takes one step at least."""
+        return step > 0 and self.done(step, seconds) >= 1 if self.timed else step >= self.config.max_iters
+
+    def validation_due(self, step: int, seconds: float, validations: int) -> bool:
+        """Whether to validate after `step` steps, when that was done `validations` times before."""
+        if self.spent(step, seconds):
+            return True
+        if self.timed:
+            return self.done(step, seconds) * TIMED_VALIDATIONS >= validations + 1
+        return step % self.config.eval_interval == 0

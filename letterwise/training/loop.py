@@ -1,0 +1,211 @@
+"""Loop: the run, as prose.
+
+    batches.at(step) ─▶ model ─▶ loss ─▶ optimizers      and every so often: validate, keep the best, save, write a sample
+
+A batch, and the dropout on it, is a function of (seed, step). So one integer places a run, resuming repeats nothing,
+and validating disturbs nothing.
+"""
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from letterwise.checkpoint import ModelFile, TrainingState, save_model, save_state
+from letterwise.checkpoint.model_file import load_weights, weights_of
+from letterwise.config import Config
+from letterwise.data.batches import Batches
+from letterwise.data.stream import TokenStream
+from letterwise.errors import UserError
+from letterwise.evaluation import evaluate
+from letterwise.inference.sampling import Sampler
+from letterwise.inference.stream import write
+from letterwise.loss import cross_entropy
+from letterwise.model import Transformer
+from letterwise.runtime import Runtime
+from letterwise.training.budget import Budget
+from letterwise.training.interruption import Interrupted, Interruption
+from letterwise.training.optimizer import Optimizers
+from letterwise.training.progress import Progress
+from letterwise.training.run_directory import RunDirectory
+from letterwise.training.schedule import learning_rate_factor
+
+SAMPLE_CHARS = 300
+GLANCE_INTERVAL = 10  # steps between looks at the loss: each look makes a GPU wait
+
+
+@dataclass
+class Run:
+    """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs."""
+
+    config: Config
+    directory: RunDirectory
+    runtime: Runtime
+    stream: TokenStream
+    model: Transformer
+    optimizers: Optimizers
+    progress: Progress
+
+    step: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def sequences(self) -> int:
+        """How many sequences one optimizer step learns from."""
+        return self.config.training.batch_size * self.config.training.gradient_accumulation_steps
+
+    @property
+    def chars_seen(self) -> int:
+        """How many characters have been learned from, repeats included."""
+        return self.step * self.sequences * self.config.model.block_size
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The row whose weights the model file holds."""
+        return next((row for row in reversed(self.rows) if row["best"]), None)
+
+    def restore(self, state: TrainingState) -> None:
+        """Stand where `state` stood."""
+        load_weights(self.model, state.weights)
+        self.optimizers.load_state_dict(state.optimizers)
+        self.step, self.seconds, self.rows = state.step, state.seconds, state.rows
+
+    def to_the_end(self, started: float) -> None:
+        """Train until the budget is spent or patience is out. `started` is the instant that the run's clock began.
+
+        Raises `Interrupted`, after saving, when a signal asks to stop; `UserError` when the loss is no longer a number.
+        """
+        training, budget = self.config.training, Budget(self.config.training)
+        batches = Batches(self.stream.part("train"), self.config.model.block_size, self.sequences, training.rng_seed)
+        before, now = self.seconds, started
+        nats_since_row = torch.zeros((), device=self.runtime.device)
+        step_of_row, began_row = self.step, time.monotonic()
+        self.progress.start(None if budget.timed else training.max_iters)
+        try:
+            with Interruption() as interruption:
+                while not (budget.spent(self.step, self.seconds) or self.out_of_patience()):
+                    done = budget.done(self.step, self.seconds)
+                    factor = self.learning_rate_factor(done)
+                    self.optimizers.set_learning_rate(factor)
+                    nats_since_row += self.accumulate(batches)
+                    self.optimizers.step()
+                    self.step += 1
+                    now = time.monotonic()
+                    self.seconds = before + now - started
+                    since_row = self.step - step_of_row
+                    speed = since_row * self.sequences * self.config.model.block_size / max(1e-9, now - began_row)
+                    if self.step % GLANCE_INTERVAL == 0:
+                        self.glance(nats_since_row.item() / since_row, done, speed)
+                    if budget.validation_due(self.step, self.seconds, len(self.rows)) or interruption.asked:
+                        nats = nats_since_row.item() / since_row
+                        self.refuse_non_finite(nats)
+                        if not interruption.asked:
+                            self.validate(nats, factor * training.learning_rate, speed)
+                            budget.validation_s = time.monotonic() - now
+                        self.save()
+                        if interruption.asked:
+                            raise Interrupted(interruption.asked, f"stopped after step {self.step}, and saved")
+                        nats_since_row.zero_()
+                        step_of_row, began_row = self.step, time.monotonic()
+                        self.seconds = before + began_row - started
+        finally:
+            self.progress.stop()
+
+    def learning_rate_factor(self, done: float) -> float:
+        """What share of its peak the learning rate has now."""
+        training = self.config.training
+        floor = training.min_lr / training.learning_rate if training.learning_rate else 0.0
+        return learning_rate_factor(training.schedule, self.step, done, warmup_iters=training.warmup_iters, floor=floor)
+
+    def accumulate(self, batches: Batches) -> Tensor:
+        """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats."""
+        inputs, targets = (torch.from_numpy(ids).to(self.runtime.device) for ids in batches.at(self.step))
+        pieces = self.config.training.gradient_accumulation_steps
+        torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
+        total = torch.zeros((), device=self.runtime.device)
+        for x, y in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
+            with self.runtime.autocast():
+                nats = cross_entropy(self.model(x), y) / pieces
+            nats.backward()
+            total += nats.detach()
+        return total
+
+    def validate(self, train_nats: float, learning_rate: float, speed: float) -> None:
+        """Measure on the validation part, keep the model if it is the best so far, and write a sample."""
+        held_out, nats = self.stream.part("val"), None
+        if len(held_out) >= 2:
+            limit = self.config.training.eval_chars
+            every = max(1, math.ceil(len(held_out) / limit)) if limit else 1
+            nats = evaluate(self.model, held_out, every=every).nats_per_char
+        best = self.best
+        row = {
+            "step": self.step,
+            "chars": self.chars_seen,
+            "seconds": round(self.seconds, 3),
+            "learning_rate": learning_rate,
+            "train_nats_per_char": train_nats,
+            "val_nats_per_char": nats,
+            "chars_per_second": round(speed),
+            "best": best is None or nats is None or nats < best["val_nats_per_char"],
+        }
+        row["sample"] = self.sample()
+        self.rows.append(row)
+        self.progress.held_out(row)
+        if row["best"]:
+            save_model(self.directory.model_path, self.model_file())
+
+    def sample(self) -> str:
+        """What the model writes now, from nothing."""
+        self.model.eval()
+        sampler = Sampler(temperature=0.8)
+        text = "".join(write(self.model, self.stream.vocabulary, "", num_tokens=SAMPLE_CHARS, sampler=sampler))
+        self.model.train()
+        return text
+
+    def model_file(self) -> ModelFile:
+        """The model as it is now, with its history so far."""
+        record = {
+            "fingerprint": self.stream.fingerprint,
+            "sources": list(self.stream.sources),
+            "bounds": list(self.stream.bounds),
+        }
+        return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows)
+
+    def save(self) -> None:
+        """Write down all that a restart needs."""
+        self.directory.write_metrics(self.rows)
+        state = TrainingState(
+            step=self.step,
+            seconds=self.seconds,
+            config=self.config.to_json(),
+            fingerprint=self.stream.fingerprint,
+            model_path=self.directory.relative_model_path,
+            weights=weights_of(self.model),
+            optimizers=self.optimizers.state_dict(),
+            rows=self.rows,
+        )
+        save_state(self.directory.state, state)
+
+    def out_of_patience(self) -> bool:
+        """Whether the last `patience` validations brought no new best."""
+        patience = self.config.training.patience
+        return bool(patience) and len(self.rows) > patience and not any(row["best"] for row in self.rows[-patience:])
+
+    def glance(self, nats: float, done: float, speed: float) -> None:
+        """Show where the run is."""
+        left_s = self.seconds / done * (1 - done) if done else 0.0
+        self.progress.step(self.step, done, nats, speed, left_s)
+
+    def refuse_non_finite(self, nats: float) -> None:
+        """Raises `UserError` before anything of a run that has blown up is saved."""
+        if not math.isfinite(nats):
+            training = self.config.training
+            saved = f"; the best model before that is in {self.directory.model_path}" if self.best else ""
+            raise UserError(
+                f"the loss became {nats} by step {self.step} with learning_rate={training.learning_rate}{saved}: "
+                "lower --learning_rate, or raise --warmup_iters."
+            )

@@ -1,0 +1,79 @@
+"""Optimizer: which rule steps which weights.
+
+role        what                              adamw · sgd · adafactor     muon
+matrices    inside the blocks                 decayed                     Muon, decayed
+tables      embedding, positions, head        decayed                     AdamW
+vectors     gains and biases                  left alone by decay         AdamW
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from letterwise.config import TrainingConfig
+from letterwise.model import Transformer
+from letterwise.runtime.device import native_bfloat16
+from letterwise.training.muon import Muon
+
+
+class Optimizers:
+    """One or two optimizers that step as one, each at its own peak rate times the schedule's factor."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer], clipped: list[nn.Parameter], grad_clip: float) -> None:
+        self.optimizers, self.clipped, self.grad_clip = optimizers, clipped, grad_clip
+        self.peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Every rate becomes `factor` times its peak."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, peak in zip(groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def step(self) -> None:
+        """Shorten the gradient if it is too long, step, and clear it."""
+        if self.grad_clip:
+            nn.utils.clip_grad_norm_(self.clipped, self.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Everything a resumed run needs."""
+        return [optimizer.state_dict() for optimizer in self.optimizers]
+
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """The inverse of `state_dict`."""
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+
+
+def build_optimizers(model: Transformer, config: TrainingConfig) -> Optimizers:
+    """The optimizer that the configuration names, over all weights of `model`."""
+    matrices = [p for p in model.blocks.parameters() if p.ndim >= 2]
+    inside = {id(p) for p in matrices}
+    tables = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in inside]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    decayed: list[dict[str, Any]] = [
+        {"params": matrices + tables, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    rate, betas = config.learning_rate, (config.beta1, config.beta2)
+    match config.optimizer:
+        case "muon":
+            native = native_bfloat16(matrices[0].device)
+            muon = Muon(
+                matrices,
+                lr=config.matrix_learning_rate,
+                weight_decay=config.weight_decay,
+                dtype=torch.bfloat16 if native else torch.float32,
+            )
+            rest = torch.optim.AdamW([{"params": tables + vectors}], lr=rate, betas=betas, weight_decay=0.0, fused=True)
+            return Optimizers([muon, rest], tables + vectors, config.grad_clip)
+        case "adamw":
+            optimizer: torch.optim.Optimizer = torch.optim.AdamW(decayed, lr=rate, betas=betas, fused=True)
+        case "sgd":
+            optimizer = torch.optim.SGD(decayed, lr=rate, momentum=config.beta1, nesterov=config.beta1 > 0)
+        case "adafactor":
+            optimizer = torch.optim.Adafactor(decayed, lr=rate)
+    return Optimizers([optimizer], matrices + tables + vectors, config.grad_clip)

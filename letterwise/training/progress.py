@@ -1,0 +1,110 @@
+"""Progress: what a person sees while a run goes on. On a terminal one living line, elsewhere plain lines, all on stderr.
+
+step 1250/2000 · loss 1.482 · val 1.531 (2.21 bits) · 18,400 chars/s · 0:00:52 left
+"""
+
+import sys
+import time
+from datetime import timedelta
+from typing import Any
+
+from letterwise.loss import bits
+
+PLAIN_INTERVAL_S = 10.0
+
+
+class Progress:
+    """Says nothing: what the Python interface uses, and the questions that every listener answers."""
+
+    def note(self, text: str) -> None:
+        """Something worth knowing, in a sentence."""
+
+    def start(self, max_iters: int | None) -> None:
+        """Training begins; `max_iters` is None when minutes end it."""
+
+    def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
+        """A step was taken."""
+
+    def held_out(self, row: dict[str, Any]) -> None:
+        """A validation was made."""
+
+    def stop(self) -> None:
+        """Training ended, well or not."""
+
+
+class PlainProgress(Progress):
+    """One line now and then: for logs, pipes and CI."""
+
+    def __init__(self) -> None:
+        self.max_iters: int | None = None
+        self.said = time.monotonic()
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def start(self, max_iters: int | None) -> None:
+        self.max_iters = max_iters
+
+    def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
+        if time.monotonic() - self.said >= PLAIN_INTERVAL_S:
+            self.said = time.monotonic()
+            self.note(f"{self._where(step)} · loss {nats:.3f} · {chars_per_second:,.0f} chars/s · {clock(left_s)} left")
+
+    def held_out(self, row: dict[str, Any]) -> None:
+        self.said = time.monotonic()
+        self.note(f"{self._where(row['step'])} · loss {row['train_nats_per_char']:.3f} · {held_out_text(row)}")
+
+    def _where(self, step: int) -> str:
+        return f"step {step}/{self.max_iters}" if self.max_iters else f"step {step}"
+
+
+class RichProgress(PlainProgress):
+    """A bar that moves, with the validations left standing above it."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        super().__init__()
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, transient=True)
+        self.task = self.bar.add_task("", total=1.0)
+        self.value = ""
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def start(self, max_iters: int | None) -> None:
+        super().start(max_iters)
+        self.bar.start()
+
+    def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
+        words = f"{self._where(step)} · loss {nats:.3f}{self.value} · {chars_per_second:,.0f} chars/s · {clock(left_s)} left"
+        self.bar.update(self.task, completed=done, description=words)
+
+    def held_out(self, row: dict[str, Any]) -> None:
+        super().held_out(row)
+        if row["val_nats_per_char"] is not None:
+            self.value = f" · val {row['val_nats_per_char']:.3f}"
+
+    def stop(self) -> None:
+        self.bar.stop()
+
+
+def progress_for_terminal() -> Progress:
+    """The living line where stderr is a terminal, plain lines elsewhere."""
+    return RichProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def held_out_text(row: dict[str, Any]) -> str:
+    """A validation in words."""
+    nats = row["val_nats_per_char"]
+    if nats is None:
+        return "no validation part"
+    return f"val {nats:.4f} nats = {bits(nats):.4f} bits per character{' · best so far' if row['best'] else ''}"
+
+
+def clock(seconds: float) -> str:
+    """0:01:05"""
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,139 @@
+"""Commands: stdout carries the result and nothing else; --help is instant."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import ROOT, letterwise
+
+from letterwise.cli.main import COMMANDS
+
+SMALL = (
+    "--n_layer",
+    1,
+    "--n_embd",
+    16,
+    "--n_head",
+    2,
+    "--block_size",
+    16,
+    "--batch_size",
+    4,
+    "--max_iters",
+    12,
+    "--warmup_iters",
+    1,
+)
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ""])
+def test_help_is_instant_and_needs_no_torch(command: str) -> None:
+    words = [command, "--help"] if command else ["--help"]
+    probe = (
+        "import sys, letterwise.cli as c\ntry: c.main(sys.argv[1:])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "usage: letterwise" in done.stdout
+
+
+def test_help_tells_the_presets_defaults() -> None:
+    shown = letterwise("train", "--preset", "classic", "--help").stdout
+    assert re.search(r"--norm_order.*\n?.*default: post", shown)
+    assert "--val-fraction" not in shown  # one spelling is shown; both are accepted
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"letterwise \d+\.\d+\.\d+\n", letterwise("--version").stdout)
+
+
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_train_then_generate_by_the_root_scripts(text_file: Path, tmp_path: Path, form: str) -> None:
+    model = tmp_path / f"trained_model.{form}"
+    train = [sys.executable, "train.py", "--input_file", text_file, "--model_path", model, *SMALL]
+    done = subprocess.run([*map(str, train)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "python generate.py --model_path" in done.stdout
+    assert {p.name for p in (tmp_path / "trained_model").iterdir()} == {"state.pth", "metrics.jsonl", "report.html"}
+    generate = [sys.executable, "generate.py", "--model_path", model, "--seed", "The cat", "--num_tokens", 100]
+    done = subprocess.run([*map(str, generate)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("The cat")
+    assert len(done.stdout) == len("The cat") + 100
+    assert done.stderr == ""
+
+
+def test_train_json_and_metrics(text_file: Path, tmp_path: Path) -> None:
+    done = letterwise("train", "--input-file", text_file, "--out", tmp_path / "o", *SMALL, "--eval_interval", 5, "--json")
+    result = json.loads(done.stdout)  # one line, nothing else
+    assert done.stdout.count("\n") == 1
+    assert {"model_path", "run_dir", "iters", "chars_seen", "train_seconds", "best_val_nats_per_char", "val_nats_per_char",
+            "params"} <= result.keys()  # fmt: skip
+    assert result["iters"] == 12
+    assert result["chars_seen"] == 12 * 4 * 16
+    rows = [json.loads(line) for line in (tmp_path / "o/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [5, 10, 12]
+    assert result["best_val_nats_per_char"] == min(row["val_nats_per_char"] for row in rows)
+
+
+def test_evaluate_agrees_with_training(text_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    trained = json.loads(letterwise("train", "--input_file", text_file, "--out", out, *SMALL, "--json").stdout)
+    for more in ([], ["--input_file", text_file, "--split", "val"]):
+        score = json.loads(letterwise("evaluate", "--model_path", out / "model.safetensors", *more, "--json").stdout)
+        assert score["nats_per_char"] == pytest.approx(trained["best_val_nats_per_char"], abs=1e-6)
+        assert score["bits_per_char"] == pytest.approx(score["nats_per_char"] / math.log(2), rel=1e-12)
+        assert (score["protocol"], score["context"]) == ("blocks", 16)
+    whole = json.loads(
+        letterwise("evaluate", "--model_path", out / "model.safetensors", "--input_file", text_file, "--json").stdout
+    )
+    assert whole["chars"] == len(text_file.read_text()) - 1
+
+
+def test_generate_json(tiny) -> None:
+    done = letterwise("generate", "--model_path", tiny.run_dir / "model.safetensors", "--prompt", "The owl", "--num_tokens", 20,
+                      "--num_samples", 2, "--rng_seed", 7, "--stop", "zzz", "--json")  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert answer["prompt"] == "The owl"
+    assert [len(sample["text"]) for sample in answer["samples"]] == [20, 20]
+    assert answer["samples"][1]["text"] == tiny.generate("The owl", num_tokens=20, rng_seed=8)
+
+
+def test_a_seed_may_begin_with_a_dash(tiny) -> None:
+    done = letterwise("generate", "--model_path", tiny.run_dir / "model.safetensors", "--seed", "--The", "--num_tokens", 3,
+                      "--unknown", "skip")  # fmt: skip
+    assert done.stdout.startswith("--The")
+    assert len(done.stdout) == 8
+
+
+def test_a_reader_that_closes_early_does_no_harm(tiny) -> None:
+    command = (
+        f"{sys.executable} -m letterwise generate --model_path {tiny.run_dir}/model.safetensors --seed The --num_tokens 3000"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | head -c 10"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert len(done.stdout) == 10
+    assert done.stderr == b""
+
+
+def test_text_from_stdin_in_bytes(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 20
+    done = letterwise("train", "--input_file", "-", "--vocab", "byte", "--out", tmp_path / "o", *SMALL, stdin=data)
+    assert done.returncode == 0, done.stderr
+    done = letterwise("generate", "--model_path", tmp_path / "o/model.safetensors", "--seed", "ab", "--num_tokens", 50)
+    assert len(done.stdout.encode("utf-8", "surrogateescape")) == 52
+    done = letterwise("evaluate", "--model_path", tmp_path / "o/model.safetensors", "--json")
+    assert json.loads(done.stdout)["chars"] == 511
+
+
+def test_inspect(tiny) -> None:
+    shown = letterwise("inspect", "--model_path", tiny.run_dir / "model.safetensors").stdout
+    assert "animals.txt" in shown
+    assert f"{tiny.params:,}" in shown
+    told = json.loads(letterwise("inspect", "--model_path", tiny.run_dir / "model.safetensors", "--json").stdout)
+    assert told["vocabulary"]["characters"] == tiny.vocabulary.characters
+    assert told["params"] == sum(math.prod(shape) for shape in told["weights"].values())
