@@ -46,7 +46,10 @@ def resolve(flags: dict[str, Any], config_file: str | None = None) -> Config:
 
     `flags` may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on anything unknown or impossible.
     """
-    values = {**(read_toml(config_file) if config_file else {}), **flags}
+    values = read_toml(config_file) if config_file else {}
+    if "input_file" in flags or "dataset" in flags:  # a text named on the command line takes the place of the file's
+        values = {name: value for name, value in values.items() if name not in ("input_file", "dataset")}
+    values |= flags
     preset, size = values.pop("preset", "fast"), values.pop("size", "nano")
     for kind, name, known in (("preset", preset, PRESETS), ("size", size, SIZES)):
         if name not in known:

@@ -42,7 +42,8 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}: {did_you_mean(name, COMMANDS)}")
     command = importlib.import_module(f"letterwise.cli.{name}")
-    parser = Parser(prog=f"letterwise {name}", description=f"{COMMANDS[name].capitalize()}.")
+    usage = f"letterwise {name} [--flag value …]"
+    parser = Parser(prog=f"letterwise {name}", usage=usage, description=f"{COMMANDS[name].capitalize()}.")
     command.add_flags(parser, rest)
     return command.run(parser.parse(normalized(rest)))
 

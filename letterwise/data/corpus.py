@@ -11,6 +11,7 @@ import difflib
 import glob
 import hashlib
 import lzma
+import os
 import shutil
 import sys
 import tempfile
@@ -20,18 +21,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import numpy as np
 
 from letterwise.config import DataConfig
-from letterwise.data.datasets import DATASETS, dataset_text
+from letterwise.data.datasets import DATASETS, Note, dataset_text
 from letterwise.data.vocabulary import code_points as code_points_of
 from letterwise.errors import UserError, did_you_mean
 
 CHUNK = 4 * 2**20
 SNIFFED = 64 * 2**10  # a folder's file is text if this much of it is
-Note = Callable[[str], None]
+ZSTD_STEP = 4 * 2**10  # compressed bytes taken at once: at most 128 KiB come out of every four
+DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError)  # what unpackers raise
+FAMILIAR = ("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "ascii", "shift_jis", "gb18030", "koi8-r", "big5", "euc-kr")
+FOR_HOST_NAMES = ("idna", "punycode", "undefined")  # codecs that spell no files
 
 
 @dataclass(frozen=True)
@@ -39,32 +43,30 @@ class Source:
     """Bytes that can be read from the start, as often as needed. `name` is what a person knows them by."""
 
     name: str
-    open: Callable[[], BinaryIO]
+    pieces: Callable[[], Iterator[bytes]]
     encoding: str | None  # None: bytes are the characters
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, a chunk at a time. Raises `UserError` when they cannot be read or decompressed."""
+        """The bytes, some at a time. Raises `UserError` when they cannot be read or unpacked."""
         try:
-            with self.open() as file:
-                while chunk := file.read(CHUNK):
-                    yield chunk
-        except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"{self.name!r} is a damaged or unreadable archive ({error}): unpack it, or make it anew."
-            ) from error
+            yield from self.pieces()
         except OSError as error:
-            raise UserError(
-                f"cannot read {self.name!r}: {error.strerror or error}. Check the file and its permissions."
-            ) from error
+            if error.errno is not None:
+                _refuse(self.name, error)
+            raise _damaged(self.name, error) from error  # gzip and bz2 say so of their content, with no number
+        except DAMAGE as error:
+            raise _damaged(self.name, error) from error
 
-    def digest(self) -> str:
-        """sha256 of the bytes."""
+    def digest(self, note: Note = lambda text: None) -> str:
+        """sha256 of the bytes; and a note when a byte order mark among them will be dropped."""
         told = hashlib.sha256()
-        for chunk in self.chunks():
+        for place, chunk in enumerate(_with_whole_start(self.chunks(), len(codecs.BOM_UTF8))):
+            if place == 0 and self.encoding == "utf-8" and chunk.startswith(codecs.BOM_UTF8):
+                note(f"{self.name!r} starts with a byte order mark, which is dropped.")
             told.update(chunk)
         return told.hexdigest()
 
-    def code_points(self, note: Note = lambda text: None) -> Iterator[np.ndarray]:
+    def code_points(self) -> Iterator[np.ndarray]:
         """Code points in order: uint8 arrays for chunks that are ASCII (or all, for bytes), uint32 for others.
 
         Raises `UserError` that names file and byte offset where the bytes do not spell text.
@@ -72,12 +74,11 @@ class Source:
         if self.encoding is None:
             yield from (np.frombuffer(chunk, np.uint8) for chunk in self.chunks())
             return
-        decoder, utf8 = codecs.getincrementaldecoder(self.encoding)("strict"), is_utf8(self.encoding)
+        decoder, utf8 = codecs.getincrementaldecoder(self.encoding)("strict"), self.encoding == "utf-8"
         offset, held = 0, b""
         for chunk in _with_whole_start(self.chunks(), len(codecs.BOM_UTF8)):
             if offset == 0 and utf8 and chunk.startswith(codecs.BOM_UTF8):
-                note(f"{self.name!r} starts with a byte order mark, which is dropped.")
-                offset, chunk = 3, chunk[3:]
+                offset, chunk = len(codecs.BOM_UTF8), chunk.removeprefix(codecs.BOM_UTF8)
             if utf8 and not held and chunk.isascii():
                 yield np.frombuffer(chunk, np.uint8)
             else:
@@ -92,7 +93,7 @@ class Source:
             return decode(chunk)
         except UnicodeDecodeError as error:
             around = (held + chunk)[max(0, error.start - SNIFFED) : error.start + SNIFFED]
-            looks = " It looks like binary data." if b"\0" in around else ""
+            looks = " It looks like binary data." if b"\0" in around and not _has_wide_units(self.encoding) else ""
             raise UserError(
                 f"{self.name!r} is not {self.encoding} text at byte offset {offset + error.start}.{looks} "
                 "Name its encoding with --encoding, or take any bytes with --vocab byte."
@@ -111,9 +112,7 @@ class Corpus:
 
 def open_corpus(config: DataConfig, note: Note) -> Corpus:
     """Find everything that the configuration names, without reading it through. Raises `UserError` where it cannot."""
-    encoding = None if config.vocab == "byte" else config.encoding
-    if encoding:
-        _require_codec(encoding)
+    encoding = None if config.vocab == "byte" else canonical_encoding(config.encoding)
     val_sources = [source for name in config.val_file for source in find_sources(name, encoding, note)]
     if config.input_file:
         sources = [source for name in config.input_file for source in find_sources(name, encoding, note)]
@@ -124,8 +123,7 @@ def open_corpus(config: DataConfig, note: Note) -> Corpus:
         raise UserError(f"dataset {name!r} is not known: {did_you_mean(name, DATASETS)}")
     if name == "enwik8" and config.vocab == "char":
         note("enwik8: published figures are bits per byte; --vocab byte gives figures to compare with them.")
-    opened = dataset_text(name, note)
-    source = Source(name, opened, None if encoding is None else "utf-8")
+    source = Source(name, partial(_read, dataset_text(name, note)), None if encoding is None else "utf-8")
     return Corpus([source], val_sources, (f"dataset:{name}",), DATASETS[name].percent)
 
 
@@ -133,82 +131,126 @@ def find_sources(name: str, encoding: str | None, note: Note) -> list[Source]:
     """The sources that one input names: a file's, a folder's, an archive's members', a glob's matches'."""
     if name == "-":
         return [_spooled("stdin", sys.stdin.buffer, encoding)]
+    if not name:
+        raise UserError("an input file's name is empty (''): name a file, a folder, a pattern, or - for stdin.")
     path = Path(name)
     try:
         if path.is_dir():
-            return _folder(path, encoding, note)
+            return _only_text(_packed_or_plain(_files_in(path), encoding), note, name)
         if path.is_file():
-            return _file(path, encoding, note)
+            sources = _packed_or_plain([path], encoding)
+            return _only_text(sources, note, name) if _is_zip(path) else sources
         if path.exists():  # a pipe or device, which can be read only once
             with path.open("rb") as pipe:
                 return [_spooled(name, pipe, encoding)]
+        if glob.has_magic(name):
+            return _only_text(_packed_or_plain(_matches(name), encoding), note, name)
+        raise UserError(f"there is no file {name!r}{_nearest(path)}.")
     except OSError as error:
-        raise UserError(f"cannot read {name!r}: {error.strerror or error}. Check the file and its permissions.") from error
-    if glob.has_magic(name):
-        matches = sorted(match for match in glob.glob(name, recursive=True) if Path(match).is_file())
-        if not matches:
-            raise UserError(f"no file matches {name!r}: check the pattern (quote it, so that the shell leaves it alone).")
-        return _texts(matches, encoding, note, name)
-    raise UserError(f"there is no file {name!r}{_nearest(path)}.")
+        _refuse(error.filename or name, error)
 
 
-def is_utf8(encoding: str) -> bool:
-    """Whether a codec's name is one of UTF-8's."""
-    return codecs.lookup(encoding).name == "utf-8"
+def canonical_encoding(encoding: str) -> str:
+    """The one name of a codec that has several. Raises `UserError` when there is none that spells text."""
+    try:
+        codec = codecs.lookup(encoding)
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or not codec._is_text_encoding or codec.name in FOR_HOST_NAMES:  # type: ignore[attr-defined]
+        raise UserError(f"encoding {encoding!r} is not known: {did_you_mean(encoding, FAMILIAR)}")
+    return codec.name.removesuffix("-sig")  # `utf-8-sig` is UTF-8 whose byte order mark is dropped, as we do
 
 
-def _folder(path: Path, encoding: str | None, note: Note) -> list[Source]:
-    found, seen = [], set()
-    for entry in sorted(path.rglob("*")):
-        hidden = any(part.startswith(".") for part in entry.relative_to(path).parts)
-        if not hidden and entry.is_file() and (real := entry.resolve()) not in seen:
-            seen.add(real)
-            found.append(str(entry))
-    return _texts(found, encoding, note, str(path))
+def _files_in(folder: Path) -> list[Path]:
+    """Every file below a folder, each once, in the order of their paths. Nothing hidden; links to folders are not followed."""
+    found: dict[Path, Path] = {}
+    for here, folders, files in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(here, name) for name in files if not name.startswith(".")]
+        found.update((path, path.resolve()) for path in paths if path.is_file())
+    once = {found[path]: path for path in sorted(found, reverse=True)}
+    return sorted(once.values())
 
 
-def _texts(paths: Iterable[str], encoding: str | None, note: Note, where: str) -> list[Source]:
-    """Of many files, those that are text."""
-    return _only_text([source for path in paths for source in _file(Path(path), encoding, note)], note, where)
+def _matches(pattern: str) -> list[Path]:
+    """The files that match, and those in folders that match, each once."""
+    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
+    files = {file for match in matches for file in (_files_in(match) if match.is_dir() else [match]) if file.is_file()}
+    if not files:
+        raise UserError(f"no file matches {pattern!r}: check the pattern (quote it, so that the shell leaves it alone).")
+    return sorted(files)
 
 
-def _file(path: Path, encoding: str | None, note: Note) -> list[Source]:
-    """One file; or the members of a zip."""
-    name = str(path)
-    with path.open("rb"):
-        pass  # permissions are best complained about before anything else is done
-    match path.suffix.lower():
-        case ".zip":
-            return _only_text(_zip_members(name, encoding), note, name)
-        case ".zst":
-            return [Source(name, partial(_open_zst, name), encoding)]
-        case ".gz" | ".bz2" | ".xz":
-            return [Source(name, partial(_open_compressed, name), encoding)]
-    return [Source(name, partial(path.open, "rb"), encoding)]
+def _packed_or_plain(paths: Iterable[Path], encoding: str | None) -> list[Source]:
+    """A source for each file, and for each member of each zip."""
+    sources = []
+    for path in paths:
+        name = str(path)
+        with path.open("rb"):
+            pass  # permissions are best complained about before anything else is done
+        match path.suffix.lower():
+            case ".zip":
+                sources += _zip_members(name, encoding)
+            case ".zst":
+                sources.append(Source(name, partial(_read_zst, name), encoding))
+            case ".gz" | ".bz2" | ".xz":
+                sources.append(Source(name, partial(_read, partial(_open_compressed, name)), encoding))
+            case _:
+                sources.append(Source(name, partial(_read, partial(path.open, "rb")), encoding))
+    return sources
+
+
+def _read(open: Callable[[], BinaryIO]) -> Iterator[bytes]:
+    with open() as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
 
 
 def _open_compressed(name: str) -> BinaryIO:
     import fsspec
 
-    return fsspec.open(name, "rb", compression="infer").open()
+    # Its file system for local files, since `fsspec.open` would take a name with a colon in it for an address.
+    return fsspec.filesystem("file").open(os.path.abspath(name), "rb", compression="infer")
 
 
-def _open_zst(name: str) -> BinaryIO:
-    """Not through fsspec, whose reader ends quietly after the first of several frames."""
+def _read_zst(name: str) -> Iterator[bytes]:
+    """Frame after frame. Not through fsspec, whose reader stops quietly after the first one, or in the middle of it."""
     import zstandard
 
-    return zstandard.ZstdDecompressor().stream_reader(Path(name).open("rb"), read_across_frames=True, closefd=True)
+    with Path(name).open("rb") as file:
+        frame, packed = None, b""
+        while packed := packed or file.read(ZSTD_STEP):
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            try:
+                yield frame.decompress(packed)
+            except zstandard.ZstdError as error:
+                raise EOFError(str(error)) from error
+            packed = frame.unused_data
+            frame = None if frame.eof else frame
+    if frame:
+        raise EOFError("it ends in the middle of a frame")
+
+
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"
 
 
 def _zip_members(name: str, encoding: str | None) -> list[Source]:
-    import fsspec
-
+    """Not through fsspec, which cannot open members whose name starts with a slash."""
     try:
-        archive = fsspec.filesystem("zip", fo=name)
-        members = sorted(member for member in archive.find("") if not Path(member).name.startswith("."))
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise UserError(f"{name!r} is a damaged archive ({error}): unpack it, or make it anew.") from error
-    return [Source(f"{name}/{member}", partial(archive.open, member, "rb"), encoding) for member in members]
+        archive = zipfile.ZipFile(name)
+    except DAMAGE as error:
+        raise _damaged(name, error) from error
+    members = sorted(
+        (member for member in archive.infolist() if not member.is_dir() and not _is_hidden(member.filename)),
+        key=lambda member: member.filename,
+    )
+    return [Source(f"{name}/{member.filename}", partial(_read, partial(archive.open, member)), encoding) for member in members]
+
+
+def _is_hidden(member: str) -> bool:
+    return any(part.startswith(".") and part.strip(".") for part in member.split("/"))
 
 
 def _only_text(sources: list[Source], note: Note, where: str) -> list[Source]:
@@ -224,13 +266,17 @@ def _only_text(sources: list[Source], note: Note, where: str) -> list[Source]:
 def _is_text(source: Source) -> bool:
     if source.encoding is None:
         return True
-    start = next(source.chunks(), b"")[:SNIFFED]
-    wide = codecs.lookup(source.encoding).name.startswith(("utf-16", "utf-32"))
+    start = next(_with_whole_start(source.chunks(), SNIFFED))[:SNIFFED]
     try:
         codecs.getincrementaldecoder(source.encoding)("strict").decode(start)  # a character cut at the end is no error
     except UnicodeDecodeError:
         return False
-    return wide or b"\0" not in start
+    return b"\0" not in start or _has_wide_units(source.encoding)
+
+
+def _has_wide_units(encoding: str | None) -> bool:
+    """Whether a NUL byte is ordinary in this encoding of text."""
+    return encoding is not None and encoding.startswith(("utf-16", "utf-32"))
 
 
 def _spooled(name: str, file: BinaryIO, encoding: str | None) -> Source:
@@ -238,27 +284,29 @@ def _spooled(name: str, file: BinaryIO, encoding: str | None) -> Source:
     kept = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed, and so removed, with the last reference to the source)
     shutil.copyfileobj(file, kept, CHUNK)
     kept.flush()
-    return Source(name, lambda: open(kept.name, "rb"), encoding)
-
-
-def _require_codec(encoding: str) -> None:
-    try:
-        codecs.getincrementaldecoder(encoding)
-        is_text = codecs.lookup(encoding)._is_text_encoding  # type: ignore[attr-defined]
-    except LookupError:
-        is_text = False
-    if not is_text:
-        known = ("utf-8", "utf-16", "utf-32", "latin-1", "cp1252", "ascii", "shift_jis", "gb18030", "koi8-r", "big5", "euc-kr")
-        raise UserError(f"encoding {encoding!r} is not known: {did_you_mean(encoding, known)}")
+    return Source(name, partial(_read, lambda: open(kept.name, "rb")), encoding)
 
 
 def _nearest(path: Path) -> str:
-    """A half sentence about the likeliest file, or the deepest folder that is there."""
-    folder = next((parent for parent in path.absolute().parents if parent.is_dir()), Path("/"))
-    if folder != path.absolute().parent:
-        return f": there is no folder {str(path.parent)!r} either"
-    near = difflib.get_close_matches(path.name, [entry.name for entry in folder.iterdir()], n=1, cutoff=0.6)
+    """A half sentence about the likeliest file, or about the folder that is none."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        kind = "is a file, not a folder" if folder.is_file() else "is no folder either"
+        return f": {str(path.parent)!r} {kind}"
+    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1, cutoff=0.6)
     return f": did you mean {str(path.with_name(near[0]))!r}?" if near else f" in {str(folder)!r}: check the name"
+
+
+def _damaged(name: str, error: Exception) -> UserError:
+    return UserError(f"{name!r} is a damaged or unreadable archive ({error}): unpack it, or make it anew.")
+
+
+def _refuse(name: str, error: OSError) -> NoReturn:
+    raise UserError(f"cannot read {name!r}: {error.strerror or error}. Check the file and its permissions.") from error
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _with_whole_start(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:

@@ -1,5 +1,7 @@
 """Predictor: any chunking of a text gives the same answer, however long the text."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -49,7 +51,7 @@ def windows_by_the_policy(ids: list[int], block_size: int) -> list[int]:
 def test_any_chunking_gives_the_answer_of_the_window_alone(model: Transformer, ids: list[int], cuts: set[int]) -> None:
     predictor = Predictor(model)
     edges = [0, *sorted(c for c in cuts if c < len(ids)), len(ids)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         logits = predictor.read(ids[start:end])
     with torch.no_grad():
         alone = model(torch.tensor([windows_by_the_policy(ids, model.config.block_size)]))[0, -1]
@@ -109,8 +111,8 @@ def test_the_numpy_step_refuses_a_brick_it_does_not_know() -> None:
 def test_sliding_evaluation_is_what_the_predictor_sees(model: Transformer) -> None:
     ids = np.random.default_rng(3).integers(0, V, 70).astype(np.uint8)
     predictor, nats = Predictor(model), []
-    for current, following in zip(ids, ids[1:], strict=False):
-        nats.append(-predictor.read([current]).log_softmax(-1)[int(following)].item())
+    for current, following in pairwise(ids.tolist()):
+        nats.append(-predictor.read([current]).log_softmax(-1)[following].item())
     score = evaluate(model, ids, protocol="sliding")
     assert score.chars == 69
     assert score.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)

@@ -1,0 +1,27 @@
+"""What all tests share: shapes in signatures are executed, and nothing is read from or written to the user's own cache."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import jaxtyping
+import pytest
+
+os.environ["LETTERWISE_CACHE"] = tempfile.mkdtemp(prefix="letterwise-tests-")
+SHAPED = ["model", "loss", "inference", "evaluation", "training.muon"]
+jaxtyping.install_import_hook([f"letterwise.{part}" for part in SHAPED], "shapes.check")  # before anything imports them
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)  # tests run side by side
+
+pytest_plugins = ["tiny_run"]
+
+
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of the test's own."""
+    monkeypatch.setenv("LETTERWISE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
