@@ -41,7 +41,7 @@ def run(flags: dict[str, Any]) -> int:
     try:
         result = train(knobs, config_file=own.pop("config", None), progress=progress_for_terminal(), **own)
     except Interrupted as interrupted:
-        print(f"letterwise: {interrupted}", file=sys.stderr)
+        print(f"letterwise: {interrupted}: the same command with --resume goes on from there.", file=sys.stderr)
         return 128 + interrupted.signal_number
     if as_json:
         say_json(result.to_json())

@@ -1,0 +1,90 @@
+"""Evaluate: the mean of what each character costs, however it is batched."""
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from letterwise.errors import UserError
+from letterwise.evaluation import evaluate
+from letterwise.loss import bits, cross_entropy, total_nats
+from letterwise.model import Transformer, build, initialize
+from letterwise.presets import resolve
+
+V, T = 7, 8
+IDS = np.random.default_rng(0).integers(0, V, 101).astype(np.uint8)
+
+
+@pytest.fixture
+def model() -> Transformer:
+    config = resolve({"preset": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": T, "dropout": 0.3}).model
+    model = initialize(build(config, V), 0)
+    with torch.no_grad():
+        model.tokens.weight.mul_(30)
+    return model
+
+
+def one_by_one(model: Transformer, windows: list[tuple[int, int, int]]) -> list[float]:
+    """Nats of targets first … end of each window that starts at `start`, one at a time."""
+    model.eval()
+    nats = []
+    for start, first, end in windows:
+        for i in range(first, end):
+            with torch.no_grad():
+                scores = model(torch.tensor(IDS[start:i].astype(np.int64))[None])[0, -1]
+            nats.append(-scores.log_softmax(-1)[int(IDS[i])].item())
+    return nats
+
+
+def test_blocks_one_by_one(model: Transformer) -> None:
+    windows = [(s, s + 1, min(s + T, 100) + 1) for s in range(0, 100, T)]
+    score = evaluate(model, IDS)
+    assert score.chars == 100
+    assert score.nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
+    assert score.bits_per_char == pytest.approx(score.nats_per_char / math.log(2))
+
+
+def test_sliding_one_by_one(model: Transformer) -> None:
+    hop = T - T // 2
+    windows = [(0, 1, T + 1)] + [(s, s + T // 2 + 1, min(s + T, 100) + 1) for s in range(hop, 100 - T // 2, hop)]
+    score = evaluate(model, IDS, protocol="sliding")
+    assert score.chars == 100
+    assert score.nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
+
+
+def test_the_batch_size_does_not_matter(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = evaluate(model, IDS).nats_per_char
+    monkeypatch.setitem(sys.modules["letterwise.evaluation.evaluate"].NUMBERS_IN_FLIGHT, "cpu", 1)
+    assert evaluate(model, IDS).nats_per_char == pytest.approx(whole, abs=1e-6)
+
+
+def test_nothing_is_disturbed(model: Transformer) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    for training in (True, False):
+        model.train(training)
+        torch.manual_seed(5)
+        evaluate(model, IDS)
+        assert model.training is training
+        assert torch.equal(torch.rand(3), expected)
+
+
+def test_some_windows_only(model: Transformer) -> None:
+    windows = [(s, s + 1, min(s + T, 100) + 1) for s in range(0, 100, 3 * T)]
+    assert evaluate(model, IDS, every=3).nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
+
+
+def test_nothing_to_predict(model: Transformer) -> None:
+    with pytest.raises(UserError, match="1 characters"):
+        evaluate(model, IDS[:1])
+
+
+def test_losses_by_hand() -> None:
+    """Odds of 3 to 1: the likely character costs ln(4/3), the other ln 4."""
+    logits = torch.tensor([[[math.log(3), 0.0], [math.log(3), 0.0]]])
+    targets = torch.tensor([[0, 1]])
+    assert cross_entropy(logits, targets).item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+    assert total_nats(logits, targets) == pytest.approx(math.log(4 / 3) + math.log(4))
+    assert bits(math.log(8)) == pytest.approx(3)

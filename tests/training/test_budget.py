@@ -1,0 +1,27 @@
+"""Budget: what share of the run is done, worked out by hand."""
+
+import pytest
+
+from letterwise.config import TrainingConfig
+from letterwise.training.budget import Budget
+
+
+def test_steps() -> None:
+    budget = Budget(TrainingConfig(max_iters=110, warmup_iters=10, eval_interval=25))
+    assert [budget.done(step, 999) for step in (0, 10, 60, 110, 120)] == [0, 0, 0.5, 1, 1]
+    assert [budget.spent(step, 999) for step in (0, 109, 110)] == [False, False, True]
+    assert [step for step in range(1, 111) if budget.validation_due(step, 0, 0)] == [25, 50, 75, 100, 110]
+
+
+def test_minutes_set_time_aside_for_the_last_validation() -> None:
+    budget = Budget(TrainingConfig(minutes=2.0))
+    assert budget.done(1, 60) == 0.5
+    budget.validation_s = 20.0
+    assert budget.done(1, 50) == 0.5
+    assert budget.spent(1, 100)
+    assert not budget.spent(0, 1000)  # one step is always taken
+
+
+@pytest.mark.parametrize(("seconds", "before", "due"), [(14, 0, False), (15, 0, True), (15, 1, False), (30, 1, True), (120, 8, True)])
+def test_minutes_validate_at_eighths(seconds: float, before: int, due: bool) -> None:
+    assert Budget(TrainingConfig(minutes=2.0)).validation_due(5, seconds, before) is due

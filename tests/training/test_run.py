@@ -1,0 +1,226 @@
+"""Run: interrupted and resumed is never stopped; validating changes nothing; the best model is what is kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_run import FLAGS
+
+from letterwise.checkpoint import load_model, load_state
+from letterwise.errors import UserError
+from letterwise.training.progress import PlainProgress, Progress
+from letterwise.training.start import train
+
+ROOT = Path(__file__).parents[2]
+TIMED = ("seconds", "chars_per_second")
+
+
+class Listener(Progress):
+    """Remembers what it was told; asks the run to stop once `stop_at` steps were seen."""
+
+    def __init__(self, stop_at: int = 0) -> None:
+        self.notes: list[str] = []
+        self.rows: list[dict] = []
+        self.steps: list[int] = []
+        self.stop_at = stop_at
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
+        assert 0 <= done <= 1
+        assert left_s >= 0
+        self.steps.append(step)
+        if step == self.stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def held_out(self, row: dict) -> None:
+        self.rows.append(row)
+
+
+def flags(text_file: Path, **more) -> dict:
+    return {**FLAGS, "input_file": (str(text_file),), "max_iters": 60, "eval_interval": 25, **more}
+
+
+def without_clocks(rows: list[dict]) -> list[dict]:
+    return [{key: value for key, value in row.items() if key not in TIMED} for row in rows]
+
+
+def same_state(a: Path, b: Path) -> None:
+    """Two runs stand at the same place, to the bit."""
+    one, two = load_state(a / "state.pth"), load_state(b / "state.pth")
+    assert one.step == two.step
+    assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
+    for x, y in zip(one.optimizers, two.optimizers, strict=True):
+        assert x["state"].keys() == y["state"].keys()
+        for key, held in x["state"].items():
+            assert all(torch.equal(torch.as_tensor(v), torch.as_tensor(y["state"][key][k])) for k, v in held.items())
+
+
+@pytest.mark.parametrize("preset", ["fast", "classic"])
+def test_interrupted_and_resumed_is_never_stopped(text_file: Path, tmp_path: Path, preset: str) -> None:
+    from letterwise.training.interruption import Interrupted
+
+    wanted = flags(text_file, preset=preset, dropout=0.1, warmup_iters=5)
+    whole = train(wanted, out=str(tmp_path / "whole"))
+    with pytest.raises(Interrupted, match="after step 30") as stopped:
+        train(wanted, out=str(tmp_path / "parts"), progress=Listener(stop_at=30))
+    assert stopped.value.signal_number == signal.SIGINT
+    resumed = train({}, out=str(tmp_path / "parts"), resume=True)
+    same_state(tmp_path / "whole", tmp_path / "parts")
+    assert resumed.best_val_nats_per_char == whole.best_val_nats_per_char
+    told = [load_model(tmp_path / run / "model.safetensors").history for run in ("whole", "parts")]
+    assert [row["val_nats_per_char"] for row in told[0]] == [row["val_nats_per_char"] for row in told[1]]
+
+
+def test_validating_more_often_changes_nothing_else(text_file: Path, tmp_path: Path) -> None:
+    train(flags(text_file, dropout=0.2, eval_interval=60), out=str(tmp_path / "seldom"))
+    train(flags(text_file, dropout=0.2, eval_interval=7), out=str(tmp_path / "often"))
+    same_state(tmp_path / "seldom", tmp_path / "often")
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not(text_file: Path, tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(flags(text_file, rng_seed=seed), out=str(tmp_path / name))
+    same_state(tmp_path / "a", tmp_path / "b")
+    models = {name: load_model(tmp_path / name / "model.safetensors").weights["tokens.weight"] for name in "ac"}
+    assert not torch.equal(models["a"], models["c"])
+
+
+def test_gradients_of_accumulated_batches_are_those_of_one(text_file: Path, tmp_path: Path) -> None:
+    train(flags(text_file, batch_size=8, max_iters=30, dtype="float32"), out=str(tmp_path / "one"))
+    pieces = flags(text_file, batch_size=2, gradient_accumulation_steps=4, max_iters=30, dtype="float32")
+    train(pieces, out=str(tmp_path / "four"))
+    one, four = (load_state(tmp_path / name / "state.pth").rows[-1] for name in ("one", "four"))
+    assert one["train_nats_per_char"] == pytest.approx(four["train_nats_per_char"], abs=1e-3)
+    assert one["chars"] == four["chars"]
+
+
+def test_the_best_model_is_kept(text_file: Path, tmp_path: Path) -> None:
+    """A rate that rises to madness makes later validations worse: the file holds the best, and says so."""
+    listener = Listener()
+    wanted = flags(text_file, optimizer="sgd", preset="gpt2", learning_rate=30.0, min_lr=0, warmup_iters=59, grad_clip=0.0,
+                   eval_interval=5, dtype="float32")  # fmt: skip
+    try:
+        result = train(wanted, out=str(tmp_path / "o"), progress=listener)
+        best = result.best_val_nats_per_char
+    except UserError as error:  # it may blow up altogether, which is told, and loses nothing
+        assert "lower --learning_rate" in str(error)
+        best = min(row["val_nats_per_char"] for row in listener.rows)
+    history = load_model(tmp_path / "o/model.safetensors").history
+    assert history[-1]["val_nats_per_char"] == best == min(row["val_nats_per_char"] for row in listener.rows)
+    assert best < listener.rows[0]["val_nats_per_char"] or history[-1]["step"] == 5
+
+
+def test_patience_stops_early(text_file: Path, tmp_path: Path) -> None:
+    listener = Listener()
+    wanted = flags(text_file, learning_rate=0.0, matrix_learning_rate=0.0, min_lr=0, max_iters=400, eval_interval=4, patience=3)
+    result = train(wanted, out=str(tmp_path / "o"), progress=listener)
+    assert result.iters == 16  # the first validation is the best; three more bring nothing
+    assert [row["best"] for row in listener.rows] == [True, False, False, False]
+
+
+def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(text_file: Path, tmp_path: Path) -> None:
+    listener, began = Listener(), time.monotonic()
+    result = train(flags(text_file, minutes=0.1), out=str(tmp_path / "o"), progress=listener)
+    assert 5 < time.monotonic() - began < 9
+    assert result.iters > 60
+    rates = [row["learning_rate"] for row in listener.rows]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 0.1 * rates[0]
+    assert 4 <= len(rates) <= 9
+
+
+def test_without_a_validation_part_the_last_model_is_kept(text_file: Path, tmp_path: Path) -> None:
+    result = train(flags(text_file, val_fraction=0), out=str(tmp_path / "o"))
+    assert result.best_val_nats_per_char is None
+    assert result.val_nats_per_char is None
+    assert load_model(tmp_path / "o/model.safetensors").history[-1]["step"] == 60
+    assert "None" not in (tmp_path / "o/metrics.jsonl").read_text()
+
+
+def test_eval_chars_takes_fewer_windows(text_file: Path, tmp_path: Path) -> None:
+    rows = []
+    for name, chars in (("all", 0), ("some", 64)):
+        listener = Listener()
+        train(flags(text_file, max_iters=25, eval_chars=chars), out=str(tmp_path / name), progress=listener)
+        rows.append(listener.rows[-1])
+    assert rows[0]["train_nats_per_char"] == rows[1]["train_nats_per_char"]
+    assert rows[0]["val_nats_per_char"] != rows[1]["val_nats_per_char"]
+
+
+def test_resuming_a_finished_run_changes_nothing_and_extending_goes_on(text_file: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "o")
+    first = train(flags(text_file), out=out)
+    again = train({}, out=out, resume=True)
+    assert (again.iters, again.best_val_nats_per_char) == (first.iters, first.best_val_nats_per_char)
+    assert train({"max_iters": 80}, out=out, resume=True).iters == 80
+
+
+@pytest.mark.parametrize(("change", "words"), [({"n_layer": 3}, "n_layer=2, not 3"), ({"preset": "gpt2"}, "preset='fast'")])
+def test_resuming_with_another_model_is_refused(text_file: Path, tmp_path: Path, change: dict, words: str) -> None:
+    train(flags(text_file, max_iters=25), out=str(tmp_path / "o"))
+    with pytest.raises(UserError, match=words):
+        train(change, out=str(tmp_path / "o"), resume=True)
+
+
+def test_resuming_on_a_changed_text_is_refused_with_both_fingerprints(tmp_path: Path, text_file: Path) -> None:
+    text = tmp_path / "t.txt"
+    text.write_text(text_file.read_text())
+    train(flags(text, max_iters=25), out=str(tmp_path / "o"))
+    text.write_text(text_file.read_text() + "More.")
+    with pytest.raises(UserError, match=r"fingerprint [0-9a-f]{12}, now [0-9a-f]{12}"):
+        train({}, out=str(tmp_path / "o"), resume=True)
+
+
+def test_a_run_directory_can_be_moved(text_file: Path, tmp_path: Path) -> None:
+    train(flags(text_file, max_iters=25), model_path=str(tmp_path / "here/m.pth"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    result = train({"max_iters": 30}, out=str(tmp_path / "there/m"), resume=True)
+    assert Path(result.model_path) == tmp_path / "there/m.pth"
+    assert load_model(tmp_path / "there/m.pth").history[-1]["step"] <= 30
+
+
+def test_a_damaged_state_is_refused(text_file: Path, tmp_path: Path) -> None:
+    train(flags(text_file, max_iters=25), out=str(tmp_path / "o"))
+    state = tmp_path / "o/state.pth"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(UserError, match="damaged"):
+        train({}, out=str(tmp_path / "o"), resume=True)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(text_file: Path, tmp_path: Path, number: int, code: int) -> None:
+    small = [f"--{name}={value}" for name, value in {**FLAGS, "max_iters": 100_000}.items()]
+    command = [sys.executable, "-m", "letterwise", "train", "--input_file", text_file, "--out", tmp_path / "o", *small]
+    run = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert run.stderr
+    for line in run.stderr:
+        if "val" in line and "nats" in line:  # it is under way
+            break
+    run.send_signal(number)
+    told = run.communicate(timeout=60)[1]
+    assert run.returncode == code
+    assert "--resume" in told
+    assert "Traceback" not in told
+    assert load_state(tmp_path / "o/state.pth").step > 0
+
+
+def test_metrics_and_history_agree(tiny) -> None:
+    rows = [json.loads(line) for line in (tiny.run_dir / "metrics.jsonl").read_text().splitlines()]
+    best = max(i for i, row in enumerate(rows) if row["best"])
+    assert tiny.history == rows[: best + 1]
+
+
+def test_plain_lines_say_where_the_run_is(capsys: pytest.CaptureFixture, text_file: Path, tmp_path: Path) -> None:
+    train(flags(text_file, max_iters=25), out=str(tmp_path / "o"), progress=PlainProgress())
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "step 25/25" in told.err
+    assert "bits per character" in told.err
