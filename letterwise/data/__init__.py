@@ -2,3 +2,9 @@
 
 corpus, datasets ──▶ vocabulary ──▶ stream ──▶ batches        NumPy only; nothing here knows about models
 """
+
+from letterwise.data.batches import Batches, sweep
+from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
+from letterwise.data.vocabulary import Vocabulary
+
+__all__ = ["Batches", "TokenStream", "Vocabulary", "encode_corpus", "prepare", "reopen", "sweep"]

@@ -42,6 +42,8 @@ def sweep(
     A window's first `skip` targets belong to the window before. Windows overlap by `overlap`; the first window, and a
     shorter last one, come alone. `every` takes each so-manieth window only.
     """
+    if len(ids) < 2:
+        return
     starts = np.arange(0, max(1, len(ids) - 1 - overlap), block_size - overlap)[::every]
     full = starts + block_size < len(ids)
     groups = [starts[:1][full[:1]]]

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import IO, BinaryIO, NoReturn
 
 import numpy as np
 
@@ -57,16 +57,14 @@ class Source:
         except DAMAGE as error:
             raise _damaged(self.name, error) from error
 
-    def digest(self, note: Note = lambda text: None) -> str:
-        """sha256 of the bytes; and a note when a byte order mark among them will be dropped."""
+    def digest(self) -> str:
+        """sha256 of the bytes."""
         told = hashlib.sha256()
-        for place, chunk in enumerate(_with_whole_start(self.chunks(), len(codecs.BOM_UTF8))):
-            if place == 0 and self.encoding == "utf-8" and chunk.startswith(codecs.BOM_UTF8):
-                note(f"{self.name!r} starts with a byte order mark, which is dropped.")
+        for chunk in self.chunks():
             told.update(chunk)
         return told.hexdigest()
 
-    def code_points(self) -> Iterator[np.ndarray]:
+    def code_points(self, note: Note = lambda text: None) -> Iterator[np.ndarray]:
         """Code points in order: uint8 arrays for chunks that are ASCII (or all, for bytes), uint32 for others.
 
         Raises `UserError` that names file and byte offset where the bytes do not spell text.
@@ -78,6 +76,7 @@ class Source:
         offset, held = 0, b""
         for chunk in _with_whole_start(self.chunks(), len(codecs.BOM_UTF8)):
             if offset == 0 and utf8 and chunk.startswith(codecs.BOM_UTF8):
+                note(f"{self.name!r} starts with a byte order mark, which is dropped.")
                 offset, chunk = len(codecs.BOM_UTF8), chunk.removeprefix(codecs.BOM_UTF8)
             if utf8 and not held and chunk.isascii():
                 yield np.frombuffer(chunk, np.uint8)
@@ -145,7 +144,7 @@ def find_sources(name: str, encoding: str | None, note: Note) -> list[Source]:
                 return [_spooled(name, pipe, encoding)]
         if glob.has_magic(name):
             return _only_text(_packed_or_plain(_matches(name), encoding), note, name)
-        raise UserError(f"there is no file {name!r}{_nearest(path)}.")
+        raise UserError(f"there is no file {name!r}{_nearest(path)}")
     except OSError as error:
         _refuse(error.filename or name, error)
 
@@ -163,23 +162,30 @@ def canonical_encoding(encoding: str) -> str:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """Every file below a folder, each once, in the order of their paths. Nothing hidden; links to folders are not followed."""
-    found: dict[Path, Path] = {}
+    """Every file below a folder, in the order of their paths. Nothing hidden; links to folders are not followed."""
+    found: list[Path] = []
     for here, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = [Path(here, name) for name in files if not name.startswith(".")]
-        found.update((path, path.resolve()) for path in paths if path.is_file())
-    once = {found[path]: path for path in sorted(found, reverse=True)}
-    return sorted(once.values())
+        found += [Path(here, name) for name in files if not name.startswith(".")]
+    return _each_once(found)
 
 
 def _matches(pattern: str) -> list[Path]:
-    """The files that match, and those in folders that match, each once."""
+    """The files that match, and those in folders that match."""
     matches = [Path(match) for match in glob.glob(pattern, recursive=True)]
-    files = {file for match in matches for file in (_files_in(match) if match.is_dir() else [match]) if file.is_file()}
+    files = _each_once(file for match in matches for file in (_files_in(match) if match.is_dir() else [match]))
     if not files:
         raise UserError(f"no file matches {pattern!r}: check the pattern (quote it, so that the shell leaves it alone).")
-    return sorted(files)
+    return files
+
+
+def _each_once(paths: Iterable[Path]) -> list[Path]:
+    """In order, the files among `paths`. One that links make appear in many places is taken at the shortest of its paths."""
+    places: dict[Path, Path] = {}
+    for path in sorted(paths, key=lambda path: len(path.parts)):
+        if path.is_file():
+            places.setdefault(path.resolve(), path)
+    return sorted(places.values())
 
 
 def _packed_or_plain(paths: Iterable[Path], encoding: str | None) -> list[Source]:
@@ -201,7 +207,7 @@ def _packed_or_plain(paths: Iterable[Path], encoding: str | None) -> list[Source
     return sources
 
 
-def _read(open: Callable[[], BinaryIO]) -> Iterator[bytes]:
+def _read(open: Callable[[], IO[bytes]]) -> Iterator[bytes]:
     with open() as file:
         while chunk := file.read(CHUNK):
             yield chunk
@@ -290,11 +296,12 @@ def _spooled(name: str, file: BinaryIO, encoding: str | None) -> Source:
 def _nearest(path: Path) -> str:
     """A half sentence about the likeliest file, or about the folder that is none."""
     folder = path.absolute().parent
+    if folder.is_file():
+        return f": {str(path.parent)!r} is a file, not a folder."
     if not folder.is_dir():
-        kind = "is a file, not a folder" if folder.is_file() else "is no folder either"
-        return f": {str(path.parent)!r} {kind}"
-    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1, cutoff=0.6)
-    return f": did you mean {str(path.with_name(near[0]))!r}?" if near else f" in {str(folder)!r}: check the name"
+        return f": there is no folder {str(path.parent)!r} either."
+    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1, cutoff=0.75)
+    return f": did you mean {str(path.with_name(near[0]))!r}?" if near else f" in {str(folder)!r}: check the name."
 
 
 def _damaged(name: str, error: Exception) -> UserError:

@@ -8,15 +8,17 @@ import hashlib
 import io
 import logging
 import os
+import shutil
 import unicodedata
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
-from letterwise.atomic import write_bytes
+from letterwise.atomic import replacing
 from letterwise.errors import UserError
 
 Note = Callable[[str], None]
@@ -35,8 +37,12 @@ class Dataset:
 
 def python_docs() -> str:
     """The language reference that ships inside CPython, without the paragraphs that repeat: English prose about Python."""
-    from pydoc_data.topics import topics
-
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise UserError(
+            "this Python comes without its language reference (python-docs): name a text with --input_file."
+        ) from error
     paragraphs = (paragraph for name in sorted(topics) for paragraph in topics[name].strip("\n").split("\n\n"))
     return "\n\n".join(dict.fromkeys(paragraphs)) + "\n"
 
@@ -108,43 +114,50 @@ def _made(name: str) -> bytes:
 
 def downloaded(name: str, note: Note) -> Path:
     """The checked file of a data set, fetched if it is not there. Raises `UserError` that says where to put it by hand."""
-    dataset, path = DATASETS[name], cache_dir() / "datasets" / f"{name}.txt"
-    if not path.exists():
-        note(f"{name}: downloading {dataset.url}")
-        content = _fetch(name, path)
-        _require_checksum(name, content, f"what {dataset.url} sent")
-        write_bytes(path, content)
-    else:
-        _require_checksum(name, path.read_bytes(), repr(str(path)))
+    path = cache_dir() / "datasets" / f"{name}.txt"
+    try:
+        if not path.exists():
+            note(f"{name}: downloading {DATASETS[name].url}")
+            _fetch(name, path)
+        with path.open("rb") as file:
+            _require_checksum(name, file, repr(str(path)), "Remove it, and try again.")
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}. Check the file and its permissions.") from error
     return path
 
 
-def _fetch(name: str, path: Path) -> bytes:
-    """The unpacked bytes at a data set's address."""
-    dataset = DATASETS[name]
-    try:
-        import pooch
+def _fetch(name: str, path: Path) -> None:
+    """Put what a data set's address sends at `path`, unpacked, if it is the right thing."""
+    import pooch
 
+    dataset = DATASETS[name]
+    fetched = path.with_name(f"{name}.download-{os.getpid()}")
+    try:
         pooch.get_logger().setLevel(logging.ERROR)
-        fetched = Path(pooch.retrieve(dataset.url, known_hash=None, path=path.parent, fname=f"{name}.download"))
-        try:
-            if not dataset.url.endswith(".zip"):
-                return fetched.read_bytes()
-            with zipfile.ZipFile(fetched) as archive:
-                return archive.read(name)
-        finally:
-            fetched.unlink()
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:  # requests' errors are OSErrors
+        pooch.retrieve(dataset.url, known_hash=None, path=fetched.parent, fname=fetched.name)
+        with _unpacked(fetched, name) as content:
+            _require_checksum(name, content, f"what {dataset.url} sent", f"Try again, or put the right text at {str(path)!r}.")
+        with _unpacked(fetched, name) as content, replacing(path) as file:
+            shutil.copyfileobj(content, file)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:  # requests' errors are OSErrors
         raise UserError(
             f"{name!r} could not be downloaded from {dataset.url} ({type(error).__name__}): get it by other means, unpack it, "
             f"and put it at {str(path)!r} ({dataset.algorithm} {dataset.checksum})."
         ) from error
+    finally:
+        fetched.unlink(missing_ok=True)
 
 
-def _require_checksum(name: str, content: bytes, what: str) -> None:
+def _unpacked(fetched: Path, name: str) -> IO[bytes]:
+    return zipfile.ZipFile(fetched).open(name) if DATASETS[name].url.endswith(".zip") else fetched.open("rb")
+
+
+def _require_checksum(name: str, content: IO[bytes], what: str, next_move: str) -> None:
     dataset = DATASETS[name]
-    told = hashlib.new(dataset.algorithm, content).hexdigest()
-    if told != dataset.checksum:
+    told = hashlib.new(dataset.algorithm)
+    while chunk := content.read(2**20):
+        told.update(chunk)
+    if told.hexdigest() != dataset.checksum:
         raise UserError(
-            f"{what} is not {name}: its {dataset.algorithm} is {told}, not {dataset.checksum}. Remove it, and try again."
+            f"{what} is not {name}: its {dataset.algorithm} is {told.hexdigest()}, not {dataset.checksum}. {next_move}"
         )

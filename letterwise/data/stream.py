@@ -7,6 +7,7 @@ Nothing here holds the text in memory: it may be larger. A kept entry is complet
 """
 
 import atexit
+import contextlib
 import hashlib
 import json
 import os
@@ -15,15 +16,15 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from letterwise.atomic import sync_directory, write_bytes
 from letterwise.config import DataConfig
-from letterwise.data.corpus import CHUNK, Corpus, Note, Source, open_corpus
+from letterwise.data.corpus import CHUNK, Corpus, Note, Source, canonical_encoding, open_corpus
 from letterwise.data.datasets import cache_dir
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, SHOWN, Unknown, Vocabulary
 from letterwise.errors import UserError
@@ -35,7 +36,10 @@ A_DAY_S = 86_400
 
 @dataclass(frozen=True)
 class TokenStream:
-    """A prepared text: read-only ids (N,), and where its parts end: training, validation, test."""
+    """A prepared text: read-only ids (N,), and where its parts end: training, validation, test.
+
+    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME".
+    """
 
     ids: np.ndarray
     vocabulary: Vocabulary
@@ -63,7 +67,7 @@ def prepare(config: DataConfig, *, note: Note) -> TokenStream:
 
 def encode_corpus(config: DataConfig, vocabulary: Vocabulary, *, unknown: Unknown = "error", note: Note) -> TokenStream:
     """The text that `config` names, in a given vocabulary. Raises `UserError` on other characters, unless skipped."""
-    return _stream(config, vocabulary, unknown, note)
+    return _stream(replace(config, vocab=vocabulary.kind), vocabulary, unknown, note)
 
 
 def reopen(fingerprint: str) -> TokenStream | None:
@@ -75,9 +79,9 @@ def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: No
     corpus = open_corpus(config, note)
     fingerprint = _fingerprint(config, corpus, given, unknown)
     if kept := reopen(fingerprint):
-        return kept
-    vocabulary = given or find_vocabulary(config, [*corpus.sources, *corpus.val_sources], note)
-    return _write(config, corpus, vocabulary, unknown, fingerprint, note)
+        return replace(kept, sources=corpus.names)  # the same content may have been kept under another name
+    vocabulary = given or find_vocabulary(config.vocab, [*corpus.sources, *corpus.val_sources])
+    return _write(config, corpus, given, vocabulary, unknown, fingerprint, note)
 
 
 def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, unknown: str) -> str:
@@ -87,7 +91,7 @@ def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, u
         "content": [source.digest() for source in corpus.sources],
         "val_content": [source.digest() for source in corpus.val_sources],
         "vocab": config.vocab,
-        "encoding": config.encoding if config.vocab == "char" else None,
+        "encoding": canonical_encoding(config.encoding) if config.vocab == "char" else None,
         "val_fraction": config.val_fraction,
         "percent": corpus.percent,
         "vocabulary": given.to_json() if given else None,
@@ -96,21 +100,25 @@ def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, u
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def find_vocabulary(config: DataConfig, sources: list[Source], note: Note) -> Vocabulary:
-    """The unique characters of the sources, in code-point order. Raises `UserError` when there are none."""
+def find_vocabulary(kind: Literal["char", "byte"], sources: list[Source]) -> Vocabulary:
+    """The unique characters of the sources, in code-point order; or every byte."""
+    if kind == "byte":
+        return Vocabulary("byte")
     seen = np.zeros(CODE_POINTS, bool)
     for source in sources:
-        for points in source.code_points(note):
+        for points in source.code_points():
             seen[points] = True
-    if not seen.any():
-        raise UserError(f"{', '.join(source.name for source in sources)} is empty: there is nothing to learn.")
-    if config.vocab == "byte":
-        return Vocabulary("byte")
     return Vocabulary("char", "".join(map(chr, seen.nonzero()[0])))
 
 
 def _write(
-    config: DataConfig, corpus: Corpus, vocabulary: Vocabulary, unknown: str, fingerprint: str, note: Note
+    config: DataConfig,
+    corpus: Corpus,
+    given: Vocabulary | None,
+    vocabulary: Vocabulary,
+    unknown: str,
+    fingerprint: str,
+    note: Note,
 ) -> TokenStream:
     """Write ids and what they mean beside their place in the cache, then move them there in one step."""
     place = cache_dir() / "streams" / fingerprint
@@ -124,25 +132,27 @@ def _write(
     try:
         with (beside / "ids.bin").open("wb") as file:
             checksum, lengths = 0, []
-            for sources in (corpus.sources, corpus.val_sources):
+            for names, sources in ((corpus.names, corpus.sources), (config.val_file, corpus.val_sources)):
                 began = file.tell()
                 for source in sources:
-                    for ids in _ids(source, vocabulary, unknown):
+                    for ids in _ids(source, vocabulary, unknown, note):
                         checksum = zlib.crc32(ids.data, checksum)
                         file.write(ids.data)
                 lengths.append((file.tell() - began) // vocabulary.dtype.itemsize)
+                if sources and not lengths[-1]:
+                    lacks = "has no character that the model knows" if unknown == "skip" else "is empty"
+                    raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
             file.flush()
             os.fsync(file.fileno())
-        if sum(lengths) == 0:
-            raise UserError(f"{', '.join(corpus.names)} has no character that the model knows: there is nothing to score.")
-        meta = {
+        if _fingerprint(config, corpus, given, unknown) != fingerprint:
+            raise UserError(f"{', '.join(corpus.names)} changed while it was read: wait until it is written, and try again.")
+        facts = {
             "version": VERSION,
             "vocabulary": vocabulary.to_json(),
             "bounds": _bounds(config, corpus, *lengths),
             "sources": corpus.names,
-            "crc32": checksum,
         }
-        write_bytes(beside / "meta.json", json.dumps(meta).encode())
+        write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": _sealed(checksum, facts)}).encode())
         if beside != place:
             _move(beside, place)
     except OSError as error:
@@ -157,13 +167,13 @@ def _write(
     return made
 
 
-def _ids(source: Source, vocabulary: Vocabulary, unknown: str) -> Iterator[np.ndarray]:
+def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time."""
     if vocabulary.kind == "byte":
         yield from source.code_points()
         return
     passed = 0
-    for points in source.code_points():
+    for points in source.code_points(note):
         ids = vocabulary.table[points]
         known = ids != ABSENT
         if not known.all():
@@ -198,7 +208,10 @@ def _bounds(config: DataConfig, corpus: Corpus, length: int, val_length: int) ->
 def _move(beside: Path, place: Path) -> None:
     """Put a finished entry in its place; another process may have been faster, or have left a damaged one."""
     if place.exists() and _open_kept(place) is None:
-        shutil.rmtree(place)
+        aside = beside.with_name(f"{beside.name}-damaged")
+        with contextlib.suppress(FileNotFoundError):  # another process did this
+            os.rename(place, aside)
+        shutil.rmtree(aside, ignore_errors=True)
     try:
         os.rename(beside, place)
     except OSError:
@@ -206,26 +219,35 @@ def _move(beside: Path, place: Path) -> None:
             raise
     sync_directory(place.parent)
     for leftover in place.parent.glob("*.tmp-*"):  # of processes that were killed
-        if time.time() - leftover.stat().st_mtime > A_DAY_S:
-            shutil.rmtree(leftover, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > A_DAY_S:
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | None:
     """The entry at `place`, if it is all there and nothing in it has changed."""
     try:
-        meta: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
-        vocabulary = Vocabulary.from_json(meta["vocabulary"])
-        train, val, test = meta["bounds"]
-        ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
-        if meta["version"] != VERSION or len(ids) != test or _checksum(ids) != meta["crc32"]:
+        facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
+        seal = facts.pop("crc32")
+        if facts["version"] != VERSION or _sealed(_checksum(place / "ids.bin"), facts) != seal:
             return None
-        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(meta["sources"]))
-    except (OSError, ValueError, KeyError, TypeError, UserError):
+        vocabulary = Vocabulary.from_json(facts["vocabulary"])
+        train, val, test = facts["bounds"]
+        ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
+        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(facts["sources"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
         return None
 
 
-def _checksum(ids: np.ndarray) -> int:
+def _sealed(checksum: int, facts: dict[str, Any]) -> int:
+    """The checksum of ids and of the facts about them."""
+    return zlib.crc32(json.dumps(facts).encode(), checksum)
+
+
+def _checksum(path: Path) -> int:
+    """crc32 of a file, read and not mapped: what is mapped counts as this process's memory."""
     told = 0
-    for start in range(0, len(ids), CHUNK):
-        told = zlib.crc32(ids[start : start + CHUNK].data, told)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            told = zlib.crc32(chunk, told)
     return told

@@ -6,6 +6,7 @@ A character vocabulary holds a text's unique characters. The byte vocabulary hol
 """
 
 import codecs
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +19,7 @@ CODE_POINTS = 0x110000
 ABSENT = 0xFFFFFFFF  # in a lookup table: no such character
 Unknown = Literal["error", "skip"]
 SHOWN = 12  # unknown characters that an error lists
+NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte, unlike \udc80 … \udcff
 
 
 def smallest_unsigned(size: int) -> np.dtype[Any]:
@@ -36,7 +38,7 @@ class Vocabulary:
         return 256 if self.kind == "byte" else len(self.characters)
 
     def __contains__(self, character: str) -> bool:
-        return self.kind == "byte" or character in self.characters
+        return self.kind == "byte" or character in set(self.characters)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -53,16 +55,20 @@ class Vocabulary:
     def encode(self, text: str, unknown: Unknown = "error") -> np.ndarray:
         """Ids (N,) of a text. Raises `UserError` that lists unknown characters, unless they are to be skipped."""
         if self.kind == "byte":
-            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8)
-        ids = self.table[code_points(text)]
-        known = ids != ABSENT
-        if unknown == "error" and not known.all():
-            strangers = sorted(set(text) - set(self.characters))
+            strangers = sorted(set(NO_BYTES.findall(text)))
+            ids = np.frombuffer(NO_BYTES.sub("", text).encode("utf-8", "surrogateescape"), np.uint8)
+        else:
+            points = code_points(text)
+            ids = self.table[points]
+            known = ids != ABSENT
+            strangers = [chr(point) for point in np.unique(points[~known])]
+            ids = ids[known].astype(self.dtype)
+        if strangers and unknown == "error":
             raise UserError(
                 f"{len(strangers)} characters are not in this model's vocabulary: {''.join(strangers[:SHOWN])!r}. "
                 "Use --unknown skip to drop them, or train on text that contains them."
             )
-        return ids[known].astype(self.dtype)
+        return ids
 
     def decode(self, ids: Any) -> str:
         """The text that ids spell; bytes that are no UTF-8 become lone surrogates, so that `encode` gives them back."""
@@ -81,7 +87,7 @@ class Vocabulary:
     @staticmethod
     def from_json(stored: dict[str, Any]) -> "Vocabulary":
         """The inverse of `to_json`. Raises `UserError` on what is no vocabulary."""
-        kind, characters = stored.get("kind"), stored.get("characters")
+        kind, characters = (stored.get("kind"), stored.get("characters")) if isinstance(stored, dict) else (None, stored)
         if kind == "byte" and characters == "":
             return Vocabulary("byte")
         if kind != "char" or not isinstance(characters, str) or list(characters) != sorted(set(characters)) or not characters:

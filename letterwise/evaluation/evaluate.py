@@ -44,10 +44,12 @@ class Score:
 def evaluate(model: Transformer, ids: np.ndarray, *, protocol: str = "blocks", every: int = 1) -> Score:
     """Score `ids` (N,), or each `every`-th window of them. Leaves the model's mode and all randomness as they were.
 
-    Raises `UserError` when there is nothing to predict.
+    Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     if len(ids) < 2:
         raise UserError(f"a text of {len(ids)} characters has nothing to predict: evaluation needs 2 or more.")
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
     config, device = model.config, next(model.parameters()).device
     widest = config.block_size * max(model.vocab_size, config.hidden)
     batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)

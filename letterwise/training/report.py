@@ -15,7 +15,7 @@ from letterwise.atomic import write_bytes
 from letterwise.loss import bits
 
 if TYPE_CHECKING:
-    from plotly.graph_objects import Figure, Scatter
+    from plotly.graph_objects import Figure
 
 Row = dict[str, Any]
 
@@ -36,6 +36,7 @@ blockquote { font: 0.9rem/1.5 ui-monospace, monospace; white-space: pre-wrap; ta
              padding-left: 1rem; border-left: 2px solid #8886; }
 .main-svg text { fill: CanvasText !important; }
 .hoverlayer .bg { fill: Canvas !important; }
+.hoverlayer .spikeline { stroke: #8888 !important; stroke-width: 1px !important; }
 """
 
 # A reader who zooms moves the axis of nats; the axis of bits goes with it.
@@ -48,23 +49,20 @@ plot.on("plotly_relayout", () => {
 """
 
 
-def write_report(
-    path: Path, *, title: str, facts: dict[str, str], rows: list[Row], baseline_bits: dict[str, float] | None = None
-) -> None:
-    """Write `report_page` to `path`, whole or not at all. Raises `UserError` when the operating system refuses."""
-    page = report_page(title=title, facts=facts, rows=rows, baseline_bits=baseline_bits)
-    write_bytes(path, page.encode())
+def write_report(path: Path, **page: Any) -> None:
+    """Write the `report_page` of the same arguments, whole or not at all. Raises `UserError` where the system refuses."""
+    write_bytes(path, report_page(**page).encode())
 
 
-def report_page(
-    *, title: str, facts: dict[str, str], rows: list[Row], baseline_bits: dict[str, float] | None = None
-) -> str:
-    """The page, as HTML. The same run always gives the same page.
+def report_page(*, title: str, facts: dict[str, str], rows: list[Row], baseline_bits: dict[str, float] | None = None) -> str:
+    """The page, as HTML; the same run always gives the same page.
 
     `facts` maps label to value, `rows` are those of metrics.jsonl, one per validation, and `baseline_bits` maps the name
     of something to compare with to its bits per character.
     """
-    table = "".join(f'<tr><th scope="row">{escaped(label)}</th><td>{escaped(value)}</td></tr>' for label, value in facts.items())
+    table = "".join(
+        f'<tr><th scope="row">{escaped(label)}</th><td>{escaped(value)}</td></tr>' for label, value in facts.items()
+    )
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escaped(title)}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
@@ -75,13 +73,8 @@ def report_page(
 
 
 def _measurements(rows: list[Row], baseline_bits: dict[str, float] | None) -> str:
-    curves = figure(rows, baseline_bits).to_html(
-        full_html=False,
-        include_plotlyjs=True,
-        div_id="curves",
-        post_script=FOLLOW,
-        config={"displayModeBar": False, "responsive": True},
-    )
+    config = {"displayModeBar": False, "responsive": True}
+    curves = figure(rows, baseline_bits).to_html(full_html=False, div_id="curves", post_script=FOLLOW, config=config)
     samples = "".join(
         f'<h3>{_when(row)}</h3>\n<blockquote dir="auto">{escaped(row["sample"])}</blockquote>\n' for row in reversed(rows)
     )
@@ -90,7 +83,7 @@ def _measurements(rows: list[Row], baseline_bits: dict[str, float] | None) -> st
 
 def _when(row: Row) -> str:
     nats = measured(row["val_nats_per_char"])
-    return f"after {row['chars']:,} characters" + (f", {bits(nats):.2f} bits" if nats is not None else "")
+    return f"after {row['chars']:,} characters" + ("" if nats is None else f", {bits(nats):.2f} bits")
 
 
 def escaped(text: str) -> str:
@@ -103,13 +96,18 @@ def escaped(text: str) -> str:
     return html.escape(sayable).replace("\r", "&#13;")
 
 
+def measured(value: float | None) -> float | None:
+    """The value, if it is a number that can be drawn."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def figure(rows: list[Row], baseline_bits: dict[str, float] | None = None) -> "Figure":
     """Loss, learning rate and speed, one above the other, over the characters learned from. `rows` must not be empty.
 
     The left axis of the loss is in nats, the right one in bits: one range, divided by ln 2, with ticks at the same heights.
     What is no finite number is left out.
     """
-    from plotly.graph_objects import Figure, Scatter
+    from plotly.graph_objects import Figure
 
     baselines = {name: value * math.log(2) for name, value in (baseline_bits or {}).items() if math.isfinite(value)}
     curves = [
@@ -118,93 +116,57 @@ def figure(rows: list[Row], baseline_bits: dict[str, float] | None = None) -> "F
         _curve(rows, "learning_rate", "learning rate", "y3", RATE, lambda rate, row: f"{rate:.3g} at step {row['step']:,}"),
         _curve(rows, "chars_per_second", "speed", "y4", SPEED, lambda v, row: f"{v:,.0f} chars/s, {row['seconds']:,.1f} s in"),
     ]
-    best = [row for row in rows if row["best"] and measured(row["val_nats_per_char"]) is not None][-1:]
-    marks = [_best_mark(row) for row in best]
-    presence = Scatter(x=[None], y=[None], yaxis="y2", showlegend=False)  # an axis that nothing is drawn on is not drawn
-    heights = [y for trace in curves[:2] for y in trace.y if y is not None] + list(baselines.values())
-    return Figure([*curves, *marks, presence], {**_layout(*_range(heights)), "shapes": _lines(baselines)})
-
-
-def measured(value: float | None) -> float | None:
-    """The value, if it is a number that can be drawn."""
-    return value if value is not None and math.isfinite(value) else None
+    presence = dict(x=[None], y=[None], yaxis="y2", showlegend=False)  # an axis that nothing is drawn on is not drawn
+    heights = [nats for curve in curves[:2] for nats in curve["y"] if nats is not None] + list(baselines.values())
+    low, high = min(heights, default=0.0), max(heights, default=1.0)
+    air = 0.08 * (high - low) or 0.1
+    layout = _layout(low - air, high + air) | {"shapes": [_line(name, nats) for name, nats in baselines.items()]}
+    return Figure([*curves, *_best_mark(rows), presence], layout)
 
 
 def _loss_words(nats: float, row: Row) -> str:
     return f"{nats:.4f} nats = {bits(nats):.4f} bits"
 
 
-def _curve(rows: list[Row], key: str, name: str, axis: str, colour: str, words: Callable[[float, Row], str]) -> "Scatter":
-    from plotly.graph_objects import Scatter
-
-    heights = [measured(row[key]) for row in rows]
-    return Scatter(
-        x=[row["chars"] for row in rows],
-        y=heights,
-        yaxis=axis,
-        name=name,
-        mode="lines+markers",
-        line={"color": colour},
-        marker={"size": 5},
-        text=["" if y is None else words(y, row) for y, row in zip(heights, rows, strict=True)],
-        hovertemplate="%{text}",
-        showlegend=axis == "y",
-    )
+def _curve(rows: list[Row], key: str, name: str, axis: str, colour: str, words: Callable[[float, Row], str]) -> Row:
+    x, y = [row["chars"] for row in rows], [measured(row[key]) for row in rows]
+    text = ["" if height is None else words(height, row) for height, row in zip(y, rows, strict=True)]
+    look = dict(mode="lines+markers", line={"color": colour}, marker={"size": 5}, showlegend=axis == "y" and any(text))
+    return dict(x=x, y=y, yaxis=axis, name=name, text=text, hovertemplate="%{text}", **look)
 
 
-def _best_mark(row: Row) -> "Scatter":
-    from plotly.graph_objects import Scatter
-
-    nats = row["val_nats_per_char"]
-    ring = {"symbol": "circle-open", "size": 14, "color": VALIDATION, "line": {"width": 2}}
-    name = f"best: {_loss_words(nats, row)}"
-    return Scatter(x=[row["chars"]], y=[nats], name=name, mode="markers", marker=ring, hoverinfo="skip")
+def _best_mark(rows: list[Row]) -> list[Row]:
+    """A ring around the validation whose weights were kept, if there was a validation."""
+    best = [(row, nats) for row in rows if row["best"] and (nats := measured(row["val_nats_per_char"])) is not None][-1:]
+    ring = dict(mode="markers", marker=dict(symbol="circle-open", size=14, color=VALIDATION, line_width=2), hoverinfo="skip")
+    return [dict(x=[row["chars"]], y=[nats], name=f"best: {_loss_words(nats, row)}", **ring) for row, nats in best]
 
 
-def _range(heights: list[float]) -> tuple[float, float]:
-    """Bottom and top of the loss axis, in nats, with some air."""
-    low, high = min(heights, default=0.0), max(heights, default=1.0)
-    air = 0.08 * (high - low) or 0.1
-    return low - air, high + air
+def _line(name: str, nats: float) -> Row:
+    """A dotted line across the loss, with its name on it."""
+    label = dict(text=escaped(f"{name}: {bits(nats):.2f} bits"), textposition="start", yanchor="bottom", font_size=11)
+    line = dict(color=TRAINING, width=1, dash="dot")
+    return dict(type="line", xref="paper", x0=0, x1=1, y0=nats, y1=nats, line=line, label=label)
 
 
-def _lines(baselines: dict[str, float]) -> list[dict[str, Any]]:
-    """A dotted line across the loss for each name → nats."""
-    across = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "line": {"color": TRAINING, "width": 1, "dash": "dot"}}
-    label = {"textposition": "start", "yanchor": "bottom", "font": {"size": 11}}
-    return [
-        {**across, "y0": nats, "y1": nats, "label": {**label, "text": escaped(f"{name}: {bits(nats):.2f} bits")}}
-        for name, nats in baselines.items()
-    ]
-
-
-def _layout(low: float, high: float) -> dict[str, Any]:
+def _layout(low: float, high: float) -> Row:
     """Where everything goes; `low` and `high` bound the loss, in nats."""
-    quiet = {"gridcolor": GRID, "zeroline": False, "automargin": True}
-    small = {**quiet, "rangemode": "tozero", "fixedrange": True, "nticks": 4, "exponentformat": "power"}
-    return {
-        "template": "none",
-        "height": 640,
-        "margin": {"l": 60, "r": 60, "t": 40, "b": 50},
-        "paper_bgcolor": CLEAR,
-        "plot_bgcolor": CLEAR,
-        "font": {"family": "system-ui, sans-serif", "size": 13},
-        "legend": {"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
-        "hovermode": "x unified",
-        "hoversubplots": "axis",
-        "xaxis": {**quiet, "title": "characters learned from", "anchor": "y4", "rangemode": "tozero", "hoverformat": ","},
-        "yaxis": {**quiet, "title": "nats per character", "domain": [0.46, 1], "range": [low, high]},
-        "yaxis2": {
-            "title": "bits per character",
-            "overlaying": "y",
-            "side": "right",
-            "range": [bits(low), bits(high)],
-            "tickmode": "sync",
-            "tickformat": ".2f",
-            "showgrid": False,
-            "zeroline": False,
-            "fixedrange": True,
-        },
-        "yaxis3": {**small, "title": "learning rate", "domain": [0.23, 0.4]},
-        "yaxis4": {**small, "title": "chars/s", "domain": [0, 0.17]},
-    }
+    quiet = dict(gridcolor=GRID, zeroline=False, title_font_size=13)
+    small = dict(**quiet, rangemode="tozero", fixedrange=True, nticks=4)
+    right = dict(overlaying="y", side="right", showgrid=False, fixedrange=True, tickmode="sync", tickformat=".2f")
+    return dict(
+        template="none",
+        height=640,
+        margin=dict(l=60, r=60, t=40, b=50),
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        font=dict(family="system-ui, sans-serif", size=13),
+        legend=dict(orientation="h", x=0, y=1.01, yanchor="bottom"),
+        hovermode="x unified",
+        hoversubplots="axis",
+        xaxis=dict(**quiet, title_text="characters learned from", anchor="y4", rangemode="tozero", hoverformat=","),
+        yaxis=dict(**quiet, title_text="nats per character", domain=[0.46, 1], range=[low, high]),
+        yaxis2={**quiet, **right, "title_text": "bits per character", "range": [bits(low), bits(high)]},
+        yaxis3=dict(**small, title_text="learning rate", domain=[0.23, 0.4], exponentformat="power"),
+        yaxis4=dict(**small, title_text="chars/s", domain=[0, 0.17], tickformat="~s"),
+    )

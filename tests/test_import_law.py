@@ -1,0 +1,158 @@
+"""Imports flow downstream only, printing happens at the end, and what needs no torch does not load it.
+
+letterwise/**.py ──read as syntax──▶ who imports whom ──held against FLOW──▶ broken laws, as sentences
+"""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOW = [
+    {"errors"},
+    {"config", "atomic"},
+    {"presets"},
+    {"data", "model"},
+    {"counts", "loss", "runtime"},
+    {"checkpoint"},
+    {"inference", "evaluation"},
+    {"training", "compression", "export"},
+    {"api"},
+    {"serving"},
+    {"cli"},
+]
+LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
+WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "training", "api"}
+WITHOUT_TORCH = sorted({"data", "config", "presets", "errors", "atomic", "cli"})
+MAY_PRINT = {"letterwise.cli", "letterwise.training.progress"}
+
+Sources = dict[str, str]  # "letterwise.model.block" → its text; a package goes by its own name
+
+
+def read_package() -> Sources:
+    """Every module of the package, the two front doors aside."""
+    files = {path.relative_to(ROOT).with_suffix(""): path for path in sorted((ROOT / "letterwise").rglob("*.py"))}
+    named = {".".join(name.parts).removesuffix(".__init__"): path for name, path in files.items()}
+    return {name: path.read_text() for name, path in named.items() if name not in ("letterwise", "letterwise.__main__")}
+
+
+def executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node that can run: what stands under `if TYPE_CHECKING` cannot."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            for other in child.orelse:
+                yield from executed(other)
+        else:
+            yield from executed(child)
+
+
+def imports(source: str, known: Sources) -> set[str]:
+    """Modules that a text imports, by full name, also inside functions; `from package import module` is that module."""
+    found = set()
+    for node in executed(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            here = "." * node.level + (node.module or "")
+            found |= {inner if (inner := f"{here}.{alias.name}") in known else here for alias in node.names}
+    return found
+
+
+def group_of(module: str) -> str:
+    """The folder, or the lone file, directly under the package: `letterwise.model.block` → `model`."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def broken_laws(sources: Sources) -> list[str]:
+    """Every import that runs upstream or sideways, every cycle inside a folder, and every unlicensed torch and print."""
+    broken, graph = [], {}
+    for name, source in sources.items():
+        mine = group_of(name)
+        if mine not in LEVEL:
+            broken.append(f"{name} stands nowhere in the flow")
+            continue
+        found = imports(source, sources)
+        for other in sorted(found):
+            if other.startswith("."):
+                broken.append(f"{name} imports {other}, which does not say from where")
+            if other.split(".")[0] == "torch" and mine not in WITH_TORCH:
+                broken.append(f"{name} imports torch")
+            if other.split(".")[0] == "letterwise" and other != "letterwise" and group_of(other) != mine:
+                theirs = LEVEL.get(group_of(other))
+                if theirs is None or theirs >= LEVEL[mine]:
+                    broken.append(f"{name} imports {other}")
+        graph[name] = {other for other in found if group_of(other) == mine and other.startswith("letterwise.")}
+        prints = any(isinstance(n, ast.Call) and ast.unparse(n.func) == "print" for n in ast.walk(ast.parse(source)))
+        if prints and not any(name == place or name.startswith(f"{place}.") for place in MAY_PRINT):
+            broken.append(f"{name} prints")
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        broken.append(f"a circle: {' imports '.join(reversed(error.args[1]))}")
+    return broken
+
+
+def test_the_package_keeps_the_law() -> None:
+    sources = read_package()
+    assert {"letterwise.config", "letterwise.model", "letterwise.model.block", "letterwise.cli.main"} <= sources.keys()
+    assert broken_laws(sources) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "offence"),
+    [
+        ("model.block", "from letterwise.training.loop import Run", "imports letterwise.training.loop"),
+        ("data.stream", "import letterwise.model", "imports letterwise.model"),
+        ("loss", "from letterwise.runtime import find_runtime", "imports letterwise.runtime"),
+        ("errors", "from letterwise.config import Config", "imports letterwise.config"),
+        ("loss", "def late():\n    from letterwise import api", "imports letterwise.api"),
+        ("loss", "if fast:\n    import letterwise.cli", "imports letterwise.cli"),
+        ("loss", "if TYPE_CHECKING:\n    import torch\nelse:\n    import letterwise.cli", "imports letterwise.cli"),
+        ("cli.main", "from letterwise.surprise import it", "imports letterwise.surprise"),
+        ("surprise", "", "stands nowhere in the flow"),
+        ("model.block", "from .attention import Attention", "imports .attention, which does not say from where"),
+        ("data.batches", "def late():\n    import torch.utils.data", "imports torch"),
+        ("config", "from torch import nn", "imports torch"),
+        ("loss", "print(1)", "prints"),
+        ("training.loop", "def late():\n    print('step')", "prints"),
+    ],
+)
+def test_a_broken_law_is_seen(module: str, source: str, offence: str) -> None:
+    known = {f"letterwise.{module}": source, "letterwise.api": ""}
+    assert broken_laws(known) == [f"letterwise.{module} {offence}"]
+
+
+def test_a_circle_inside_a_folder_is_seen() -> None:
+    circle = {"letterwise.model.a": "import letterwise.model.b", "letterwise.model.b": "from letterwise.model import a"}
+    (sentence,) = broken_laws(circle)
+    assert sentence.startswith("a circle: ")
+    assert "letterwise.model.a imports letterwise.model.b" in sentence
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"letterwise.training.loop": "from letterwise.model.block import Block\nimport torch, letterwise"},
+        {"letterwise.model.block": "from letterwise.model.attention import attend", "letterwise.model.attention": ""},
+        {"letterwise.data.stream": "if TYPE_CHECKING:\n    import torch\n    from letterwise.model import build"},
+        {"letterwise.cli.main": "print(1)", "letterwise.training.progress": "print(1)"},
+        {"letterwise.presets": "from letterwise.config import Config\nfrom letterwise import errors", "letterwise.errors": ""},
+    ],
+)
+def test_a_kept_law_is_left_in_peace(sources: Sources) -> None:
+    assert broken_laws(sources) == []
+
+
+def test_what_needs_no_torch_does_not_load_it() -> None:
+    """By running it: no module of these groups loads torch, its own imports and theirs included."""
+    light = [name for name in read_package() if group_of(name) in WITHOUT_TORCH]
+    script = f"import sys\nimport letterwise, {', '.join(light)}\nsys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=False)
+    assert done.returncode == 0
