@@ -35,7 +35,7 @@ bench: $(READY)  ## every benchmark, in turn; results as JSON lines
 	$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## bring the generated parts of the docs up to date
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/make_flags.py
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -3,6 +3,7 @@
 bytes ──write beside──▶ name.tmp-PID ──flush, fsync──▶ rename ──▶ name ──fsync──▶ directory
 """
 
+import contextlib
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -31,7 +32,8 @@ def replacing(path: str | Path) -> Generator[BinaryIO]:
     except OSError as error:
         raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}. Choose another place.") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written, there is nothing to remove
+            beside.unlink()
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

@@ -113,7 +113,9 @@ class TrainingConfig:
     weight_decay: float = knob(0.1, "pull of matrices towards zero; vectors are left alone", least=0)
     grad_clip: float = knob(1.0, "longest gradient (0: off; muon's matrices need none)", least=0)
     eval_interval: int = knob(250, "steps between validations", least=1)
-    eval_chars: int = knob(0, "validate on this many characters, spread evenly (0: all)", least=0)
+    eval_chars: int = knob(
+        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0
+    )
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
     rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
 

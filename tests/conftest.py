@@ -7,17 +7,16 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
+os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run side by side
 os.environ["LETTERWISE_CACHE"] = tempfile.mkdtemp(prefix="letterwise-tests-")
 SHAPED = ["model", "loss", "inference", "evaluation", "training.muon"]
 jaxtyping.install_import_hook([f"letterwise.{part}" for part in SHAPED], "shapes.check")  # before anything imports them
 
 import torch  # noqa: E402
 
-torch.set_num_threads(1)  # tests run side by side
+torch.set_num_threads(1)
 
 pytest_plugins = ["tiny_run"]
-
-
 
 
 @pytest.fixture

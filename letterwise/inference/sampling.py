@@ -71,4 +71,9 @@ class Sampler:
         """The id of the next character. `generator` lives on the CPU, so that every device draws alike."""
         if self.greedy:
             return int(logits.argmax())
-        return int(torch.multinomial(self.distribution(logits).cpu(), 1, generator=generator))
+        probabilities = self.distribution(logits).cpu()
+        if not probabilities.isfinite().all():
+            raise UserError(
+                "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
+            )
+        return int(torch.multinomial(probabilities, 1, generator=generator))

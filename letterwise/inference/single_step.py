@@ -39,6 +39,7 @@ class SingleStep:
         self.blocks = [_block(block, i, self) for i, block in enumerate(model.blocks)]
         self.head, self.cap = _function(model.head), _function(model.cap)
 
+    @np.errstate(over="ignore")  # exp may reach infinity on the way to a right answer, as in silu(-100) = -100/∞
     def __call__(self, token: int) -> Vector:
         """Logits (V,), float32, of what follows `token` and all that the cache holds."""
         x = self.embedding[token]

@@ -34,6 +34,9 @@ from letterwise.training.run_directory import RunDirectory
 from letterwise.training.schedule import learning_rate_factor
 
 SAMPLE_CHARS = 300
+FORWARD_SPEEDUP = 3  # scoring is the forward third of training on the same text
+VALIDATION_SHARE = 0.03  # of a run's minutes, each time
+LONG_VALIDATION_S = 60
 GLANCE_INTERVAL = 10  # steps between looks at the loss: each look makes a GPU wait
 
 
@@ -52,6 +55,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    every: int = 0
 
     @property
     def sequences(self) -> int:
@@ -105,12 +109,12 @@ class Run:
                         self.refuse_non_finite(nats)
                         if not interruption.asked:
                             self.validate(nats, factor * training.learning_rate, speed)
-                            budget.validation_s = time.monotonic() - now
                         self.save()
                         if interruption.asked:
                             raise Interrupted(interruption.asked, f"stopped after step {self.step}, and saved")
                         nats_since_row.zero_()
                         step_of_row, began_row = self.step, time.monotonic()
+                        budget.validation_s = began_row - now
                         self.seconds = before + began_row - started
         finally:
             self.progress.stop()
@@ -138,9 +142,9 @@ class Run:
         """Measure on the validation part, keep the model if it is the best so far, and write a sample."""
         held_out, nats = self.stream.part("val"), None
         if len(held_out) >= 2:
-            limit = self.config.training.eval_chars
-            every = max(1, math.ceil(len(held_out) / limit)) if limit else 1
-            nats = evaluate(self.model, held_out, every=every).nats_per_char
+            self.every = self.every or self.window_stride(len(held_out), speed)
+            nats = evaluate(self.model, held_out, every=self.every).nats_per_char
+            self.refuse_non_finite(nats)
         best = self.best
         row = {
             "step": self.step,
@@ -157,6 +161,24 @@ class Run:
         self.progress.held_out(row)
         if row["best"]:
             save_model(self.directory.model_path, self.model_file())
+
+    def window_stride(self, chars: int, speed: float) -> int:
+        """Validate on each so-manieth window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
+        training = self.config.training
+        if training.eval_chars:
+            return math.ceil(chars / training.eval_chars)
+        seconds = chars / (FORWARD_SPEEDUP * max(1.0, speed))
+        if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
+            stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
+            self.progress.note(
+                f"validating on each {stride}th window, since all would take {seconds:.0f} s: --eval_chars decides."
+            )
+            return stride
+        if seconds > LONG_VALIDATION_S:
+            self.progress.note(
+                f"a validation of {chars:,} characters takes about {seconds:.0f} s: --eval_chars makes it shorter."
+            )
+        return 1
 
     def sample(self) -> str:
         """What the model writes now, from nothing."""

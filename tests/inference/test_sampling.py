@@ -45,6 +45,11 @@ def test_filters_follow_temperature() -> None:
     torch.testing.assert_close(got, torch.tensor([math.sqrt(2), 1, 0, 0]) / (1 + math.sqrt(2)))
 
 
+def test_scores_that_are_no_numbers_are_told() -> None:
+    with pytest.raises(UserError, match="blown up"):
+        Sampler().choose(torch.tensor([0.0, math.nan]), torch.Generator())
+
+
 def test_greedy_takes_the_likeliest() -> None:
     assert Sampler(greedy=True).choose(torch.tensor([0.1, 3.0, 2.9]), torch.Generator()) == 1
 

@@ -1,6 +1,6 @@
 """The architecture that was asked for, as one would write it on a blackboard: the oracle for preset `classic`.
 
-    Attention(Q, K, V) = softmax(QKᵀ/√d_k) V under a lower-triangular mask;  x = LayerNorm(x + component(x));  head to V
+Attention(Q, K, V) = softmax(QKᵀ/√d_k) V under a lower-triangular mask;  x = LayerNorm(x + component(x));  head to V
 """
 
 import math

@@ -45,7 +45,9 @@ def test_attention_with_loops(heads: int, kv_heads: int, new: int, seen: int) ->
 
 @torch.no_grad()
 def test_attention_splits_and_merges_heads_in_order() -> None:
-    config = ModelConfig(n_layer=1, n_head=4, n_kv_head=2, n_embd=16, block_size=8, positions="learned", qk_norm=False, bias=True)
+    config = ModelConfig(
+        n_layer=1, n_head=4, n_kv_head=2, n_embd=16, block_size=8, positions="learned", qk_norm=False, bias=True
+    )
     torch.manual_seed(0)
     attention, x = Attention(config), torch.randn(2, 5, 16)
     weight, bias = attention.qkv.weight, attention.qkv.bias

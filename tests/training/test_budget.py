@@ -22,6 +22,8 @@ def test_minutes_set_time_aside_for_the_last_validation() -> None:
     assert not budget.spent(0, 1000)  # one step is always taken
 
 
-@pytest.mark.parametrize(("seconds", "before", "due"), [(14, 0, False), (15, 0, True), (15, 1, False), (30, 1, True), (120, 8, True)])
+@pytest.mark.parametrize(
+    ("seconds", "before", "due"), [(14, 0, False), (15, 0, True), (15, 1, False), (30, 1, True), (120, 8, True)]
+)
 def test_minutes_validate_at_eighths(seconds: float, before: int, due: bool) -> None:
     assert Budget(TrainingConfig(minutes=2.0)).validation_due(5, seconds, before) is due

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -103,19 +104,33 @@ def test_gradients_of_accumulated_batches_are_those_of_one(text_file: Path, tmp_
 
 
 def test_the_best_model_is_kept(text_file: Path, tmp_path: Path) -> None:
-    """A rate that rises to madness makes later validations worse: the file holds the best, and says so."""
+    """Validated on the same letters in disorder: the better it knows the text, the worse it does there."""
+    letters = list(text_file.read_text())
+    random.Random(0).shuffle(letters)
+    (tmp_path / "disorder.txt").write_text("".join(letters))
     listener = Listener()
-    wanted = flags(text_file, optimizer="sgd", preset="gpt2", learning_rate=30.0, min_lr=0, warmup_iters=59, grad_clip=0.0,
-                   eval_interval=5, dtype="float32")  # fmt: skip
-    try:
-        result = train(wanted, out=str(tmp_path / "o"), progress=listener)
-        best = result.best_val_nats_per_char
-    except UserError as error:  # it may blow up altogether, which is told, and loses nothing
-        assert "lower --learning_rate" in str(error)
-        best = min(row["val_nats_per_char"] for row in listener.rows)
-    history = load_model(tmp_path / "o/model.safetensors").history
-    assert history[-1]["val_nats_per_char"] == best == min(row["val_nats_per_char"] for row in listener.rows)
-    assert best < listener.rows[0]["val_nats_per_char"] or history[-1]["step"] == 5
+    wanted = flags(text_file, val_file=(str(tmp_path / "disorder.txt"),), eval_interval=5, warmup_iters=2)
+    result = train(wanted, out=str(tmp_path / "o"), progress=listener)
+    vals = [row["val_nats_per_char"] for row in listener.rows]
+    assert vals[-1] > min(vals)
+    assert load_model(tmp_path / "o/model.safetensors").history[-1]["val_nats_per_char"] == min(vals)
+    assert result.best_val_nats_per_char == min(vals)
+    assert result.val_nats_per_char == vals[-1]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_loses_nothing(text_file: Path, tmp_path: Path, monkeypatch) -> None:
+    exploding = flags(text_file, preset="gpt2", max_iters=40, warmup_iters=5, eval_interval=10, dtype="float32")
+
+    def explode(self: Listener, row: dict) -> None:
+        self.rows.append(row)
+        if len(self.rows) == 2:
+            monkeypatch.setattr("letterwise.training.loop.cross_entropy", lambda logits, targets: logits.mean() * float("nan"))
+
+    monkeypatch.setattr(Listener, "held_out", explode)
+    with pytest.raises(UserError, match=r"loss became nan by step 30 .*model.safetensors: lower --learning_rate"):
+        train(exploding, out=str(tmp_path / "o"), progress=Listener())
+    assert load_model(tmp_path / "o/model.safetensors").history[-1]["step"] == 20
+    assert load_state(tmp_path / "o/state.pth").step == 20
 
 
 def test_patience_stops_early(text_file: Path, tmp_path: Path) -> None:
@@ -153,6 +168,16 @@ def test_eval_chars_takes_fewer_windows(text_file: Path, tmp_path: Path) -> None
         rows.append(listener.rows[-1])
     assert rows[0]["train_nats_per_char"] == rows[1]["train_nats_per_char"]
     assert rows[0]["val_nats_per_char"] != rows[1]["val_nats_per_char"]
+
+
+def test_a_large_validation_part_does_not_eat_the_minutes(text_file: Path, tmp_path: Path) -> None:
+    """As if scoring all of it took far longer than the run may."""
+    large = tmp_path / "large.txt"
+    large.write_text(text_file.read_text() * 400)  # over a million characters
+    listener, began = Listener(), time.monotonic()
+    train(flags(text_file, minutes=0.1, val_file=(str(large),)), out=str(tmp_path / "o"), progress=listener)
+    assert time.monotonic() - began < 12
+    assert any("--eval_chars" in note for note in listener.notes)
 
 
 def test_resuming_a_finished_run_changes_nothing_and_extending_goes_on(text_file: Path, tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+"""README: what it says works. Every command and the Python example run as written, only smaller."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import letterwise
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+SMALL = dict(minutes=0.0, max_iters=3, warmup_iters=1, n_layer=1, n_embd=16, block_size=16, batch_size=2)
+POEM = "The moon is a lamp in the night, and some initial text lies under it.\n" * 30
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a reader of the README stands: the checkout, with texts of their own."""
+    path = tmp_path_factory.mktemp("readme")
+    for name in ("train.py", "generate.py", "letterwise"):
+        (path / name).symlink_to(ROOT / name)
+    (path / "input.txt").write_text(POEM)
+    (path / "poems").mkdir()
+    (path / "poems/moon.txt").write_text(POEM)
+    subprocess.run(["gzip", "-k", "input.txt"], cwd=path, check=True)
+    (path / "input.txt.gz").rename(path / "more.txt.gz")
+    return path
+
+
+def test_every_command(folder: Path) -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) >= 9
+    for command in commands:
+        words = shlex.split(command)
+        words[:1] = {"python": [sys.executable], "letterwise": [sys.executable, "-m", "letterwise"]}[words[0]]
+        if "train" in command.split("--")[0] and "--resume" not in words:
+            words += [f"--{name}={value}" for name, value in SMALL.items()]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+        if "generate" in command:
+            seed = words[words.index("--seed") + 1]
+            assert done.stdout.startswith(seed)
+
+
+def test_the_python_example(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    train = letterwise.train
+    monkeypatch.setattr(letterwise, "train", lambda *args, **knobs: train(*args, **{**knobs, **SMALL}))
+    monkeypatch.chdir(folder)
+    (example,) = blocks("python")
+    exec(compile(example, "README.md", "exec"), {})
+    told = capsys.readouterr().out
+    assert told.startswith("The moon")
+    bits_per_char = float(re.search(r"\d+\.\d+$", told.strip())[0])
+    assert 0 < bits_per_char < 10
+
+
+def test_every_link_leads_somewhere() -> None:
+    for text in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", text.read_text()):
+            assert (text.parent / target).exists(), (text.name, target)
+
+
+def test_the_tree_names_what_is_there() -> None:
+    """Every file of the package stands in the README's annotated tree."""
+    tree = README.split("## What is in the house")[1]
+    for path in (ROOT / "letterwise").rglob("*.py"):
+        if not path.name.startswith("__") and path.parent.name != "cli":
+            assert path.stem in tree, path

@@ -1,0 +1,56 @@
+"""Runtime: bfloat16 only where the hardware multiplies it; a device that is not there is refused."""
+
+import pytest
+import torch
+
+from letterwise.config import RuntimeConfig
+from letterwise.errors import UserError
+from letterwise.runtime import find_runtime
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        ({"avx2": True, "avx512_f": True}, torch.float32),
+        ({"avx2": True, "avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({}, torch.float32),
+    ],
+)
+def test_auto_asks_the_processor(monkeypatch: pytest.MonkeyPatch, capabilities: dict, expected: torch.dtype) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert find_runtime(RuntimeConfig(device="cpu")).dtype == expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
+def test_auto_asks_the_gpu(monkeypatch: pytest.MonkeyPatch, capability: tuple, expected: torch.dtype) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    runtime = find_runtime(RuntimeConfig())
+    assert runtime.device == torch.device("cuda:0")
+    assert runtime.dtype == expected
+    assert find_runtime(RuntimeConfig(device="cuda:1")).device == torch.device("cuda:1")
+
+
+def test_what_is_asked_for_is_given() -> None:
+    assert find_runtime(RuntimeConfig(device="cpu", dtype="bfloat16")).dtype == torch.bfloat16
+    with find_runtime(RuntimeConfig(device="cpu", dtype="bfloat16")).autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    with find_runtime(RuntimeConfig(device="cpu", dtype="float32")).autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+def test_threads_are_set() -> None:
+    before = torch.get_num_threads()
+    try:
+        assert "2 CPU threads" in str(find_runtime(RuntimeConfig(device="cpu", threads=2)))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["cuda:9", "tpu", "cpu:1", "cuda:x", ""])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=r"is not on this machine: it has .*cpu"):
+        find_runtime(RuntimeConfig(device=name))
