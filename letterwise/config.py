@@ -64,7 +64,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check(self)
         if self.n_embd % self.n_head:
-            nearest = max(self.n_head, round(self.n_embd / self.n_head) * self.n_head)
+            step = self.n_head * (2 if self.positions == "rotary" else 1)
+            nearest = max(1, round(self.n_embd / step)) * step
             raise UserError(f"n_embd={self.n_embd} is not divisible by n_head={self.n_head}: try --n_embd {nearest}.")
         if self.n_head % self.kv_heads:
             raise UserError(
@@ -220,10 +221,11 @@ def check(config: Any) -> None:
             if value not in typing.get_args(kind):
                 raise UserError(f"{f.name}={value!r} is not known: {did_you_mean(str(value), typing.get_args(kind))}")
             continue
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        if kind is float and type(value) is int and abs(value) < 2**1000:  # a larger one is no float, and is told below
             object.__setattr__(config, f.name, value := float(value))
         expected = typing.get_origin(kind) or kind
-        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+        odd_one = expected is tuple and isinstance(value, tuple) and not all(isinstance(text, str) for text in value)
+        if odd_one or not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
             raise UserError(f"{f.name}={value!r} is not {WORDS[expected]}.")
         least, below = f.metadata["least"], f.metadata["below"]
         if isinstance(value, float) and not math.isfinite(value):

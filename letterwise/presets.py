@@ -52,6 +52,6 @@ def resolve(flags: dict[str, Any], config_file: str | None = None) -> Config:
     values |= flags
     preset, size = values.pop("preset", "fast"), values.pop("size", "nano")
     for kind, name, known in (("preset", preset, PRESETS), ("size", size, SIZES)):
-        if name not in known:
+        if name not in list(known):  # a list also compares what a dict cannot hash
             raise UserError(f"{kind} {name!r} is not known: {did_you_mean(str(name), known)}")
     return Config(preset=preset, size=size).with_values({**SIZES[size], **PRESETS[preset], **values})

@@ -8,7 +8,8 @@ import jaxtyping
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run side by side
-os.environ["LETTERWISE_CACHE"] = tempfile.mkdtemp(prefix="letterwise-tests-")
+OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end
+os.environ["LETTERWISE_CACHE"] = OWN_CACHE.name
 SHAPED = ["model", "loss", "inference", "evaluation", "training.muon"]
 jaxtyping.install_import_hook([f"letterwise.{part}" for part in SHAPED], "shapes.check")  # before anything imports them
 

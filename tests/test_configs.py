@@ -2,11 +2,14 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from letterwise.config import PARTS, Config, ModelConfig, config_from_json
 from letterwise.errors import UserError
@@ -73,10 +76,12 @@ def test_configurations_are_frozen() -> None:
         ({"n_layer": True}, "n_layer=True is not a whole number"),
         ({"bias": 1}, "bias=1 is not true or false"),
         ({"input_file": "a.txt"}, "input_file='a.txt' is not a list of texts"),
+        ({"learning_rate": 10**400}, "is not a number"),
+        ({"preset": "gpt2", "n_embd": 100, "n_head": 3}, "try --n_embd 99"),
         ({"dropout": 1.0}, "dropout=1.0 is too large"),
         ({"dropout": float("inf")}, "dropout=inf is not a finite number"),
         ({"activation": "relu2"}, "activation='relu2' is not known: did you mean 'relu'"),
-        ({"n_embd": 100, "n_head": 3}, "n_embd=100 is not divisible by n_head=3: try --n_embd 99"),
+        ({"n_embd": 100, "n_head": 3}, "n_embd=100 is not divisible by n_head=3: try --n_embd 102"),
         ({"n_head": 4, "n_kv_head": 3}, "n_head=4 is not divisible by n_kv_head=3"),
         ({"n_embd": 12, "n_head": 4}, "is odd"),
         ({"warmup_iters": 2000}, "warmup_iters=2000 leaves nothing to train"),
@@ -102,3 +107,17 @@ def test_derived_widths() -> None:
 def test_configuration_needs_no_torch() -> None:
     probe = "import sys, letterwise.presets as p; p.resolve({}); assert not {'torch', 'numpy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", probe], cwd=ROOT, check=True)
+
+
+@settings(max_examples=200, deadline=None)
+@given(n_embd=st.integers(1, 300), n_head=st.integers(1, 20), positions=st.sampled_from(["learned", "rotary"]))
+def test_the_width_that_is_advised_fits(n_embd: int, n_head: int, positions: str) -> None:
+    try:
+        ModelConfig(n_embd=n_embd, n_head=n_head, positions=positions)
+    except UserError as refused:
+        advised = re.search(r"try --n_embd (\d+)\.", str(refused))
+    else:
+        assume(False)
+    width = int(advised[1])
+    assert ModelConfig(n_embd=width, n_head=n_head, positions=positions).n_embd == width
+    assert abs(width - n_embd) <= 2 * n_head

@@ -69,7 +69,8 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
 def training_bytes(config: ModelConfig, vocab_size: int, batch_size: int, optimizer: str) -> int:
     """Memory of a float32 training step: weights, gradients, optimizer state, and what backward needs kept.
 
-    Weights, gradients and state are exact (adafactor's is smaller still); activations come within a quarter.
+    Weights and gradients are exact, and so is the state of adamw and sgd; muon holds less than is counted here, and
+    adafactor's few sums of rows and columns are not counted. Activations come within a quarter.
     """
     weights = parameters(config, vocab_size).total
     return FLOAT * (weights * (2 + OPTIMIZER_COPIES[optimizer]) + batch_size * config.block_size * _kept(config, vocab_size))
@@ -88,4 +89,4 @@ def _kept(config: ModelConfig, vocab_size: int) -> int:
     attention = heads + turned * (2 * config.qk_norm + (config.positions == "rotary")) + c
     feedforward = hidden * {"relu": 1, "gelu": 2, "relu_squared": 2, "swiglu": 4}[config.activation]
     dropped = c if config.dropout else 0
-    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (3 if config.softcap else 2)
+    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (2 if config.softcap else 1)

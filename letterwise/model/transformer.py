@@ -55,8 +55,13 @@ class Transformer(nn.Module):
             self.head.weight = self.tokens.weight
 
     def forward(self, tokens: Int[Tensor, "B T"], cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
-        """Score the next character after each of the T characters; with a cache, they follow those it has seen."""
+        """Score the next character after each of the T characters; with a cache, they follow those it has seen.
+
+        Raises `ValueError` when together they are more than `block_size`.
+        """
         start = cache.seen if cache else 0
+        if start + tokens.size(1) > self.config.block_size:
+            raise ValueError(f"{start} + {tokens.size(1)} characters do not fit a context of {self.config.block_size}")
         angles = self.positions.angles(start, tokens.size(1))
         x = self.drop(self.embed_norm(self.positions.embed(self.tokens(tokens), start)))
         for i, block in enumerate(self.blocks):

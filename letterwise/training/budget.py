@@ -33,10 +33,11 @@ class Budget:
         """Whether the run is at its end. A run takes one step at least."""
         return step > 0 and self.done(step, seconds) >= 1 if self.timed else step >= self.config.max_iters
 
-    def validation_due(self, step: int, seconds: float, validations: int) -> bool:
-        """Whether to validate after `step` steps, when that was done `validations` times before."""
+    def validation_due(self, step: int, seconds: float, validated_s: float) -> bool:
+        """Whether to validate after `step` steps, when that was last done at `validated_s` of the run's seconds."""
         if self.spent(step, seconds):
             return True
         if self.timed:
-            return self.done(step, seconds) * TIMED_VALIDATIONS >= validations + 1
+            eighth, last = (int(self.done(step, s) * TIMED_VALIDATIONS) for s in (seconds, validated_s))
+            return eighth > last
         return step % self.config.eval_interval == 0

@@ -68,6 +68,11 @@ class Run:
         return self.step * self.sequences * self.config.model.block_size
 
     @property
+    def validated_s(self) -> float:
+        """When the last validation was, in seconds of the run."""
+        return self.rows[-1]["seconds"] if self.rows else 0.0
+
+    @property
     def best(self) -> dict[str, Any] | None:
         """The row whose weights the model file holds."""
         return next((row for row in reversed(self.rows) if row["best"]), None)
@@ -104,7 +109,7 @@ class Run:
                     speed = since_row * self.sequences * self.config.model.block_size / max(1e-9, now - began_row)
                     if self.step % GLANCE_INTERVAL == 0:
                         self.glance(nats_since_row.item() / since_row, done, speed)
-                    if budget.validation_due(self.step, self.seconds, len(self.rows)) or interruption.asked:
+                    if budget.validation_due(self.step, self.seconds, self.validated_s) or interruption.asked:
                         nats = nats_since_row.item() / since_row
                         self.refuse_non_finite(nats)
                         if not interruption.asked:

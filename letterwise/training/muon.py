@@ -15,7 +15,9 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic x → ax + bx³ + cx�
 
 
 def orthogonalize(batch: Float[Tensor, "N R C"], dtype: torch.dtype, steps: int = 5) -> Float[Tensor, "N R C"]:
-    """For each matrix U·S·Vᵀ of the batch, about U·Vᵀ: every singular value brought to between 0.7 and 1.2.
+    """For each matrix U·S·Vᵀ of the batch, about U·Vᵀ: singular values brought to between 0.68 and 1.22.
+
+    Those below 0.0015 of the matrix's Frobenius norm only grow, about 480-fold, towards it: five steps reach no further.
 
     Newton-Schulz iteration in `dtype`. Bfloat16 is precise enough, but only fast where the hardware multiplies it.
     """

@@ -4,6 +4,8 @@ role        what                              adamw · sgd · adafactor     muon
 matrices    inside the blocks                 decayed                     Muon, decayed
 tables      embedding, positions, head        decayed                     AdamW
 vectors     gains and biases                  left alone by decay         AdamW
+
+Decay is decoupled from the gradient (Loshchilov & Hutter 2019), but for sgd, where it is part of it, as is usual there.
 """
 
 from typing import Any

@@ -13,6 +13,7 @@ from letterwise.config import PARTS, Config, config_from_json
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
+from letterwise.evaluation import frequency_bits
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import write
 from letterwise.loss import bits
@@ -165,8 +166,16 @@ def finish(run: Run) -> TrainResult:
         opening=opening(run.stream),
         sample=sample,
     )
-    write_report(run.directory.report, title=run.directory.path.name, facts=facts(run, result), rows=run.rows)
+    title, page = run.directory.path.name, run.directory.report
+    write_report(page, title=title, facts=facts(run, result), rows=run.rows, baseline_bits=baselines(run.stream))
     return result
+
+
+def baselines(stream: TokenStream) -> dict[str, float]:
+    """What the curves are to be compared with, in bits per character."""
+    if not len(stream.part("val")):
+        return {}
+    return {"letter frequencies alone": frequency_bits(stream.part("train"), stream.part("val"), len(stream.vocabulary))}
 
 
 def opening(stream: TokenStream) -> str:

@@ -94,7 +94,7 @@ def test_damaged_archive(tmp_path: Path, out: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--n_embd", "100", "--n_head", "3"], ["n_embd=100", "n_head=3", "--n_embd 99"]),
+        (["--n_embd", "100", "--n_head", "3"], ["n_embd=100", "n_head=3", "--n_embd 102"]),
         (["--n_lyer", "3"], ["--n_lyer", "--n_layer"]),
         (["--preset", "clasic"], ["'clasic'", "'classic'"]),
         (["--size", "huge"], ["'huge'", "large"]),

@@ -48,13 +48,13 @@ def test_flops(flags: dict) -> None:
     assert counter.get_total_flops() / tokens.numel() == flops_per_char(config, 50)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize(("dropout", "vocab_size"), [(0.0, 65), (0.1, 65), (0.0, 2000)])
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd", "muon", "adafactor"])
-def test_training_memory(preset: str, dropout: float, optimizer: str) -> None:
+def test_training_memory(preset: str, dropout: float, vocab_size: int, optimizer: str) -> None:
     """Weights, gradients and state to the byte (muon and adafactor: at most); what autograd keeps, to a quarter."""
     config = resolve({"preset": preset, "dropout": dropout, "batch_size": 4, "optimizer": optimizer})
-    model = initialize(build(config.model, 65), 0).train()
+    model = initialize(build(config.model, vocab_size), 0).train()
     optimizers = build_optimizers(model, config.training)
     own = {w.untyped_storage().data_ptr() for w in model.parameters()}
     kept: dict[int, torch.Tensor] = {}
@@ -64,7 +64,7 @@ def test_training_memory(preset: str, dropout: float, optimizer: str) -> None:
             kept[place] = tensor
         return tensor
 
-    tokens = torch.randint(65, (4, config.model.block_size))
+    tokens = torch.randint(vocab_size, (4, config.model.block_size))
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         nats = cross_entropy(model(tokens), tokens)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
@@ -79,13 +79,13 @@ def test_training_memory(preset: str, dropout: float, optimizer: str) -> None:
         if isinstance(tensor, torch.Tensor) and tensor.ndim
     )
     weights = sum(w.nbytes for w in model.parameters())
-    without_activations = training_bytes(config.model, 65, 0, optimizer)
+    without_activations = training_bytes(config.model, vocab_size, 0, optimizer)
     if optimizer in ("adamw", "sgd"):
         assert without_activations == weights + gradients + state
     else:
         assert weights + gradients <= without_activations
         assert state <= weights * 2
-    estimated = training_bytes(config.model, 65, 4, optimizer) - without_activations
+    estimated = training_bytes(config.model, vocab_size, 4, optimizer) - without_activations
     assert estimated == pytest.approx(activations, rel=0.25)
 
 

@@ -87,6 +87,14 @@ def test_a_truncated_cache_forgets(model: Transformer) -> None:
         torch.testing.assert_close(model(tokens[:, 4:], cache), model(tokens)[:, 4:], rtol=1e-4, atol=1e-4)
 
 
+def test_a_full_context_takes_no_more(model: Transformer) -> None:
+    cache = KVCache(model.config)
+    model(torch.zeros(1, 16, dtype=torch.long), cache)
+    for held, more in ((cache, 1), (None, 17)):
+        with pytest.raises(ValueError, match="do not fit a context of 16"):
+            model(torch.zeros(1, more, dtype=torch.long), held)
+
+
 def test_sequences_of_a_batch_do_not_meet(model: Transformer) -> None:
     tokens = torch.randint(V, (3, 16), generator=torch.Generator().manual_seed(4))
     with torch.no_grad():

@@ -10,7 +10,7 @@ def test_steps() -> None:
     budget = Budget(TrainingConfig(max_iters=110, warmup_iters=10, eval_interval=25))
     assert [budget.done(step, 999) for step in (0, 10, 60, 110, 120)] == [0, 0, 0.5, 1, 1]
     assert [budget.spent(step, 999) for step in (0, 109, 110)] == [False, False, True]
-    assert [step for step in range(1, 111) if budget.validation_due(step, 0, 0)] == [25, 50, 75, 100, 110]
+    assert [step for step in range(1, 111) if budget.validation_due(step, 0, 0.0)] == [25, 50, 75, 100, 110]
 
 
 def test_minutes_set_time_aside_for_the_last_validation() -> None:
@@ -23,7 +23,8 @@ def test_minutes_set_time_aside_for_the_last_validation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "before", "due"), [(14, 0, False), (15, 0, True), (15, 1, False), (30, 1, True), (120, 8, True)]
+    ("seconds", "last", "due"),
+    [(14, 0, False), (15, 0, True), (20, 15, False), (30, 15, True), (61, 15, True), (62, 61, False), (120, 106, True)],
 )
-def test_minutes_validate_at_eighths(seconds: float, before: int, due: bool) -> None:
-    assert Budget(TrainingConfig(minutes=2.0)).validation_due(5, seconds, before) is due
+def test_minutes_validate_once_in_each_eighth(seconds: float, last: float, due: bool) -> None:
+    assert Budget(TrainingConfig(minutes=2.0)).validation_due(5, seconds, last) is due
