@@ -7,6 +7,8 @@ With fewer key/value heads than query heads (grouped-query attention, Ainslie et
 query heads, and the cache shrinks by as much.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,6 +18,8 @@ from letterwise.config import ModelConfig
 from letterwise.model.kv_cache import LayerCache
 from letterwise.model.normalization import UnitRMS
 from letterwise.model.positions import Angles, rotate, stay
+
+WRITTEN_OUT_UP_TO = 512  # positions; beyond, its (T, S) matrices no longer fit the processor's cache
 
 
 class Attention(nn.Module):
@@ -45,9 +49,22 @@ class Attention(nn.Module):
 def attend(q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K S D"], v: Float[Tensor, "B K S D"]) -> Float[Tensor, "B H T D"]:
     """softmax(q·kᵀ / √D) · v, where the T queries are the last of the S positions and none sees past itself.
 
-    The three cases are one mask, lower-triangular and flush with the end; two of them need not build it. PyTorch's
-    kernel never writes the (T, S) matrix out (Dao et al. 2022); tests/model holds it against loops.
+    PyTorch's fused kernel never writes the (T, S) matrix out (Dao et al. 2022). Only on a CPU in bfloat16 is the formula as
+    it stands faster, up to middling contexts: its products run in hardware, the kernel's do not (docs/log.md).
     """
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.size(2) <= WRITTEN_OUT_UP_TO:
+        return attend_written_out(q, k, v)
     new, seen = q.size(2), k.size(2)
     mask = None if new in (1, seen) else torch.ones(new, seen, dtype=torch.bool, device=q.device).tril(seen - new)
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=new == seen > 1, enable_gqa=q.size(1) != k.size(1))
+
+
+def attend_written_out(
+    q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K S D"], v: Float[Tensor, "B K S D"]
+) -> Float[Tensor, "B H T D"]:
+    """The same, one step after the other: scores, lower-triangular mask (flush with the end), softmax, mixture."""
+    new, seen = q.size(2), k.size(2)
+    k, v = (t.repeat_interleave(q.size(1) // t.size(1), dim=1) for t in (k, v))
+    future = q.new_full((new, seen), -math.inf).triu(seen - new + 1)
+    scores = torch.baddbmm(future, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=1 / math.sqrt(q.size(-1)))  # (BH T S)
+    return (scores.softmax(-1) @ v.flatten(0, 1)).unflatten(0, q.shape[:2])

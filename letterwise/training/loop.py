@@ -40,6 +40,31 @@ LONG_VALIDATION_S = 60
 GLANCE_INTERVAL = 10  # steps between looks at the loss: each look makes a GPU wait
 
 
+class Meter:
+    """Mean loss and speed since the last validation. The sum of losses stays on its device until it is asked for."""
+
+    def __init__(self, chars_per_step: int) -> None:
+        self.chars_per_step = chars_per_step
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was measured."""
+        self.total, self.steps = torch.zeros(()), 0
+        self.began = time.monotonic()
+
+    def add(self, nats: Tensor) -> None:
+        """The loss of one more step."""
+        self.total, self.steps = self.total.to(nats.device) + nats, self.steps + 1
+
+    def mean_nats(self) -> float:
+        """Nats per character."""
+        return self.total.item() / self.steps
+
+    def chars_per_second(self) -> float:
+        """Characters learned from, by the wall clock."""
+        return self.steps * self.chars_per_step / max(1e-9, time.monotonic() - self.began)
+
+
 @dataclass
 class Run:
     """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs."""
@@ -90,9 +115,7 @@ class Run:
         """
         training, budget = self.config.training, Budget(self.config.training)
         batches = Batches(self.stream.part("train"), self.config.model.block_size, self.sequences, training.rng_seed)
-        before, now = self.seconds, started
-        nats_since_row = torch.zeros((), device=self.runtime.device)
-        step_of_row, began_row = self.step, time.monotonic()
+        before, meter = self.seconds, Meter(self.sequences * self.config.model.block_size)
         self.progress.start(None if budget.timed else training.max_iters)
         try:
             with Interruption() as interruption:
@@ -100,27 +123,21 @@ class Run:
                     done = budget.done(self.step, self.seconds)
                     factor = self.learning_rate_factor(done)
                     self.optimizers.set_learning_rate(factor)
-                    nats_since_row += self.accumulate(batches)
+                    meter.add(self.accumulate(batches))
                     self.optimizers.step()
                     self.step += 1
-                    now = time.monotonic()
-                    self.seconds = before + now - started
-                    since_row = self.step - step_of_row
-                    speed = since_row * self.sequences * self.config.model.block_size / max(1e-9, now - began_row)
+                    self.seconds = before + time.monotonic() - started
                     if self.step % GLANCE_INTERVAL == 0:
-                        self.glance(nats_since_row.item() / since_row, done, speed)
-                    if budget.validation_due(self.step, self.seconds, self.validated_s) or interruption.asked:
-                        nats = nats_since_row.item() / since_row
-                        self.refuse_non_finite(nats)
-                        if not interruption.asked:
-                            self.validate(nats, factor * training.learning_rate, speed)
+                        self.glance(meter, done)
+                    if budget.validation_due(self.step, self.seconds, self.validated_s):
+                        self.validate(meter, factor * training.learning_rate)
                         self.save()
-                        if interruption.asked:
-                            raise Interrupted(interruption.asked, f"stopped after step {self.step}, and saved")
-                        nats_since_row.zero_()
-                        step_of_row, began_row = self.step, time.monotonic()
-                        budget.validation_s = began_row - now
-                        self.seconds = before + began_row - started
+                        self.seconds = before + time.monotonic() - started
+                        budget.validation_s = self.seconds - self.validated_s
+                        meter.restart()
+                    if interruption.asked:
+                        self.save()
+                        raise Interrupted(interruption.asked, f"stopped after step {self.step}, and saved")
         finally:
             self.progress.stop()
 
@@ -143,11 +160,13 @@ class Run:
             total += nats.detach()
         return total
 
-    def validate(self, train_nats: float, learning_rate: float, speed: float) -> None:
+    def validate(self, meter: Meter, learning_rate: float) -> None:
         """Measure on the validation part, keep the model if it is the best so far, and write a sample."""
+        train_nats = meter.mean_nats()
+        self.refuse_non_finite(train_nats)
         held_out, nats = self.stream.part("val"), None
         if len(held_out) >= 2:
-            self.every = self.every or self.window_stride(len(held_out), speed)
+            self.every = self.every or self.window_stride(len(held_out), meter.chars_per_second())
             nats = evaluate(self.model, held_out, every=self.every).nats_per_char
             self.refuse_non_finite(nats)
         best = self.best
@@ -158,7 +177,7 @@ class Run:
             "learning_rate": learning_rate,
             "train_nats_per_char": train_nats,
             "val_nats_per_char": nats,
-            "chars_per_second": round(speed),
+            "chars_per_second": round(meter.chars_per_second()),
             "best": best is None or nats is None or nats < best["val_nats_per_char"],
         }
         row["sample"] = self.sample()
@@ -222,10 +241,10 @@ class Run:
         patience = self.config.training.patience
         return bool(patience) and len(self.rows) > patience and not any(row["best"] for row in self.rows[-patience:])
 
-    def glance(self, nats: float, done: float, speed: float) -> None:
+    def glance(self, meter: Meter, done: float) -> None:
         """Show where the run is."""
         left_s = self.seconds / done * (1 - done) if done else 0.0
-        self.progress.step(self.step, done, nats, speed, left_s)
+        self.progress.step(self.step, done, meter.mean_nats(), meter.chars_per_second(), left_s)
 
     def refuse_non_finite(self, nats: float) -> None:
         """Raises `UserError` before anything of a run that has blown up is saved."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from letterwise.config import ModelConfig
 from letterwise.model import build, initialize
-from letterwise.model.attention import Attention, attend
+from letterwise.model.attention import Attention, attend, attend_written_out
 from letterwise.model.block import PostNormBlock, PreNormBlock, build_dropout
 from letterwise.model.feedforward import FeedForward, gelu, relu_squared, swiglu
 from letterwise.model.normalization import UnitRMS, build_norm
@@ -40,7 +40,21 @@ def attend_with_loops(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def test_attention_with_loops(heads: int, kv_heads: int, new: int, seen: int) -> None:
     torch.manual_seed(0)
     q, k, v = torch.randn(2, heads, new, 4), torch.randn(2, kv_heads, seen, 4), torch.randn(2, kv_heads, seen, 4)
-    torch.testing.assert_close(attend(q, k, v), attend_with_loops(q, k, v), rtol=1e-4, atol=1e-5)
+    expected = attend_with_loops(q, k, v)
+    torch.testing.assert_close(attend(q, k, v), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(attend_written_out(q, k, v), expected, rtol=1e-4, atol=1e-5)
+    rounded = attend(q.bfloat16(), k.bfloat16(), v.bfloat16())  # written out, on a CPU
+    assert rounded.dtype == torch.bfloat16
+    torch.testing.assert_close(rounded.float(), expected, rtol=0, atol=0.05)
+
+
+def test_both_forms_of_attention_have_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    inputs = [torch.randn(2, heads, 6, 4, requires_grad=True) for heads in (4, 2, 2)]
+    weights = torch.randn(2, 4, 6, 4)
+    fused, written = (torch.autograd.grad((f(*inputs) * weights).sum(), inputs) for f in (attend, attend_written_out))
+    for a, b in zip(fused, written, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

@@ -80,6 +80,18 @@ def test_interrupted_and_resumed_is_never_stopped(text_file: Path, tmp_path: Pat
     assert [row["val_nats_per_char"] for row in told[0]] == [row["val_nats_per_char"] for row in told[1]]
 
 
+def test_a_stop_at_the_moment_of_a_validation_loses_no_row(text_file: Path, tmp_path: Path) -> None:
+    from letterwise.training.interruption import Interrupted
+
+    wanted = flags(text_file, max_iters=40, eval_interval=20)
+    train(wanted, out=str(tmp_path / "whole"))
+    with pytest.raises(Interrupted, match="after step 20"):
+        train(wanted, out=str(tmp_path / "parts"), progress=Listener(stop_at=20))
+    train({}, out=str(tmp_path / "parts"), resume=True)
+    rows = [load_state(tmp_path / run / "state.pth").rows for run in ("whole", "parts")]
+    assert without_clocks(rows[0]) == without_clocks(rows[1])
+
+
 def test_validating_more_often_changes_nothing_else(text_file: Path, tmp_path: Path) -> None:
     train(flags(text_file, dropout=0.2, eval_interval=60), out=str(tmp_path / "seldom"))
     train(flags(text_file, dropout=0.2, eval_interval=7), out=str(tmp_path / "often"))
