@@ -19,7 +19,7 @@ from letterwise.model import Transformer
 
 @dataclass
 class StopFinder:
-    """Lets text pass until the first of several strings occurs; never lets go of what may still become one."""
+    """Lets text pass until one of several strings is complete; never lets go of what may still become one."""
 
     stops: Sequence[str]
     held: str = ""
@@ -28,9 +28,10 @@ class StopFinder:
     def feed(self, text: str) -> str:
         """Add text; give back what is certain to stand before any stop string."""
         self.held += text
-        at = min((i for stop in self.stops if (i := self.held.find(stop)) >= 0), default=-1)
-        if at >= 0:
-            self.found, passed, self.held = True, self.held[:at], ""
+        ends = [(i + len(stop), i) for stop in self.stops if (i := self.held.find(stop)) >= 0]
+        if ends:
+            _, start = min(ends)  # the one that is complete first; of several, the longest
+            self.found, passed, self.held = True, self.held[:start], ""
             return passed
         waiting = max((n for stop in self.stops for n in range(1, len(stop)) if self.held.endswith(stop[:n])), default=0)
         passed, self.held = self.held[: len(self.held) - waiting], self.held[len(self.held) - waiting :]
