@@ -5,6 +5,7 @@ out/NAME/                  model.safetensors (or where --model_path says) · met
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,15 @@ class RunDirectory:
                     f"{str(taken)!r} is there from an earlier run: --resume continues it, --overwrite replaces it, "
                     "--out DIR puts this one elsewhere."
                 )
+
+    def make(self) -> None:
+        """Make the folders. Raises `UserError` where that or writing into them is impossible, before any work is done."""
+        for folder in (self.path, self.model_path.parent):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
+            except OSError as error:
+                raise UserError(f"cannot write into {str(folder)!r}: {error.strerror}. Choose another --out.") from error
 
     def clear(self) -> None:
         """Remove an earlier run's files, and nothing else."""

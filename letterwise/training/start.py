@@ -77,6 +77,7 @@ def train(
     elif not overwrite:
         directory.refuse_if_used()
     run = prepare_run(config, directory, state, progress)
+    directory.make()
     if state:
         run.restore(state)
     else:

@@ -151,6 +151,16 @@ def test_used_run_directory(text_file: Path, out: Path) -> None:
     assert {path: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_a_run_directory_that_cannot_be(text_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file/inside"):
+        sentence = refused("train", "--input_file", text_file, "--out", place, "--overwrite", *SMALL)
+        assert "cannot write into" in sentence
+        assert str(place) in sentence
+    assert "cannot write into" in refused("train", "--input_file", text_file, "--model_path", tmp_path / "file/m.pth", *SMALL)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_model_files(tiny, tmp_path: Path) -> None:
     assert "missing.pth" in refused("generate", "--model_path", tmp_path / "missing.pth")
     (tmp_path / "text.pth").write_text("not a model")
