@@ -38,6 +38,6 @@ class Budget:
         if self.spent(step, seconds):
             return True
         if self.timed:
-            eighth, last = (int(self.done(step, s) * TIMED_VALIDATIONS) for s in (seconds, validated_s))
-            return eighth > last
+            each_s = self.config.minutes * 60 / TIMED_VALIDATIONS
+            return int(seconds / each_s) > int(validated_s / each_s)
         return step % self.config.eval_interval == 0
