@@ -99,7 +99,7 @@ class LanguageModel:
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
         return write(
             self.transformer, self.vocabulary, prompt,
-            num_tokens=num_tokens, sampler=sampler, stop=tuple(stop), rng_seed=seed, unknown=unknown,
+            num_tokens=num_tokens, sampler=sampler, counts=self.file.counts, stop=tuple(stop), rng_seed=seed, unknown=unknown,
         )  # fmt: skip
 
     def generate(self, prompt: str = "", **options: Any) -> str:
@@ -135,7 +135,7 @@ class LanguageModel:
         ids = stream.part(split)
         if len(ids) < 2:
             raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
-        return evaluate(self.transformer, ids, protocol=protocol)
+        return evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model, as .safetensors or .pth by the extension."""

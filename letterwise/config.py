@@ -42,7 +42,7 @@ class DataConfig:
 class ModelConfig:
     """The shape of the transformer and the bricks it is built from. The vocabulary's size is found in the data."""
 
-    n_layer: int = knob(4, "transformer blocks, one after another", least=1)
+    n_layer: int = knob(4, "transformer blocks, one after another", least=0)
     n_head: int = knob(4, "attention heads in a block", least=1)
     n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1)
     n_embd: int = knob(128, "width of the residual stream", least=1)
@@ -59,6 +59,7 @@ class ModelConfig:
     qk_norm: bool = knob(True, "normalize queries and keys")
     embed_norm: bool = knob(True, "normalize the embedding before the first block")
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
+    counts_order: int = knob(7, "learn what this long n-grams do not know: the transformer's residual over counts (0: off)", least=0)
     softcap: float = knob(15.0, "bend logits smoothly into ±softcap (0: off)", least=0)
 
     def __post_init__(self) -> None:
@@ -99,7 +100,7 @@ class ModelConfig:
 class TrainingConfig:
     """How to learn, and for how long."""
 
-    max_iters: int = knob(2000, "optimizer steps", least=1)
+    max_iters: int = knob(2000, "optimizer steps", least=0)
     minutes: float = knob(0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0)
     batch_size: int = knob(16, "sequences in a batch", least=1)
     gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1)
@@ -118,11 +119,13 @@ class TrainingConfig:
         0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0
     )
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
+    counts_folds: int = knob(10, "cut the text in so many parts, each with counts made from the others", least=2)
+    counts_chars: int = knob(2**24, "count no more than this many characters, the last of the training part", least=1)
     rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
 
     def __post_init__(self) -> None:
         check(self)
-        if self.minutes == 0 and self.warmup_iters >= self.max_iters:
+        if self.minutes == 0 and self.warmup_iters >= self.max_iters > 0:
             raise UserError(
                 f"warmup_iters={self.warmup_iters} leaves nothing to train: max_iters={self.max_iters}. "
                 "Lower --warmup_iters or raise --max_iters."

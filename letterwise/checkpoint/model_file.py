@@ -1,6 +1,6 @@
 """Model file: one self-contained file that speaks.
 
-    weights + configuration + vocabulary + data record + history ──▶ model.safetensors | model.pth ──▶ the same, back
+    weights + counts + configuration + vocabulary + data record + history ──▶ model.safetensors | model.pth ──▶ the same, back
 
 It is data: loading it runs no code. docs/formats.md describes both forms on one page. Saving the same model twice under
 one name gives the same bytes.
@@ -14,18 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from letterwise.atomic import write_bytes
 from letterwise.config import Config, config_from_json
+from letterwise.counts import Counts
+from letterwise.counts.storage import from_arrays, to_arrays
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import Transformer, build
 
-FORMAT, VERSION = "letterwise-model", 1
+FORMAT, VERSION = "letterwise-model", 2  # 2: counts
 KEY = "letterwise"  # one metadata key: safetensors writes several in random order
+COUNTS = "counts."  # names of the tensors that hold counts begin so
 EXTENSIONS = (".safetensors", ".pth")
 
 
@@ -33,7 +37,8 @@ EXTENSIONS = (".safetensors", ".pth")
 class ModelFile:
     """Everything a model file holds.
 
-    `data` records the text it learned: fingerprint, sources, characters, bounds. `history` has a row per validation.
+    `data` records the text it learned: fingerprint, sources, bounds, baselines. `history` has a row per validation. `counts`
+    is there when the model learned beside them (`counts_order`).
     """
 
     config: Config
@@ -41,9 +46,10 @@ class ModelFile:
     weights: dict[str, Tensor]
     data: dict[str, Any]
     history: list[dict[str, Any]]
+    counts: Counts | None = None
 
     def header(self) -> dict[str, Any]:
-        """All but the weights, in plain containers."""
+        """All but weights and counts, in plain containers."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -71,12 +77,14 @@ def weights_of(model: Transformer) -> dict[str, Tensor]:
 def save_model(path: str | Path, file: ModelFile) -> None:
     """Write `file`, whole or not at all, in the form that the extension names."""
     path = check_extension(path)
+    counts = {COUNTS + name: torch.from_numpy(array) for name, array in to_arrays(file.counts).items()} if file.counts else {}
+    tensors = {**file.weights, **counts}
     if path.suffix == ".safetensors":
         header = json.dumps(file.header(), ensure_ascii=True)
-        write_bytes(path, safetensors.torch.save(file.weights, metadata={KEY: header}))
+        write_bytes(path, safetensors.torch.save(tensors, metadata={KEY: header}))
     else:
         content = io.BytesIO()  # torch writes a file's own name into it; a nameless one makes the bytes repeatable
-        torch.save({KEY: file.header(), "weights": file.weights}, content)
+        torch.save({KEY: file.header(), "weights": tensors}, content)
         write_bytes(path, content.getvalue())
 
 
@@ -93,7 +101,7 @@ def load_model(path: str | Path) -> ModelFile:
             f"{str(path)!r} is a folder, not a model file: name the file inside it, like {path / 'model.safetensors'}."
         )
     try:
-        header, weights = _read_pth(path) if zipfile.is_zipfile(path) else _read_safetensors(path)
+        header, tensors = _read_pth(path) if zipfile.is_zipfile(path) else _read_safetensors(path)
     except OSError as error:
         raise UserError(f"cannot read the model file {str(path)!r}: {error.strerror or error}.") from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
@@ -104,9 +112,14 @@ def load_model(path: str | Path) -> ModelFile:
             "upgrade Letterwise."
         )
     try:
+        if header["version"] == 1:
+            header["config"]["model"]["counts_order"] = 0
         config = config_from_json(header["config"])
         vocabulary = Vocabulary.from_json(header["vocabulary"])
-        file = ModelFile(config, vocabulary, weights, dict(header["data"]), list(header["history"]))
+        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(COUNTS)}
+        arrays = {name.removeprefix(COUNTS): _array(tensor) for name, tensor in tensors.items() if name.startswith(COUNTS)}
+        counts = from_arrays(arrays, len(vocabulary)) if config.model.counts_order else None
+        file = ModelFile(config, vocabulary, weights, dict(header["data"]), list(header["history"]), counts)
         _check_weights(file)
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
         raise UserError(f"the model file {str(path)!r} is damaged: {error}. Restore it from a copy, or train again.") from error
@@ -148,6 +161,12 @@ def _read_pth(path: Path) -> tuple[Any, dict[str, Tensor]]:
     if not isinstance(content, dict) or not isinstance(content.get("weights"), dict):
         return None, {}
     return content.get(KEY), content["weights"]
+
+
+def _array(tensor: Any) -> np.ndarray:
+    if not isinstance(tensor, Tensor):
+        raise UserError("counts are not made of numbers")
+    return tensor.numpy()
 
 
 def _check_weights(file: ModelFile) -> None:

@@ -31,9 +31,9 @@ def run(flags: dict[str, Any]) -> int:
     for name, value in facts(file).items():
         say(f"{name:<14} {value}\n")
     for row in file.history:
-        val = row["val_nats_per_char"]
-        held_out = "" if val is None else f"  val {val:.4f}"
-        say(f"  step {row['step']:>7}  train {row['train_nats_per_char']:.4f}{held_out} nats\n")
+        told = {"train": row["train_nats_per_char"], "val": row["val_nats_per_char"]}
+        nats = "".join(f"  {name} {value:.4f}" for name, value in told.items() if value is not None)
+        say(f"  step {row['step']:>7}{nats} nats\n")
     return 0
 
 

@@ -6,12 +6,21 @@ ids (N,) ──sweep────▶ every character once        windows side by 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from letterwise.errors import UserError
 
 WORDS = 4  # Philox gives four random words per count; the first places a sample
+
+
+class Windows(NamedTuple):
+    """Stretches of a text: where each begins (B,), and its inputs and targets, int64 (B, T)."""
+
+    starts: np.ndarray
+    inputs: np.ndarray
+    targets: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,8 @@ class Batches:
     batch_size: int
     seed: int
 
-    def at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Inputs and targets of a step, int64 (B, T): samples step·B … step·B + B - 1.
+    def at(self, step: int) -> Windows:
+        """The windows of a step: samples step·B … step·B + B - 1.
 
         Starts are uniform over all windows: a counter-based generator (Philox, Salmon et al. 2011) counts samples.
         """
@@ -36,8 +45,8 @@ class Batches:
 
 def sweep(
     ids: np.ndarray, block_size: int, batch_size: int, *, overlap: int = 0, every: int = 1
-) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-    """Each character but the first as a target exactly once: (inputs, targets, skip), int64 (B, T).
+) -> Iterator[tuple[Windows, int]]:
+    """Each character but the first as a target exactly once: windows, and how many of their targets to skip.
 
     A window's first `skip` targets belong to the window before. Windows overlap by `overlap`; the first window, and a
     shorter last one, come alone. `every` takes each so-manieth window only.
@@ -51,9 +60,9 @@ def sweep(
     groups += [rest[i : i + batch_size] for i in range(0, len(rest), batch_size)]
     for group in groups:
         if len(group):
-            yield *_windows(ids, group, block_size), overlap if group[0] else 0
+            yield _windows(ids, group, block_size), overlap if group[0] else 0
     for start in starts[~full]:
-        yield *_windows(ids, np.array([start]), len(ids) - 1 - start), overlap if start else 0
+        yield _windows(ids, np.array([start]), len(ids) - 1 - start), overlap if start else 0
 
 
 def require(ids: np.ndarray, block_size: int, part: str) -> None:
@@ -65,6 +74,6 @@ def require(ids: np.ndarray, block_size: int, part: str) -> None:
         )
 
 
-def _windows(ids: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+def _windows(ids: np.ndarray, starts: np.ndarray, length: int) -> Windows:
     windows = ids[starts[:, None] + np.arange(length + 1)].astype(np.int64)
-    return windows[:, :-1], windows[:, 1:]
+    return Windows(starts, windows[:, :-1], windows[:, 1:])

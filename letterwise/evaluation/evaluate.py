@@ -1,13 +1,14 @@
 """Evaluate: mean surprise over a text, by a stated protocol.
 
     ids ──sweep──▶ windows ──Transformer──▶ nats of every target ──mean──▶ nats per character
-
+                        └───Counts───▲
 blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
 sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
           (which is just what `Predictor` sees when it writes on past a full context)
 
 Both score every character but the text's first exactly once, in float32, in batches whose size depends on the model
-alone: the same model and text give the same figure, whoever asks.
+alone: the same model and text give the same figure, whoever asks. Windows bound what the transformer sees; counts, for a
+model that has them, always know the last few characters of the text, as they do when it writes.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from letterwise.counts import Counts
 from letterwise.data.batches import sweep
 from letterwise.errors import UserError
 from letterwise.loss import bits, total_nats
@@ -41,8 +43,10 @@ class Score:
 
 
 @torch.inference_mode()
-def evaluate(model: Transformer, ids: np.ndarray, *, protocol: str = "blocks", every: int = 1) -> Score:
-    """Score `ids` (N,), or each `every`-th window of them. Leaves the model's mode and all randomness as they were.
+def evaluate(
+    model: Transformer, ids: np.ndarray, *, counts: Counts | None = None, protocol: str = "blocks", every: int = 1
+) -> Score:
+    """Score `ids` (N,), or each `every`-th window of them, with the counts that the model learned beside. Leaves the model's mode and all randomness as they were.
 
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
@@ -57,9 +61,10 @@ def evaluate(model: Transformer, ids: np.ndarray, *, protocol: str = "blocks", e
     was_training, nats, chars = model.training, 0.0, 0
     model.eval()
     try:
-        for inputs, targets, skip in sweep(ids, config.block_size, batch, overlap=overlap, every=every):
+        for (starts, inputs, targets), skip in sweep(ids, config.block_size, batch, overlap=overlap, every=every):
             x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets[:, skip:]).to(device)
-            nats += total_nats(model(x)[:, skip:], y)
+            told = torch.from_numpy(counts.before(ids, starts, x.size(1))).to(device) if counts else None
+            nats += total_nats(model(x, log_prior=told)[:, skip:], y)
             chars += y.numel()
     finally:
         model.train(was_training)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from letterwise.counts import Counts
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.predictor import Predictor
@@ -50,6 +51,7 @@ def write(
     *,
     num_tokens: int,
     sampler: Sampler,
+    counts: Counts | None = None,
     stop: Sequence[str] = (),
     rng_seed: int = 0,
     unknown: Unknown = "error",
@@ -66,7 +68,7 @@ def write(
     ids = vocabulary.encode(prompt, unknown=unknown)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")
-    return _write(Predictor(model), vocabulary, ids, num_tokens, sampler, StopFinder(stop), rng_seed)
+    return _write(Predictor(model, counts), vocabulary, ids, num_tokens, sampler, StopFinder(stop), rng_seed)
 
 
 def _write(

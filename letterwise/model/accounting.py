@@ -22,12 +22,13 @@ class Parameters:
     attention: int
     feedforward: int
     norms: int
+    prior: int
     head: int
 
     @property
     def total(self) -> int:
         """All of them."""
-        return self.embedding + self.positions + self.attention + self.feedforward + self.norms + self.head
+        return self.embedding + self.positions + self.attention + self.feedforward + self.norms + self.prior + self.head
 
 
 def parameters(config: ModelConfig, vocab_size: int) -> Parameters:
@@ -42,6 +43,7 @@ def parameters(config: ModelConfig, vocab_size: int) -> Parameters:
         attention=config.n_layer * (c * qkv + c * c + config.bias * (qkv + c)),
         feedforward=config.n_layer * (c * up + hidden * c + config.bias * (up + c)),
         norms=norms * c * (2 if config.norm == "layer" and config.bias else 1),
+        prior=(vocab_size + 1) * c + 1 if config.counts_order else 0,
         head=0 if config.tied else vocab_size * c,
     )
 
@@ -62,7 +64,8 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
             + 2 * config.n_embd
         )
     )
-    matrices = held.attention + held.feedforward - biases + vocab_size * config.n_embd
+    prior = held.prior - 1 if held.prior else 0
+    matrices = held.attention + held.feedforward - biases + prior + vocab_size * config.n_embd
     return 2 * matrices + 4 * config.n_layer * config.block_size * config.n_embd
 
 
@@ -89,4 +92,4 @@ def _kept(config: ModelConfig, vocab_size: int) -> int:
     attention = heads + turned * (2 * config.qk_norm + (config.positions == "rotary")) + c
     feedforward = hidden * {"relu": 1, "gelu": 2, "relu_squared": 2, "swiglu": 4}[config.activation]
     dropped = c if config.dropout else 0
-    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (2 if config.softcap else 1)
+    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (1 + bool(config.softcap) + 3 * bool(config.counts_order))

@@ -39,7 +39,7 @@ class KVCache:
     @property
     def seen(self) -> int:
         """How many characters are held."""
-        return self.layers[0].seen
+        return self.layers[0].seen if self.layers else 0
 
     def truncate(self, seen: int) -> None:
         """Forget all but the first `seen` characters."""

@@ -15,6 +15,7 @@ from letterwise.model.block import PostNormBlock, PreNormBlock, build_dropout
 from letterwise.model.kv_cache import KVCache
 from letterwise.model.normalization import UnitRMS, build_norm
 from letterwise.model.positions import LearnedPositions, RotaryPositions
+from letterwise.model.prior import Prior
 
 
 class Softcap(nn.Module):
@@ -41,6 +42,7 @@ class Transformer(nn.Module):
             if config.positions == "rotary"
             else LearnedPositions(config.block_size, config.n_embd)
         )
+        self.prior = Prior(config, vocab_size) if config.counts_order else None
         self.embed_norm = UnitRMS() if config.embed_norm else nn.Identity()
         self.drop = build_dropout(config)
         self.blocks = nn.ModuleList(block(config) for _ in range(config.n_layer))
@@ -54,19 +56,32 @@ class Transformer(nn.Module):
         if self.config.tied:
             self.head.weight = self.tokens.weight
 
-    def forward(self, tokens: Int[Tensor, "B T"], cache: KVCache | None = None) -> Float[Tensor, "B T V"]:
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        cache: KVCache | None = None,
+        log_prior: Float[Tensor, "B T V"] | None = None,
+    ) -> Float[Tensor, "B T V"]:
         """Score the next character after each of the T characters; with a cache, they follow those it has seen.
 
-        Raises `ValueError` when together they are more than `block_size`.
+        `log_prior` is what counting says of each next character (ln p): a model with `counts_order` needs it.
+        Raises `ValueError` when together they are more than `block_size`, or the prior is missing.
         """
         start = cache.seen if cache else 0
         if start + tokens.size(1) > self.config.block_size:
             raise ValueError(f"{start} + {tokens.size(1)} characters do not fit a context of {self.config.block_size}")
+        if (self.prior is None) != (log_prior is None):
+            raise ValueError(f"log_prior was {'given' if self.prior is None else 'not given'}: counts_order decides")
         angles = self.positions.angles(start, tokens.size(1))
-        x = self.drop(self.embed_norm(self.positions.embed(self.tokens(tokens), start)))
+        x = self.positions.embed(self.tokens(tokens), start)
+        if self.prior is not None:
+            x = x + self.prior.feature(log_prior)
+        x = self.drop(self.embed_norm(x))
         for i, block in enumerate(self.blocks):
             x = block(x, angles, cache.layers[i] if cache else None)
-        return self.cap(self.head(self.norm(x)))
+        h = self.norm(x)
+        logits = self.cap(self.head(h))
+        return logits if self.prior is None else self.prior.mix(logits, h, log_prior)
 
 
 def build(config: ModelConfig, vocab_size: int, device: torch.device | str = "cpu") -> Transformer:

@@ -11,12 +11,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from letterwise.checkpoint import ModelFile, TrainingState, save_model, save_state
 from letterwise.checkpoint.model_file import load_weights, weights_of
 from letterwise.config import Config
+from letterwise.counts import Counts, CrossFitted
 from letterwise.data.batches import Batches
 from letterwise.data.stream import TokenStream
 from letterwise.errors import UserError
@@ -34,7 +36,7 @@ from letterwise.training.run_directory import RunDirectory
 from letterwise.training.schedule import learning_rate_factor
 
 SAMPLE_CHARS = 300
-FORWARD_SPEEDUP = 3  # scoring is the forward third of training on the same text
+PROBE_CHARS = 2**13  # scored once to know how long a validation takes
 VALIDATION_SHARE = 0.03  # of a run's minutes, each time
 LONG_VALIDATION_S = 60
 GLANCE_INTERVAL = 10  # steps between looks at the loss: each look makes a GPU wait
@@ -67,7 +69,7 @@ class Meter:
 
 @dataclass
 class Run:
-    """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs."""
+    """One run: its parts (`counts` where the model learns beside them), and (below the blank line) what changes as it goes on, which is what a restart needs."""
 
     config: Config
     directory: RunDirectory
@@ -75,6 +77,7 @@ class Run:
     stream: TokenStream
     model: Transformer
     optimizers: Optimizers
+    counts: CrossFitted | None
     progress: Progress
 
     step: int = 0
@@ -119,6 +122,8 @@ class Run:
         self.progress.start(None if budget.timed else training.max_iters)
         try:
             with Interruption() as interruption:
+                if self.counts and not self.rows:  # the fresh model says what the counts say: none is kept that is worse
+                    budget.validation_s = self.validate(meter, 0.0)
                 while not (budget.spent(self.step, self.seconds) or self.out_of_patience()):
                     done = budget.done(self.step, self.seconds)
                     factor = self.learning_rate_factor(done)
@@ -130,11 +135,8 @@ class Run:
                     if self.step % GLANCE_INTERVAL == 0:
                         self.glance(meter, done)
                     if budget.validation_due(self.step, self.seconds, self.validated_s):
-                        self.validate(meter, factor * training.learning_rate)
-                        self.save()
+                        budget.validation_s = self.validate(meter, factor * training.learning_rate)
                         self.seconds = before + time.monotonic() - started
-                        budget.validation_s = self.seconds - self.validated_s
-                        meter.restart()
                     if interruption.asked:
                         self.save()
                         raise Interrupted(interruption.asked, f"stopped after step {self.step}, and saved")
@@ -149,25 +151,30 @@ class Run:
 
     def accumulate(self, batches: Batches) -> Tensor:
         """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats."""
-        inputs, targets = (torch.from_numpy(ids).to(self.runtime.device) for ids in batches.at(self.step))
+        starts, inputs, targets = batches.at(self.step)
+        arrays = [inputs, targets] + ([self.counts.at(starts, inputs.shape[1])] if self.counts else [])
+        inputs, targets, *told = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
         pieces = self.config.training.gradient_accumulation_steps
         torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
         total = torch.zeros((), device=self.runtime.device)
-        for x, y in zip(inputs.chunk(pieces), targets.chunk(pieces), strict=True):
+        priors = told[0].chunk(pieces) if told else [None] * pieces
+        for x, y, log_prior in zip(inputs.chunk(pieces), targets.chunk(pieces), priors, strict=True):
             with self.runtime.autocast():
-                nats = cross_entropy(self.model(x), y) / pieces
+                nats = cross_entropy(self.model(x, log_prior=log_prior), y) / pieces
             nats.backward()
             total += nats.detach()
         return total
 
-    def validate(self, meter: Meter, learning_rate: float) -> None:
-        """Measure on the validation part, keep the model if it is the best so far, and write a sample."""
-        train_nats = meter.mean_nats()
-        self.refuse_non_finite(train_nats)
+    def validate(self, meter: Meter, learning_rate: float) -> float:
+        """Measure on the validation part, keep the model if it is the best so far, write a sample: the seconds it took."""
+        began = time.monotonic()
+        train_nats = meter.mean_nats() if meter.steps else None
+        if train_nats is not None:
+            self.refuse_non_finite(train_nats)
         held_out, nats = self.stream.part("val"), None
         if len(held_out) >= 2:
-            self.every = self.every or self.window_stride(len(held_out), meter.chars_per_second())
-            nats = evaluate(self.model, held_out, every=self.every).nats_per_char
+            self.every = self.every or self.window_stride(held_out)
+            nats = evaluate(self.model, held_out, counts=self.frozen_counts, every=self.every).nats_per_char
             self.refuse_non_finite(nats)
         best = self.best
         row = {
@@ -185,13 +192,18 @@ class Run:
         self.progress.held_out(row)
         if row["best"]:
             save_model(self.directory.model_path, self.model_file())
+        self.save()
+        meter.restart()
+        return time.monotonic() - began
 
-    def window_stride(self, chars: int, speed: float) -> int:
+    def window_stride(self, held_out: np.ndarray) -> int:
         """Validate on each so-manieth window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
-        training = self.config.training
+        training, chars = self.config.training, len(held_out)
         if training.eval_chars:
             return math.ceil(chars / training.eval_chars)
-        seconds = chars / (FORWARD_SPEEDUP * max(1.0, speed))
+        began = time.monotonic()
+        evaluate(self.model, held_out[:PROBE_CHARS], counts=self.frozen_counts)
+        seconds = (time.monotonic() - began) * max(1.0, chars / PROBE_CHARS)
         if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
             stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
             self.progress.note(
@@ -208,9 +220,15 @@ class Run:
         """What the model writes now, from nothing."""
         self.model.eval()
         sampler = Sampler(temperature=0.8)
-        text = "".join(write(self.model, self.stream.vocabulary, "", num_tokens=SAMPLE_CHARS, sampler=sampler))
+        options = dict(num_tokens=SAMPLE_CHARS, sampler=sampler, counts=self.frozen_counts)
+        text = "".join(write(self.model, self.stream.vocabulary, "", **options))
         self.model.train()
         return text
+
+    @property
+    def frozen_counts(self) -> Counts | None:
+        """The counts of the training text, for text outside it."""
+        return self.counts.counts if self.counts else None
 
     def model_file(self) -> ModelFile:
         """The model as it is now, with its history so far."""
@@ -219,7 +237,7 @@ class Run:
             "sources": list(self.stream.sources),
             "bounds": list(self.stream.bounds),
         }
-        return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows)
+        return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows, self.frozen_counts)
 
     def save(self) -> None:
         """Write down all that a restart needs."""

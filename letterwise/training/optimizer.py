@@ -62,7 +62,7 @@ def build_optimizers(model: Transformer, config: TrainingConfig) -> Optimizers:
     ]
     rate, betas = config.learning_rate, (config.beta1, config.beta2)
     match config.optimizer:
-        case "muon":
+        case "muon" if matrices:
             native = native_bfloat16(matrices[0].device)
             muon = Muon(
                 matrices,
@@ -72,7 +72,7 @@ def build_optimizers(model: Transformer, config: TrainingConfig) -> Optimizers:
             )
             rest = torch.optim.AdamW([{"params": tables + vectors}], lr=rate, betas=betas, weight_decay=0.0, fused=True)
             return Optimizers([muon, rest], tables + vectors, config.grad_clip)
-        case "adamw":
+        case "adamw" | "muon":
             optimizer: torch.optim.Optimizer = torch.optim.AdamW(decayed, lr=rate, betas=betas, fused=True)
         case "sgd":
             optimizer = torch.optim.SGD(decayed, lr=rate, momentum=config.beta1, nesterov=config.beta1 > 0)

@@ -52,7 +52,8 @@ class PlainProgress(Progress):
 
     def held_out(self, row: dict[str, Any]) -> None:
         self.said = time.monotonic()
-        self.note(f"{self._where(row['step'])} · loss {row['train_nats_per_char']:.3f} · {held_out_text(row)}")
+        loss = "" if row["train_nats_per_char"] is None else f" · loss {row['train_nats_per_char']:.3f}"
+        self.note(f"{self._where(row['step'])}{loss} · {held_out_text(row)}")
 
     def _where(self, step: int) -> str:
         return f"step {step}/{self.max_iters}" if self.max_iters else f"step {step}"

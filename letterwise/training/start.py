@@ -10,6 +10,7 @@ from typing import Any
 
 from letterwise.checkpoint import TrainingState, load_model, load_state, restore
 from letterwise.config import PARTS, Config, config_from_json
+from letterwise.counts import CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
@@ -97,7 +98,16 @@ def prepare_run(config: Config, directory: RunDirectory, state: TrainingState | 
         for block in model.blocks:
             block.compile()
     optimizers = build_optimizers(model, config.training)
-    return Run(config, directory, runtime, stream, model, optimizers, progress)
+    return Run(config, directory, runtime, stream, model, optimizers, count(config, stream), progress)
+
+
+def count(config: Config, stream: TokenStream) -> CrossFitted | None:
+    """The counts that the model learns beside, if its configuration asks for them."""
+    if not config.model.counts_order:
+        return None
+    training, order = config.training, config.model.counts_order
+    folds, most = training.counts_folds, training.counts_chars
+    return cross_fit(stream.part("train"), len(stream.vocabulary), order, folds=folds, most=most)
 
 
 def open_text(config: Config, state: TrainingState | None, progress: Progress) -> TokenStream:
@@ -151,7 +161,8 @@ def finish(run: Run) -> TrainResult:
     file, best, last = load_model(run.directory.model_path), run.best, run.rows[-1]
     assert best is not None
     sampler = Sampler(temperature=0.8)
-    sample = "".join(write(restore(file), file.vocabulary, "", num_tokens=300, sampler=sampler, rng_seed=1))
+    options = dict(num_tokens=300, sampler=sampler, counts=file.counts, rng_seed=1)
+    sample = "".join(write(restore(file), file.vocabulary, "", **options))
     nats = best["val_nats_per_char"]
     result = TrainResult(
         model_path=str(run.directory.model_path),

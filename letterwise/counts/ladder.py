@@ -1,0 +1,59 @@
+"""Ladder: distributions that fall back on shorter contexts, held sparsely.
+
+    p(c | row) = weight of c in the row + backoff of the row · p(c | the row's place one rung lower)
+    at the bottom                                              1/V for every character
+
+A row names only the characters that occurred in it, so a vocabulary of tens of thousands costs what its text costs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from letterwise.counts.trie import expand
+
+DENSE_NUMBERS = 2**22  # rungs are also kept written out as long as together they are no larger than this
+
+
+@dataclass(frozen=True)
+class Rung:
+    """R distributions over contexts of one length: `lower`, `backoff` (R,); `starts` (R+1,); `characters`, `weights` (E,)."""
+
+    lower: np.ndarray
+    backoff: np.ndarray
+    starts: np.ndarray
+    characters: np.ndarray
+    weights: np.ndarray
+
+
+class Ladder:
+    """Rungs 0, 1, … for contexts of 0, 1, … characters."""
+
+    def __init__(self, rungs: list[Rung], vocab_size: int) -> None:
+        self.rungs, self.vocab_size = rungs, vocab_size
+        self.dense: list[np.ndarray] = []
+        below, room = np.full((1, vocab_size), 1 / vocab_size, np.float32), DENSE_NUMBERS
+        for rung in rungs:
+            room -= len(rung.backoff) * vocab_size
+            if self.dense and room < 0:
+                break
+            below = self._mix(below[rung.lower], rung, np.arange(len(rung.backoff)))
+            self.dense.append(below)
+
+    def distributions(self, chain: list[np.ndarray]) -> np.ndarray:
+        """Probabilities (n, V), float32: `chain[j]` (n,) is the row on rung j, -1 on rungs that are too long for a place."""
+        told = self.dense[0][chain[0]]
+        for j in range(1, len(self.rungs)):
+            there = (chain[j] >= 0).nonzero()[0]
+            rows = chain[j][there]
+            if j < len(self.dense):
+                told[there] = self.dense[j][rows]
+            elif len(there):
+                told[there] = self._mix(told[there], self.rungs[j], rows)
+        return told
+
+    def _mix(self, below: np.ndarray, rung: Rung, rows: np.ndarray) -> np.ndarray:
+        mixed = below * rung.backoff[rows, None]
+        which, entries = expand(rung.starts, rows)
+        mixed.reshape(-1)[which * self.vocab_size + rung.characters[entries]] += rung.weights[entries]
+        return mixed
