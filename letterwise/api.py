@@ -5,6 +5,7 @@ train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate �
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -16,6 +17,7 @@ from letterwise.errors import UserError
 from letterwise.evaluation import Score, evaluate
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import write
+from letterwise.loss import nats
 from letterwise.model.accounting import parameters
 from letterwise.runtime import find_runtime
 from letterwise.training import start
@@ -123,6 +125,9 @@ class LanguageModel:
             protocol: "blocks" or "sliding".
             unknown: "error" or "skip" for characters outside the vocabulary.
 
+        Returns:
+            The score, with that of counting alone beside it wherever it is known.
+
         Raises:
             UserError: the text is missing, has changed, or has characters the model does not know.
         """
@@ -135,7 +140,11 @@ class LanguageModel:
         ids = stream.part(split)
         if len(ids) < 2:
             raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
-        return evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
+        score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
+        if input_file is None and split == "val" and self.file.counts is None:  # what training found
+            counting = self.data.get("baselines", {}).get("counting alone")
+            score = replace(score, counting_nats_per_char=counting and nats(counting))
+        return score
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model, as .safetensors or .pth by the extension."""

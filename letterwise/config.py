@@ -16,6 +16,9 @@ from typing import Any, Literal
 from letterwise.errors import UserError, did_you_mean
 
 
+MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
+
+
 def knob(default: Any, help: str, *, least: float | None = None, below: float | None = None) -> Any:
     """A field with its help text and its range: `least <= value < below`."""
     return field(default=default, metadata={"help": help, "least": least, "below": below})
@@ -95,6 +98,10 @@ class ModelConfig:
         gated = math.ceil(8 * self.n_embd / 3 / 8) * 8
         return self.ffn_hidden or (gated if self.activation == "swiglu" else 4 * self.n_embd)
 
+    def mixed_orders(self, vocab_size: int) -> int:
+        """How many orders of counts, the longest ones, the model is told apart: all, unless its characters are too many."""
+        return self.counts_order if vocab_size <= MIXED_UP_TO else min(1, self.counts_order)
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -119,7 +126,7 @@ class TrainingConfig:
         0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0
     )
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
-    counts_folds: int = knob(10, "cut the text in so many parts, each with counts made from the others", least=2)
+    counts_folds: int = knob(30, "cut the text in so many parts, each with counts made from the others", least=2)
     counts_chars: int = knob(2**24, "count no more than this many characters, the last of the training part", least=1)
     rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
 

@@ -24,3 +24,8 @@ def total_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> f
 def bits(nats: float) -> float:
     """Nats in bits: a factor of 1/ln 2."""
     return nats / math.log(2)
+
+
+def nats(bits: float) -> float:
+    """Bits in nats."""
+    return bits * math.log(2)

@@ -5,6 +5,10 @@
 Commands are imported when they are called, and torch when they run: `--help` is instant.
 """
 
-from letterwise.cli.main import main
+import time
 
-__all__ = ["main"]
+PROCESS_STARTED = time.monotonic()  # as near as can be: a run's minutes count loading torch, too
+
+from letterwise.cli.main import main  # noqa: E402
+
+__all__ = ["PROCESS_STARTED", "main"]

@@ -33,10 +33,13 @@ def run(flags: dict[str, Any]) -> int:
             "chars": score.chars,
             "protocol": score.protocol,
             "context": score.context,
+            "counting_bits_per_char": score.counting_bits_per_char,
         })  # fmt: skip
     else:
         say(
             f"{score.bits_per_char:.4f} bits = {score.nats_per_char:.4f} nats per character "
             f"over {score.chars:,} characters ({score.protocol}, context {score.context})\n"
         )
+        if score.counting_bits_per_char is not None:
+            say(f"counting alone: {score.counting_bits_per_char:.4f} bits; this model: {score.bits_per_char:.4f}\n")
     return 0

@@ -11,6 +11,7 @@ from letterwise.errors import UserError, did_you_mean
 
 COMMANDS = {
     "train": "learn a text",
+    "plan": "say what train --minutes would choose, without training",
     "generate": "write on from a seed text",
     "evaluate": "measure a model on a text, in bits per character",
     "inspect": "show what is inside a model file",

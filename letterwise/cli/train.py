@@ -4,6 +4,7 @@ import shlex
 import sys
 from typing import Any
 
+from letterwise.cli import PROCESS_STARTED
 from letterwise.cli.flags import Parser, add_knobs
 from letterwise.cli.output import say, say_json
 from letterwise.errors import UserError
@@ -29,17 +30,18 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Train; tell what came of it."""
     own = {name: flags.pop(name) for name in OWN if name in flags}
-    knobs = {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
+    asked = knobs(flags)
     if own.get("resume") and own.get("overwrite"):
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
-    resolve(dict(knobs), own.get("config"))  # object before torch is loaded
+    resolve(dict(asked), own.get("config"))  # object before torch is loaded
     from letterwise.training.interruption import Interrupted
     from letterwise.training.progress import progress_for_terminal
     from letterwise.training.start import train
 
     as_json = own.pop("json", False)
     try:
-        result = train(knobs, config_file=own.pop("config", None), progress=progress_for_terminal(), **own)
+        told = dict(config_file=own.pop("config", None), progress=progress_for_terminal(), started=PROCESS_STARTED)
+        result = train(asked, **told, **own)
     except Interrupted as interrupted:
         print(f"letterwise: {interrupted}: the same command with --resume goes on from there.", file=sys.stderr)
         return 128 + interrupted.signal_number
@@ -50,10 +52,16 @@ def run(flags: dict[str, Any]) -> int:
     return 0
 
 
+def knobs(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags as `config.py` holds them: lists are tuples there."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
+
+
 def closing_words(result: Any) -> str:
     """The result, for a person: bits, a sample, and the command that writes more."""
-    bits = result.best_val_bits_per_char
+    bits, counting = result.best_val_bits_per_char, result.baselines.get("counting alone")
     held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"
+    held_out += "" if counting is None else f" (counting alone: {counting:.4f}); more minutes {result.advice}"
     program = "python generate.py" if sys.argv[0].endswith("train.py") else "letterwise generate"
     flags = ["--model_path", result.model_path, "--seed", result.opening, "--num_tokens", "300"]
     command = f"{program} {shlex.join(flags)}"

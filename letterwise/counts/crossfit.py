@@ -46,25 +46,28 @@ class CrossFitted:
     top: np.ndarray
     folds: int
 
-    def at(self, starts: np.ndarray, length: int) -> np.ndarray:
-        """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, V), float32."""
-        told = np.empty((len(starts), length, self.ladder.vocab_size), np.float32)
+    def at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
+        """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V), float32.
+
+        K = `orders`, as for `Counts.log_probs`.
+        """
+        told = np.empty((len(starts), length, orders, self.ladder.vocab_size), np.float32)
         starts = starts - (len(self.ids) - len(self.top))
         outside = starts + length < 0
         if outside.any():
-            told[outside] = self.counts.before(self.ids, starts[outside] + len(self.ids) - len(self.top), length)
+            told[outside] = self.counts.before(self.ids, starts[outside] + len(self.ids) - len(self.top), length, orders)
         places = (starts[~outside, None] + np.arange(1, length + 1)).reshape(-1)
-        told[~outside] = self._counted(places).reshape(-1, length, self.ladder.vocab_size)
+        told[~outside] = self._counted(places, orders).reshape(-1, *told.shape[1:])
         return told
 
-    def _counted(self, places: np.ndarray) -> np.ndarray:
-        """ln p of characters of the counted text (n, V). A place just before it gets letter frequencies."""
+    def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
+        """ln p of characters of the counted text (n, K, V). A place just before it gets letter frequencies."""
         inside = np.maximum(places, 0)
         chain = [np.where(places >= 0, self.top[inside], -1)]
         for rung in self.ladder.rungs[:0:-1]:
             chain.append(np.where(chain[-1] >= 0, rung.lower[chain[-1]], -1))
         chain[-1] = fold_of(inside, len(self.top), self.folds)
-        told = self.ladder.distributions(chain[::-1])
+        told = self.ladder.distributions(chain[::-1], orders)
         return np.log(told, out=told)
 
 
@@ -76,7 +79,7 @@ def fold_of(places: np.ndarray, chars: int, folds: int) -> np.ndarray:
 def cross_fit(ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most: int) -> CrossFitted:
     """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole."""
     text, ids = ids, ids[-most:]
-    order, folds = max(1, min(order, len(ids))), min(folds, len(ids))
+    folds = min(folds, len(ids))
     fold = fold_of(np.arange(len(ids)), len(ids), folds)
     raw, pairs = [], []
     top = np.full(len(ids), -1, np.int32)

@@ -15,6 +15,7 @@ import numpy as np
 from letterwise.counts.ladder import Ladder, Rung
 from letterwise.counts.trie import Level, grow, suffixes
 
+ORDER = 7  # of counting alone, as a baseline: on a million characters of English longer ones bring nothing
 FALLBACK = (0.0, 0.5, 1.0, 1.5)  # discounts where the text is too small to tell them (as KenLM's, Heafield 2011)
 
 
@@ -49,10 +50,10 @@ class Counts:
             rungs.append(smooth(lower, level.starts, level.characters, level.counts, discounts))
         return Ladder(rungs, self.vocab_size)
 
-    def log_probs(self, windows: np.ndarray, length: int) -> np.ndarray:
-        """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, V), float32.
+    def log_probs(self, windows: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
+        """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, K, V), float32.
 
-        A window may begin with -1 for "no character": longer contexts then count as never seen.
+        K = `orders` tells apart what n-grams of up to order-K+1, …, order characters say. A window may begin with -1 for "no character": longer contexts then count as never seen.
         """
         size = windows.shape[1]
         known = np.maximum(windows, 0)
@@ -63,27 +64,27 @@ class Counts:
             grown[:, 1:] = np.where(windows >= 0, level.find(rows[:, :-1], known), -1)
             rows = grown
             chain.append(rows[:, size - length + 1 :])
-        told = self.ladder.distributions([part.reshape(-1) for part in chain])
-        return np.log(told, out=told).reshape(len(windows), length, self.vocab_size)
+        told = self.ladder.distributions([part.reshape(-1) for part in chain], orders)
+        return np.log(told, out=told).reshape(len(windows), length, orders, self.vocab_size)
 
-    def before(self, ids: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
-        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, V)."""
+    def before(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
+        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V)."""
         places = starts[:, None] + np.arange(1 - self.order, length)
-        return self.log_probs(np.where(places >= 0, ids[np.maximum(places, 0)].astype(np.int64), -1), length)
+        return self.log_probs(np.where(places >= 0, ids[np.maximum(places, 0)].astype(np.int64), -1), length, orders)
 
-    def nats_per_char(self, ids: np.ndarray, chunk: int = 2**14) -> float:
-        """Mean surprise over all of `ids` (N,) but the first, read straight through."""
-        total = 0.0
-        for start in range(0, len(ids) - 1, chunk):
+    def nats_per_char(self, ids: np.ndarray, *, chunk: int = 2**12, every: int = 1) -> float:
+        """Mean surprise over all of `ids` (N,) but the first, or over each `every`-th chunk of them."""
+        total, chars = 0.0, 0
+        for start in range(0, len(ids) - 1, chunk * every):
             length = min(chunk, len(ids) - 1 - start)
-            told = self.before(ids, np.array([start]), length)[0]
+            told = self.before(ids, np.array([start]), length)[0, :, 0]
             total -= told[np.arange(length), ids[start + 1 : start + 1 + length]].sum(dtype=np.float64)
-        return total / (len(ids) - 1)
+            chars += length
+        return total / chars
 
 
-def learn(ids: np.ndarray, vocab_size: int, order: int) -> Counts:
-    """Count `ids` (N,). A text shorter than the order is counted with a smaller one."""
-    order = max(1, min(order, len(ids)))
+def learn(ids: np.ndarray, vocab_size: int, order: int = ORDER) -> Counts:
+    """Count `ids` (N,), which must be no fewer than the order."""
     levels = [level for level, _ in grow(ids, vocab_size, order)]
     return Counts(continued(levels), vocab_size, len(ids))
 

@@ -40,17 +40,21 @@ class Ladder:
             below = self._mix(below[rung.lower], rung, np.arange(len(rung.backoff)))
             self.dense.append(below)
 
-    def distributions(self, chain: list[np.ndarray]) -> np.ndarray:
-        """Probabilities (n, V), float32: `chain[j]` (n,) is the row on rung j, -1 on rungs that are too long for a place."""
-        told = self.dense[0][chain[0]]
-        for j in range(1, len(self.rungs)):
-            there = (chain[j] >= 0).nonzero()[0]
-            rows = chain[j][there]
-            if j < len(self.dense):
-                told[there] = self.dense[j][rows]
-            elif len(there):
-                told[there] = self._mix(told[there], self.rungs[j], rows)
-        return told
+    def distributions(self, chain: list[np.ndarray], orders: int = 1) -> np.ndarray:
+        """What each of the last K = `orders` rungs says: probabilities (n, K, V), float32.
+
+        `chain[j]` (n,) is a place's row on rung j, -1 if it has none: there the rung says what the one below it says.
+        """
+        told, silent = self.dense[0][chain[0]], len(self.rungs) - orders
+        each = np.empty((len(told), orders, self.vocab_size), np.float32)
+        for j, rung in enumerate(self.rungs):
+            if j:
+                there = (chain[j] >= 0).nonzero()[0]
+                rows = chain[j][there]
+                told[there] = self.dense[j][rows] if j < len(self.dense) else self._mix(told[there], rung, rows)
+            if j >= silent:
+                each[:, j - silent] = told
+        return each
 
     def _mix(self, below: np.ndarray, rung: Rung, rows: np.ndarray) -> np.ndarray:
         mixed = below * rung.backoff[rows, None]

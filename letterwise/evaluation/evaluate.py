@@ -29,17 +29,23 @@ MANY_IN_FLIGHT = 2**26
 
 @dataclass(frozen=True)
 class Score:
-    """A text's mean surprise under a model."""
+    """A text's mean surprise under a model; and under its counts alone, where it has them."""
 
     nats_per_char: float
     chars: int
     protocol: str
     context: int
+    counting_nats_per_char: float | None = None
 
     @property
     def bits_per_char(self) -> float:
         """The same in bits."""
         return bits(self.nats_per_char)
+
+    @property
+    def counting_bits_per_char(self) -> float | None:
+        """What counting alone reaches, in bits."""
+        return None if self.counting_nats_per_char is None else bits(self.counting_nats_per_char)
 
 
 @torch.inference_mode()
@@ -58,14 +64,16 @@ def evaluate(
     widest = config.block_size * max(model.vocab_size, config.hidden)
     batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)
     overlap = config.block_size // 2 if protocol == "sliding" else 0
-    was_training, nats, chars = model.training, 0.0, 0
+    orders = model.prior.orders if model.prior else 0
+    was_training, nats, counted, chars = model.training, 0.0, 0.0, 0
     model.eval()
     try:
         for (starts, inputs, targets), skip in sweep(ids, config.block_size, batch, overlap=overlap, every=every):
             x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets[:, skip:]).to(device)
-            told = torch.from_numpy(counts.before(ids, starts, x.size(1))).to(device) if counts else None
+            told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
             nats += total_nats(model(x, log_prior=told)[:, skip:], y)
+            counted += total_nats(told[:, skip:, -1], y) if told is not None else 0.0
             chars += y.numel()
     finally:
         model.train(was_training)
-    return Score(nats / chars, chars, protocol, config.block_size)
+    return Score(nats / chars, chars, protocol, config.block_size, counted / chars if counts else None)

@@ -26,7 +26,7 @@ class Predictor:
 
     def __init__(self, model: Transformer, counts: Counts | None = None) -> None:
         self.model = model
-        self.reader = Reader(counts) if counts else None
+        self.reader = Reader(counts, model.prior.orders) if counts and model.prior else None
         self.block_size = model.config.block_size
         self.kept = self.block_size // 2
         device = next(model.parameters()).device

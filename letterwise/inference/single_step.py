@@ -35,25 +35,25 @@ class SingleStep:
         rotary = isinstance(model.positions, RotaryPositions)
         self.places = None if rotary else _array(model.positions.table)
         self.angles = (_array(model.positions.cos), _array(model.positions.sin)) if rotary else None
-        self.prior = None if model.prior is None else (_function(model.prior.read), _function(model.prior.gate))
+        self.prior = None if model.prior is None else (_function(model.prior.read), _function(model.prior.gates))
         self.embed_norm, self.norm = _function(model.embed_norm), _function(model.norm)
         self.blocks = [_block(block, i, self) for i, block in enumerate(model.blocks)]
         self.head, self.cap = _function(model.head), _function(model.cap)
 
     @np.errstate(over="ignore")  # exp may reach infinity on the way to a right answer, as in silu(-100) = -100/∞
-    def __call__(self, token: int, log_prior: Vector | None = None) -> Vector:
-        """Logits (V,), float32, of what follows `token` and all that the cache holds; `log_prior` (V,) is the counts' view."""
+    def __call__(self, token: int, log_prior: np.ndarray | None = None) -> Vector:
+        """Logits (V,), float32, of what follows `token` and all that the cache holds; `log_prior` (K, V) is the counts' view."""
         x = self.embedding[token]
         if self.places is not None:
             x = x + self.places[self.cache.seen]
         if self.prior is not None:
-            x = x + self.prior[0](np.exp(log_prior))
+            x = x + self.prior[0](np.exp(log_prior[-1]))
         x = self.embed_norm(x)
         for block in self.blocks:
             x = block(x)
         h = self.norm(x)
         logits = self.cap(self.head(h))
-        return logits if self.prior is None else logits + (1 + self.prior[1](h)) * log_prior
+        return logits if self.prior is None else logits + self.prior[1](h) @ log_prior
 
 
 def _block(block: nn.Module, layer: int, step: SingleStep) -> Function:

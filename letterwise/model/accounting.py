@@ -36,6 +36,7 @@ def parameters(config: ModelConfig, vocab_size: int) -> Parameters:
     c, hidden = config.n_embd, config.hidden
     qkv = (config.n_head + 2 * config.kv_heads) * config.head_dim
     up = 2 * hidden if config.activation == "swiglu" else hidden
+    orders = config.mixed_orders(vocab_size)
     norms = 2 * config.n_layer + (config.norm_order == "pre")
     return Parameters(
         embedding=vocab_size * c,
@@ -43,7 +44,7 @@ def parameters(config: ModelConfig, vocab_size: int) -> Parameters:
         attention=config.n_layer * (c * qkv + c * c + config.bias * (qkv + c)),
         feedforward=config.n_layer * (c * up + hidden * c + config.bias * (up + c)),
         norms=norms * c * (2 if config.norm == "layer" and config.bias else 1),
-        prior=(vocab_size + 1) * c + 1 if config.counts_order else 0,
+        prior=vocab_size * c + orders * (c + 1) if orders else 0,
         head=0 if config.tied else vocab_size * c,
     )
 
@@ -64,7 +65,8 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
             + 2 * config.n_embd
         )
     )
-    prior = held.prior - 1 if held.prior else 0
+    orders = config.mixed_orders(vocab_size)
+    prior = held.prior - orders + orders * vocab_size
     matrices = held.attention + held.feedforward - biases + prior + vocab_size * config.n_embd
     return 2 * matrices + 4 * config.n_layer * config.block_size * config.n_embd
 
@@ -92,4 +94,5 @@ def _kept(config: ModelConfig, vocab_size: int) -> int:
     attention = heads + turned * (2 * config.qk_norm + (config.positions == "rotary")) + c
     feedforward = hidden * {"relu": 1, "gelu": 2, "relu_squared": 2, "swiglu": 4}[config.activation]
     dropped = c if config.dropout else 0
-    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (1 + bool(config.softcap) + 3 * bool(config.counts_order))
+    orders = config.mixed_orders(vocab_size)
+    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)

@@ -4,7 +4,7 @@ role                  where it stands                       starts at
 embedding             tokens, learned positions             normal, 0.02; or 1 when a norm follows (embed_norm)
 matrix                qkv, up                               normal, 0.02; or ½/√fan_in (zero_output)
 residual output       attention.out, feedforward.down       normal, 0.02/√(2·n_layer); or 0 (zero_output)
-prior                 read, gate                            as a matrix, 0
+prior                 read; gates                           as a matrix; 0, but 1 for the longest order
 head                  head                                  normal, 0.02; or 0 (zero_output); tied: the embedding's
 gain, bias            norms, linear layers                  1, 0
 
@@ -61,7 +61,8 @@ def initialize(model: Transformer, seed: int) -> Transformer:
                     module.weight.fill_(1.0)
         if model.prior:
             normal(model.prior.read.weight, 0.5 / math.sqrt(model.vocab_size) if config.zero_output else 0.02)
-            model.prior.gate.weight.zero_()
+            model.prior.gates.weight.zero_()
+            model.prior.gates.bias[-1] = 1.0
         normal(model.head.weight, 0.0 if config.zero_output else 0.02)
         normal(model.tokens.weight, 1.0 if config.embed_norm else 0.02)  # last: a tied head is this same matrix
     return model

@@ -46,7 +46,9 @@ class RotaryPositions(nn.Module):
         self.fill()
 
     def fill(self) -> None:
-        """Compute the tables where they lie: pair i turns by place · base^(-2i/D)."""
+        """Compute the tables where they lie (on "meta" there is nothing to fill): pair i turns by place · base^(-2i/D)."""
+        if self.cos.is_meta:
+            return
         pair = torch.arange(0, self.head_dim, 2, dtype=torch.float64) / self.head_dim
         turns = torch.outer(torch.arange(self.block_size, dtype=torch.float64), self.base**-pair)
         self.cos.copy_(turns.cos())

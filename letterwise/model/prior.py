@@ -1,13 +1,15 @@
 """Prior: what counting already knows comes in at both ends, so that the blocks need only learn the rest.
 
-    ln p (B T V) ──exp, linear──▶ (B T C), added to the embedding
-    h (B T C) ──linear──▶ gate (B T 1)
-    logits = head(h) + (1 + gate) · ln p
+    ln p (B T K V): what n-grams of up to k characters say of the next one, for the K longest orders k
+    p of the longest ──linear──▶ (B T C), added to the embedding
+    h (B T C) ──linear──▶ gates (B T K)
+    logits = head(h) + Σ_k gate_k · ln p_k
 
-With nothing learned yet (head and gate at zero) the model says exactly what the counts say. Where p comes from is not
-known here: it arrives with the tokens.
+With nothing learned yet (head at zero, gates at 0, …, 0, 1) the model says exactly what the longest n-grams say. Where p comes
+from is not known here: it arrives with the tokens.
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -15,19 +17,21 @@ from letterwise.config import ModelConfig
 
 
 class Prior(nn.Module):
-    """The transformer's residual over a given distribution of the next character."""
+    """The transformer's residual over given distributions of the next character. `orders` is K."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
+        self.orders = config.mixed_orders(vocab_size)
         self.read = nn.Linear(vocab_size, config.n_embd, bias=False)
-        self.gate = nn.Linear(config.n_embd, 1)
+        self.gates = nn.Linear(config.n_embd, self.orders)
 
-    def feature(self, log_prior: Float[Tensor, "B T V"]) -> Float[Tensor, "B T C"]:
+    def feature(self, log_prior: Float[Tensor, "B T K V"]) -> Float[Tensor, "B T C"]:
         """What the prior expects, as a vector beside the character's own."""
-        return self.read(log_prior.exp())
+        return self.read(log_prior[:, :, -1].exp())
 
     def mix(
-        self, logits: Float[Tensor, "B T V"], h: Float[Tensor, "B T C"], log_prior: Float[Tensor, "B T V"]
+        self, logits: Float[Tensor, "B T V"], h: Float[Tensor, "B T C"], log_prior: Float[Tensor, "B T K V"]
     ) -> Float[Tensor, "B T V"]:
-        """The model's scores upon the prior's, trusted more or less as the gate says."""
-        return logits + (1 + self.gate(h)) * log_prior
+        """The model's scores upon the prior's, each order trusted as its gate says."""
+        return logits + torch.einsum("btk,btkv->btv", self.gates(h), log_prior)
+

@@ -36,7 +36,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
         block = PostNormBlock if config.norm_order == "post" else PreNormBlock
-        self.tokens = nn.Embedding(vocab_size, config.n_embd)
+        self.tokens = nn.Embedding.from_pretrained(torch.empty(vocab_size, config.n_embd), freeze=False)  # `initialize` fills it
         self.positions = (
             RotaryPositions(config.block_size, config.head_dim, config.rotary_base)
             if config.positions == "rotary"
@@ -60,11 +60,11 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "B T"],
         cache: KVCache | None = None,
-        log_prior: Float[Tensor, "B T V"] | None = None,
+        log_prior: Float[Tensor, "B T K V"] | None = None,
     ) -> Float[Tensor, "B T V"]:
         """Score the next character after each of the T characters; with a cache, they follow those it has seen.
 
-        `log_prior` is what counting says of each next character (ln p): a model with `counts_order` needs it.
+        `log_prior` is what counting says of each next character (ln p for K orders): a model with `counts_order` needs it.
         Raises `ValueError` when together they are more than `block_size`, or the prior is missing.
         """
         start = cache.seen if cache else 0

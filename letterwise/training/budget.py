@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from letterwise.config import TrainingConfig
 
-TIMED_VALIDATIONS = 8  # a run measured in minutes validates this often, the last time at its end
+TIMED_VALIDATIONS = 8  # a run measured in minutes validates this often at most, the last time at its end
+VALIDATING_SHARE = 0.05  # of a run's time, at most: where validating takes long, it is done less often
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Budget:
         if self.spent(step, seconds):
             return True
         if self.timed:
-            each_s = self.config.minutes * 60 / TIMED_VALIDATIONS
+            if seconds > self.config.minutes * 60 * (1 - 0.5 / TIMED_VALIDATIONS):
+                return False  # the last one is near
+            each_s = max(self.config.minutes * 60 / TIMED_VALIDATIONS, self.validation_s / VALIDATING_SHARE)
             return int(seconds / each_s) > int(validated_s / each_s)
         return step % self.config.eval_interval == 0

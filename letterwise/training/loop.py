@@ -31,6 +31,7 @@ from letterwise.runtime import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.interruption import Interrupted, Interruption
 from letterwise.training.optimizer import Optimizers
+from letterwise.training.outcome import write_page
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory
 from letterwise.training.schedule import learning_rate_factor
@@ -78,6 +79,7 @@ class Run:
     model: Transformer
     optimizers: Optimizers
     counts: CrossFitted | None
+    baselines: dict[str, float]
     progress: Progress
 
     step: int = 0
@@ -152,7 +154,7 @@ class Run:
     def accumulate(self, batches: Batches) -> Tensor:
         """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats."""
         starts, inputs, targets = batches.at(self.step)
-        arrays = [inputs, targets] + ([self.counts.at(starts, inputs.shape[1])] if self.counts else [])
+        arrays = [inputs, targets] + ([self.counts.at(starts, inputs.shape[1], self.model.prior.orders)] if self.counts else [])
         inputs, targets, *told = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
         pieces = self.config.training.gradient_accumulation_steps
         torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
@@ -193,6 +195,7 @@ class Run:
         if row["best"]:
             save_model(self.directory.model_path, self.model_file())
         self.save()
+        write_page(self)
         meter.restart()
         return time.monotonic() - began
 
@@ -236,6 +239,7 @@ class Run:
             "fingerprint": self.stream.fingerprint,
             "sources": list(self.stream.sources),
             "bounds": list(self.stream.bounds),
+            "baselines": self.baselines,
         }
         return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows, self.frozen_counts)
 

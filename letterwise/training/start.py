@@ -4,53 +4,28 @@ flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ 
 """
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from letterwise.checkpoint import TrainingState, load_model, load_state, restore
-from letterwise.config import PARTS, Config, config_from_json
+from letterwise.checkpoint import TrainingState, load_state
+from letterwise.config import PARTS, Config, config_from_json, read_toml
 from letterwise.counts import CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
-from letterwise.evaluation import frequency_bits
-from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import write
-from letterwise.loss import bits
 from letterwise.model import build, initialize
 from letterwise.model.accounting import parameters
 from letterwise.presets import resolve
-from letterwise.runtime import find_runtime
+from letterwise.runtime import Runtime, find_runtime
 from letterwise.training.loop import Run
 from letterwise.training.optimizer import build_optimizers
-from letterwise.training.progress import Progress, clock
-from letterwise.training.report import write_report
+from letterwise.training.outcome import TrainResult, baselines, result
+from letterwise.training.plan import Plan, make_plan
+from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory, run_directory
 
 CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "patience", "device", "dtype", "compile", "threads")
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run came to. Validations are None when the text has no validation part."""
-
-    model_path: str
-    run_dir: str
-    iters: int
-    chars_seen: int
-    train_seconds: float
-    best_val_nats_per_char: float | None
-    best_val_bits_per_char: float | None
-    val_nats_per_char: float | None
-    params: int
-    vocab_size: int
-    opening: str
-    sample: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain containers."""
-        return asdict(self)
 
 
 def train(
@@ -62,13 +37,16 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     progress: Progress | None = None,
+    started: float | None = None,
 ) -> TrainResult:
     """Train as `flags` (knobs of `config.py`, `preset`, `size`) say, or go on with the run in `out`.
+
+    The run's clock begins at `started` (an instant of `time.monotonic`), or now.
 
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress = time.monotonic(), progress or Progress()
+    started, progress = started or time.monotonic(), progress or Progress()
     config = absolute(resolve(flags, config_file))
     directory, state = run_directory(config, out, model_path), None
     if resume:
@@ -77,7 +55,7 @@ def train(
         directory = directory.with_model(state.model_path)
     elif not overwrite:
         directory.refuse_if_used()
-    run = prepare_run(config, directory, state, progress)
+    run = prepare_run(config, directory, state, progress, asked_for(flags, config_file))
     directory.make()
     if state:
         run.restore(state)
@@ -85,20 +63,53 @@ def train(
         directory.clear()
     progress.note(introduction(run))
     run.to_the_end(started)
-    return finish(run)
+    return result(run)
 
 
-def prepare_run(config: Config, directory: RunDirectory, state: TrainingState | None, progress: Progress) -> Run:
-    """Text, model and optimizers for a run. Raises `UserError` when the text is too short or not the run's own."""
+def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Progress | None = None) -> tuple[Config, Plan]:
+    """What `train` would do with these flags, without doing it: the configuration, and the plan that led to it.
+
+    Raises `UserError` when minutes are missing, or something asked for cannot be done.
+    """
+    config = absolute(resolve(flags, config_file))
+    if not config.training.minutes:
+        raise UserError("a plan is for a time: give --minutes.")
+    stream = open_text(config, None, progress or Progress())
+    return planned(config, asked_for(flags, config_file), stream, find_runtime(config.runtime))
+
+
+def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
+    """The configuration, completed by a plan for its minutes."""
+    made = make_plan(
+        config, asked, chars=len(stream.part("train")), vocab_size=len(stream.vocabulary), runtime=runtime
+    )
+    return config.with_values(made.values), made
+
+
+def asked_for(flags: dict[str, Any], config_file: str | None) -> set[str]:
+    """Names of what the caller settled, so that no plan may touch it."""
+    return set(flags) | set(read_toml(config_file) if config_file else ())
+
+
+def prepare_run(
+    config: Config, directory: RunDirectory, state: TrainingState | None, progress: Progress, asked: set[str]
+) -> Run:
+    """Text, plan, model and optimizers for a run. Raises `UserError` when the text is too short or not the run's own."""
     runtime = find_runtime(config.runtime)
     stream = open_text(config, state, progress)
+    if config.training.minutes and config.model.n_layer and not state:
+        config, made = planned(config, asked, stream, runtime)
+        for line in made.lines:
+            progress.note(line)
     require(stream.part("train"), config.model.block_size, "training")
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
     optimizers = build_optimizers(model, config.training)
-    return Run(config, directory, runtime, stream, model, optimizers, count(config, stream), progress)
+    counts = count(config, stream)
+    alone = counts.counts if counts else learn(stream.part("train")[-config.training.counts_chars :], model.vocab_size)
+    return Run(config, directory, runtime, stream, model, optimizers, counts, baselines(stream, alone), progress)
 
 
 def count(config: Config, stream: TokenStream) -> CrossFitted | None:
@@ -154,59 +165,3 @@ def introduction(run: Run) -> str:
         f"{run.config.preset} {run.config.size}: {params:,} parameters, {train:,} characters to learn, {val:,} to validate on, "
         f"{len(run.stream.vocabulary)} different; {run.runtime}; {run.directory.path}"
     )
-
-
-def finish(run: Run) -> TrainResult:
-    """Write the report, and let the model file speak: the sample comes from the file, as a user's would."""
-    file, best, last = load_model(run.directory.model_path), run.best, run.rows[-1]
-    assert best is not None
-    sampler = Sampler(temperature=0.8)
-    options = dict(num_tokens=300, sampler=sampler, counts=file.counts, rng_seed=1)
-    sample = "".join(write(restore(file), file.vocabulary, "", **options))
-    nats = best["val_nats_per_char"]
-    result = TrainResult(
-        model_path=str(run.directory.model_path),
-        run_dir=str(run.directory.path),
-        iters=run.step,
-        chars_seen=run.chars_seen,
-        train_seconds=round(run.seconds, 3),
-        best_val_nats_per_char=nats,
-        best_val_bits_per_char=None if nats is None else bits(nats),
-        val_nats_per_char=last["val_nats_per_char"],
-        params=parameters(run.config.model, len(file.vocabulary)).total,
-        vocab_size=len(file.vocabulary),
-        opening=opening(run.stream),
-        sample=sample,
-    )
-    title, page = run.directory.path.name, run.directory.report
-    write_report(page, title=title, facts=facts(run, result), rows=run.rows, baseline_bits=baselines(run.stream))
-    return result
-
-
-def baselines(stream: TokenStream) -> dict[str, float]:
-    """What the curves are to be compared with, in bits per character."""
-    if not len(stream.part("val")):
-        return {}
-    return {"letter frequencies alone": frequency_bits(stream.part("train"), stream.part("val"), len(stream.vocabulary))}
-
-
-def opening(stream: TokenStream) -> str:
-    """The first words of the text: a seed that the model is sure to know."""
-    line = stream.vocabulary.decode(stream.ids[:200]).strip().split("\n")[0]
-    return " ".join(line.split()[:2])[:24]
-
-
-def facts(run: Run, result: TrainResult) -> dict[str, str]:
-    """What the report's table says."""
-    val = "no validation part"
-    if result.best_val_bits_per_char is not None:
-        val = f"{result.best_val_bits_per_char:.4f} bits = {result.best_val_nats_per_char:.4f} nats per character"
-    return {
-        "text": ", ".join(run.stream.sources),
-        "characters": f"{len(run.stream.part('all')):,}, {result.vocab_size} different",
-        "model": f"{run.config.preset} {run.config.size}, {result.params:,} parameters",
-        "best validation": val,
-        "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {clock(result.train_seconds)}",
-        "hardware": str(run.runtime),
-        "model file": result.model_path,
-    }

@@ -27,7 +27,7 @@ def skewed(size: int, vocab_size: int, seed: int) -> np.ndarray:
 
 def told(counts: Counts, ids: np.ndarray) -> np.ndarray:
     """p after each of `ids`, read straight through."""
-    return np.exp(counts.before(ids, np.array([0]), len(ids))[0])
+    return np.exp(counts.before(ids, np.array([0]), len(ids))[0, :, 0])
 
 
 @given(texts, st.integers(1, 5))
@@ -36,10 +36,22 @@ def test_probabilities_are_those_of_the_plain_dictionaries(text: tuple[np.ndarra
     ids, vocab_size = text
     plain = PlainKneserNey(ids.tolist(), vocab_size, min(order, len(ids)))
     new = np.random.default_rng(1).integers(0, vocab_size, 12)
-    counts = learn(ids, vocab_size, order)
+    counts = learn(ids, vocab_size, min(order, len(ids)))
     for read in (ids, new):
         expected = [plain.row(read[: t + 1].tolist()) for t in range(len(read))]
         np.testing.assert_allclose(told(counts, read), expected, rtol=2e-5)
+
+
+def test_each_order_is_told_apart() -> None:
+    ids = skewed(60, 5, seed=11)
+    plain, counts = PlainKneserNey(ids.tolist(), 5, 4), learn(ids, 5, 4)
+    got = np.exp(counts.before(ids, np.array([0]), 30, orders=3)[0])
+    for t in range(30):
+        for k, row in zip((2, 3, 4), got[t], strict=True):
+            context = tuple(ids[max(0, t + 2 - k) : t + 1].tolist())
+            np.testing.assert_allclose(row, [plain.p(context, c) for c in range(5)], rtol=2e-5)
+    fitted = cross_fit(ids, 5, 4, folds=3, most=10**9)
+    np.testing.assert_array_equal(fitted.at(np.array([9]), 30, orders=4)[..., -1:, :], fitted.at(np.array([9]), 30))
 
 
 def test_discounts_come_from_the_text_where_it_is_large_enough() -> None:
@@ -74,14 +86,14 @@ def same_as_rebuilt(ids: np.ndarray, vocab_size: int, order: int, folds: int) ->
     plain = [
         PlainKneserNey(ids.tolist(), vocab_size, order, [t for t in range(len(ids)) if fold[t] != f]) for f in range(folds)
     ]
-    got = np.exp(fitted.at(np.array([0]), len(ids) - 1)[0])
+    got = np.exp(fitted.at(np.array([0]), len(ids) - 1)[0, :, 0])
     for t in range(max(1, order - 1), len(ids)):
         np.testing.assert_allclose(got[t - 1], plain[fold[t]].row(ids[:t].tolist()), rtol=2e-5)
 
 
 def test_rows_sum_to_one_and_nothing_is_impossible() -> None:
     ids = skewed(400, 7, seed=1)
-    rows = [told(learn(ids, 9, 5), ids), np.exp(cross_fit(ids, 9, 5, folds=4, most=10**9).at(np.array([3]), 200)[0])]
+    rows = [told(learn(ids, 9, 5), ids), np.exp(cross_fit(ids, 9, 5, folds=4, most=10**9).at(np.array([3]), 200, orders=5))]
     for row in rows:
         np.testing.assert_allclose(row.sum(-1), 1, atol=1e-5)
         assert (row > 0).all()
@@ -109,8 +121,9 @@ def test_one_at_a_time_is_the_same_as_all_at_once(dense: int, monkeypatch: pytes
     ids = skewed(150, 6, seed=5)
     counts = learn(ids, 6, 5)
     new = np.random.default_rng(0).integers(0, 6, 60)
-    reader = Reader(counts)
-    np.testing.assert_allclose([reader.read(int(i)) for i in new], counts.before(new, np.array([0]), 60)[0], rtol=1e-5)
+    reader = Reader(counts, orders=4)
+    at_once = counts.before(new, np.array([0]), 60, orders=4)[0]
+    np.testing.assert_allclose([reader.read(int(i)) for i in new], at_once, rtol=1e-5)
 
 
 def test_written_out_or_not_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +154,10 @@ def test_what_was_not_counted_is_told_from_all_counts() -> None:
 def test_surprise_is_the_mean_over_all_but_the_first() -> None:
     ids = skewed(100, 5, seed=7)
     counts = learn(ids, 5, 3)
-    p = told(counts, ids)[np.arange(len(ids) - 1), ids[1:]]
-    assert counts.nats_per_char(ids, chunk=7) == pytest.approx(-np.log(p).mean(), rel=1e-6)
+    surprise = -np.log(told(counts, ids)[np.arange(len(ids) - 1), ids[1:]])
+    assert counts.nats_per_char(ids, chunk=7) == pytest.approx(surprise.mean(), rel=1e-6)
+    some = [surprise[start : start + 7] for start in range(0, len(surprise), 21)]
+    assert counts.nats_per_char(ids, chunk=7, every=3) == pytest.approx(np.concatenate(some).mean(), rel=1e-6)
 
 
 def test_a_large_vocabulary_is_kept_sparsely() -> None:

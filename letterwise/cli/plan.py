@@ -1,0 +1,26 @@
+"""`letterwise plan`: a form over `letterwise.training.start.plan`."""
+
+from typing import Any
+
+from letterwise.cli import train
+from letterwise.cli.flags import Parser
+from letterwise.cli.output import say, say_json
+from letterwise.presets import resolve
+
+add_flags = train.add_flags  # whatever `train` takes, so that one word turns a plan into a run
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Say what `train` would choose."""
+    own = {name: flags.pop(name) for name in train.OWN if name in flags}
+    knobs = train.knobs(flags)
+    resolve(dict(knobs), own.get("config"))  # object before torch is loaded
+    from letterwise.training import start
+    from letterwise.training.progress import PlainProgress
+
+    config, made = start.plan(knobs, config_file=own.get("config"), progress=PlainProgress())
+    if own.get("json"):
+        say_json({"values": made.values, "config": config.to_json(), "lines": made.lines})
+    else:
+        say("".join(f"{line}\n" for line in made.lines))
+    return 0

@@ -1,0 +1,126 @@
+"""Outcome: what a run has come to so far, in figures, in a page, and in words.
+
+Run ──▶ TrainResult for whoever asked · report.html for whoever looks · whether more minutes would help
+"""
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from letterwise.counts import Counts
+from letterwise.data.stream import TokenStream
+from letterwise.evaluation import frequency_bits
+from letterwise.loss import bits
+from letterwise.model.accounting import parameters
+from letterwise.training.progress import clock
+from letterwise.training.report import write_report
+
+if TYPE_CHECKING:
+    from letterwise.training.loop import Run
+
+BASELINE_CHARS = 2**20  # of the validation part, spread evenly, are enough to place a baseline
+FALLING_BITS = 0.005  # less than this from one validation to the next is no longer progress
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to. Validations are None when the text has no validation part; `baselines` are bits per character."""
+
+    model_path: str
+    run_dir: str
+    iters: int
+    chars_seen: int
+    train_seconds: float
+    best_val_nats_per_char: float | None
+    best_val_bits_per_char: float | None
+    val_nats_per_char: float | None
+    baselines: dict[str, float]
+    params: int
+    vocab_size: int
+    opening: str
+    sample: str
+    advice: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return asdict(self)
+
+
+def result(run: "Run") -> TrainResult:
+    """The run as it stands."""
+    best, last = run.best, run.rows[-1]
+    assert best is not None
+    nats = best["val_nats_per_char"]
+    return TrainResult(
+        model_path=str(run.directory.model_path),
+        run_dir=str(run.directory.path),
+        iters=run.step,
+        chars_seen=run.chars_seen,
+        train_seconds=round(run.seconds, 3),
+        best_val_nats_per_char=nats,
+        best_val_bits_per_char=None if nats is None else bits(nats),
+        val_nats_per_char=last["val_nats_per_char"],
+        baselines=run.baselines,
+        params=parameters(run.config.model, len(run.stream.vocabulary)).total,
+        vocab_size=len(run.stream.vocabulary),
+        opening=opening(run.stream),
+        sample=best["sample"],
+        advice=advice(run.rows),
+    )
+
+
+def write_page(run: "Run") -> None:
+    """The report of the run as it stands."""
+    title, page = run.directory.path.name, run.directory.report
+    write_report(page, title=title, facts=facts(run, result(run)), rows=run.rows, baseline_bits=run.baselines)
+
+
+def facts(run: "Run", result: TrainResult) -> dict[str, str]:
+    """What the report's table says."""
+    val = "no validation part"
+    if result.best_val_bits_per_char is not None:
+        val = f"{result.best_val_bits_per_char:.4f} bits = {result.best_val_nats_per_char:.4f} nats per character"
+    return {
+        "text": ", ".join(run.stream.sources),
+        "characters": f"{len(run.stream.part('all')):,}, {result.vocab_size} different",
+        "model": f"{run.config.preset} {run.config.size}, {result.params:,} parameters",
+        "best validation": val,
+        **{name: f"{value:.4f} bits per character" for name, value in result.baselines.items()},
+        "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {clock(result.train_seconds)}",
+        "more minutes": result.advice,
+        "hardware": str(run.runtime),
+        "model file": result.model_path,
+    }
+
+
+def baselines(stream: TokenStream, counts: Counts) -> dict[str, float]:
+    """What a model of this text is to be compared with, in bits per character of the validation part."""
+    train, held_out = stream.part("train"), stream.part("val")
+    if len(held_out) < 2:
+        return {}
+    every = max(1, len(held_out) // BASELINE_CHARS)
+    return {
+        "letter frequencies alone": frequency_bits(train, held_out, len(stream.vocabulary)),
+        "counting alone": bits(counts.nats_per_char(held_out, every=every)),
+    }
+
+
+def advice(rows: list[dict[str, Any]]) -> str:
+    """Whether more minutes would help, as far as the curve of validations tells."""
+    told = [(row["seconds"], row["val_nats_per_char"]) for row in rows if row["val_nats_per_char"] is not None]
+    if len(told) < 3:
+        return "too few validations to tell"
+    best = int(np.argmin([nats for _, nats in told]))
+    if best < len(told) - 1:
+        return f"would not help this size: it was best after {clock(told[best][0])}, and has begun to learn the text by heart"
+    gained = bits(told[-2][1] - told[-1][1])
+    if gained < FALLING_BITS:
+        return f"would hardly help this size: the last stretch gained {gained:.3f} bits per character"
+    return f"would help: the last stretch still gained {gained:.3f} bits per character"
+
+
+def opening(stream: TokenStream) -> str:
+    """The first words of the text: a seed that the model is sure to know."""
+    line = stream.vocabulary.decode(stream.ids[:200]).strip().split("\n")[0]
+    return " ".join(line.split()[:2])[:24]

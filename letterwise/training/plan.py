@@ -1,0 +1,112 @@
+"""Plan: the best use of the minutes given, for this text on this machine.
+
+    minutes, text's size, measured speed ──▶ Plan(values for knobs, reasons in words)
+
+A plan chooses only what was not asked for by name. It rests on figures measured on four texts (docs/log.md): a model gains from
+size only once it can see some ten characters of training for each of its weights, and from dropout only once it has
+read the text more than once or twice.
+"""
+
+import time
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from letterwise.config import Config
+from letterwise.loss import cross_entropy
+from letterwise.model import build, initialize
+from letterwise.model.accounting import flops_per_char, parameters
+from letterwise.presets import SIZES
+from letterwise.runtime import Runtime
+from letterwise.training.optimizer import build_optimizers
+
+# What a run may be, smallest first; the batch always holds 2048 characters.
+SHAPES: list[dict[str, int]] = [
+    dict(n_layer=2, n_head=2, n_embd=64, block_size=64, batch_size=32),
+    dict(n_layer=4, n_head=4, n_embd=128, block_size=128, batch_size=16),
+    dict(n_layer=5, n_head=6, n_embd=192, block_size=256, batch_size=8),
+    dict(n_layer=6, n_head=8, n_embd=256, block_size=256, batch_size=8),
+    dict(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=16),
+    dict(n_layer=12, n_head=12, n_embd=768, block_size=512, batch_size=16),
+]
+CHARS_PER_WEIGHT = 12  # a shape is taken when the minutes allow so many characters of training for each weight of its blocks
+BACKWARD = 3  # a training step costs three forward passes
+OVERHEAD_S = 6.0  # of a run: start, counting, validations
+COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
+COUNTING_SHARE = 0.15  # of the minutes
+PROBE_STEPS = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Knobs for a run, and why: `lines` are for a person."""
+
+    values: dict[str, Any]
+    lines: list[str]
+
+
+def make_plan(config: Config, asked: Set[str], *, chars: int, vocab_size: int, runtime: Runtime) -> Plan:
+    """What to train in `config.training.minutes` on `chars` characters. `asked` names knobs that are settled already."""
+    flops = measured_flops(config, vocab_size, runtime)
+    return choose(config, asked, chars=chars, vocab_size=vocab_size, flops=flops)
+
+
+def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float) -> Plan:
+    """The plan for a machine that does `flops` floating-point operations a second in training."""
+    seconds = max(0.5 * config.training.minutes * 60, config.training.minutes * 60 - OVERHEAD_S)
+    settled = asked | (set(SIZES["nano"]) if "size" in asked else set())
+
+    def with_shape(shape: dict[str, int]) -> tuple[Config, float]:
+        shaped = config.with_values({name: value for name, value in shape.items() if name not in settled})
+        return shaped, seconds * flops / BACKWARD / flops_per_char(shaped.model, vocab_size)
+
+    fitting = [shape for shape in SHAPES if shape["block_size"] * 4 < chars] or SHAPES[:1]
+    best = fitting[0]
+    for shape in fitting:
+        shaped, seen = with_shape(shape)
+        inner = parameters(shaped.model, vocab_size)
+        if seen >= CHARS_PER_WEIGHT * (inner.attention + inner.feedforward):
+            best = shape
+    shaped, seen = with_shape(best)
+    epochs = seen / chars
+    values: dict[str, Any] = {name: value for name, value in best.items() if name not in settled}
+    values["block_size"] = min(shaped.model.block_size, max(1, chars // 4))
+    values["dropout"] = dropout(epochs)
+    values["counts_chars"] = int(min(config.training.counts_chars, COUNTED_PER_SECOND * COUNTING_SHARE * seconds))
+    values = {name: value for name, value in values.items() if name not in settled}
+    model = config.with_values(values).model
+    lines = [
+        f"plan for {config.training.minutes:g} minutes: {model.n_layer} layers, width {model.n_embd}, context {model.block_size}; "
+        f"about {seen:,.0f} characters of training at {flops / 1e9:,.0f} GFLOP/s measured here, "
+        f"{epochs:.2g} times the text; dropout {model.dropout:g}."
+    ]
+    if config.model.counts_order and values.get("counts_chars", chars) < chars:
+        lines.append(f"counting takes the last {values['counts_chars']:,} characters, a share of the time that leaves enough to train.")
+    return Plan(values, lines)
+
+
+def dropout(epochs: float) -> float:
+    """More, the more often the text is read."""
+    return 0.0 if epochs < 1.5 else 0.1 if epochs < 12 else 0.2
+
+
+def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
+    """Floating-point operations a second in steps of training, measured with a small model on random characters."""
+    probe = config.with_values({**SHAPES[1], "dropout": 0.0})
+    model = initialize(build(probe.model, vocab_size), 0).to(runtime.device)
+    optimizers = build_optimizers(model, probe.training)
+    shape = (probe.training.batch_size, probe.model.block_size)
+    tokens = torch.randint(vocab_size, shape, device=runtime.device)
+    told = torch.zeros(*shape, model.prior.orders, vocab_size, device=runtime.device) if model.prior else None
+    for step in range(PROBE_STEPS + 1):
+        if step == 1:  # the first is slow
+            began = time.monotonic()
+        with runtime.autocast():
+            nats = cross_entropy(model(tokens, log_prior=told), tokens)
+        nats.backward()
+        optimizers.step()
+        nats.item()
+    seconds = (time.monotonic() - began) / PROBE_STEPS
+    return BACKWARD * flops_per_char(probe.model, vocab_size) * tokens.numel() / seconds
