@@ -19,17 +19,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The transformer as it was first drawn: Vaswani et al. 2017 §3, decoder only, with learned positions.
     "classic": dict(
         positions="learned", norm="layer", norm_order="post", activation="relu", bias=True,
-        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, **_ADAMW,
+        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, shared_dropout=False, **_ADAMW,
     ),
     # Radford et al. 2019 §2.3: normalization moves before each component, GELU, one matrix for both ends.
     "gpt2": dict(
         positions="learned", norm="layer", norm_order="pre", activation="gelu", bias=True, tied=True,
-        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, **_ADAMW,
+        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, shared_dropout=False, **_ADAMW,
     ),
     # Touvron et al. 2023: rotary positions, RMSNorm, SwiGLU; grouped-query attention: Ainslie et al. 2023.
     "llama": dict(
         positions="rotary", norm="rms", norm_order="pre", activation="swiglu", bias=False, n_kv_head=2,
-        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, **_ADAMW,
+        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, shared_dropout=False, **_ADAMW,
     ),
     # Counting alone (Chen & Goodman 1998): a transformer of no layers, of which nothing is trained.
     "counts": dict(n_layer=0, n_head=1, n_embd=2, max_iters=0),

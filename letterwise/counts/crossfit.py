@@ -47,11 +47,11 @@ class CrossFitted:
     folds: int
 
     def at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
-        """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V), float32.
+        """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V+1), float32.
 
-        K = `orders`, as for `Counts.log_probs`.
+        K = `orders` and escapes as for `Counts.log_probs`.
         """
-        told = np.empty((len(starts), length, orders, self.ladder.vocab_size), np.float32)
+        told = np.empty((len(starts), length, orders, self.ladder.vocab_size + 1), np.float32)
         starts = starts - (len(self.ids) - len(self.top))
         outside = starts + length < 0
         if outside.any():
@@ -61,7 +61,7 @@ class CrossFitted:
         return told
 
     def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
-        """ln p of characters of the counted text (n, K, V). A place just before it gets letter frequencies."""
+        """ln p of characters of the counted text (n, K, V+1). A place just before it gets letter frequencies."""
         inside = np.maximum(places, 0)
         chain = [np.where(places >= 0, self.top[inside], -1)]
         for rung in self.ladder.rungs[:0:-1]:

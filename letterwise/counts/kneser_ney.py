@@ -51,9 +51,10 @@ class Counts:
         return Ladder(rungs, self.vocab_size)
 
     def log_probs(self, windows: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
-        """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, K, V), float32.
+        """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, K, V+1), float32.
 
-        K = `orders` tells apart what n-grams of up to order-K+1, …, order characters say. A window may begin with -1 for "no character": longer contexts then count as never seen.
+        K = `orders` tells apart what n-grams of up to order-K+1, …, order characters say; the last of the V+1 is the escape, the
+        share that is left to shorter n-grams. A window may begin with -1 for "no character": longer contexts then count as never seen.
         """
         size = windows.shape[1]
         known = np.maximum(windows, 0)
@@ -65,10 +66,10 @@ class Counts:
             rows = grown
             chain.append(rows[:, size - length + 1 :])
         told = self.ladder.distributions([part.reshape(-1) for part in chain], orders)
-        return np.log(told, out=told).reshape(len(windows), length, orders, self.vocab_size)
+        return np.log(told, out=told).reshape(len(windows), length, orders, self.vocab_size + 1)
 
     def before(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
-        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V)."""
+        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1)."""
         places = starts[:, None] + np.arange(1 - self.order, length)
         return self.log_probs(np.where(places >= 0, ids[np.maximum(places, 0)].astype(np.int64), -1), length, orders)
 

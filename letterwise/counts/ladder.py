@@ -41,19 +41,21 @@ class Ladder:
             self.dense.append(below)
 
     def distributions(self, chain: list[np.ndarray], orders: int = 1) -> np.ndarray:
-        """What each of the last K = `orders` rungs says: probabilities (n, K, V), float32.
+        """What each of the last K = `orders` rungs says: probabilities (n, K, V+1), float32.
 
-        `chain[j]` (n,) is a place's row on rung j, -1 if it has none: there the rung says what the one below it says.
+        The first V are of the characters; the last is the escape: how much of them was left to the rungs below.
+        `chain[j]` (n,) is a place's row on rung j, -1 if it has none: there the rung says what the one below says.
         """
         told, silent = self.dense[0][chain[0]], len(self.rungs) - orders
-        each = np.empty((len(told), orders, self.vocab_size), np.float32)
+        each = np.ones((len(told), orders, self.vocab_size + 1), np.float32)
         for j, rung in enumerate(self.rungs):
+            there = (chain[j] >= 0).nonzero()[0]
+            rows = chain[j][there]
             if j:
-                there = (chain[j] >= 0).nonzero()[0]
-                rows = chain[j][there]
                 told[there] = self.dense[j][rows] if j < len(self.dense) else self._mix(told[there], rung, rows)
             if j >= silent:
-                each[:, j - silent] = told
+                each[:, j - silent, :-1] = told
+                each[there, j - silent, -1] = rung.backoff[rows]
         return each
 
     def _mix(self, below: np.ndarray, rung: Rung, rows: np.ndarray) -> np.ndarray:

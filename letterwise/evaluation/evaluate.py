@@ -72,7 +72,7 @@ def evaluate(
             x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets[:, skip:]).to(device)
             told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
             nats += total_nats(model(x, log_prior=told)[:, skip:], y)
-            counted += total_nats(told[:, skip:, -1], y) if told is not None else 0.0
+            counted += total_nats(told[:, skip:, -1, :-1], y) if told is not None else 0.0
             chars += y.numel()
     finally:
         model.train(was_training)

@@ -44,7 +44,7 @@ def parameters(config: ModelConfig, vocab_size: int) -> Parameters:
         attention=config.n_layer * (c * qkv + c * c + config.bias * (qkv + c)),
         feedforward=config.n_layer * (c * up + hidden * c + config.bias * (up + c)),
         norms=norms * c * (2 if config.norm == "layer" and config.bias else 1),
-        prior=vocab_size * c + orders * (c + 1) if orders else 0,
+        prior=(vocab_size + orders) * c + orders * (c + 1) if orders else 0,
         head=0 if config.tied else vocab_size * c,
     )
 

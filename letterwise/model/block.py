@@ -4,6 +4,7 @@ post-norm   x ─▶ norm(x + attention(x)) ─▶ norm(x + feedforward(x))     
 pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))      the stream itself is never squeezed (Xiong et al. 2020)
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -45,9 +46,25 @@ class PreNormBlock(Block):
         return x + self.drop(self.feedforward(self.feedforward_norm(x)))
 
 
+class SharedDropout(nn.Module):
+    """Dropout with one mask for all places of a sequence (Gal & Ghahramani 2016 §3): T times fewer random numbers."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
+        if not self.training:
+            return x
+        kept = torch.rand(x.size(0), 1, x.size(2), device=x.device) >= self.p
+        return x * (kept / (1 - self.p)).to(x.dtype)
+
+
 def build_dropout(config: ModelConfig) -> nn.Module:
     """Dropout where Vaswani et al. 2017 §5.4 put it: on the embedding and on each component's output.
 
     A dropout of zero is left out altogether: it would still cost a pass over memory on a CPU.
     """
-    return nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+    if not config.dropout:
+        return nn.Identity()
+    return SharedDropout(config.dropout) if config.shared_dropout else nn.Dropout(config.dropout)

@@ -1,7 +1,8 @@
 """Prior: what counting already knows comes in at both ends, so that the blocks need only learn the rest.
 
-    ln p (B T K V): what n-grams of up to k characters say of the next one, for the K longest orders k
-    p of the longest ──linear──▶ (B T C), added to the embedding
+    ln p (B T K V+1): for the K longest orders k, what n-grams of up to k characters say of the next one, and the escape:
+                      how much of it they left to shorter n-grams, which tells how sure they are
+    p of the longest, escapes of all ──linear──▶ (B T C), added to the embedding
     h (B T C) ──linear──▶ gates (B T K)
     logits = head(h) + Σ_k gate_k · ln p_k
 
@@ -17,21 +18,20 @@ from letterwise.config import ModelConfig
 
 
 class Prior(nn.Module):
-    """The transformer's residual over given distributions of the next character. `orders` is K."""
+    """The transformer's residual over given distributions of the next character. `orders` is K, E is V + 1."""
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.orders = config.mixed_orders(vocab_size)
-        self.read = nn.Linear(vocab_size, config.n_embd, bias=False)
+        self.read = nn.Linear(vocab_size + self.orders, config.n_embd, bias=False)
         self.gates = nn.Linear(config.n_embd, self.orders)
 
-    def feature(self, log_prior: Float[Tensor, "B T K V"]) -> Float[Tensor, "B T C"]:
-        """What the prior expects, as a vector beside the character's own."""
-        return self.read(log_prior[:, :, -1].exp())
+    def feature(self, log_prior: Float[Tensor, "B T K E"]) -> Float[Tensor, "B T C"]:
+        """What the prior expects, and how surely, as a vector beside the character's own."""
+        return self.read(torch.cat((log_prior[:, :, -1, :-1], log_prior[..., -1]), dim=-1).exp())
 
     def mix(
-        self, logits: Float[Tensor, "B T V"], h: Float[Tensor, "B T C"], log_prior: Float[Tensor, "B T K V"]
+        self, logits: Float[Tensor, "B T V"], h: Float[Tensor, "B T C"], log_prior: Float[Tensor, "B T K E"]
     ) -> Float[Tensor, "B T V"]:
         """The model's scores upon the prior's, each order trusted as its gate says."""
-        return logits + torch.einsum("btk,btkv->btv", self.gates(h), log_prior)
-
+        return logits + (self.gates(h).unsqueeze(-2) @ log_prior[..., :-1]).squeeze(-2)

@@ -60,11 +60,11 @@ class Transformer(nn.Module):
         self,
         tokens: Int[Tensor, "B T"],
         cache: KVCache | None = None,
-        log_prior: Float[Tensor, "B T K V"] | None = None,
+        log_prior: Float[Tensor, "B T K E"] | None = None,
     ) -> Float[Tensor, "B T V"]:
         """Score the next character after each of the T characters; with a cache, they follow those it has seen.
 
-        `log_prior` is what counting says of each next character (ln p for K orders): a model with `counts_order` needs it.
+        `log_prior` is what counting says of each next character (see `prior.py`): a model with `counts_order` needs it.
         Raises `ValueError` when together they are more than `block_size`, or the prior is missing.
         """
         start = cache.seen if cache else 0

@@ -99,7 +99,7 @@ def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
     optimizers = build_optimizers(model, probe.training)
     shape = (probe.training.batch_size, probe.model.block_size)
     tokens = torch.randint(vocab_size, shape, device=runtime.device)
-    told = torch.zeros(*shape, model.prior.orders, vocab_size, device=runtime.device) if model.prior else None
+    told = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
     for step in range(PROBE_STEPS + 1):
         if step == 1:  # the first is slow
             began = time.monotonic()

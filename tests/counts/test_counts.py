@@ -27,7 +27,7 @@ def skewed(size: int, vocab_size: int, seed: int) -> np.ndarray:
 
 def told(counts: Counts, ids: np.ndarray) -> np.ndarray:
     """p after each of `ids`, read straight through."""
-    return np.exp(counts.before(ids, np.array([0]), len(ids))[0, :, 0])
+    return np.exp(counts.before(ids, np.array([0]), len(ids))[0, :, 0, :-1])
 
 
 @given(texts, st.integers(1, 5))
@@ -45,13 +45,25 @@ def test_probabilities_are_those_of_the_plain_dictionaries(text: tuple[np.ndarra
 def test_each_order_is_told_apart() -> None:
     ids = skewed(60, 5, seed=11)
     plain, counts = PlainKneserNey(ids.tolist(), 5, 4), learn(ids, 5, 4)
-    got = np.exp(counts.before(ids, np.array([0]), 30, orders=3)[0])
+    got = np.exp(counts.before(ids, np.array([0]), 30, orders=3)[0, ..., :-1])
     for t in range(30):
         for k, row in zip((2, 3, 4), got[t], strict=True):
             context = tuple(ids[max(0, t + 2 - k) : t + 1].tolist())
             np.testing.assert_allclose(row, [plain.p(context, c) for c in range(5)], rtol=2e-5)
     fitted = cross_fit(ids, 5, 4, folds=3, most=10**9)
     np.testing.assert_array_equal(fitted.at(np.array([9]), 30, orders=4)[..., -1:, :], fitted.at(np.array([9]), 30))
+
+
+def test_the_escape_is_what_was_left_to_shorter_n_grams() -> None:
+    """After "a": b twice and c once of three; p(b | a) = (2 - D2)/3 + escape · p(b), so the escape follows from all three."""
+    ids = np.array([0, 1, 0, 1, 0, 2])
+    counts = learn(ids, 3, 2)
+    lower, upper = np.exp(counts.before(ids, np.array([0]), 1, orders=2)[0, 0])
+    seen = np.array([0, 2 - 1.0, 1 - 0.5]) / 3
+    np.testing.assert_allclose(upper[:3], seen + upper[3] * lower[:3], rtol=1e-5)
+    assert upper[3] == pytest.approx((1.0 + 0.5) / 3)
+    unseen = np.exp(counts.before(np.array([2]), np.array([0]), 1, orders=2)[0, 0])
+    np.testing.assert_array_equal(unseen[1], [*unseen[0, :3], 1.0])
 
 
 def test_discounts_come_from_the_text_where_it_is_large_enough() -> None:
@@ -86,14 +98,14 @@ def same_as_rebuilt(ids: np.ndarray, vocab_size: int, order: int, folds: int) ->
     plain = [
         PlainKneserNey(ids.tolist(), vocab_size, order, [t for t in range(len(ids)) if fold[t] != f]) for f in range(folds)
     ]
-    got = np.exp(fitted.at(np.array([0]), len(ids) - 1)[0, :, 0])
+    got = np.exp(fitted.at(np.array([0]), len(ids) - 1)[0, :, 0, :-1])
     for t in range(max(1, order - 1), len(ids)):
         np.testing.assert_allclose(got[t - 1], plain[fold[t]].row(ids[:t].tolist()), rtol=2e-5)
 
 
 def test_rows_sum_to_one_and_nothing_is_impossible() -> None:
     ids = skewed(400, 7, seed=1)
-    rows = [told(learn(ids, 9, 5), ids), np.exp(cross_fit(ids, 9, 5, folds=4, most=10**9).at(np.array([3]), 200, orders=5))]
+    rows = [told(learn(ids, 9, 5), ids), np.exp(cross_fit(ids, 9, 5, folds=4, most=10**9).at(np.array([3]), 200, orders=5)[..., :-1])]
     for row in rows:
         np.testing.assert_allclose(row.sum(-1), 1, atol=1e-5)
         assert (row > 0).all()
@@ -147,7 +159,7 @@ def test_what_was_not_counted_is_told_from_all_counts() -> None:
     np.testing.assert_array_equal(got[:2], expected)
     np.testing.assert_array_equal(got[2:], alone.at(np.array([20]), 25))
     across = np.exp(fitted.at(np.array([before - 10]), 25)[0])
-    np.testing.assert_allclose(across.sum(-1), 1, atol=1e-5)
+    np.testing.assert_allclose(across[..., :-1].sum(-1), 1, atol=1e-5)
     np.testing.assert_array_equal(across[15:], np.exp(alone.at(np.array([5]), 10)[0]))
 
 
