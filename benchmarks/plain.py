@@ -1,6 +1,5 @@
 """Plain: nanoGPT's recipe said again in the fewest words, for whoever has no checkout of it. GPT-2's bricks, AdamW, float32."""
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 

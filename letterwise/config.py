@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from letterwise.errors import UserError, did_you_mean
 
-
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
 
 
@@ -63,7 +62,7 @@ class ModelConfig:
     qk_norm: bool = knob(True, "normalize queries and keys")
     embed_norm: bool = knob(True, "normalize the embedding before the first block")
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
-    counts_order: int = knob(7, "learn what this long n-grams do not know: the transformer's residual over counts (0: off)", least=0)
+    counts_order: int = knob(7, "learn what n-grams of up to so many characters do not know (0: no counts)", least=0)
     softcap: float = knob(15.0, "bend logits smoothly into ±softcap (0: off)", least=0)
 
     def __post_init__(self) -> None:

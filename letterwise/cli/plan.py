@@ -3,7 +3,6 @@
 from typing import Any
 
 from letterwise.cli import train
-from letterwise.cli.flags import Parser
 from letterwise.cli.output import say, say_json
 from letterwise.presets import resolve
 

@@ -40,8 +40,8 @@ def run(flags: dict[str, Any]) -> int:
 
     as_json = own.pop("json", False)
     try:
-        told = dict(config_file=own.pop("config", None), progress=progress_for_terminal(), started=PROCESS_STARTED)
-        result = train(asked, **told, **own)
+        file, progress = own.pop("config", None), progress_for_terminal()
+        result = train(asked, config_file=file, progress=progress, started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
         print(f"letterwise: {interrupted}: the same command with --resume goes on from there.", file=sys.stderr)
         return 128 + interrupted.signal_number

@@ -20,16 +20,12 @@ from letterwise.counts.trie import Level, distinct, expand, grow
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """The (context, fold) pairs of one level, ascending, and the n-grams that occur in each fold.
+class Gone:
+    """What folds had put into the counts of a level: `many` (G,) of `entries`' counts come from `folds` alone."""
 
-    `keys` (P,) are row·folds + fold. `pair`, `character`, `count` (G,): how often the character followed within the fold.
-    """
-
-    keys: np.ndarray
-    pair: np.ndarray
-    character: np.ndarray
-    count: np.ndarray
+    entries: np.ndarray
+    folds: np.ndarray
+    many: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -80,68 +76,65 @@ def cross_fit(ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most:
     """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole."""
     text, ids = ids, ids[-most:]
     folds = min(folds, len(ids))
-    fold = fold_of(np.arange(len(ids)), len(ids), folds)
-    raw, pairs = [], []
-    top = np.full(len(ids), -1, np.int32)
-    for level, events in grow(ids, vocab_size, order):
-        j = len(raw)
-        keys, pair, _ = distinct(events.rows[j:].astype(np.int64) * folds + fold[j:], level.rows * folds)
-        inside, count = np.unique(pair.astype(np.int64) * vocab_size + ids[j:], return_counts=True)
+    fold = fold_of(np.arange(len(ids)), len(ids), folds).astype(np.int32)
+    raw: list[Level] = []
+    pairs: list[np.ndarray] = []  # of each level: row·folds + fold of the (context, fold) pairs that occur, ascending
+    alone: list[Gone] = []  # of each level: n-grams that occur in one fold only
+    for j, (level, events) in enumerate(grow(ids, vocab_size, order)):
+        keys, top, _ = distinct(events.rows[j:].astype(np.int64) * folds + fold[j:], level.rows * folds)
         raw.append(level)
-        pairs.append(Pairs(keys, inside // vocab_size, inside % vocab_size, count))
-        top[:] = -1
-        top[j:] = pair
+        pairs.append(keys)
+        alone.append(_alone(events.entries[j:], fold[j:], len(level.characters)))
+    longest = events.entries[order - 1 :].astype(np.int64)
+    inside, _, many = distinct(longest * folds + fold[order - 1 :], len(level.characters) * folds)
+    gone = Gone((inside // folds).astype(np.int32), inside % folds, many)
     counts = Counts(continued(raw), vocab_size, len(ids))
     rungs: list[Rung] = []
-    for j, level in enumerate(counts.levels):
-        gone = _removed(pairs[j]) if j == order - 1 else _vanished(counts, pairs, j, folds)
-        below = rungs and pairs[j - 1].keys
-        rungs.append(_rung(level, counts.suffixes[j], pairs[j].keys, below, gone, folds))
+    for j in reversed(range(order)):
+        rungs.insert(0, _rung(counts, j, pairs, gone, folds))
+        gone = _vanished(counts, j - 1, alone.pop(), folds) if j else gone
+    top = np.concatenate((np.full(order - 1, -1, np.int32), top))
     return CrossFitted(counts, Ladder(rungs, vocab_size), text, top, folds)
 
 
-def _removed(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a fold had put into raw counts: (pair, character, count)."""
-    return pairs.pair, pairs.character, pairs.count
+def _alone(entries: np.ndarray, fold: np.ndarray, many: int) -> Gone:
+    """The n-grams that occur in one fold only. `fold` ascends with the text."""
+    first, last = np.empty(many, np.int32), np.empty(many, np.int32)
+    last[entries] = fold
+    first[entries[::-1]] = fold[::-1]
+    found = (first == last).nonzero()[0].astype(np.int32)
+    return Gone(found, first[found], np.ones(len(found), np.int32))
 
 
-def _vanished(counts: Counts, pairs: list[Pairs], j: int, folds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What a fold had put into continuation counts of level j: the longer n-grams that occur in no other fold."""
-    level, above, longer = counts.levels[j], counts.levels[j + 1], pairs[j + 1]
-    row, fold = longer.keys[longer.pair] // folds, longer.keys[longer.pair] % folds
-    entry = above.find(row, longer.character)
-    alone = np.bincount(entry, minlength=len(above.characters))[entry] == 1
-    context = counts.suffixes[j + 1][row[alone]]
-    pair = np.searchsorted(pairs[j].keys, context.astype(np.int64) * folds + fold[alone])
-    keys, many = np.unique(pair * np.int64(level.vocab_size) + longer.character[alone], return_counts=True)
-    return keys // level.vocab_size, keys % level.vocab_size, many
+def _vanished(counts: Counts, j: int, alone: Gone, folds: int) -> Gone:
+    """What folds had put into continuation counts of level j, from the longer n-grams that occur in one fold only."""
+    level, above = counts.levels[j], counts.levels[j + 1]
+    context = counts.suffixes[j + 1][above.row_of[alone.entries]]
+    shorter = level.find(context, above.characters[alone.entries])
+    keys, many = np.unique(shorter * folds + alone.folds, return_counts=True)
+    return Gone((keys // folds).astype(np.int32), keys % folds, many)
 
 
-def _rung(
-    level: Level,
-    suffix: np.ndarray,
-    keys: np.ndarray,
-    below: np.ndarray | list[Rung],
-    gone: tuple[np.ndarray, np.ndarray, np.ndarray],
-    folds: int,
-) -> Rung:
-    """The distributions of all pairs of a level: each row of the whole trie, less what is `gone` in the pair's fold."""
-    row, fold = keys // folds, keys % folds
+def _rung(counts: Counts, j: int, pairs: list[np.ndarray], gone: Gone, folds: int) -> Rung:
+    """The distributions of all pairs of level j: each row of the whole trie, less what is `gone` in the pair's fold."""
+    level, row, fold = counts.levels[j], pairs[j] // folds, pairs[j] % folds
     which, entries = expand(level.starts, row)
-    counts = level.counts[entries]
-    starts = np.concatenate(([0], np.cumsum(np.diff(level.starts)[row])))
-    pair, character, many = gone
-    whole = level.find(row[pair], character)
-    place = starts[pair] + whole - level.starts[row[pair]]
-    few = np.bincount(np.minimum(level.counts, 5), minlength=6)[1:5]
-    before = _histogram(level.counts[whole], fold[pair], folds)
-    counts[place] -= many
-    after = _histogram(counts[place], fold[pair], folds)
-    discounts = discount(few - before + after)[fold]
-    left = counts > 0
-    starts = np.concatenate(([0], np.cumsum(np.bincount(which[left], minlength=len(row)))))
-    lower = np.searchsorted(below, suffix[row].astype(np.int64) * folds + fold) if len(below) else np.zeros(len(row), np.int64)
-    return smooth(lower.astype(np.int32), starts, level.characters[entries[left]], counts[left], discounts)
+    left = level.counts[entries]
+    begins = np.cumsum(np.diff(level.starts)[row]) - np.diff(level.starts)[row]
+    context = level.row_of[gone.entries]
+    pair = np.searchsorted(pairs[j], context.astype(np.int64) * folds + gone.folds)
+    place = begins[pair] + gone.entries - level.starts[context]
+    few = np.bincount(np.minimum(level.counts, 5), minlength=6)[1:5] - _histogram(left[place], gone.folds, folds)
+    left[place] -= gone.many
+    few += _histogram(left[place], gone.folds, folds)
+    there = left > 0
+    starts = np.concatenate(([0], np.cumsum(np.bincount(which[there], minlength=len(row)))))
+    characters, left = level.characters[entries[there]], left[there]
+    del which, entries, there, place
+    lower = np.zeros(len(row), np.int32)
+    if j:
+        lower = np.searchsorted(pairs[j - 1], counts.suffixes[j][row].astype(np.int64) * folds + fold).astype(np.int32)
+    return smooth(lower, starts, characters, left, discount(few)[fold])
 
 
 def _histogram(counts: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:

@@ -9,6 +9,7 @@ many contexts a character appears, because the shorter n-gram is only asked wher
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,8 +54,9 @@ class Counts:
     def log_probs(self, windows: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, K, V+1), float32.
 
-        K = `orders` tells apart what n-grams of up to order-K+1, …, order characters say; the last of the V+1 is the escape, the
-        share that is left to shorter n-grams. A window may begin with -1 for "no character": longer contexts then count as never seen.
+        K = `orders` tells apart what n-grams of up to order-K+1, …, order characters say; the last of the V+1 is the escape,
+        the share that is left to shorter n-grams. A window may begin with -1 for "no character": contexts that would hold
+        it count as never seen.
         """
         size = windows.shape[1]
         known = np.maximum(windows, 0)
@@ -84,7 +86,7 @@ class Counts:
         return total / chars
 
 
-def learn(ids: np.ndarray, vocab_size: int, order: int = ORDER) -> Counts:
+def learn(ids: np.ndarray, vocab_size: int, order: int) -> Counts:
     """Count `ids` (N,), which must be no fewer than the order."""
     levels = [level for level, _ in grow(ids, vocab_size, order)]
     return Counts(continued(levels), vocab_size, len(ids))
@@ -94,7 +96,7 @@ def continued(levels: list[Level]) -> list[Level]:
     """The levels with continuation counts, except the last."""
     lower = suffixes(levels)
     counted = []
-    for j, (level, above) in enumerate(zip(levels, levels[1:], strict=False)):
+    for j, (level, above) in enumerate(pairwise(levels)):
         shorter = level.find(lower[j + 1][above.row_of], above.characters)  # each longer n-gram without its first character
         counts = np.bincount(shorter, minlength=len(level.characters))
         counted.append(Level(level.starts, level.characters, counts, level.vocab_size))
@@ -118,11 +120,12 @@ def discount(few: np.ndarray) -> np.ndarray:
 
 def smooth(lower: np.ndarray, starts: np.ndarray, characters: np.ndarray, counts: np.ndarray, discounts: np.ndarray) -> Rung:
     """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the rung below."""
-    rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
     taken = discounts[rows, np.minimum(counts, 3)]
     totals = np.bincount(rows, weights=counts, minlength=len(starts) - 1)
     given = np.bincount(rows, weights=taken, minlength=len(starts) - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         backoff = np.where(totals > 0, given / totals, 1.0).astype(np.float32)
-        weights = np.where(counts > 0, (counts - taken) / totals[rows], 0.0).astype(np.float32)
+    weights = (counts.astype(np.float32) - taken) / np.maximum(totals, 1.0).astype(np.float32)[rows]
+    weights[counts == 0] = 0.0
     return Rung(lower, backoff, starts, characters, weights)

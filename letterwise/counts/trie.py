@@ -11,6 +11,7 @@ three arrays per level, and finding a character in a row is a binary search.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,7 +68,8 @@ def grow(ids: np.ndarray, vocab_size: int, order: int) -> Iterator[tuple[Level, 
     for j in range(order):
         keys, entries, counts = distinct(rows[j:].astype(np.int64) * vocab_size + ids[j:], parents * vocab_size)
         starts = np.searchsorted(keys, np.arange(parents + 1, dtype=np.int64) * vocab_size)
-        level = Level(starts, (keys % vocab_size).astype(np.min_scalar_type(vocab_size - 1)), counts, vocab_size)
+        characters = (keys % vocab_size).astype(np.min_scalar_type(vocab_size - 1))
+        level = Level(starts, characters, counts.astype(np.int32), vocab_size)
         absent = np.full(min(j, len(ids)), -1, np.int32)
         entries = np.concatenate((absent, entries))
         yield level, Events(rows, entries)
@@ -98,7 +100,7 @@ def distinct(keys: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray, np.n
 def suffixes(levels: list[Level]) -> list[np.ndarray]:
     """For each level, the row of each context without its first character, one level below: (R,) int32."""
     found = [np.zeros(1, np.int32), np.zeros(len(levels[0].characters), np.int32)][: len(levels)]
-    for below, level in zip(levels, levels[1:-1], strict=False):
+    for below, level in pairwise(levels[:-1]):
         found.append(below.find(found[-1][level.row_of], level.characters).astype(np.int32))
     return found
 
@@ -107,5 +109,7 @@ def expand(starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """All entries of `rows` (n,), one row after another: which of the n it belongs to, and the entry."""
     begins = starts[rows]
     lengths = starts[rows + 1] - begins
-    which = np.repeat(np.arange(len(rows)), lengths)
-    return which, np.arange(len(which)) + np.repeat(begins - np.cumsum(lengths) + lengths, lengths)
+    which = np.repeat(np.arange(len(rows), dtype=np.int32), lengths)
+    entries = np.repeat((begins - np.cumsum(lengths) + lengths).astype(np.int32), lengths)
+    entries += np.arange(len(which), dtype=np.int32)
+    return which, entries

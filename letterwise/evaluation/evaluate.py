@@ -52,8 +52,9 @@ class Score:
 def evaluate(
     model: Transformer, ids: np.ndarray, *, counts: Counts | None = None, protocol: str = "blocks", every: int = 1
 ) -> Score:
-    """Score `ids` (N,), or each `every`-th window of them, with the counts that the model learned beside. Leaves the model's mode and all randomness as they were.
+    """Score `ids` (N,), or each `every`-th window of them, with the `counts` that the model learned beside.
 
+    Leaves the model's mode and all randomness as they were.
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     if len(ids) < 2:

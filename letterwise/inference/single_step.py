@@ -42,18 +42,23 @@ class SingleStep:
 
     @np.errstate(over="ignore")  # exp may reach infinity on the way to a right answer, as in silu(-100) = -100/∞
     def __call__(self, token: int, log_prior: np.ndarray | None = None) -> Vector:
-        """Logits (V,), float32, of what follows `token` and all that the cache holds; `log_prior` (K, V+1) is the counts' view."""
+        """Logits (V,), float32, of what follows `token` and all that the cache holds.
+
+        `log_prior` (K, V+1) is what counts say of it, for a model that learned beside them.
+        """
         x = self.embedding[token]
         if self.places is not None:
             x = x + self.places[self.cache.seen]
-        if self.prior is not None:
+        if self.prior is not None and log_prior is not None:
             x = x + self.prior[0](np.exp(np.concatenate((log_prior[-1, :-1], log_prior[:, -1]))))
         x = self.embed_norm(x)
         for block in self.blocks:
             x = block(x)
         h = self.norm(x)
         logits = self.cap(self.head(h))
-        return logits if self.prior is None else logits + self.prior[1](h) @ log_prior[:, :-1]
+        if self.prior is not None and log_prior is not None:
+            logits = logits + self.prior[1](h) @ log_prior[:, :-1]
+        return logits
 
 
 def _block(block: nn.Module, layer: int, step: SingleStep) -> Function:

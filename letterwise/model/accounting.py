@@ -95,4 +95,5 @@ def _kept(config: ModelConfig, vocab_size: int) -> int:
     feedforward = hidden * {"relu": 1, "gelu": 2, "relu_squared": 2, "swiglu": 4}[config.activation]
     dropped = c if config.dropout else 0
     orders = config.mixed_orders(vocab_size)
-    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)
+    scores = vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)
+    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + scores

@@ -36,7 +36,8 @@ class Transformer(nn.Module):
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
         block = PostNormBlock if config.norm_order == "post" else PreNormBlock
-        self.tokens = nn.Embedding.from_pretrained(torch.empty(vocab_size, config.n_embd), freeze=False)  # `initialize` fills it
+        empty = torch.empty(vocab_size, config.n_embd)  # given, it is not filled here: that is `initialize`'s affair
+        self.tokens = nn.Embedding.from_pretrained(empty, freeze=False)
         self.positions = (
             RotaryPositions(config.block_size, config.head_dim, config.rotary_base)
             if config.positions == "rotary"
@@ -74,14 +75,16 @@ class Transformer(nn.Module):
             raise ValueError(f"log_prior was {'given' if self.prior is None else 'not given'}: counts_order decides")
         angles = self.positions.angles(start, tokens.size(1))
         x = self.positions.embed(self.tokens(tokens), start)
-        if self.prior is not None:
+        if self.prior is not None and log_prior is not None:
             x = x + self.prior.feature(log_prior)
         x = self.drop(self.embed_norm(x))
         for i, block in enumerate(self.blocks):
             x = block(x, angles, cache.layers[i] if cache else None)
         h = self.norm(x)
         logits = self.cap(self.head(h))
-        return logits if self.prior is None else self.prior.mix(logits, h, log_prior)
+        if self.prior is not None and log_prior is not None:
+            logits = self.prior.mix(logits, h, log_prior)
+        return logits
 
 
 def build(config: ModelConfig, vocab_size: int, device: torch.device | str = "cpu") -> Transformer:

@@ -31,7 +31,9 @@ class Budget:
         return min(1.0, max(0.0, (step - warmup) / (self.config.max_iters - warmup)))
 
     def spent(self, step: int, seconds: float) -> bool:
-        """Whether the run is at its end. A run takes one step at least."""
+        """Whether the run is at its end. A run takes one step at least, unless there is nothing to train."""
+        if self.config.max_iters == 0:
+            return True
         return step > 0 and self.done(step, seconds) >= 1 if self.timed else step >= self.config.max_iters
 
     def validation_due(self, step: int, seconds: float, validated_s: float) -> bool:

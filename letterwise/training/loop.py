@@ -70,7 +70,10 @@ class Meter:
 
 @dataclass
 class Run:
-    """One run: its parts (`counts` where the model learns beside them), and (below the blank line) what changes as it goes on, which is what a restart needs."""
+    """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs.
+
+    Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns.
+    """
 
     config: Config
     directory: RunDirectory
@@ -78,7 +81,8 @@ class Run:
     stream: TokenStream
     model: Transformer
     optimizers: Optimizers
-    counts: CrossFitted | None
+    counts: Counts | None
+    crossfitted: CrossFitted | None
     baselines: dict[str, float]
     progress: Progress
 
@@ -153,8 +157,9 @@ class Run:
 
     def accumulate(self, batches: Batches) -> Tensor:
         """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats."""
-        starts, inputs, targets = batches.at(self.step)
-        arrays = [inputs, targets] + ([self.counts.at(starts, inputs.shape[1], self.model.prior.orders)] if self.counts else [])
+        starts, *arrays = batches.at(self.step)
+        if self.crossfitted and self.model.prior:
+            arrays.append(self.crossfitted.at(starts, self.config.model.block_size, self.model.prior.orders))
         inputs, targets, *told = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
         pieces = self.config.training.gradient_accumulation_steps
         torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
@@ -176,7 +181,7 @@ class Run:
         held_out, nats = self.stream.part("val"), None
         if len(held_out) >= 2:
             self.every = self.every or self.window_stride(held_out)
-            nats = evaluate(self.model, held_out, counts=self.frozen_counts, every=self.every).nats_per_char
+            nats = evaluate(self.model, held_out, counts=self.counts, every=self.every).nats_per_char
             self.refuse_non_finite(nats)
         best = self.best
         row = {
@@ -205,7 +210,7 @@ class Run:
         if training.eval_chars:
             return math.ceil(chars / training.eval_chars)
         began = time.monotonic()
-        evaluate(self.model, held_out[:PROBE_CHARS], counts=self.frozen_counts)
+        evaluate(self.model, held_out[:PROBE_CHARS], counts=self.counts)
         seconds = (time.monotonic() - began) * max(1.0, chars / PROBE_CHARS)
         if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
             stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
@@ -223,15 +228,10 @@ class Run:
         """What the model writes now, from nothing."""
         self.model.eval()
         sampler = Sampler(temperature=0.8)
-        options = dict(num_tokens=SAMPLE_CHARS, sampler=sampler, counts=self.frozen_counts)
-        text = "".join(write(self.model, self.stream.vocabulary, "", **options))
+        vocabulary, counts = self.stream.vocabulary, self.counts
+        text = "".join(write(self.model, vocabulary, "", num_tokens=SAMPLE_CHARS, sampler=sampler, counts=counts))
         self.model.train()
         return text
-
-    @property
-    def frozen_counts(self) -> Counts | None:
-        """The counts of the training text, for text outside it."""
-        return self.counts.counts if self.counts else None
 
     def model_file(self) -> ModelFile:
         """The model as it is now, with its history so far."""
@@ -241,7 +241,7 @@ class Run:
             "bounds": list(self.stream.bounds),
             "baselines": self.baselines,
         }
-        return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows, self.frozen_counts)
+        return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows, self.counts)
 
     def save(self) -> None:
         """Write down all that a restart needs."""

@@ -78,12 +78,15 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
     values = {name: value for name, value in values.items() if name not in settled}
     model = config.with_values(values).model
     lines = [
-        f"plan for {config.training.minutes:g} minutes: {model.n_layer} layers, width {model.n_embd}, context {model.block_size}; "
+        f"plan for {config.training.minutes:g} minutes: "
+        f"{model.n_layer} layers, width {model.n_embd}, context {model.block_size}; "
         f"about {seen:,.0f} characters of training at {flops / 1e9:,.0f} GFLOP/s measured here, "
         f"{epochs:.2g} times the text; dropout {model.dropout:g}."
     ]
     if config.model.counts_order and values.get("counts_chars", chars) < chars:
-        lines.append(f"counting takes the last {values['counts_chars']:,} characters, a share of the time that leaves enough to train.")
+        lines.append(
+            f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
+        )
     return Plan(values, lines)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.config import PARTS, Config, config_from_json, read_toml
-from letterwise.counts import CrossFitted, cross_fit, learn
+from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
@@ -80,9 +80,7 @@ def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Pro
 
 def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
     """The configuration, completed by a plan for its minutes."""
-    made = make_plan(
-        config, asked, chars=len(stream.part("train")), vocab_size=len(stream.vocabulary), runtime=runtime
-    )
+    made = make_plan(config, asked, chars=len(stream.part("train")), vocab_size=len(stream.vocabulary), runtime=runtime)
     return config.with_values(made.values), made
 
 
@@ -101,24 +99,33 @@ def prepare_run(
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
             progress.note(line)
-    require(stream.part("train"), config.model.block_size, "training")
+    require(stream.part("train"), max(config.model.block_size, config.model.counts_order), "training")
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
     optimizers = build_optimizers(model, config.training)
-    counts = count(config, stream)
-    alone = counts.counts if counts else learn(stream.part("train")[-config.training.counts_chars :], model.vocab_size)
-    return Run(config, directory, runtime, stream, model, optimizers, counts, baselines(stream, alone), progress)
+    counts, crossfitted = count(config, stream)
+    told = baselines(stream, counts or count_whole(config, stream, ORDER))
+    return Run(config, directory, runtime, stream, model, optimizers, counts, crossfitted, told, progress)
 
 
-def count(config: Config, stream: TokenStream) -> CrossFitted | None:
-    """The counts that the model learns beside, if its configuration asks for them."""
-    if not config.model.counts_order:
-        return None
+def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitted | None]:
+    """The counts that the model learns beside, and how it sees them while it learns, if its configuration asks for them."""
     training, order = config.training, config.model.counts_order
+    if not order:
+        return None, None
+    if not training.max_iters:  # counting alone
+        return count_whole(config, stream, order), None
     folds, most = training.counts_folds, training.counts_chars
-    return cross_fit(stream.part("train"), len(stream.vocabulary), order, folds=folds, most=most)
+    crossfitted = cross_fit(stream.part("train"), len(stream.vocabulary), order, folds=folds, most=most)
+    return crossfitted.counts, crossfitted
+
+
+def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
+    """The counts of the training part, as far as the configuration lets them reach."""
+    counted = stream.part("train")[-config.training.counts_chars :]
+    return learn(counted, len(stream.vocabulary), min(order, len(counted)))
 
 
 def open_text(config: Config, state: TrainingState | None, progress: Progress) -> TokenStream:
