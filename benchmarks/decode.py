@@ -5,6 +5,7 @@
 Weights are fresh: what is written does not matter to speed. Both sample with temperature 0.8 and top-k 200.
 """
 
+import functools
 import statistics
 import time
 from collections.abc import Callable
@@ -14,6 +15,9 @@ import torch
 
 from benchmarks import nanogpt
 from benchmarks.record import flags, record
+from letterwise.config import DataConfig
+from letterwise.counts import ORDER, Counts, learn
+from letterwise.data.stream import prepare
 from letterwise.inference.predictor import Predictor
 from letterwise.inference.sampling import Sampler
 from letterwise.model import Transformer, build, initialize
@@ -55,16 +59,26 @@ def writer(preset: str, shape: dict[str, int]) -> Callable[[int], float]:
     config = resolve({"preset": preset, **shape}).model
     model: Transformer = initialize(build(config, VOCAB_SIZE), seed=0).eval()
     sampler, generator = Sampler(temperature=0.8, top_k=200), torch.Generator().manual_seed(0)
+    counts = counted() if config.counts_order else None
 
     def rate(chars: int) -> float:
         began = time.perf_counter()
-        predictor = Predictor(model)
+        predictor = Predictor(model, counts)
         logits = predictor.read([0])
         for _ in range(chars):
             logits = predictor.read([sampler.choose(logits, generator)])
         return chars / (time.perf_counter() - began)
 
     return rate
+
+
+@functools.cache
+def counted() -> Counts:
+    """Counts of a real text, its characters folded into the vocabulary."""
+    stream = prepare(DataConfig(dataset="python-docs"), note=lambda text: None)
+    counts = learn(stream.ids % VOCAB_SIZE, VOCAB_SIZE, ORDER)
+    assert counts.ladder  # made once, as when a model is loaded
+    return counts
 
 
 def nanogpt_writer(checkout: Path, shape: dict[str, int]) -> Callable[[int], float]:

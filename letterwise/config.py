@@ -71,6 +71,8 @@ class ModelConfig:
             step = self.n_head * (2 if self.positions == "rotary" else 1)
             nearest = max(1, round(self.n_embd / step)) * step
             raise UserError(f"n_embd={self.n_embd} is not divisible by n_head={self.n_head}: try --n_embd {nearest}.")
+        if self.n_layer == 0 and self.positions == "learned":
+            raise UserError("n_layer=0 has no use for positions='learned': add a layer, or take --positions rotary.")
         if self.n_head % self.kv_heads:
             raise UserError(
                 f"n_head={self.n_head} is not divisible by n_kv_head={self.kv_heads}: "

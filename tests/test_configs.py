@@ -71,7 +71,11 @@ def test_configurations_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"n_layer": 0}, "n_layer=0 is too small: the least is 1"),
+        ({"n_layer": -1}, "n_layer=-1 is too small: the least is 0"),
+        ({"max_iters": -1}, "max_iters=-1 is too small: the least is 0"),
+        ({"counts_order": -1}, "counts_order=-1 is too small: the least is 0"),
+        ({"counts_folds": 1}, "counts_folds=1 is too small: the least is 2"),
+        ({"counts_chars": 0}, "counts_chars=0 is too small: the least is 1"),
         ({"n_layer": 2.5}, "n_layer=2.5 is not a whole number"),
         ({"n_layer": True}, "n_layer=True is not a whole number"),
         ({"bias": 1}, "bias=1 is not true or false"),
@@ -95,6 +99,18 @@ def test_every_objection_shows_the_value(values: dict, words: str) -> None:
     with pytest.raises(UserError) as refused:
         resolve(values)
     assert words in str(refused.value)
+
+
+def test_no_layers_and_no_steps_are_allowed() -> None:
+    config = resolve({"n_layer": 0, "max_iters": 0})
+    assert (config.model.n_layer, config.training.max_iters) == (0, 0)
+    counts = resolve({"preset": "counts", "size": "large"})
+    assert (counts.model.n_layer, counts.training.max_iters, counts.model.counts_order) == (0, 0, 7)
+
+
+def test_counts_are_learned_beside_by_default_and_not_in_the_classics() -> None:
+    orders = {name: resolve({"preset": name}).model.counts_order for name in PRESETS}
+    assert orders == {"fast": 7, "classic": 0, "gpt2": 0, "llama": 0, "counts": 7}
 
 
 def test_derived_widths() -> None:

@@ -119,6 +119,8 @@ def load_model(path: str | Path) -> ModelFile:
         weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(COUNTS)}
         arrays = {name.removeprefix(COUNTS): _array(tensor) for name, tensor in tensors.items() if name.startswith(COUNTS)}
         counts = from_arrays(arrays, len(vocabulary)) if config.model.counts_order else None
+        if counts and counts.order != config.model.counts_order:
+            raise UserError(f"counts are of order {counts.order}, not counts_order={config.model.counts_order}")
         file = ModelFile(config, vocabulary, weights, dict(header["data"]), list(header["history"]), counts)
         _check_weights(file)
     except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:

@@ -83,7 +83,7 @@ class Counts:
             told = self.before(ids, np.array([start]), length)[0, :, 0]
             total -= told[np.arange(length), ids[start + 1 : start + 1 + length]].sum(dtype=np.float64)
             chars += length
-        return total / chars
+        return float(total / chars)
 
 
 def learn(ids: np.ndarray, vocab_size: int, order: int) -> Counts:

@@ -28,7 +28,8 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     """The inverse of `to_arrays`. Raises `UserError` when the arrays do not fit each other or the vocabulary."""
     order = (len(arrays) - 1) // 3
     names = {"chars", *(f"{j}.{part}" for j in range(order) for part in ("lengths", "characters", "counts"))}
-    if not order or arrays.keys() != names or any(a.ndim != 1 or a.dtype not in SIZES for a in arrays.values()):
+    complete = order and arrays.keys() == names and len(arrays["chars"]) == 1
+    if not complete or any(a.ndim != 1 or a.dtype not in SIZES for a in arrays.values()):
         raise UserError("the counts are not complete")
     levels: list[Level] = []
     rows = 1

@@ -128,7 +128,7 @@ class Run:
         self.progress.start(None if budget.timed else training.max_iters)
         try:
             with Interruption() as interruption:
-                if self.counts and not self.rows:  # the fresh model says what the counts say: none is kept that is worse
+                if not self.rows and (self.counts or budget.spent(0, 0.0)):  # fresh, it says what counts say: no worse is kept
                     budget.validation_s = self.validate(meter, 0.0)
                 while not (budget.spent(self.step, self.seconds) or self.out_of_patience()):
                     done = budget.done(self.step, self.seconds)

@@ -99,7 +99,7 @@ def prepare_run(
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
             progress.note(line)
-    require(stream.part("train"), max(config.model.block_size, config.model.counts_order), "training")
+    require(stream.part("train"), config.model.block_size, "training")
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
@@ -115,6 +115,12 @@ def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitt
     training, order = config.training, config.model.counts_order
     if not order:
         return None, None
+    counted = min(training.counts_chars, len(stream.part("train")))
+    if counted < order:
+        raise UserError(
+            f"counts_order={order} is longer than the {counted} characters that are counted: "
+            "lower --counts_order (0 for no counts)."
+        )
     if not training.max_iters:  # counting alone
         return count_whole(config, stream, order), None
     folds, most = training.counts_folds, training.counts_chars

@@ -8,12 +8,16 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from priors import counts_for, log_prior
 
 from letterwise.checkpoint import ModelFile, load_model, restore, save_model
 from letterwise.checkpoint.model_file import weights_of
+from letterwise.counts import learn
+from letterwise.counts.storage import to_arrays
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
@@ -21,16 +25,17 @@ from letterwise.presets import PRESETS, resolve
 
 FORMS = ("model.safetensors", "model.pth")
 CHARACTERS = "\x00\n\r abc\u0301\u2028😀"
+V = len(CHARACTERS)
 
 
-def model_file(preset: str = "fast", seed: int = 0) -> ModelFile:
-    config = resolve({"preset": preset, "n_layer": 2, "n_embd": 16, "n_head": 4, "block_size": 8})
+def model_file(preset: str = "fast", seed: int = 0, **flags) -> ModelFile:
+    shape = dict(n_layer=2, n_embd=16, n_head=4, block_size=8)
+    config = resolve({**shape, "preset": preset, **PRESETS[preset], **flags})
     vocabulary = Vocabulary("char", "".join(sorted(CHARACTERS)))
     model = initialize(build(config.model, len(vocabulary)), seed)
     history = [{"step": 1, "val_nats_per_char": 1.5, "sample": "a\u2028b\x00</script>😀", "best": True}]
-    return ModelFile(
-        config, vocabulary, weights_of(model), {"fingerprint": "f" * 64, "sources": ["x"], "bounds": [1, 2, 2]}, history
-    )
+    data = {"fingerprint": "f" * 64, "sources": ["x"], "bounds": [1, 2, 2]}
+    return ModelFile(config, vocabulary, weights_of(model), data, history, counts_for(model))
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -42,10 +47,18 @@ def test_round_trip(tmp_path: Path, name: str, preset: str) -> None:
     assert back.header() == file.header()
     assert back.weights.keys() == file.weights.keys()
     assert all(torch.equal(back.weights[key], file.weights[key]) for key in file.weights)
+    assert (back.counts is None) == (file.counts is None) == (file.config.model.counts_order == 0)
+    if file.counts:
+        kept, given = to_arrays(back.counts), to_arrays(file.counts)
+        assert kept.keys() == given.keys()
+        assert all(np.array_equal(kept[key], given[key]) for key in given)
+        ids, start = np.arange(8), np.array([0])
+        assert np.array_equal(back.counts.before(ids, start, 8, orders=7), file.counts.before(ids, start, 8, orders=7))
     tokens = torch.arange(8)[None]
     with torch.no_grad():
-        expected = initialize(build(file.config.model, len(file.vocabulary)), 0)(tokens)
-        assert torch.equal(restore(back)(tokens), expected)
+        model = initialize(build(file.config.model, len(file.vocabulary)), 0)
+        told = log_prior(model, tokens)
+        assert torch.equal(restore(back)(tokens, log_prior=told), model(tokens, log_prior=told))
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -88,10 +101,16 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == [path]
 
 
-def edited(file: ModelFile, path: Path, **header: object) -> None:
-    """A file whose header says something else."""
-    told = json.dumps({**file.header(), **header})
-    path.write_bytes(safetensors.torch.save(file.weights, metadata={"letterwise": told}))
+def edited(file: ModelFile, path: Path, *, tensors: dict[str, object] | None = None, **header: object) -> None:
+    """A file whose header says something else, and whose tensors do (None: leave it out)."""
+    save_model(path, file)
+    told = {**file.header(), **header}
+    kept = torch.load(path)["weights"] if path.suffix == ".pth" else safetensors.torch.load_file(path)
+    kept = {name: tensor for name, tensor in {**kept, **(tensors or {})}.items() if tensor is not None}
+    if path.suffix == ".pth":
+        torch.save({"letterwise": told, "weights": kept}, path)
+    else:
+        path.write_bytes(safetensors.torch.save(kept, metadata={"letterwise": json.dumps(told)}))
 
 
 class Evil:
@@ -144,7 +163,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, name: str, change: 
     ("header", "words"),
     [
         ({"format": "other"}, "not a Letterwise model"),
-        ({"version": 99}, "format 99, newer than format 1"),
+        ({"version": 99}, "format 99, newer than format 2"),
         ({"version": "1"}, "newer"),
         ({"config": {}}, "damaged"),
         ({"config": None}, "damaged"),
@@ -157,6 +176,68 @@ def test_headers_that_do_not_fit_are_refused(tmp_path: Path, header: dict, words
     edited(model_file(), tmp_path / "m.safetensors", **header)
     with pytest.raises(UserError, match=words):
         load_model(tmp_path / "m.safetensors")
+
+
+BYTES = torch.ones(V, dtype=torch.uint8)
+DAMAGED_COUNTS = {
+    "a part missing": ({"counts.2.counts": None}, "complete"),
+    "a level missing": ({f"counts.6.{part}": None for part in ("lengths", "characters", "counts")}, "counts"),
+    "a part too many": ({"counts.7.counts": BYTES}, "complete"),
+    "fractions": ({"counts.0.counts": BYTES.float()}, "complete"),
+    "a table": ({"counts.0.counts": BYTES[None]}, "complete"),
+    "how much was counted is not told": ({"counts.chars": torch.zeros(0, dtype=torch.int16)}, "counts"),
+    "too short": ({"counts.0.counts": BYTES[1:]}, "level 0 do not fit"),
+    "less than nothing": ({"counts.0.counts": -BYTES.short()}, "level 0 do not fit"),
+    "an unknown character": ({"counts.0.characters": torch.arange(1, V + 1, dtype=torch.uint8)}, "level 0 do not fit"),
+    "out of order": ({"counts.0.characters": torch.arange(V, dtype=torch.uint8).flip(0)}, "level 0 are not in order"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize(("tensors", "words"), DAMAGED_COUNTS.values(), ids=DAMAGED_COUNTS.keys())
+def test_counts_that_do_not_fit_are_refused(tmp_path: Path, name: str, tensors: dict, words: str) -> None:
+    edited(model_file(), tmp_path / name, tensors=tensors)
+    with pytest.raises(UserError, match=f"damaged.*{words}"):
+        load_model(tmp_path / name)
+
+
+def test_counts_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
+    edited(model_file(), tmp_path / "m.pth", tensors={"counts.0.counts": [1, 2, 3]})
+    with pytest.raises(UserError, match="damaged: counts are not made of numbers"):
+        load_model(tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_counts_that_a_model_wants_must_be_there(tmp_path: Path, name: str) -> None:
+    save_model(tmp_path / name, dataclasses.replace(model_file(), counts=None))
+    with pytest.raises(UserError, match="damaged: the counts are not complete"):
+        load_model(tmp_path / name)
+
+
+@pytest.mark.parametrize("order", [3, 8])
+def test_counts_must_be_of_the_order_that_the_model_learned_beside(tmp_path: Path, order: int) -> None:
+    file = model_file()
+    others = learn(np.arange(300) % V, V, order)
+    save_model(tmp_path / "m.safetensors", dataclasses.replace(file, counts=others))
+    with pytest.raises(UserError, match="damaged"):
+        load_model(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("preset", ["fast", "gpt2"])
+def test_a_file_from_before_counts_loads_as_a_model_without(tmp_path: Path, name: str, preset: str) -> None:
+    """Format 1 knew nothing of counts, nor had its configuration a knob for them."""
+    file = model_file(preset, counts_order=0)
+    config = file.config.to_json()
+    for part in ("model", "training"):
+        config[part] = {knob: value for knob, value in config[part].items() if not knob.startswith("counts_")}
+    edited(file, tmp_path / name, version=1, config=config)
+    back = load_model(tmp_path / name)
+    assert (back.config.model.counts_order, back.counts) == (0, None)
+    assert back.config == file.config
+    tokens = torch.arange(8)[None]
+    with torch.no_grad():
+        assert torch.equal(restore(back)(tokens), restore(file)(tokens))
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from counts.plain_kneser_ney import PlainKneserNey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counts.plain_kneser_ney import PlainKneserNey
 from letterwise.counts import Reader, cross_fit, learn
 from letterwise.counts.kneser_ney import Counts, discount
 from letterwise.counts.ladder import Ladder
@@ -105,7 +105,10 @@ def same_as_rebuilt(ids: np.ndarray, vocab_size: int, order: int, folds: int) ->
 
 def test_rows_sum_to_one_and_nothing_is_impossible() -> None:
     ids = skewed(400, 7, seed=1)
-    rows = [told(learn(ids, 9, 5), ids), np.exp(cross_fit(ids, 9, 5, folds=4, most=10**9).at(np.array([3]), 200, orders=5)[..., :-1])]
+    rows = [
+        told(learn(ids, 9, 5), ids),
+        np.exp(cross_fit(ids, 9, 5, folds=4, most=10**9).at(np.array([3]), 200, orders=5)[..., :-1]),
+    ]
     for row in rows:
         np.testing.assert_allclose(row.sum(-1), 1, atol=1e-5)
         assert (row > 0).all()

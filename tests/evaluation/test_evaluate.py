@@ -6,41 +6,50 @@ import sys
 import numpy as np
 import pytest
 import torch
+from priors import counts_for
 
 from letterwise.errors import UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation import Score, evaluate
 from letterwise.loss import bits, cross_entropy, total_nats
 from letterwise.model import Transformer, build, initialize
-from letterwise.presets import resolve
+from letterwise.presets import PRESETS, resolve
 
 V, T = 7, 8
 IDS = np.random.default_rng(0).integers(0, V, 101).astype(np.uint8)
 
 
-@pytest.fixture
-def model() -> Transformer:
-    config = resolve({"preset": "gpt2", "n_layer": 1, "n_head": 2, "n_embd": 16, "block_size": T, "dropout": 0.3}).model
-    model = initialize(build(config, V), 0)
+@pytest.fixture(params=["gpt2", "fast"])
+def model(request: pytest.FixtureRequest) -> Transformer:
+    """One that says something, without counts and beside them."""
+    shape = dict(n_layer=1, n_head=2, n_embd=16, block_size=T, dropout=0.3)
+    model = initialize(build(resolve({"preset": request.param, **shape}).model, V), 0)
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        model.tokens.weight.mul_(30)
+        for weight in model.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.3)
     return model
+
+
+def score_of(model: Transformer, **options) -> Score:
+    return evaluate(model, IDS, counts=counts_for(model), **options)
 
 
 def one_by_one(model: Transformer, windows: list[tuple[int, int, int]]) -> list[float]:
     """Nats of targets first … end of each window that starts at `start`, one at a time."""
     model.eval()
-    nats = []
+    counts, nats = counts_for(model), []
     for start, first, end in windows:
         for i in range(first, end):
+            told = counts and torch.from_numpy(counts.before(IDS[:i], np.array([start]), i - start, model.prior.orders))
             with torch.no_grad():
-                scores = model(torch.tensor(IDS[start:i].astype(np.int64))[None])[0, -1]
+                scores = model(torch.tensor(IDS[start:i].astype(np.int64))[None], log_prior=told)[0, -1]
             nats.append(-scores.log_softmax(-1)[int(IDS[i])].item())
     return nats
 
 
 def test_blocks_one_by_one(model: Transformer) -> None:
     windows = [(s, s + 1, min(s + T, 100) + 1) for s in range(0, 100, T)]
-    score = evaluate(model, IDS)
+    score = score_of(model)
     assert score.chars == 100
     assert score.nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
     assert score.bits_per_char == pytest.approx(score.nats_per_char / math.log(2))
@@ -49,15 +58,15 @@ def test_blocks_one_by_one(model: Transformer) -> None:
 def test_sliding_one_by_one(model: Transformer) -> None:
     hop = T - T // 2
     windows = [(0, 1, T + 1)] + [(s, s + T // 2 + 1, min(s + T, 100) + 1) for s in range(hop, 100 - T // 2, hop)]
-    score = evaluate(model, IDS, protocol="sliding")
+    score = score_of(model, protocol="sliding")
     assert score.chars == 100
     assert score.nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
 
 
 def test_the_batch_size_does_not_matter(model: Transformer, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = evaluate(model, IDS).nats_per_char
+    whole = score_of(model).nats_per_char
     monkeypatch.setitem(sys.modules["letterwise.evaluation.evaluate"].NUMBERS_IN_FLIGHT, "cpu", 1)
-    assert evaluate(model, IDS).nats_per_char == pytest.approx(whole, abs=1e-6)
+    assert score_of(model).nats_per_char == pytest.approx(whole, abs=1e-6)
 
 
 def test_nothing_is_disturbed(model: Transformer) -> None:
@@ -66,14 +75,38 @@ def test_nothing_is_disturbed(model: Transformer) -> None:
     for training in (True, False):
         model.train(training)
         torch.manual_seed(5)
-        evaluate(model, IDS)
+        score_of(model)
         assert model.training is training
         assert torch.equal(torch.rand(3), expected)
 
 
 def test_some_windows_only(model: Transformer) -> None:
     windows = [(s, s + 1, min(s + T, 100) + 1) for s in range(0, 100, 3 * T)]
-    assert evaluate(model, IDS, every=3).nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
+    assert score_of(model, every=3).nats_per_char == pytest.approx(np.mean(one_by_one(model, windows)), abs=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["blocks", "sliding"])
+@pytest.mark.parametrize("preset", ["fast", "counts"])
+def test_a_fresh_model_scores_as_its_counts_do(preset: str, protocol: str) -> None:
+    """Counts read straight through, wherever windows begin."""
+    shape = dict(n_layer=2, n_head=2, n_embd=16, block_size=T)
+    model = initialize(build(resolve({**shape, "preset": preset, **PRESETS[preset]}).model, V), 0)
+    alone = counts_for(model).nats_per_char(IDS)
+    score = score_of(model, protocol=protocol)
+    assert score.nats_per_char == pytest.approx(alone, abs=1e-5)
+    assert score.counting_nats_per_char == pytest.approx(alone, abs=1e-5)
+    assert score.counting_bits_per_char == pytest.approx(alone / math.log(2), abs=1e-5)
+
+
+@pytest.mark.parametrize("protocol", ["blocks", "sliding"])
+def test_counting_is_scored_beside_whatever_the_model_learned(model: Transformer, protocol: str) -> None:
+    counts = counts_for(model)
+    score = score_of(model, protocol=protocol)
+    if counts is None:
+        assert (score.counting_nats_per_char, score.counting_bits_per_char) == (None, None)
+    else:
+        assert score.counting_nats_per_char == pytest.approx(counts.nats_per_char(IDS), abs=1e-5)
+        assert abs(score.nats_per_char - score.counting_nats_per_char) > 0.01
 
 
 def test_nothing_to_predict(model: Transformer) -> None:

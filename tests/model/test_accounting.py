@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from priors import log_prior
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -17,7 +18,7 @@ from letterwise.training.optimizer import build_optimizers
 CONFIGS = st.fixed_dictionaries(
     {
         "preset": st.sampled_from(list(PRESETS)),
-        "n_layer": st.integers(1, 3),
+        "n_layer": st.integers(0, 3),
         "n_embd": st.sampled_from([16, 32]),
         "block_size": st.integers(1, 20),
         "bias": st.booleans(),
@@ -26,26 +27,29 @@ CONFIGS = st.fixed_dictionaries(
         "norm_order": st.sampled_from(["pre", "post"]),
         "activation": st.sampled_from(["relu", "gelu", "relu_squared", "swiglu"]),
         "positions": st.sampled_from(["learned", "rotary"]),
+        "n_head": st.just(4),
         "n_kv_head": st.sampled_from([1, 2, 4]),
+        "counts_order": st.integers(0, 7),
     }
-)
+).filter(lambda flags: flags["n_layer"] or flags["positions"] == "rotary")
 
 
 @settings(max_examples=60, deadline=None)
-@given(flags=CONFIGS, vocab_size=st.integers(1, 300))
+@given(flags=CONFIGS, vocab_size=st.integers(1, 600))
 def test_parameters(flags: dict, vocab_size: int) -> None:
     config = resolve(flags).model
     assert parameters(config, vocab_size).total == sum(w.numel() for w in build(config, vocab_size, "meta").parameters())
 
 
 @settings(max_examples=15, deadline=None)
-@given(flags=CONFIGS)
-def test_flops(flags: dict) -> None:
+@given(flags=CONFIGS, vocab_size=st.sampled_from([50, 513]))
+def test_flops(flags: dict, vocab_size: int) -> None:
     config = resolve(flags).model
-    model, tokens = initialize(build(config, 50), 0).eval(), torch.zeros(3, config.block_size, dtype=torch.long)
+    model, tokens = initialize(build(config, vocab_size), 0).eval(), torch.zeros(3, config.block_size, dtype=torch.long)
+    told = log_prior(model, tokens)
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        model(tokens)
-    assert counter.get_total_flops() / tokens.numel() == flops_per_char(config, 50)
+        model(tokens, log_prior=told)
+    assert counter.get_total_flops() / tokens.numel() == flops_per_char(config, vocab_size)
 
 
 @pytest.mark.parametrize(("dropout", "vocab_size"), [(0.0, 65), (0.1, 65), (0.0, 2000)])
@@ -65,8 +69,9 @@ def test_training_memory(preset: str, dropout: float, vocab_size: int, optimizer
         return tensor
 
     tokens = torch.randint(vocab_size, (4, config.model.block_size))
+    told = log_prior(model, tokens)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        nats = cross_entropy(model(tokens), tokens)
+        nats = cross_entropy(model(tokens, log_prior=told), tokens)
     activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
     nats.backward()
     gradients = sum(w.grad.nbytes for w in model.parameters())

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from priors import log_prior
 from torch import Tensor
 
 from letterwise.config import ModelConfig
 from letterwise.model import build, initialize
 from letterwise.model.attention import Attention, attend, attend_written_out
-from letterwise.model.block import PostNormBlock, PreNormBlock, build_dropout
+from letterwise.model.block import PostNormBlock, PreNormBlock, SharedDropout, build_dropout
 from letterwise.model.feedforward import FeedForward, gelu, relu_squared, swiglu
 from letterwise.model.normalization import UnitRMS, build_norm
 from letterwise.model.positions import LearnedPositions, RotaryPositions, rotate
@@ -154,11 +155,25 @@ def test_softcap_bends_into_its_bounds() -> None:
     assert got == pytest.approx([0, 0.1, 15, -15], abs=1e-4)
 
 
-def test_dropout_is_there_only_when_asked_and_only_while_training() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_dropout_is_there_only_when_asked_and_only_while_training(shared: bool) -> None:
     assert isinstance(build_dropout(ModelConfig(dropout=0.0)), torch.nn.Identity)
-    model = initialize(build(ModelConfig(n_embd=16, n_head=2, dropout=0.5, zero_output=False), 5), 0)
+    config = ModelConfig(n_embd=16, n_head=2, dropout=0.5, shared_dropout=shared, zero_output=False)
+    model = initialize(build(config, 5), 0)
     tokens = torch.zeros(1, 8, dtype=torch.long)
+    told = log_prior(model, tokens)
     model.train()
-    assert not torch.equal(model(tokens), model(tokens))
+    assert not torch.equal(model(tokens, log_prior=told), model(tokens, log_prior=told))
     model.eval()
-    assert torch.equal(model(tokens), model(tokens))
+    assert torch.equal(model(tokens, log_prior=told), model(tokens, log_prior=told))
+
+
+def test_shared_dropout_keeps_or_drops_an_activation_at_all_places() -> None:
+    """Of 50,000 a quarter is dropped, give or take 5 standard deviations; what is kept grows by 4/3, so the mean stays."""
+    torch.manual_seed(0)
+    dropped = SharedDropout(0.25).train()(torch.ones(50, 7, 1000))
+    assert torch.equal(dropped, dropped[:, :1].expand(50, 7, 1000))
+    torch.testing.assert_close(dropped.unique(), torch.tensor([0, 4 / 3]))
+    deviation = math.sqrt(0.25 * 0.75 / 50_000)
+    assert (dropped[:, 0] == 0).float().mean().item() == pytest.approx(0.25, abs=5 * deviation)
+    assert not torch.equal(dropped[0], dropped[1])  # each sequence has its own

@@ -24,7 +24,26 @@ def test_minutes_set_time_aside_for_the_last_validation() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "last", "due"),
-    [(14, 0, False), (15, 0, True), (20, 15, False), (30, 15, True), (61, 15, True), (62, 61, False), (120, 106, True)],
+    [
+        (14, 0, False),
+        (15, 0, True),
+        (20, 15, False),
+        (30, 15, True),
+        (61, 15, True),
+        (62, 61, False),
+        (114, 90, False),
+        (120, 106, True),
+    ],
 )
-def test_minutes_validate_once_in_each_eighth(seconds: float, last: float, due: bool) -> None:
+def test_minutes_validate_once_in_each_eighth_and_not_shortly_before_the_end(seconds: float, last: float, due: bool) -> None:
     assert Budget(TrainingConfig(minutes=2.0)).validation_due(5, seconds, last) is due
+
+
+def test_validations_that_take_long_are_rare() -> None:
+    budget = Budget(TrainingConfig(minutes=2.0), validation_s=2.0)  # 5 % of the time: one in each 40 seconds
+    assert [budget.validation_due(5, seconds, 0) for seconds in (15, 39, 41)] == [False, False, True]
+
+
+def test_nothing_to_train_is_over_at_once() -> None:
+    assert Budget(TrainingConfig(max_iters=0)).spent(0, 0.0)
+    assert Budget(TrainingConfig(max_iters=0, minutes=1.0)).spent(0, 0.0)

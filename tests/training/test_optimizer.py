@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from priors import log_prior
 from torch import Tensor
 
 from letterwise.loss import cross_entropy
@@ -153,7 +154,7 @@ def test_adamw_steps_as_defined() -> None:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_weight_has_exactly_one_optimizer(preset: str, optimizer: str) -> None:
-    model, optimizers = small(preset=preset, optimizer=optimizer)
+    model, optimizers = small(**{"preset": preset, **PRESETS[preset], "optimizer": optimizer})
     held = [id(p) for one in optimizers.optimizers for group in one.param_groups for p in group["params"]]
     assert len(held) == len(set(held))
     assert set(held) == {id(p) for p in model.parameters()}
@@ -213,17 +214,18 @@ def learn(model: Transformer, optimizers: Optimizers, steps: int) -> list[float]
     ids = torch.tensor([[0, 3, 1, 4, 1, 5, 2, 6, 5]])
     told = []
     for _ in range(steps):
-        nats = cross_entropy(model(ids[:, :-1]), ids[:, 1:])
+        nats = cross_entropy(model(ids[:, :-1], log_prior=log_prior(model, ids[:, :-1])), ids[:, 1:])
         nats.backward()
         optimizers.step()
         told.append(nats.item())
     return told
 
 
+@pytest.mark.parametrize("preset", ["gpt2", "fast"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_each_lowers_the_loss(optimizer: str) -> None:
+def test_each_lowers_the_loss(optimizer: str, preset: str) -> None:
     rate = {"sgd": 0.1, "adafactor": 0.05}.get(optimizer, 0.01)
-    model, optimizers = small(preset="gpt2", optimizer=optimizer, learning_rate=rate)
+    model, optimizers = small(preset=preset, optimizer=optimizer, learning_rate=rate)
     told = learn(model, optimizers, 30)
     assert told[-1] < 0.5 * told[0]
     assert all(p.grad is None for p in model.parameters())

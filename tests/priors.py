@@ -1,0 +1,25 @@
+"""What counting says, for models that learn beside it; None for models that do not."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from letterwise.counts import Counts, learn
+from letterwise.model import Transformer
+
+
+def log_prior(model: Transformer, tokens: Tensor) -> Tensor | None:
+    """ln p (B T K V+1) as bigrams might tell it: for each character, rows and an escape out of the blue."""
+    if model.prior is None:
+        return None
+    shape, generator = (model.vocab_size, model.prior.orders), torch.Generator().manual_seed(0)
+    rows = torch.randn(*shape, model.vocab_size, generator=generator).log_softmax(-1)
+    escapes = 0.1 + 0.9 * torch.rand(*shape, 1, generator=generator)
+    return torch.cat((rows, escapes.log()), dim=-1)[tokens]
+
+
+def counts_for(model: Transformer) -> Counts | None:
+    """Counts of 300 characters out of the blue."""
+    if model.prior is None:
+        return None
+    return learn(np.random.default_rng(0).integers(0, model.vocab_size, 300), model.vocab_size, model.config.counts_order)

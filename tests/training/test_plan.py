@@ -1,0 +1,65 @@
+"""Plan: what minutes, text and machine lead to."""
+
+import pytest
+
+from letterwise.config import Config
+from letterwise.presets import PRESETS, resolve
+from letterwise.runtime import find_runtime
+from letterwise.training.plan import SHAPES, Plan, choose, make_plan
+
+GFLOPS = 1e9
+
+
+def plan(minutes: float, chars: int, *, speed: float = 150, asked: tuple[str, ...] = (), **flags) -> Plan:
+    config = resolve({"minutes": minutes, **flags})
+    return choose(config, {*asked, *flags}, chars=chars, vocab_size=65, flops=speed * GFLOPS)
+
+
+def weights(made: Plan) -> int:
+    return made.values["n_layer"] * made.values["n_embd"] ** 2
+
+
+@pytest.mark.parametrize("chars", [3_000, 1_000_000, 100_000_000])
+def test_more_minutes_or_a_faster_machine_never_choose_a_smaller_model(chars: int) -> None:
+    by_minutes = [weights(plan(minutes, chars)) for minutes in (0.2, 1, 3, 10, 30, 100, 600)]
+    by_speed = [weights(plan(3, chars, speed=speed)) for speed in (5, 50, 500, 5_000, 50_000)]
+    assert by_minutes == sorted(by_minutes)
+    assert by_speed == sorted(by_speed)
+    if chars > 3_000:
+        assert by_minutes[0] < by_minutes[-1]
+
+
+def test_the_more_often_a_text_is_read_the_more_is_dropped() -> None:
+    rates = [plan(minutes, 1_000_000).values["dropout"] for minutes in (0.2, 3, 600)]
+    assert rates == sorted(rates)
+    assert rates[0] < rates[-1]
+    assert plan(10, 100_000_000).values["dropout"] == 0
+
+
+def test_what_was_asked_for_is_left_alone() -> None:
+    assert not {"n_embd", "dropout"} & set(plan(3, 10**6, n_embd=96, n_head=4, dropout=0.3).values)
+    by_size = plan(3, 10**6, size="small").values
+    assert not set(by_size) & {"n_layer", "n_head", "n_embd", "block_size", "batch_size"}
+
+
+def test_a_context_fits_the_text() -> None:
+    assert plan(0.2, 100).values["block_size"] <= 25
+
+
+def test_counting_takes_a_share_of_the_minutes() -> None:
+    few, many = plan(0.5, 10**8), plan(100, 10**8)
+    assert few.values["counts_chars"] < many.values["counts_chars"] <= Config().training.counts_chars
+    assert any("counting takes the last" in line for line in few.lines)
+    assert not any("counting" in line for line in plan(3, 10**6).lines)
+
+
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "counts"])
+def test_every_shape_suits_every_preset(preset: str) -> None:
+    for shape in SHAPES:
+        resolve({"preset": preset, **shape})
+
+
+def test_the_machine_is_measured() -> None:
+    config = resolve({"minutes": 1.0})
+    made = make_plan(config, set(), chars=10_000, vocab_size=20, runtime=find_runtime(config.runtime))
+    assert "GFLOP/s measured here" in made.lines[0]
