@@ -16,6 +16,7 @@ from tiny_run import FLAGS
 
 import letterwise
 from letterwise.checkpoint import load_model, load_state
+from letterwise.config import Config
 from letterwise.counts import learn
 from letterwise.errors import UserError
 from letterwise.training.progress import PlainProgress, Progress
