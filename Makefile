@@ -36,6 +36,7 @@ bench: $(READY)  ## every benchmark, in turn; results as JSON lines
 
 docs: $(READY)  ## bring the generated parts of the docs up to date
 	$(BIN)/python docs/make_flags.py
+	$(BIN)/python -m benchmarks.table
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -128,7 +128,7 @@ class TrainingConfig:
         0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0
     )
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
-    counts_folds: int = knob(30, "cut the text in so many parts, each with counts made from the others", least=2)
+    counts_folds: int = knob(100, "cut the text in so many parts, each with counts made from the others", least=2)
     counts_chars: int = knob(2**24, "count no more than this many characters, the last of the training part", least=1)
     rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
 

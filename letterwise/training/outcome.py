@@ -19,7 +19,7 @@ from letterwise.training.report import write_report
 if TYPE_CHECKING:
     from letterwise.training.loop import Run
 
-BASELINE_CHARS = 2**20  # of the validation part, spread evenly, are enough to place a baseline
+BASELINE_CHARS = 2**18  # of the validation part, spread evenly, are enough to place a baseline
 FALLING_BITS = 0.005  # less than this from one validation to the next is no longer progress
 
 

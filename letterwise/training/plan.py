@@ -2,9 +2,9 @@
 
     minutes, text's size, measured speed ──▶ Plan(values for knobs, reasons in words)
 
-A plan chooses only what was not asked for by name. It rests on figures measured on four texts (docs/log.md): a model gains from
-size only once it can see some ten characters of training for each of its weights, and from dropout only once it has
-read the text more than once or twice.
+A plan chooses only what was not asked for by name. Its constants were measured (docs/log.md): beside counts, a larger model is
+worth its time once it sees some two characters of training for each of its weights, and dropout pays as soon as the
+text is read more than once.
 """
 
 import time
@@ -31,12 +31,14 @@ SHAPES: list[dict[str, int]] = [
     dict(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=16),
     dict(n_layer=12, n_head=12, n_embd=768, block_size=512, batch_size=16),
 ]
-CHARS_PER_WEIGHT = 12  # a shape is taken when the minutes allow so many characters of training for each weight of its blocks
+CHARS_PER_WEIGHT = 2  # a shape is taken when the minutes allow so many characters of training for each weight of its blocks
+WEIGHTS_PER_CHAR = 8  # … and the text has a character for so many of them
 BACKWARD = 3  # a training step costs three forward passes
 OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
 COUNTING_SHARE = 0.15  # of the minutes
-PROBE_STEPS = 3
+FRESH_FOR = 4  # a text wears out so many times later for a model that has to learn all of it, beside no counts
+PROBE_STEPS = 6  # the fastest tells: the first warms up, and others may be disturbed
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,14 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
     for shape in fitting:
         shaped, seen = with_shape(shape)
         inner = parameters(shaped.model, vocab_size)
-        if seen >= CHARS_PER_WEIGHT * (inner.attention + inner.feedforward):
+        weights = inner.attention + inner.feedforward
+        if CHARS_PER_WEIGHT * weights <= seen and weights <= WEIGHTS_PER_CHAR * chars:
             best = shape
     shaped, seen = with_shape(best)
     epochs = seen / chars
     values: dict[str, Any] = {name: value for name, value in best.items() if name not in settled}
     values["block_size"] = min(shaped.model.block_size, max(1, chars // 4))
-    values["dropout"] = dropout(epochs)
+    values["dropout"] = dropout(epochs if config.model.counts_order else epochs / FRESH_FOR)
     values["counts_chars"] = int(min(config.training.counts_chars, COUNTED_PER_SECOND * COUNTING_SHARE * seconds))
     values = {name: value for name, value in values.items() if name not in settled}
     model = config.with_values(values).model
@@ -92,7 +95,7 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
 
 def dropout(epochs: float) -> float:
     """More, the more often the text is read."""
-    return 0.0 if epochs < 1.5 else 0.1 if epochs < 12 else 0.2
+    return 0.0 if epochs < 1 else 0.1 if epochs < 4 else 0.2
 
 
 def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
@@ -103,13 +106,13 @@ def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
     shape = (probe.training.batch_size, probe.model.block_size)
     tokens = torch.randint(vocab_size, shape, device=runtime.device)
     told = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
-    for step in range(PROBE_STEPS + 1):
-        if step == 1:  # the first is slow
-            began = time.monotonic()
+    seconds = []
+    for _ in range(PROBE_STEPS):
+        began = time.monotonic()
         with runtime.autocast():
             nats = cross_entropy(model(tokens, log_prior=told), tokens)
         nats.backward()
         optimizers.step()
         nats.item()
-    seconds = (time.monotonic() - began) / PROBE_STEPS
-    return BACKWARD * flops_per_char(probe.model, vocab_size) * tokens.numel() / seconds
+        seconds.append(time.monotonic() - began)
+    return BACKWARD * flops_per_char(probe.model, vocab_size) * tokens.numel() / min(seconds)

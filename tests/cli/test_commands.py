@@ -74,7 +74,7 @@ def test_train_json_and_metrics(text_file: Path, tmp_path: Path) -> None:
     assert result["iters"] == 12
     assert result["chars_seen"] == 12 * 4 * 16
     rows = [json.loads(line) for line in (tmp_path / "o/metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [5, 10, 12]
+    assert [row["step"] for row in rows] == [0, 5, 10, 12]
     assert result["best_val_nats_per_char"] == min(row["val_nats_per_char"] for row in rows)
 
 
@@ -137,3 +137,23 @@ def test_inspect(tiny) -> None:
     told = json.loads(letterwise("inspect", "--model_path", tiny.run_dir / "model.safetensors", "--json").stdout)
     assert told["vocabulary"]["characters"] == tiny.vocabulary.characters
     assert told["params"] == sum(math.prod(shape) for shape in told["weights"].values())
+
+
+def test_plan_says_what_train_would_choose_and_trains_nothing(text_file: Path, tmp_path: Path) -> None:
+    flags = ("--input_file", text_file, "--minutes", 0.5, "--n_layer", 3)
+    said = letterwise("plan", *flags, cwd=tmp_path)
+    assert "plan for 0.5 minutes: 3 layers" in said.stdout
+    told = json.loads(letterwise("plan", *flags, "--json", cwd=tmp_path).stdout)
+    assert told["config"]["model"]["n_layer"] == 3
+    assert "n_layer" not in told["values"]
+    assert told["config"]["model"]["n_embd"] == told["values"]["n_embd"]
+    assert list(tmp_path.iterdir()) == []
+    assert letterwise("plan", "--input_file", text_file).stderr.endswith("a plan is for a time: give --minutes.\n")
+
+
+def test_evaluate_shows_counting_alone_beside_the_model(text_file: Path, tmp_path: Path) -> None:
+    for name, order in (("with", 3), ("without", 0)):
+        out = tmp_path / name
+        letterwise("train", "--input_file", text_file, "--out", out, *SMALL, "--counts_order", order)
+        told = letterwise("evaluate", "--model_path", out / "model.safetensors").stdout
+        assert re.search(r"counting alone: \d\.\d{4} bits; this model: \d\.\d{4}\n$", told), told
