@@ -54,7 +54,7 @@ class ModelConfig:
     shared_dropout: bool = knob(True, "drop the same activations at all places of a sequence: as good, and nearly free")
     positions: Literal["learned", "rotary"] = knob("rotary", "how a position is told")
     rotary_base: float = knob(10_000.0, "slowest rotary turn takes about this many characters", least=1)
-    norm: Literal["layer", "rms"] = knob("rms", "kind of normalization")
+    norm: Literal["layer", "rms"] = knob("layer", "kind of normalization")
     norm_order: Literal["post", "pre"] = knob("pre", "normalize after each residual addition, or before each component")
     activation: Literal["relu", "gelu", "relu_squared", "swiglu"] = knob("relu_squared", "nonlinearity in the feed-forward")
     bias: bool = knob(False, "biases in linear layers and layer norms")

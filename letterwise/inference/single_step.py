@@ -18,7 +18,7 @@ from letterwise.model import KVCache, Transformer
 from letterwise.model.attention import Attention
 from letterwise.model.block import Block, PreNormBlock
 from letterwise.model.feedforward import FeedForward, gelu, relu_squared, swiglu
-from letterwise.model.normalization import EPSILON, UnitRMS
+from letterwise.model.normalization import EPSILON, UnitLayer, UnitRMS
 from letterwise.model.positions import RotaryPositions
 from letterwise.model.transformer import Softcap
 
@@ -125,6 +125,8 @@ def _function(module: nn.Module) -> Function:
             return lambda x: _unit_rms(x) * gain
         case UnitRMS():
             return _unit_rms
+        case UnitLayer():
+            return _layer_norm
         case Softcap(cap=cap):
             return lambda x: np.float32(cap) * np.tanh(x / np.float32(cap))
         case nn.Identity():
@@ -140,9 +142,9 @@ def _unit_rms(x: np.ndarray) -> np.ndarray:
     return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + np.float32(EPSILON))
 
 
-def _layer_norm(x: Vector) -> Vector:
-    centred = x - x.mean()
-    return centred / np.sqrt(np.square(centred).mean() + np.float32(EPSILON))
+def _layer_norm(x: np.ndarray) -> np.ndarray:
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(-1, keepdims=True) + np.float32(EPSILON))
 
 
 def _rotate(x: np.ndarray, cos: Vector, sin: Vector) -> np.ndarray:

@@ -20,8 +20,20 @@ def build_norm(config: ModelConfig) -> nn.Module:
     return nn.RMSNorm(config.n_embd, eps=EPSILON)
 
 
+def build_unit_norm(config: ModelConfig) -> nn.Module:
+    """The same with nothing to learn: for queries and keys (Henry et al. 2020) and for the embedding."""
+    return UnitLayer() if config.norm == "layer" else UnitRMS()
+
+
+class UnitLayer(nn.Module):
+    """(x - mean) / deviation."""
+
+    def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
+        return F.layer_norm(x, x.shape[-1:], eps=EPSILON)
+
+
 class UnitRMS(nn.Module):
-    """x / root-mean-square, with nothing to learn: for queries and keys (Henry et al. 2020) and for the embedding."""
+    """x / root-mean-square."""
 
     def forward(self, x: Float[Tensor, "*any D"]) -> Float[Tensor, "*any D"]:
         return F.rms_norm(x, x.shape[-1:], eps=EPSILON)

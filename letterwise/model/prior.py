@@ -34,4 +34,6 @@ class Prior(nn.Module):
         self, logits: Float[Tensor, "B T V"], h: Float[Tensor, "B T C"], log_prior: Float[Tensor, "B T K E"]
     ) -> Float[Tensor, "B T V"]:
         """The model's scores upon the prior's, each order trusted as its gate says."""
-        return logits + (self.gates(h).unsqueeze(-2) @ log_prior[..., :-1]).squeeze(-2)
+        return logits + (self.gates(h).unsqueeze(-1) * log_prior[..., :-1]).sum(
+            -2
+        )  # not a product of matrices: ln p stays float32

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from letterwise.config import ModelConfig
 from letterwise.model.block import PostNormBlock, PreNormBlock, build_dropout
 from letterwise.model.kv_cache import KVCache
-from letterwise.model.normalization import UnitRMS, build_norm
+from letterwise.model.normalization import build_norm, build_unit_norm
 from letterwise.model.positions import LearnedPositions, RotaryPositions
 from letterwise.model.prior import Prior
 
@@ -44,7 +44,7 @@ class Transformer(nn.Module):
             else LearnedPositions(config.block_size, config.n_embd)
         )
         self.prior = Prior(config, vocab_size) if config.counts_order else None
-        self.embed_norm = UnitRMS() if config.embed_norm else nn.Identity()
+        self.embed_norm = build_unit_norm(config) if config.embed_norm else nn.Identity()
         self.drop = build_dropout(config)
         self.blocks = nn.ModuleList(block(config) for _ in range(config.n_layer))
         self.norm = build_norm(config) if config.norm_order == "pre" else nn.Identity()

@@ -44,5 +44,5 @@ class Budget:
             if seconds > self.config.minutes * 60 * (1 - 0.5 / TIMED_VALIDATIONS):
                 return False  # the last one is near
             each_s = max(self.config.minutes * 60 / TIMED_VALIDATIONS, self.validation_s / VALIDATING_SHARE)
-            return int(seconds / each_s) > int(validated_s / each_s)
+            return seconds - validated_s >= each_s
         return step % self.config.eval_interval == 0
