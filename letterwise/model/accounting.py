@@ -65,8 +65,7 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
             + 2 * config.n_embd
         )
     )
-    orders = config.mixed_orders(vocab_size)
-    prior = held.prior - orders + orders * vocab_size
+    prior = held.prior - config.mixed_orders(vocab_size)  # matrices only: the gates' biases are none
     matrices = held.attention + held.feedforward - biases + prior + vocab_size * config.n_embd
     return 2 * matrices + 4 * config.n_layer * config.block_size * config.n_embd
 

@@ -100,7 +100,7 @@ def test_damaged_archive(tmp_path: Path, out: Path) -> None:
         (["--size", "huge"], ["'huge'", "large"]),
         (["--optimizer", "adam"], ["'adam'", "adamw"]),
         (["--n_layer", "many"], ["'many'", "whole number"]),
-        (["--n_layer", "0"], ["n_layer=0", "1"]),
+        (["--n_layer=-1"], ["n_layer=-1", "0"]),
         (["--dropout", "1"], ["dropout=1.0"]),
         (["--learning_rate", "nan"], ["learning_rate=nan"]),
         (["--max_iters", "10"], ["warmup_iters=20", "max_iters=10"]),

@@ -46,7 +46,7 @@ def test_both_ends_by_formula(orders: int) -> None:
     def rms(x: Tensor) -> Tensor:
         return x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
 
-    model, tokens = lively(n_layer=0, counts_order=orders), some_tokens()
+    model, tokens = lively(n_layer=0, counts_order=orders, norm="rms"), some_tokens()
     w, told = model.state_dict(), log_prior(model, tokens)
     longest, escapes = told[:, :, orders - 1, :V].exp(), told[..., V].exp()
     feature = torch.cat((longest, escapes), -1) @ w["prior.read.weight"].T
