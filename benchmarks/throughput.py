@@ -100,14 +100,14 @@ def ours(config: Config, runtime: Runtime, weights: dict[str, Tensor] | None = N
 
 
 def reference(model: nn.Module, config: Config) -> Step:
-    """A step as nanoGPT takes it, for a model that gives logits."""
+    """A step as nanoGPT takes it, for a model that gives its loss."""
     decayed = [w for w in model.parameters() if w.ndim >= 2]
     rest = [w for w in model.parameters() if w.ndim < 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=config.training.learning_rate, betas=(0.9, 0.99))
 
     def step(x: Tensor, y: Tensor) -> float:
-        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        loss = model(x.contiguous(), y.contiguous())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -117,27 +117,30 @@ def reference(model: nn.Module, config: Config) -> Step:
     return step
 
 
-def plain(config: Config) -> PlainGPT:
+class Loss(nn.Module):
+    """A model and how its loss is had from it."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[nn.Module, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.loss(self.model, x, y)
+
+
+def plain(config: Config) -> Loss:
     """The plain restatement, of one shape."""
     shape = config.model
-    return PlainGPT(VOCAB_SIZE, shape.n_layer, shape.n_head, shape.n_embd, shape.block_size)
+    model = PlainGPT(VOCAB_SIZE, shape.n_layer, shape.n_head, shape.n_embd, shape.block_size)
+    return Loss(model, lambda model, x, y: F.cross_entropy(model(x).flatten(0, 1), y.flatten()))
 
 
-def theirs(checkout: Path, config: Config) -> nn.Module:
-    """nanoGPT's own model, made to give logits for every place."""
+def theirs(checkout: Path, config: Config) -> Loss:
+    """nanoGPT's own model, with its own loss."""
     module, shape = nanogpt.model_module(checkout), config.model
     sizes = dict(n_layer=shape.n_layer, n_head=shape.n_head, n_embd=shape.n_embd, block_size=shape.block_size)
     model = module.GPT(module.GPTConfig(vocab_size=VOCAB_SIZE, dropout=0.0, bias=False, **sizes))
-
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.gpt = model
-
-        def forward(self, tokens: Tensor) -> Tensor:
-            return self.gpt(tokens, tokens)[0]
-
-    return Logits()
+    return Loss(model, lambda model, x, y: model(x, y)[1])
 
 
 def same_loss(config: Config, checkout: Path | None) -> dict[str, float]:
@@ -159,7 +162,9 @@ def same_loss(config: Config, checkout: Path | None) -> dict[str, float]:
 
 def renamed(model: nn.Module, config: Config) -> dict[str, Tensor]:
     """The reference's weights under our names."""
-    held = {name.removeprefix("gpt.transformer."): w.detach().clone() for name, w in model.state_dict().items()}
+    held = {
+        name.removeprefix("model.").removeprefix("transformer."): w.detach().clone() for name, w in model.state_dict().items()
+    }
     plainly = {"tokens.weight": "tokens.weight", "places.weight": "positions.table", "norm.weight": "norm.weight"}
     nanogpts = {"wte.weight": "tokens.weight", "wpe.weight": "positions.table", "ln_f.weight": "norm.weight"}
     for i in range(config.model.n_layer):
