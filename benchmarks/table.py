@@ -43,7 +43,9 @@ def table(lines: list[dict[str, Any]]) -> str:
     cells: dict[tuple[float, str], dict[str, list[float]]] = {}
     for line in lines:
         row = (line.get("minutes", 0.0), NAMES.get(line["contender"], line["contender"]))
-        cells.setdefault(row, {}).setdefault(line["text"], []).append(line["val_nats"])
+        found = cells.setdefault(row, {}).setdefault(line["text"], [])
+        if "minutes" in line or not found:  # what takes no time is the same each time
+            found.append(line["val_nats"])
         if "counting_bits" in line:
             cells.setdefault((0.0, "counting alone"), {})[line["text"]] = [round(nats(line["counting_bits"]), 4)]
     out = ["| minutes | | " + " | ".join(columns) + " |", "|---|---" + "|---" * len(columns) + "|"]

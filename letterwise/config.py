@@ -50,7 +50,7 @@ class ModelConfig:
     n_embd: int = knob(128, "width of the residual stream", least=1)
     ffn_hidden: int | None = knob(None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1)
     block_size: int = knob(128, "context length in characters", least=1)
-    dropout: float = knob(0.0, "share of activations dropped while training", least=0, below=1)
+    dropout: float = knob(0.1, "share of activations dropped while training", least=0, below=1)
     shared_dropout: bool = knob(True, "drop the same activations at all places of a sequence: as good, and nearly free")
     positions: Literal["learned", "rotary"] = knob("rotary", "how a position is told")
     rotary_base: float = knob(10_000.0, "slowest rotary turn takes about this many characters", least=1)

@@ -23,6 +23,7 @@ def test_a_table_has_means_over_seeds_and_counting_beside_them() -> None:
     about = dict(benchmark="quality", text="poems")
     lines = [
         dict(about, contender="xz", val_nats=1.75),
+        dict(about, contender="xz", val_nats=1.75),
         dict(about, contender="fast", minutes=3.0, val_nats=1.40, counting_bits=2.0),
         dict(about, contender="fast", minutes=3.0, val_nats=1.42, counting_bits=2.0),
         dict(about, contender="classic", minutes=1.0, val_nats=2.0),

@@ -48,11 +48,11 @@ class CrossFitted:
         K = `orders` and escapes as for `Counts.log_probs`.
         """
         told = np.empty((len(starts), length, orders, self.ladder.vocab_size + 1), np.float32)
-        starts = starts - (len(self.ids) - len(self.top))
-        outside = starts + length < 0
+        uncounted = len(self.ids) - len(self.top)
+        outside = starts + length < uncounted
         if outside.any():
-            told[outside] = self.counts.before(self.ids, starts[outside] + len(self.ids) - len(self.top), length, orders)
-        places = (starts[~outside, None] + np.arange(1, length + 1)).reshape(-1)
+            told[outside] = self.counts.before(self.ids, starts[outside], length, orders)
+        places = (starts[~outside, None] - uncounted + np.arange(1, length + 1)).reshape(-1)
         told[~outside] = self._counted(places, orders).reshape(-1, *told.shape[1:])
         return told
 

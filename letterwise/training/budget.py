@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from letterwise.config import TrainingConfig
 
 TIMED_VALIDATIONS = 8  # a run measured in minutes validates this often at most, the last time at its end
+CLOSING_S = 1.0  # of a run's minutes: what the process needs before its clock begins, and to end after the last validation
 VALIDATING_SHARE = 0.05  # of a run's time, at most: where validating takes long, it is done less often
 
 
@@ -26,7 +27,7 @@ class Budget:
     def done(self, step: int, seconds: float) -> float:
         """The share of the run behind us; the warm-up does not count when steps do (as in nanoGPT's schedule)."""
         if self.timed:
-            return min(1.0, seconds / max(1e-9, self.config.minutes * 60 - self.validation_s))
+            return min(1.0, seconds / max(1e-9, self.config.minutes * 60 - CLOSING_S - self.validation_s))
         warmup = self.config.warmup_iters
         return min(1.0, max(0.0, (step - warmup) / (self.config.max_iters - warmup)))
 

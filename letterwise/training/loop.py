@@ -129,6 +129,7 @@ class Run:
         try:
             with Interruption() as interruption:
                 if not self.rows and (self.counts or budget.spent(0, 0.0)):  # fresh, it says what counts say: no worse is kept
+                    self.seconds = time.monotonic() - started
                     budget.validation_s = self.validate(meter, 0.0)
                 while not (budget.spent(self.step, self.seconds) or self.out_of_patience()):
                     done = budget.done(self.step, self.seconds)

@@ -22,7 +22,7 @@ from letterwise.presets import SIZES
 from letterwise.runtime import Runtime
 from letterwise.training.optimizer import build_optimizers
 
-# What a run may be, smallest first; the batch always holds 2048 characters.
+# What a run may be, smallest first; all but the largest learn from 2048 characters in a step.
 SHAPES: list[dict[str, int]] = [
     dict(n_layer=2, n_head=2, n_embd=64, block_size=64, batch_size=32),
     dict(n_layer=4, n_head=4, n_embd=128, block_size=128, batch_size=16),
@@ -31,13 +31,16 @@ SHAPES: list[dict[str, int]] = [
     dict(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=16),
     dict(n_layer=12, n_head=12, n_embd=768, block_size=512, batch_size=16),
 ]
+WIDTH = {"n_embd", "n_head", "n_kv_head"}  # only fit each other: whoever asks for one settles all
 CHARS_PER_WEIGHT = 2  # a shape is taken when the minutes allow so many characters of training for each weight of its blocks
 WEIGHTS_PER_CHAR = 8  # … and the text has a character for so many of them
 BACKWARD = 3  # a training step costs three forward passes
 OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
-COUNTING_SHARE = 0.15  # of the minutes
+COUNTING_SHARE = 0.25  # of the minutes
 FRESH_FOR = 4  # a text wears out so many times later for a model that has to learn all of it, beside no counts
+WORN_AFTER = 20  # readings of the text: a run of more of them learns more slowly, or it would only learn the text by heart
+SLOWEST = 0.02  # of the usual rate
 PROBE_STEPS = 6  # the fastest tells: the first warms up, and others may be disturbed
 
 
@@ -58,7 +61,7 @@ def make_plan(config: Config, asked: Set[str], *, chars: int, vocab_size: int, r
 def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float) -> Plan:
     """The plan for a machine that does `flops` floating-point operations a second in training."""
     seconds = max(0.5 * config.training.minutes * 60, config.training.minutes * 60 - OVERHEAD_S)
-    settled = asked | (set(SIZES["nano"]) if "size" in asked else set())
+    settled = asked | (set(SIZES["nano"]) if "size" in asked else set()) | (WIDTH if WIDTH & asked else set())
 
     def with_shape(shape: dict[str, int]) -> tuple[Config, float]:
         shaped = config.with_values({name: value for name, value in shape.items() if name not in settled})
@@ -72,11 +75,14 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         weights = inner.attention + inner.feedforward
         if CHARS_PER_WEIGHT * weights <= seen and weights <= WEIGHTS_PER_CHAR * chars:
             best = shape
-    shaped, seen = with_shape(best)
+    _, seen = with_shape(best)
     epochs = seen / chars
-    values: dict[str, Any] = {name: value for name, value in best.items() if name not in settled}
-    values["block_size"] = min(shaped.model.block_size, max(1, chars // 4))
+    values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
     values["dropout"] = dropout(epochs if config.model.counts_order else epochs / FRESH_FOR)
+    if config.training.optimizer == "muon" and epochs > WORN_AFTER:
+        slower = max(SLOWEST, WORN_AFTER / epochs)
+        values["learning_rate"] = config.training.learning_rate * slower
+        values["matrix_learning_rate"] = config.training.matrix_learning_rate * slower
     values["counts_chars"] = int(min(config.training.counts_chars, COUNTED_PER_SECOND * COUNTING_SHARE * seconds))
     values = {name: value for name, value in values.items() if name not in settled}
     model = config.with_values(values).model

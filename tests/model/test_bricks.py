@@ -15,7 +15,7 @@ from letterwise.model import build, initialize
 from letterwise.model.attention import Attention, attend, attend_written_out
 from letterwise.model.block import PostNormBlock, PreNormBlock, SharedDropout, build_dropout
 from letterwise.model.feedforward import FeedForward, gelu, relu_squared, swiglu
-from letterwise.model.normalization import UnitRMS, build_norm
+from letterwise.model.normalization import build_norm, build_unit_norm
 from letterwise.model.positions import LearnedPositions, RotaryPositions, rotate
 from letterwise.model.transformer import Softcap
 
@@ -110,10 +110,12 @@ def test_learned_positions_add_their_rows() -> None:
 def test_norms_by_formula() -> None:
     x = torch.randn(2, 3, 16) * 5 + 1
     rms = x / (x.square().mean(-1, keepdim=True) + 1e-5).sqrt()
-    torch.testing.assert_close(UnitRMS()(x), rms)
+    torch.testing.assert_close(build_unit_norm(ModelConfig(norm="rms"))(x), rms)
     torch.testing.assert_close(build_norm(ModelConfig(n_embd=16, norm="rms"))(x), rms)
     layer = (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
     torch.testing.assert_close(build_norm(ModelConfig(n_embd=16, norm="layer"))(x), layer)
+    torch.testing.assert_close(build_unit_norm(ModelConfig(norm="layer"))(x), layer)
+    assert list(build_unit_norm(ModelConfig(norm="layer")).parameters()) == []
     assert build_norm(ModelConfig(n_embd=16, norm="layer", bias=True)).bias is not None
 
 
@@ -137,7 +139,7 @@ def test_feedforward_by_formula(activation: str) -> None:
 
 @pytest.mark.parametrize("kind", [PostNormBlock, PreNormBlock])
 def test_blocks_by_hand(kind: type) -> None:
-    config = ModelConfig(n_embd=8, n_head=2, block_size=4, positions="learned", norm="layer")
+    config = ModelConfig(n_embd=8, n_head=2, block_size=4, positions="learned", norm="layer", dropout=0.0)
     block, x = kind(config), torch.randn(1, 4, 8)
     torch.nn.init.normal_(block.attention_norm.weight)
     a, f, na, nf = block.attention, block.feedforward, block.attention_norm, block.feedforward_norm

@@ -23,7 +23,7 @@ SHAPES = [(8, 8), (4, 12), (12, 4), (1, 6), (6, 1), (1, 1)]
 
 def small(**flags) -> tuple[Transformer, Optimizers]:
     """A small model, lively at every weight, and what steps it."""
-    config = resolve({"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 8, **flags})
+    config = resolve({"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 8, "dropout": 0.0, **flags})
     model = initialize(build(config.model, V), 0)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

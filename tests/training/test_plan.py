@@ -36,8 +36,18 @@ def test_the_more_often_a_text_is_read_the_more_is_dropped() -> None:
     assert plan(10, 100_000_000).values["dropout"] == 0
 
 
+def test_a_text_that_is_read_hundreds_of_times_is_learned_slowly() -> None:
+    usual = Config().training
+    often = plan(1, 3_000).values
+    assert often["learning_rate"] < usual.learning_rate
+    assert often["learning_rate"] / often["matrix_learning_rate"] == usual.learning_rate / usual.matrix_learning_rate
+    assert "learning_rate" not in plan(3, 10**6).values
+    assert "learning_rate" not in plan(1, 3_000, preset="gpt2").values
+
+
 def test_what_was_asked_for_is_left_alone() -> None:
     assert not {"n_embd", "dropout"} & set(plan(3, 10**6, n_embd=96, n_head=4, dropout=0.3).values)
+    assert not {"n_embd", "n_head"} & set(plan(3, 10**6, n_embd=104).values)  # 104 and another number of heads may not fit
     by_size = plan(3, 10**6, size="small").values
     assert not set(by_size) & {"n_layer", "n_head", "n_embd", "block_size", "batch_size"}
 
