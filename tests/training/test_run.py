@@ -160,7 +160,7 @@ def test_patience_stops_early(text_file: Path, tmp_path: Path) -> None:
 def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(text_file: Path, tmp_path: Path) -> None:
     listener, began = Listener(), time.monotonic()
     result = train(flags(text_file, minutes=0.1), out=str(tmp_path / "o"), progress=listener)
-    assert 5 < time.monotonic() - began < 9
+    assert 4.5 < time.monotonic() - began < 9  # a second of the six is for the process itself
     assert result.iters > 60
     rates = [row["learning_rate"] for row in listener.rows]
     assert rates[-1] < 0.01 * Config().training.learning_rate
