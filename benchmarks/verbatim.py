@@ -7,6 +7,7 @@
 
 from benchmarks.record import flags, record
 from letterwise.api import LanguageModel, load
+from letterwise.data.stream import reopen
 
 CHARS = 10_000
 
@@ -26,8 +27,6 @@ def main() -> None:
 
 def own_text(model: LanguageModel) -> tuple[str, str]:
     """The model's training and validation text."""
-    from letterwise.data.stream import reopen
-
     stream = reopen(model.data["fingerprint"])
     if stream is None:
         raise SystemExit("the model's text is no longer in the cache: train it again.")

@@ -17,7 +17,7 @@ from letterwise.counts.ladder import Ladder, Rung
 from letterwise.counts.trie import Level, grow, suffixes
 
 ORDER = 7  # of counting alone, as a baseline: on a million characters of English longer ones bring nothing
-FALLBACK = (0.0, 0.5, 1.0, 1.5)  # discounts where the text is too small to tell them (as KenLM's, Heafield 2011)
+FALLBACK = (0.5, 1.0, 1.5)  # discounts of 1, 2, 3 or more where the text is too small to tell them (as KenLM's, Heafield 2011)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def discount(few: np.ndarray) -> np.ndarray:
         y = few[..., :1] / (few[..., :1] + 2 * few[..., 1:2])
         told = np.arange(1, 4) - np.arange(2, 5) * y * further / here
     sound = (few > 0).all(-1, keepdims=True) & (told > 0)
-    taken = np.where(sound, told, FALLBACK[1:])
+    taken = np.where(sound, told, FALLBACK)
     return np.concatenate((np.zeros_like(taken[..., :1]), taken), axis=-1).astype(np.float32)
 
 
