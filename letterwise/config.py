@@ -122,6 +122,7 @@ class TrainingConfig:
     beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", least=0, below=1)
     beta2: float = knob(0.99, "decay of the mean squared gradient", least=0, below=1)
     weight_decay: float = knob(0.1, "pull of matrices towards zero; vectors are left alone", least=0)
+    lookahead: float = knob(0.3, "weight of also guessing the character after the next, falling to 0 (0: off)", least=0)
     grad_clip: float = knob(1.0, "longest gradient (0: off; muon's matrices need none)", least=0)
     eval_interval: int = knob(250, "steps between validations", least=1)
     eval_chars: int = knob(

@@ -11,12 +11,14 @@ from letterwise.config import Config, read_toml
 from letterwise.errors import UserError, did_you_mean
 
 _ADAMW = dict(
-    optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4, shared_dropout=False
+    optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4, shared_dropout=False,
+    lookahead=0.0,
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Whatever learns most per minute here. Rotary: Su et al. 2021. QK-norm: Henry et al. 2020. Squared ReLU: So et al.
-    # 2021. Zero-initialised outputs, Muon and softcap as in modded-nanogpt (Jordan et al. 2024). docs/log.md has figures.
+    # 2021. Zero-initialised outputs, Muon and softcap as in modded-nanogpt (Jordan et al. 2024). Guessing two characters on:
+    # Gloeckle et al. 2024. docs/log.md has figures.
     "fast": {},  # config.py's defaults are this preset
     # The transformer as it was first drawn: Vaswani et al. 2017 §3, decoder only, with learned positions.
     "classic": dict(

@@ -17,14 +17,15 @@ from torch import Tensor
 from letterwise.atomic import write_bytes
 from letterwise.errors import UserError
 
-FORMAT, VERSION = "letterwise-training-state", 1
+FORMAT, VERSION = "letterwise-training-state", 2
 
 
 @dataclass(frozen=True)
 class TrainingState:
     """A run after `step` optimizer steps and `seconds` of its clock.
 
-    `config` is `Config.to_json()`; `model_path` is seen from the run directory; `rows` are those of metrics.jsonl.
+    `config` is `Config.to_json()`; `lookahead` holds weights that only training needs; `model_path` is seen from the run
+    directory; `rows` are those of metrics.jsonl.
     """
 
     step: int
@@ -33,6 +34,7 @@ class TrainingState:
     fingerprint: str
     model_path: str
     weights: dict[str, Tensor]
+    lookahead: dict[str, Tensor]
     optimizers: list[dict[str, Any]]
     rows: list[dict[str, Any]]
 
@@ -51,7 +53,7 @@ def load_state(path: Path) -> TrainingState:
         raise UserError(f"there is no run to resume in {str(path.parent)!r}: leave --resume out to start one.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.pop("format") != FORMAT or content.pop("version") > VERSION:
+        if content.pop("format") != FORMAT or content.pop("version") != VERSION:
             raise UserError(
                 f"{str(path)!r} is not a training state that this Letterwise reads: upgrade it, or start anew with --overwrite."
             )

@@ -68,6 +68,15 @@ class Transformer(nn.Module):
         `log_prior` is what counting says of each next character (see `prior.py`): a model with `counts_order` needs it.
         Raises `ValueError` when together they are more than `block_size`, or the prior is missing.
         """
+        return self.scores(self.states(tokens, cache, log_prior), log_prior)
+
+    def states(
+        self,
+        tokens: Int[Tensor, "B T"],
+        cache: KVCache | None = None,
+        log_prior: Float[Tensor, "B T K E"] | None = None,
+    ) -> Float[Tensor, "B T C"]:
+        """What the blocks have made of each of the T characters and those before it. Arguments and errors as for `forward`."""
         start = cache.seen if cache else 0
         if start + tokens.size(1) > self.config.block_size:
             raise ValueError(f"{start} + {tokens.size(1)} characters do not fit a context of {self.config.block_size}")
@@ -80,7 +89,10 @@ class Transformer(nn.Module):
         x = self.drop(self.embed_norm(x))
         for i, block in enumerate(self.blocks):
             x = block(x, angles, cache.layers[i] if cache else None)
-        h = self.norm(x)
+        return self.norm(x)
+
+    def scores(self, h: Float[Tensor, "B T C"], log_prior: Float[Tensor, "B T K E"] | None = None) -> Float[Tensor, "B T V"]:
+        """Each next character's score, from the blocks' `states` and the prior."""
         logits = self.cap(self.head(h))
         if self.prior is not None and log_prior is not None:
             logits = self.prior.mix(logits, h, log_prior)

@@ -30,6 +30,7 @@ from letterwise.model import Transformer
 from letterwise.runtime import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.interruption import Interrupted, Interruption
+from letterwise.training.lookahead import Lookahead
 from letterwise.training.optimizer import Optimizers
 from letterwise.training.outcome import write_page
 from letterwise.training.progress import Progress
@@ -80,6 +81,7 @@ class Run:
     runtime: Runtime
     stream: TokenStream
     model: Transformer
+    lookahead: Lookahead | None
     optimizers: Optimizers
     counts: Counts | None
     crossfitted: CrossFitted | None
@@ -114,6 +116,8 @@ class Run:
     def restore(self, state: TrainingState) -> None:
         """Stand where `state` stood."""
         load_weights(self.model, state.weights)
+        if self.lookahead:
+            self.lookahead.load_state_dict(state.lookahead)
         self.optimizers.load_state_dict(state.optimizers)
         self.step, self.seconds, self.rows = state.step, state.seconds, state.rows
 
@@ -135,7 +139,7 @@ class Run:
                     done = budget.done(self.step, self.seconds)
                     factor = self.learning_rate_factor(done)
                     self.optimizers.set_learning_rate(factor)
-                    meter.add(self.accumulate(batches))
+                    meter.add(self.accumulate(batches, done))
                     self.optimizers.step()
                     self.step += 1
                     self.seconds = before + time.monotonic() - started
@@ -156,8 +160,11 @@ class Run:
         floor = training.min_lr / training.learning_rate if training.learning_rate else 0.0
         return learning_rate_factor(training.schedule, self.step, done, warmup_iters=training.warmup_iters, floor=floor)
 
-    def accumulate(self, batches: Batches) -> Tensor:
-        """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats."""
+    def accumulate(self, batches: Batches, done: float) -> Tensor:
+        """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats.
+
+        What looking ahead adds to the loss moves the weights, but is not in the figure. It ends as the run does.
+        """
         starts, *arrays = batches.at(self.step)
         if self.crossfitted and self.model.prior:
             arrays.append(self.crossfitted.at(starts, self.config.model.block_size, self.model.prior.orders))
@@ -168,9 +175,12 @@ class Run:
         priors = told[0].chunk(pieces) if told else [None] * pieces
         for x, y, log_prior in zip(inputs.chunk(pieces), targets.chunk(pieces), priors, strict=True):
             with self.runtime.autocast():
-                nats = cross_entropy(self.model(x, log_prior=log_prior), y) / pieces
-            nats.backward()
-            total += nats.detach()
+                h = self.model.states(x, log_prior=log_prior)
+                loss = nats = cross_entropy(self.model.scores(h, log_prior), y)
+                if self.lookahead:
+                    loss = nats + self.config.training.lookahead * (1 - done) * self.lookahead(h, y)
+            (loss / pieces).backward()
+            total += nats.detach() / pieces
         return total
 
     def validate(self, meter: Meter, learning_rate: float) -> float:
@@ -195,9 +205,9 @@ class Run:
             "chars_per_second": round(meter.chars_per_second()),
             "best": best is None or nats is None or nats < best["val_nats_per_char"],
         }
+        self.progress.held_out(row)
         row["sample"] = self.sample()
         self.rows.append(row)
-        self.progress.held_out(row)
         if row["best"]:
             save_model(self.directory.model_path, self.model_file())
         self.save()
@@ -254,6 +264,7 @@ class Run:
             fingerprint=self.stream.fingerprint,
             model_path=self.directory.relative_model_path,
             weights=weights_of(self.model),
+            lookahead=dict(self.lookahead.state_dict()) if self.lookahead else {},
             optimizers=self.optimizers.state_dict(),
             rows=self.rows,
         )

@@ -2,7 +2,7 @@
 
 role        what                              adamw · sgd · adafactor     muon
 matrices    inside the blocks                 decayed                     Muon, decayed
-tables      embedding, positions, head        decayed                     AdamW
+tables      embedding, positions, heads       decayed                     AdamW
 vectors     gains and biases                  left alone by decay         AdamW
 
 Decay is decoupled from the gradient (Loshchilov & Hutter 2019), but for sgd, where it is part of it, as is usual there.
@@ -50,11 +50,12 @@ class Optimizers:
             optimizer.load_state_dict(state)
 
 
-def build_optimizers(model: Transformer, config: TrainingConfig) -> Optimizers:
-    """The optimizer that the configuration names, over all weights of `model`."""
+def build_optimizers(model: Transformer, config: TrainingConfig, lookahead: nn.Module | None = None) -> Optimizers:
+    """The optimizer that the configuration names, over all weights of `model`, and those that only training needs."""
     matrices = [p for p in model.blocks.parameters() if p.ndim >= 2]
     inside = {id(p) for p in matrices}
     tables = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in inside]
+    tables += lookahead.parameters() if lookahead else []
     vectors = [p for p in model.parameters() if p.ndim < 2]
     decayed: list[dict[str, Any]] = [
         {"params": matrices + tables, "weight_decay": config.weight_decay},

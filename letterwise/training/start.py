@@ -18,6 +18,7 @@ from letterwise.model import build, initialize
 from letterwise.model.accounting import parameters
 from letterwise.presets import resolve
 from letterwise.runtime import Runtime, find_runtime
+from letterwise.training.lookahead import Lookahead
 from letterwise.training.loop import Run
 from letterwise.training.optimizer import build_optimizers
 from letterwise.training.outcome import TrainResult, baselines, result
@@ -104,10 +105,11 @@ def prepare_run(
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
-    optimizers = build_optimizers(model, config.training)
+    lookahead = Lookahead(model) if config.training.lookahead and model.blocks else None
+    optimizers = build_optimizers(model, config.training, lookahead)
     counts, crossfitted = count(config, stream)
     told = baselines(stream, counts or count_whole(config, stream, ORDER))
-    return Run(config, directory, runtime, stream, model, optimizers, counts, crossfitted, told, progress)
+    return Run(config, directory, runtime, stream, model, lookahead, optimizers, counts, crossfitted, told, progress)
 
 
 def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitted | None]:

@@ -62,6 +62,8 @@ def same_state(a: Path, b: Path) -> None:
     one, two = load_state(a / "state.pth"), load_state(b / "state.pth")
     assert one.step == two.step
     assert all(torch.equal(one.weights[name], two.weights[name]) for name in one.weights)
+    assert one.lookahead.keys() == two.lookahead.keys()
+    assert all(torch.equal(one.lookahead[name], two.lookahead[name]) for name in one.lookahead)
     for x, y in zip(one.optimizers, two.optimizers, strict=True):
         assert x["state"].keys() == y["state"].keys()
         for key, held in x["state"].items():
