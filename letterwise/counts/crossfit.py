@@ -83,7 +83,7 @@ def cross_fit(ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most:
     for j, (level, events) in enumerate(grow(ids, vocab_size, order)):
         keys, top, _ = distinct(events.rows[j:].astype(np.int64) * folds + fold[j:], level.rows * folds)
         raw.append(level)
-        pairs.append(keys)
+        pairs.append(keys.astype(np.int32) if level.rows * folds < 2**31 else keys)
         alone.append(_alone(events.entries[j:], fold[j:], len(level.characters)))
     longest = events.entries[order - 1 :].astype(np.int64)
     inside, _, many = distinct(longest * folds + fold[order - 1 :], len(level.characters) * folds)
@@ -103,7 +103,7 @@ def _alone(entries: np.ndarray, fold: np.ndarray, many: int) -> Gone:
     last[entries] = fold
     first[entries[::-1]] = fold[::-1]
     found = (first == last).nonzero()[0].astype(np.int32)
-    return Gone(found, first[found], np.ones(len(found), np.int32))
+    return Gone(found, first[found], np.broadcast_to(np.int32(1), found.shape))
 
 
 def _vanished(counts: Counts, j: int, alone: Gone, folds: int) -> Gone:

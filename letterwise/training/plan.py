@@ -101,7 +101,7 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
 
 def dropout(epochs: float) -> float:
     """More, the more often the text is read."""
-    return 0.0 if epochs < 1 else 0.1 if epochs < 4 else 0.2
+    return 0.0 if epochs < 1 else 0.1 if epochs < 10 else 0.2
 
 
 def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
