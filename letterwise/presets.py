@@ -10,9 +10,10 @@ from typing import Any
 from letterwise.config import Config, read_toml
 from letterwise.errors import UserError, did_you_mean
 
-_ADAMW = dict(
-    optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4, shared_dropout=False,
-    lookahead=0.0,
+# What the three older presets share: AdamW's recipe, and none of what `fast` adds.
+_USUAL = dict(
+    optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4, dropout=0.0, shared_dropout=False,
+    qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, lookahead=0.0,
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -22,18 +23,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fast": {},  # config.py's defaults are this preset
     # The transformer as it was first drawn: Vaswani et al. 2017 §3, decoder only, with learned positions.
     "classic": dict(
-        positions="learned", norm="layer", norm_order="post", activation="relu", bias=True,
-        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, dropout=0.0, **_ADAMW,
+        positions="learned", norm="layer", norm_order="post", activation="relu", bias=True, **_USUAL,
     ),
     # Radford et al. 2019 §2.3: normalization moves before each component, GELU, one matrix for both ends.
     "gpt2": dict(
-        positions="learned", norm="layer", norm_order="pre", activation="gelu", bias=True, tied=True,
-        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, dropout=0.0, **_ADAMW,
+        positions="learned", norm="layer", norm_order="pre", activation="gelu", bias=True, tied=True, **_USUAL,
     ),
     # Touvron et al. 2023: rotary positions, RMSNorm, SwiGLU; grouped-query attention: Ainslie et al. 2023.
     "llama": dict(
-        positions="rotary", norm="rms", norm_order="pre", activation="swiglu", bias=False, n_kv_head=2,
-        qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, dropout=0.0, **_ADAMW,
+        positions="rotary", norm="rms", norm_order="pre", activation="swiglu", bias=False, n_kv_head=2, **_USUAL,
     ),
     # Counting alone (Chen & Goodman 1998): a transformer of no layers, of which nothing is trained.
     "counts": dict(n_layer=0, n_head=1, n_embd=2, max_iters=0),
