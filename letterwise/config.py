@@ -7,6 +7,7 @@ declarations. This file must not import torch: `--help` is instant.
 """
 
 import math
+import re
 import tomllib
 import typing
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -15,6 +16,7 @@ from typing import Any, Literal
 
 from letterwise.errors import UserError, did_you_mean
 
+INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
 
 
@@ -49,7 +51,7 @@ class ModelConfig:
     n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1)
     n_embd: int = knob(128, "width of the residual stream", least=1)
     ffn_hidden: int | None = knob(None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1)
-    block_size: int = knob(128, "context length in characters", least=1)
+    block_size: int = knob(128, "context length in characters", least=1, below=2**20 + 1)
     dropout: float = knob(0.1, "share of activations dropped while training", least=0, below=1)
     shared_dropout: bool = knob(True, "drop the same activations at all places of a sequence: as good, and nearly free")
     positions: Literal["learned", "rotary"] = knob("rotary", "how a position is told")
@@ -128,6 +130,7 @@ class TrainingConfig:
     eval_chars: int = knob(
         0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0
     )
+    save_interval: str = knob("60s", "keep a state that --resume goes on from this often: 60s, 5min, or 500 (steps)")
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
     counts_folds: int = knob(100, "cut the text in so many parts, each with counts made from the others", least=2)
     counts_chars: int = knob(2**24, "count no more than this many characters, the last of the training part", least=1)
@@ -142,6 +145,14 @@ class TrainingConfig:
             )
         if self.min_lr > self.learning_rate:
             raise UserError(f"min_lr={self.min_lr} is above learning_rate={self.learning_rate}: lower --min_lr.")
+        if not INTERVAL.fullmatch(self.save_interval):
+            raise UserError(f"save_interval={self.save_interval!r} is no interval: write it as 60s, 5min, or 500 (steps).")
+
+    @property
+    def save_every(self) -> tuple[int, str]:
+        """`save_interval` as number and unit: "s", "min", or "" for steps."""
+        number = self.save_interval.rstrip("smin")
+        return int(number), self.save_interval[len(number) :]
 
 
 @dataclass(frozen=True)
@@ -209,7 +220,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"cannot read --config {str(path)!r}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"--config {str(path)!r} is not TOML: {error}.") from error
     known = ["preset", "size", *(f.name for kind in PARTS.values() for f in fields(kind))]
     for name in values:

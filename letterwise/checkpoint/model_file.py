@@ -6,31 +6,26 @@ It is data: loading it runs no code. docs/formats.md describes both forms on one
 one name gives the same bytes.
 """
 
-import io
-import json
-import pickle
-import zipfile
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from letterwise.atomic import write_bytes
+from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
 from letterwise.config import Config, config_from_json
 from letterwise.counts import Counts
 from letterwise.counts.storage import from_arrays, to_arrays
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import Transformer, build
+from letterwise.model.accounting import parameters
 
-FORMAT, VERSION = "letterwise-model", 2  # 2: counts
-KEY = "letterwise"  # one metadata key: safetensors writes several in random order
+FORMAT, VERSION, SEALED = "letterwise-model", 3, 3  # 2: counts; 3: a checksum
 COUNTS = "counts."  # names of the tensors that hold counts begin so
-EXTENSIONS = (".safetensors", ".pth")
 
 
 @dataclass(frozen=True)
@@ -78,14 +73,7 @@ def save_model(path: str | Path, file: ModelFile) -> None:
     """Write `file`, whole or not at all, in the form that the extension names."""
     path = check_extension(path)
     counts = {COUNTS + name: torch.from_numpy(array) for name, array in to_arrays(file.counts).items()} if file.counts else {}
-    tensors = {**file.weights, **counts}
-    if path.suffix == ".safetensors":
-        header = json.dumps(file.header(), ensure_ascii=True)
-        write_bytes(path, safetensors.torch.save(tensors, metadata={KEY: header}))
-    else:
-        content = io.BytesIO()  # torch writes a file's own name into it; a nameless one makes the bytes repeatable
-        torch.save({KEY: file.header(), "weights": tensors}, content)
-        write_bytes(path, content.getvalue())
+    write_bytes(path, pack(file.header(), {**file.weights, **counts}, path.suffix))
 
 
 def load_model(path: str | Path) -> ModelFile:
@@ -100,31 +88,33 @@ def load_model(path: str | Path) -> ModelFile:
         raise UserError(
             f"{str(path)!r} is a folder, not a model file: name the file inside it, like {path / 'model.safetensors'}."
         )
-    try:
-        header, tensors = _read_pth(path) if zipfile.is_zipfile(path) else _read_safetensors(path)
-    except OSError as error:
-        raise UserError(f"cannot read the model file {str(path)!r}: {error.strerror or error}.") from error
+    header, tensors = unpack(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is not a Letterwise model: `letterwise train` writes one.")
-    if not isinstance(header.get("version"), int) or header["version"] > VERSION:
+    version = header.get("version")
+    if version not in range(1, VERSION + 1):
         raise UserError(
-            f"{str(path)!r} has model format {header.get('version')}, newer than format {VERSION} that this Letterwise reads: "
-            "upgrade Letterwise."
+            f"{str(path)!r} has model format {str(version)[:20]}, and this Letterwise reads 1 to {VERSION}: upgrade Letterwise."
         )
     try:
-        if header["version"] == 1:
+        if version >= SEALED and SEAL not in header:
+            raise UserError("it has no checksum")
+        if version == 1:
             header["config"]["model"]["counts_order"] = 0
         config = config_from_json(header["config"])
         vocabulary = Vocabulary.from_json(header["vocabulary"])
         weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(COUNTS)}
-        arrays = {name.removeprefix(COUNTS): _array(tensor) for name, tensor in tensors.items() if name.startswith(COUNTS)}
+        arrays = {name.removeprefix(COUNTS): t.numpy() for name, t in tensors.items() if name.startswith(COUNTS)}
         counts = from_arrays(arrays, len(vocabulary)) if config.model.counts_order else None
         if counts and counts.order != config.model.counts_order:
             raise UserError(f"counts are of order {counts.order}, not counts_order={config.model.counts_order}")
-        file = ModelFile(config, vocabulary, weights, dict(header["data"]), list(header["history"]), counts)
-        _check_weights(file)
-    except (KeyError, TypeError, ValueError, AttributeError, UserError) as error:
-        raise UserError(f"the model file {str(path)!r} is damaged: {error}. Restore it from a copy, or train again.") from error
+        file = ModelFile(config, vocabulary, weights, header["data"], header["history"], counts)
+        check_record(file.data)
+        check_rows(file.history)
+        check_weights(weights, config, len(vocabulary))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"the model file {str(path)!r} is damaged: {why}. Restore it from a copy, or train again.") from error
     return file
 
 
@@ -141,47 +131,51 @@ def load_weights(model: Transformer, weights: dict[str, Tensor]) -> None:
     model.load_state_dict({**weights, **tied})
 
 
-def _read_safetensors(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(KEY, "null"))
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (safetensors.SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{str(path)!r} is not a model file, or is damaged: {error}.") from error
-
-
-def _read_pth(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{str(path)!r} contains pickled code, which Letterwise never runs: "
-            "use a model file that Letterwise wrote, best a .safetensors."
-        ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(f"{str(path)!r} is not a model file, or is damaged: {str(error).splitlines()[0]}.") from error
-    if not isinstance(content, dict) or not isinstance(content.get("weights"), dict):
-        return None, {}
-    return content.get(KEY), content["weights"]
-
-
-def _array(tensor: Any) -> np.ndarray:
-    if not isinstance(tensor, Tensor):
-        raise UserError("counts are not made of numbers")
-    return tensor.numpy()
-
-
-def _check_weights(file: ModelFile) -> None:
-    """Names, shapes and kinds against the configuration, and every number finite."""
+def check_weights(weights: dict[str, Tensor], config: Config, vocab_size: int) -> None:
+    """Names, shapes and kinds against the configuration, and every number finite. Raises `UserError`."""
+    told, held = parameters(config.model, vocab_size).total, sum(getattr(w, "numel", int)() for w in weights.values())
+    if told != held:  # said before anything of that size is built
+        raise UserError(f"it has {held:,} weights, and its configuration {told:,}")
     with torch.device("meta"):
-        expected = weights_shapes(Transformer(file.config.model, len(file.vocabulary)))
-    if missing := expected.keys() ^ file.weights.keys():
+        expected = weights_shapes(Transformer(config.model, vocab_size))
+    if missing := expected.keys() ^ weights.keys():
         raise UserError(f"weights {sorted(missing)[:3]} are missing or unexpected")
-    for name, weight in file.weights.items():
-        if not isinstance(weight, Tensor) or tuple(weight.shape) != expected[name]:
-            raise UserError(f"weight {name!r} has shape {tuple(getattr(weight, 'shape', ()))}, not {expected[name]}")
+    for name, weight in weights.items():
+        if tuple(weight.shape) != expected[name]:
+            raise UserError(f"weight {name!r} has shape {tuple(weight.shape)}, not {expected[name]}")
         if weight.dtype != torch.float32 or not weight.isfinite().all():
             raise UserError(f"weight {name!r} is not made of finite float32 numbers")
+
+
+def check_record(data: Any) -> None:
+    """What is told of the text is of the kinds that `ModelFile` promises. Raises `UserError`."""
+    baselines = data.get("baselines", {})
+    sound = (
+        isinstance(data["fingerprint"], str)
+        and re.fullmatch("[0-9a-f]{64}", data["fingerprint"])
+        and isinstance(data["sources"], list)
+        and all(isinstance(name, str) for name in data["sources"])
+        and isinstance(data["bounds"], list)
+        and len(data["bounds"]) == 3
+        and all(type(bound) is int for bound in data["bounds"])
+        and isinstance(baselines, dict)
+        and all(isinstance(value, float) for value in baselines.values())
+    )
+    if not sound:
+        raise UserError("its record of the text is not one")
+
+
+def check_rows(rows: Any) -> None:
+    """Rows are those of metrics.jsonl. Raises `UserError`."""
+    kinds = {"step": int, "train_nats_per_char": float | None, "val_nats_per_char": float | None, "best": bool, "sample": str}
+    if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
+        raise UserError("its history is no list of rows")
+    for row in rows:
+        for name, kind in kinds.items():
+            if not isinstance(row[name], kind):
+                raise UserError(f"its history has {name} = {str(row[name])[:40]!r}")
+        if any(isinstance(value, list | dict) for value in row.values()):
+            raise UserError("its history has a row of more than one level")
 
 
 def weights_shapes(model: Transformer) -> dict[str, tuple[int, ...]]:

@@ -1,31 +1,39 @@
-"""Training state: what a run needs to go on as if it had never stopped.
+"""Training state: what a run needs to go on as if it had never stopped. It is data, like a model file, and in its container.
 
-    TrainingState ──save_state──▶ state.pth in the run directory ──load_state──▶ TrainingState
+    TrainingState ──save_state──▶ state.safetensors ──load_state──▶ TrainingState
+                                        │ the save before it
+                                        └──▶ state.previous.safetensors, when the newest is damaged
 
 Batches and dropout are functions of (seed, step), so no random state needs keeping: one integer places the run.
 """
 
-import io
-import pickle
+import typing
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from letterwise.atomic import write_bytes
+from letterwise.checkpoint.container import SEAL, pack, unpack
+from letterwise.checkpoint.model_file import check_rows
 from letterwise.errors import UserError
 
-FORMAT, VERSION = "letterwise-training-state", 2
+FORMAT, VERSION = "letterwise-training-state", 3  # 3: safetensors instead of pickle, a checksum, the best weights
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class TrainingState:
     """A run after `step` optimizer steps and `seconds` of its clock.
 
-    `config` is `Config.to_json()`; `lookahead` holds weights that only training needs; `model_path` is seen from the run
-    directory; `rows` are those of metrics.jsonl.
+    `config` is `Config.to_json()`; `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every`
+    and `validation_s` are how validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the
+    last one; `rollbacks` counts how often the loss blew up; `rows` are those of metrics.jsonl.
+
+    Tensors by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
+    training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
     """
 
     step: int
@@ -33,30 +41,81 @@ class TrainingState:
     config: dict[str, Any]
     fingerprint: str
     model_path: str
-    weights: dict[str, Tensor]
-    lookahead: dict[str, Tensor]
-    optimizers: list[dict[str, Any]]
+    runtime: str
+    every: int
+    validation_s: float
+    nats: float
+    nats_steps: int
+    rollbacks: int
     rows: list[dict[str, Any]]
+    weights: dict[str, Tensor]
+    best: dict[str, Tensor]
+    lookahead: dict[str, Tensor]
+    optimizers: dict[str, Tensor]
+
+
+TENSORS = ("weights", "best", "lookahead", "optimizers")
+HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in TENSORS}
 
 
 def save_state(path: Path, state: TrainingState) -> None:
-    """Write the state, whole or not at all."""
-    content = io.BytesIO()
-    values = {field.name: getattr(state, field.name) for field in fields(state)}
-    torch.save({"format": FORMAT, "version": VERSION, **values}, content)
-    write_bytes(path, content.getvalue())
+    """Write the state, whole or not at all. The one that was there becomes the previous one."""
+    header = {name: getattr(state, name) for name in HEADER}
+    tensors = {f"{part}.{name}": tensor for part in TENSORS for name, tensor in getattr(state, part).items()}
+    content = pack({"format": FORMAT, "version": VERSION, **header}, tensors, ".safetensors")
+    write_bytes(path, content, previous=previous(path))
 
 
-def load_state(path: Path) -> TrainingState:
-    """Read a state. Raises `UserError` when there is none or it is damaged."""
-    if not path.exists():
-        raise UserError(f"there is no run to resume in {str(path.parent)!r}: leave --resume out to start one.")
+def load_state(path: Path, note: Note = lambda text: None) -> TrainingState:
+    """Read the newest state that is whole; where that is the previous one, `note` says so, and it becomes the newest.
+
+    Raises `UserError` when there is none, or both are damaged.
+    """
+    older = previous(path)
+    if not older.exists():
+        if not path.exists():
+            raise UserError(f"there is no run to resume in {str(path.parent)!r}: leave --resume out to start one.")
+        return read_state(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content.pop("format") != FORMAT or content.pop("version") != VERSION:
-            raise UserError(
-                f"{str(path)!r} is not a training state that this Letterwise reads: upgrade it, or start anew with --overwrite."
-            )
-        return TrainingState(**content)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"the training state {str(path)!r} is damaged: start anew with --overwrite.") from error
+        return read_state(path)
+    except UserError as error:
+        state = read_state(older)
+        why = error if path.exists() else "the newest state was not complete."
+        note(f"{why} The one before it takes its place, of step {state.step}.")
+        older.replace(path)
+        return state
+
+
+def previous(path: Path) -> Path:
+    """Where the state before the newest is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def read_state(path: Path) -> TrainingState:
+    """Read one state file. Raises `UserError` when it is none, or damaged, or of another version."""
+    header, tensors = unpack(path)
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise UserError(f"{str(path)!r} is not a training state: start anew with --overwrite.")
+    if header.get("version") != VERSION:
+        raise UserError(
+            f"{str(path)!r} is a training state of version {str(header.get('version'))[:20]}, and this Letterwise reads "
+            f"{VERSION}: go on with the Letterwise that began it, or start anew with --overwrite."
+        )
+    try:
+        if SEAL not in header:
+            raise UserError("it has no checksum")
+        values = {name: header[name] for name in HEADER}
+        for name, kind in HEADER.items():
+            if type(values[name]) is not kind:
+                raise UserError(f"{name} is {str(values[name])[:40]!r}")
+            if kind in (int, float) and not 0 <= values[name] < float("inf"):
+                raise UserError(f"{name} is {values[name]}")
+        check_rows(values["rows"])
+        parts: dict[str, dict[str, Tensor]] = {part: {} for part in TENSORS}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        return TrainingState(**values, **parts)
+    except (KeyError, TypeError, UserError) as error:
+        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise UserError(f"the training state {str(path)!r} is damaged: {why}. Start anew with --overwrite.") from error

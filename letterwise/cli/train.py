@@ -33,7 +33,8 @@ def run(flags: dict[str, Any]) -> int:
     asked = knobs(flags)
     if own.get("resume") and own.get("overwrite"):
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
-    resolve(dict(asked), own.get("config"))  # object before torch is loaded
+    if not own.get("resume"):  # then the run's own configuration is what flags must fit
+        resolve(dict(asked), own.get("config"))  # object before torch is loaded
     from letterwise.training.interruption import Interrupted
     from letterwise.training.progress import progress_for_terminal
     from letterwise.training.start import train

@@ -235,7 +235,7 @@ def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | Non
         train, val, test = facts["bounds"]
         ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
         return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(facts["sources"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return None
 
 

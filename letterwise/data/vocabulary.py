@@ -90,7 +90,8 @@ class Vocabulary:
         kind, characters = (stored.get("kind"), stored.get("characters")) if isinstance(stored, dict) else (None, stored)
         if kind == "byte" and characters == "":
             return Vocabulary("byte")
-        if kind != "char" or not isinstance(characters, str) or list(characters) != sorted(set(characters)) or not characters:
+        sound = kind == "char" and isinstance(characters, str) and characters
+        if not sound or (np.diff(code_points(characters).astype(np.int32)) <= 0).any():
             raise UserError(f"not a vocabulary: kind {kind!r} with characters {str(characters)[:SHOWN]!r}")
         return Vocabulary("char", characters)
 

@@ -11,6 +11,7 @@ alone: the same model and text give the same figure, whoever asks. Windows bound
 model that has them, always know the last few characters of the text, as they do when it writes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +51,17 @@ class Score:
 
 @torch.inference_mode()
 def evaluate(
-    model: Transformer, ids: np.ndarray, *, counts: Counts | None = None, protocol: str = "blocks", every: int = 1
+    model: Transformer,
+    ids: np.ndarray,
+    *,
+    counts: Counts | None = None,
+    protocol: str = "blocks",
+    every: int = 1,
+    between: Callable[[], None] = lambda: None,
 ) -> Score:
     """Score `ids` (N,), or each `every`-th window of them, with the `counts` that the model learned beside.
 
-    Leaves the model's mode and all randomness as they were.
+    `between` is called after each batch, and may raise to give up. Leaves the model's mode and all randomness as they were.
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     if len(ids) < 2:
@@ -75,6 +82,7 @@ def evaluate(
             nats += total_nats(model(x, log_prior=told)[:, skip:], y)
             counted += total_nats(told[:, skip:, -1, :-1], y) if told is not None else 0.0
             chars += y.numel()
+            between()
     finally:
         model.train(was_training)
     return Score(nats / chars, chars, protocol, config.block_size, counted / chars if counts else None)

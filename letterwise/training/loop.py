@@ -6,8 +6,10 @@ A batch, and the dropout on it, is a function of (seed, step). So one integer pl
 and validating disturbs nothing.
 """
 
+import contextlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from letterwise.checkpoint import ModelFile, TrainingState, save_model, save_state
-from letterwise.checkpoint.model_file import load_weights, weights_of
+from letterwise.checkpoint import ModelFile, TrainingState, load_state
+from letterwise.checkpoint.model_file import check_weights, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.counts import Counts, CrossFitted
 from letterwise.data.batches import Batches
@@ -30,9 +32,10 @@ from letterwise.model import Transformer
 from letterwise.runtime import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.interruption import Interrupted, Interruption
+from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead
+from letterwise.training.meter import Meter
 from letterwise.training.optimizer import Optimizers
-from letterwise.training.outcome import write_page
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory
 from letterwise.training.schedule import learning_rate_factor
@@ -42,31 +45,11 @@ PROBE_CHARS = 2**13  # scored once to know how long a validation takes
 VALIDATION_SHARE = 0.03  # of a run's minutes, each time
 LONG_VALIDATION_S = 60
 GLANCE_INTERVAL = 10  # steps between looks at the loss: each look makes a GPU wait
+ROLLBACKS, BACKED_OFF = 2, 0.5  # how often a run that blew up goes back, each time with this share of the learning rate
 
 
-class Meter:
-    """Mean loss and speed since the last validation. The sum of losses stays on its device until it is asked for."""
-
-    def __init__(self, chars_per_step: int) -> None:
-        self.chars_per_step = chars_per_step
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget what was measured."""
-        self.total, self.steps = torch.zeros(()), 0
-        self.began = time.monotonic()
-
-    def add(self, nats: Tensor) -> None:
-        """The loss of one more step."""
-        self.total, self.steps = self.total.to(nats.device) + nats, self.steps + 1
-
-    def mean_nats(self) -> float:
-        """Nats per character."""
-        return self.total.item() / self.steps
-
-    def chars_per_second(self) -> float:
-        """Characters learned from, by the wall clock."""
-        return self.steps * self.chars_per_step / max(1e-9, time.monotonic() - self.began)
+class BlownUp(Exception):
+    """The loss, or a weight, is no longer a number."""
 
 
 @dataclass
@@ -87,11 +70,16 @@ class Run:
     crossfitted: CrossFitted | None
     baselines: dict[str, float]
     progress: Progress
+    budget: Budget
+    keeper: Keeper
+    meter: Meter
 
     step: int = 0
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
     every: int = 0
+    rollbacks: int = 0
 
     @property
     def sequences(self) -> int:
@@ -113,52 +101,141 @@ class Run:
         """The row whose weights the model file holds."""
         return next((row for row in reversed(self.rows) if row["best"]), None)
 
+    def state(self) -> TrainingState:
+        """All that a restart needs. Raises `BlownUp` rather than give what is no number."""
+        nats, weights = self.meter.mean_nats(), weights_of(self.model)
+        if not math.isfinite(nats or 0.0) or not all(weight.isfinite().all() for weight in weights.values()):
+            raise BlownUp(f"the loss became {nats} by step {self.step}")
+        return TrainingState(
+            step=self.step,
+            seconds=self.seconds,
+            config=self.config.to_json(),
+            fingerprint=self.stream.fingerprint,
+            model_path=self.directory.relative_model_path,
+            runtime=str(self.runtime),
+            every=self.every,
+            validation_s=self.budget.validation_s,
+            nats=self.meter.total.item(),
+            nats_steps=self.meter.steps,
+            rollbacks=self.rollbacks,
+            rows=self.rows,
+            weights=weights,
+            best=self.best_weights,
+            lookahead=dict(self.lookahead.state_dict()) if self.lookahead else {},
+            optimizers=self.optimizers.tensors(),
+        )
+
     def restore(self, state: TrainingState) -> None:
-        """Stand where `state` stood."""
-        load_weights(self.model, state.weights)
-        if self.lookahead:
-            self.lookahead.load_state_dict(state.lookahead)
-        self.optimizers.load_state_dict(state.optimizers)
-        self.step, self.seconds, self.rows = state.step, state.seconds, state.rows
+        """Stand where `state` stood. Raises `UserError` when it is not a state of such a run."""
+        try:
+            for weights in (state.weights, state.best) if state.best else (state.weights,):
+                check_weights(weights, self.config, len(self.stream.vocabulary))
+            load_weights(self.model, state.weights)
+            if self.lookahead:
+                self.lookahead.load_state_dict(state.lookahead)
+            self.optimizers.load_tensors(state.optimizers)
+        except (UserError, RuntimeError) as error:
+            raise UserError(
+                f"the training state {str(self.directory.state)!r} is damaged: {str(error).splitlines()[0]}. "
+                "Start anew with --overwrite."
+            ) from error
+        self.best_weights = {name: weight.clone() for name, weight in state.best.items()}  # the file may be replaced
+        self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
+        self.every, self.rollbacks, self.budget.validation_s = state.every, state.rollbacks, state.validation_s
+        self.meter.restart(state.nats, state.nats_steps)
 
     def to_the_end(self, started: float) -> None:
-        """Train until the budget is spent or patience is out. `started` is the instant that the run's clock began.
+        """Train until the budget is spent or patience is out. `started` is the instant at which the run's clock stood at zero.
 
-        Raises `Interrupted`, after saving, when a signal asks to stop; `UserError` when the loss is no longer a number.
+        Raises `Interrupted`, after saving, when a signal asks to stop; `UserError` when the loss is no longer a number, also
+        after going back to what was saved, or when in the end the model cannot be written.
         """
-        training, budget = self.config.training, Budget(self.config.training)
-        batches = Batches(self.stream.part("train"), self.config.model.block_size, self.sequences, training.rng_seed)
-        before, meter = self.seconds, Meter(self.sequences * self.config.model.block_size)
-        self.progress.start(None if budget.timed else training.max_iters)
+        batches = Batches(
+            self.stream.part("train"), self.config.model.block_size, self.sequences, self.config.training.rng_seed
+        )
+        self.progress.start(None if self.budget.timed else self.config.training.max_iters)
         try:
             with Interruption() as interruption:
-                if not self.rows and (self.counts or budget.spent(0, 0.0)):  # fresh, it says what counts say: no worse is kept
-                    self.seconds = time.monotonic() - started
-                    budget.validation_s = self.validate(meter, 0.0)
-                while not (budget.spent(self.step, self.seconds) or self.out_of_patience()):
-                    done = budget.done(self.step, self.seconds)
-                    factor = self.learning_rate_factor(done)
-                    self.optimizers.set_learning_rate(factor)
-                    meter.add(self.accumulate(batches, done))
-                    self.optimizers.step()
-                    self.step += 1
-                    self.seconds = before + time.monotonic() - started
-                    if self.step % GLANCE_INTERVAL == 0:
-                        self.glance(meter, done)
-                    if budget.validation_due(self.step, self.seconds, self.validated_s):
-                        budget.validation_s = self.validate(meter, factor * training.learning_rate)
-                        self.seconds = before + time.monotonic() - started
-                    if interruption.asked:
-                        self.save()
-                        raise Interrupted(interruption.asked, f"stopped after step {self.step}, and saved")
+                self.keeper.begin(self)
+                self.seconds = time.monotonic() - started
+                while self.validation_due() or not self.finished():
+                    try:
+                        if self.validation_due():
+                            self.validate(interruption.check)
+                        else:
+                            self.take_step(batches)
+                        self.seconds = time.monotonic() - started
+                        if self.keeper.due(self.step):
+                            self.keeper.keep(self)
+                    except BlownUp as error:
+                        self.roll_back(str(error))
+                    interruption.check()
+                self.keeper.finish(self)
+        except Interrupted as interrupted:
+            with contextlib.suppress(BlownUp):
+                self.keeper.keep(self)
+            message = f"stopped after step {self.step}; the state after step {self.keeper.step} is saved"
+            raise Interrupted(interrupted.signal_number, message) from interrupted
         finally:
             self.progress.stop()
 
-    def learning_rate_factor(self, done: float) -> float:
-        """What share of its peak the learning rate has now."""
-        training = self.config.training
+    def finished(self) -> bool:
+        """Whether there is nothing left to do: the budget is spent, or the last `patience` validations brought no new best."""
+        patience = self.config.training.patience
+        out = bool(patience) and len(self.rows) > patience and not any(row["best"] for row in self.rows[-patience:])
+        return out or self.budget.spent(self.step, self.seconds)
+
+    def validation_due(self) -> bool:
+        """Whether to validate now. A fresh run beside counts first says what counts say: no worse is kept."""
+        if self.rows and self.rows[-1]["step"] == self.step:
+            return False
+        if self.step == 0:
+            return bool(self.counts) or self.budget.spent(0, 0.0)
+        return self.budget.validation_due(self.step, self.seconds, self.rows[-1]["seconds"] if self.rows else 0.0)
+
+    def take_step(self, batches: Batches) -> None:
+        """Learn from one batch. Raises `BlownUp` when a look at the loss finds no number."""
+        done = self.budget.done(self.step, self.seconds)
+        self.optimizers.set_learning_rate(self.learning_rate_factor(self.step))
+        self.meter.add(self.accumulate(batches, done))
+        self.optimizers.step()
+        self.step += 1
+        if self.step % GLANCE_INTERVAL == 0:
+            nats, left_s = self.mean_nats() or 0.0, self.seconds / done * (1 - done) if done else 0.0
+            self.progress.step(self.step, done, nats, self.meter.chars_per_second(), left_s)
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What share of its peak the learning rate has after `step` steps, by the clock of now."""
+        training, done = self.config.training, self.budget.done(step, self.seconds)
         floor = training.min_lr / training.learning_rate if training.learning_rate else 0.0
-        return learning_rate_factor(training.schedule, self.step, done, warmup_iters=training.warmup_iters, floor=floor)
+        factor = learning_rate_factor(training.schedule, step, done, warmup_iters=training.warmup_iters, floor=floor)
+        return factor * BACKED_OFF**self.rollbacks
+
+    def mean_nats(self) -> float | None:
+        """The mean loss since the last validation. Raises `BlownUp` when it is no number."""
+        nats = self.meter.mean_nats()
+        if nats is not None and not math.isfinite(nats):
+            raise BlownUp(f"the loss became {nats} by step {self.step}")
+        return nats
+
+    def roll_back(self, why: str) -> None:
+        """Go back to the last state that was kept, to learn more slowly from there.
+
+        Raises `UserError` when that has been done too often.
+        """
+        training = self.config.training
+        why = f"{why} with learning_rate={training.learning_rate * BACKED_OFF**self.rollbacks:g}"
+        if self.rollbacks == ROLLBACKS:
+            saved = f"; the best model before that is in {self.directory.model_path}" if self.best else ""
+            raise UserError(
+                f"{why}, after going back {ROLLBACKS} times{saved}: lower --learning_rate, or raise --warmup_iters."
+            )
+        rollbacks = self.rollbacks + 1
+        self.restore(load_state(self.directory.state, self.progress.note))
+        self.rollbacks = rollbacks
+        self.progress.note(f"{why}: back to step {self.step}, with {BACKED_OFF:g} of that rate.")
+        self.keeper.forget()
+        self.keeper.keep(self)
 
     def accumulate(self, batches: Batches, done: float) -> Tensor:
         """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats.
@@ -183,37 +260,38 @@ class Run:
             total += nats.detach() / pieces
         return total
 
-    def validate(self, meter: Meter, learning_rate: float) -> float:
-        """Measure on the validation part, keep the model if it is the best so far, write a sample: the seconds it took."""
+    def validate(self, between: Callable[[], None]) -> None:
+        """Measure on the validation part, keep the model if it is the best so far, write a sample.
+
+        `between` is called now and then, and may raise to give up: then nothing has changed.
+        """
         began = time.monotonic()
-        train_nats = meter.mean_nats() if meter.steps else None
-        if train_nats is not None:
-            self.refuse_non_finite(train_nats)
-        held_out, nats = self.stream.part("val"), None
+        train_nats, held_out, nats = self.mean_nats(), self.stream.part("val"), None
         if len(held_out) >= 2:
             self.every = self.every or self.window_stride(held_out)
-            nats = evaluate(self.model, held_out, counts=self.counts, every=self.every).nats_per_char
-            self.refuse_non_finite(nats)
-        best = self.best
+            nats = evaluate(self.model, held_out, counts=self.counts, every=self.every, between=between).nats_per_char
+            if not math.isfinite(nats):
+                raise BlownUp(f"the validation loss became {nats} by step {self.step}")
+        best, rate = self.best, self.learning_rate_factor(self.step - 1) if self.step else 0.0
         row = {
             "step": self.step,
             "chars": self.chars_seen,
             "seconds": round(self.seconds, 3),
-            "learning_rate": learning_rate,
+            "learning_rate": rate * self.config.training.learning_rate,
             "train_nats_per_char": train_nats,
             "val_nats_per_char": nats,
-            "chars_per_second": round(meter.chars_per_second()),
+            "chars_per_second": round(self.meter.chars_per_second()),
             "best": best is None or nats is None or nats < best["val_nats_per_char"],
         }
         self.progress.held_out(row)
         row["sample"] = self.sample()
         self.rows.append(row)
-        if row["best"]:
-            save_model(self.directory.model_path, self.model_file())
-        self.save()
-        write_page(self)
-        meter.restart()
-        return time.monotonic() - began
+        self.best_weights = weights_of(self.model) if row["best"] else self.best_weights
+        self.meter.restart()
+        self.budget.validation_s = time.monotonic() - began
+        self.keeper.keep(self)
+        self.budget.validation_s = time.monotonic() - began  # keeping it included
+        self.meter.restart()  # its clock, without that
 
     def window_stride(self, held_out: np.ndarray) -> int:
         """Validate on each so-manieth window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
@@ -244,48 +322,12 @@ class Run:
         self.model.train()
         return text
 
-    def model_file(self) -> ModelFile:
-        """The model as it is now, with its history so far."""
+    def model_file(self, history: list[dict[str, Any]]) -> ModelFile:
+        """The best model so far, with its history."""
         record = {
             "fingerprint": self.stream.fingerprint,
             "sources": list(self.stream.sources),
             "bounds": list(self.stream.bounds),
             "baselines": self.baselines,
         }
-        return ModelFile(self.config, self.stream.vocabulary, weights_of(self.model), record, self.rows, self.counts)
-
-    def save(self) -> None:
-        """Write down all that a restart needs."""
-        self.directory.write_metrics(self.rows)
-        state = TrainingState(
-            step=self.step,
-            seconds=self.seconds,
-            config=self.config.to_json(),
-            fingerprint=self.stream.fingerprint,
-            model_path=self.directory.relative_model_path,
-            weights=weights_of(self.model),
-            lookahead=dict(self.lookahead.state_dict()) if self.lookahead else {},
-            optimizers=self.optimizers.state_dict(),
-            rows=self.rows,
-        )
-        save_state(self.directory.state, state)
-
-    def out_of_patience(self) -> bool:
-        """Whether the last `patience` validations brought no new best."""
-        patience = self.config.training.patience
-        return bool(patience) and len(self.rows) > patience and not any(row["best"] for row in self.rows[-patience:])
-
-    def glance(self, meter: Meter, done: float) -> None:
-        """Show where the run is."""
-        left_s = self.seconds / done * (1 - done) if done else 0.0
-        self.progress.step(self.step, done, meter.mean_nats(), meter.chars_per_second(), left_s)
-
-    def refuse_non_finite(self, nats: float) -> None:
-        """Raises `UserError` before anything of a run that has blown up is saved."""
-        if not math.isfinite(nats):
-            training = self.config.training
-            saved = f"; the best model before that is in {self.directory.model_path}" if self.best else ""
-            raise UserError(
-                f"the loss became {nats} by step {self.step} with learning_rate={training.learning_rate}{saved}: "
-                "lower --learning_rate, or raise --warmup_iters."
-            )
+        return ModelFile(self.config, self.stream.vocabulary, self.best_weights, record, history, self.counts)

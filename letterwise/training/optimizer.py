@@ -11,9 +11,10 @@ Decay is decoupled from the gradient (Loshchilov & Hutter 2019), but for sgd, wh
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from letterwise.config import TrainingConfig
+from letterwise.errors import UserError
 from letterwise.model import Transformer
 from letterwise.runtime.device import native_bfloat16
 from letterwise.training.muon import Muon
@@ -40,14 +41,45 @@ class Optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """Everything a resumed run needs."""
-        return [optimizer.state_dict() for optimizer in self.optimizers]
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs, by "OPTIMIZER.PARAMETER.NAME"."""
+        return {
+            f"{i}.{p}.{name}": tensor
+            for i, optimizer in enumerate(self.optimizers)
+            for p, held in optimizer.state_dict()["state"].items()
+            for name, tensor in held.items()
+            if tensor is not None
+        }
 
-    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        """The inverse of `state_dict`."""
-        for optimizer, state in zip(self.optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`. Raises `UserError` when they are not those of these optimizers."""
+        left = dict(tensors)
+        for i, optimizer in enumerate(self.optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for p, parameter in enumerate(q for group in optimizer.param_groups for q in group["params"]):
+                shapes = kept_shapes(optimizer, parameter.shape)
+                held = {name: left.pop(f"{i}.{p}.{name}") for name in shapes if f"{i}.{p}.{name}" in left}
+                if held and {name: tuple(tensor.shape) for name, tensor in held.items()} != shapes:
+                    raise UserError(f"the optimizer's {sorted(held)} of parameter {i}.{p} do not fit it")
+                if held:
+                    state[p] = held
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        if left:
+            raise UserError(f"{sorted(left)[:3]} belong to no optimizer")
+
+
+def kept_shapes(optimizer: torch.optim.Optimizer, shape: torch.Size) -> dict[str, tuple[int, ...]]:
+    """Name and shape of what an optimizer keeps for a parameter, once it has stepped it."""
+    match optimizer:
+        case Muon():
+            return {"momentum": tuple(shape)}
+        case torch.optim.SGD():
+            return {"momentum_buffer": tuple(shape)} if optimizer.defaults["momentum"] else {}
+        case torch.optim.Adafactor() if len(shape) > 1:
+            return {"step": (), "row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}
+        case torch.optim.Adafactor():
+            return {"step": (), "variance": tuple(shape)}
+    return {"step": (), "exp_avg": tuple(shape), "exp_avg_sq": tuple(shape)}
 
 
 def build_optimizers(model: Transformer, config: TrainingConfig, lookahead: nn.Module | None = None) -> Optimizers:

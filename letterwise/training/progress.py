@@ -3,10 +3,11 @@
 step 1250/2000 · loss 1.482 · val 1.531 (2.21 bits) · 18,400 chars/s · 0:00:52 left
 """
 
+import contextlib
 import sys
 import time
 from datetime import timedelta
-from typing import Any
+from typing import Any, TextIO, cast
 
 from letterwise.loss import bits
 
@@ -40,7 +41,7 @@ class PlainProgress(Progress):
         self.said = time.monotonic()
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=Unbroken(sys.stderr), flush=True)
 
     def start(self, max_iters: int | None) -> None:
         self.max_iters = max_iters
@@ -68,7 +69,7 @@ class RichProgress(PlainProgress):
         from rich.progress import Progress as Bar
 
         super().__init__()
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(file=cast(TextIO, Unbroken(sys.stderr)), highlight=False)
         self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, transient=True)
         self.task = self.bar.add_task("", total=1.0)
         self.value = ""
@@ -91,6 +92,27 @@ class RichProgress(PlainProgress):
 
     def stop(self) -> None:
         self.bar.stop()
+
+
+class Unbroken:
+    """A stream that may go away. A closed terminal, or a pipe that nobody reads, is no reason to stop training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream does, or nothing."""
+        with contextlib.suppress(OSError):
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As the stream does, or nothing."""
+        with contextlib.suppress(OSError):
+            self.stream.flush()
 
 
 def progress_for_terminal() -> Progress:

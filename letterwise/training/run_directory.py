@@ -1,18 +1,23 @@
 """Run directory: the files of one run, and the one place that knows their names.
 
-out/NAME/                  model.safetensors (or where --model_path says) · metrics.jsonl · report.html · state.pth
+out/NAME/     model.safetensors (or where --model_path says) · metrics.jsonl · report.html · state.safetensors · .lock
 """
 
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from letterwise.atomic import write_bytes
+from filelock import FileLock, Timeout
+
+from letterwise.atomic import remove_leftovers, write_bytes
+from letterwise.checkpoint.container import EXTENSIONS
 from letterwise.checkpoint.model_file import check_extension
+from letterwise.checkpoint.training_state import previous
 from letterwise.config import Config
 from letterwise.errors import UserError
 
@@ -27,7 +32,7 @@ class RunDirectory:
     @property
     def state(self) -> Path:
         """The resumable training state."""
-        return self.path / "state.pth"
+        return self.path / "state.safetensors"
 
     @property
     def metrics(self) -> Path:
@@ -45,12 +50,39 @@ class RunDirectory:
         return os.path.relpath(self.model_path, self.path)
 
     def with_model(self, relative: str) -> "RunDirectory":
-        """The inverse of `relative_model_path`."""
-        return RunDirectory(self.path, Path(os.path.normpath(self.path / relative)))
+        """The inverse of `relative_model_path`.
+
+        A state may have been made by anyone, and may not send the model just anywhere: raises `UserError` for a place that is
+        neither in the directory nor beside it.
+        """
+        place, home = Path(os.path.normpath(self.path / relative)), self.path.resolve()
+        if place.suffix not in EXTENSIONS or place.parent.resolve() not in (home, home.parent):
+            raise UserError(
+                f"this run's model lies in {str(place)!r}, away from its directory: name that file again with --model_path."
+            )
+        return RunDirectory(self.path, place)
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Be the only one who writes into the directory; a process that dies lets go.
+
+        Raises `UserError` when another process is writing.
+        """
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise UserError(f"another process trains in {str(self.path)!r}: wait for it, or choose another --out.") from None
+        except OSError as error:
+            raise UserError(f"cannot lock {str(self.path)!r}: {error.strerror or error}. Choose another --out.") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def refuse_if_used(self) -> None:
         """Raises `UserError` when a run or a model is here already."""
-        for taken in (self.state, self.metrics, self.model_path):
+        for taken in (self.state, previous(self.state), self.metrics, self.model_path):
             if taken.exists():
                 raise UserError(
                     f"{str(taken)!r} is there from an earlier run: --resume continues it, --overwrite replaces it, "
@@ -68,8 +100,13 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove an earlier run's files, and nothing else."""
-        for old in (self.state, self.metrics, self.report, self.model_path):
+        for old in (self.state, previous(self.state), self.metrics, self.report, self.model_path):
             old.unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes left half-written."""
+        for path in (self.state, self.metrics, self.report, self.model_path):
+            remove_leftovers(path)
 
     def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
         """Write all rows, whole or not at all: state and metrics never disagree about what happened."""

@@ -4,29 +4,39 @@ flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ 
 """
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from letterwise.checkpoint import TrainingState, load_state
-from letterwise.config import PARTS, Config, config_from_json, read_toml
+from letterwise.config import PARTS, Config, RuntimeConfig, config_from_json, read_toml
 from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.model.accounting import parameters
+from letterwise.model.accounting import parameters, training_bytes
 from letterwise.presets import resolve
 from letterwise.runtime import Runtime, find_runtime
+from letterwise.training.budget import Budget
+from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead
 from letterwise.training.loop import Run
+from letterwise.training.meter import Meter
 from letterwise.training.optimizer import build_optimizers
 from letterwise.training.outcome import TrainResult, baselines, result
 from letterwise.training.plan import Plan, make_plan
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory, run_directory
 
-CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "patience", "device", "dtype", "compile", "threads")
+PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
+MANY_CHARACTERS = 256  # a vocabulary, where memory is estimated before the text's is known
+CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
+CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
 
 
 def train(
@@ -48,23 +58,63 @@ def train(
     `Interrupted`, after saving, when a signal asks to stop.
     """
     started, progress = started or time.monotonic(), progress or Progress()
-    config = absolute(resolve(flags, config_file))
+    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file))
     directory, state = run_directory(config, out, model_path), None
-    if resume:
-        state = load_state(directory.state)
-        config = resumed_config(state, flags, config_file)
-        directory = directory.with_model(state.model_path)
-    elif not overwrite:
-        directory.refuse_if_used()
-    run = prepare_run(config, directory, state, progress, asked_for(flags, config_file))
-    directory.make()
-    if state:
-        run.restore(state)
-    else:
-        directory.clear()
-    progress.note(introduction(run))
-    run.to_the_end(started)
-    return result(run)
+    with ExitStack() as held:
+        if there := directory.path.is_dir():
+            held.enter_context(directory.locked())
+        if resume:
+            state = load_state(directory.state, progress.note)
+            config = resumed_config(state, flags, config_file)
+            directory = directory if model_path else directory.with_model(state.model_path)
+        elif not overwrite:
+            directory.refuse_if_used()
+        held.enter_context(enough_memory(config))
+        run = prepare_run(config, directory, state, progress, asked_for(flags, config_file))
+        directory.make()
+        if not there:
+            held.enter_context(directory.locked())
+        directory.remove_leftovers()
+        if state:
+            run.restore(state)
+            started = time.monotonic() - state.seconds  # the clock stood still meanwhile
+            for line in resumption(run, state):
+                progress.note(line)
+        else:
+            directory.clear()
+        progress.note(introduction(run))
+        run.to_the_end(started)
+        return result(run)
+
+
+@contextmanager
+def enough_memory(config: Config) -> Generator[None]:
+    """Turns running out of memory into a `UserError` that says what needs it, and what would need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = str(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in told:
+            raise
+        model, training = config.model, config.training
+        need = training_bytes(model, MANY_CHARACTERS, training.batch_size, training.optimizer)
+        raise UserError(
+            f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
+            f"block_size={model.block_size} need about {need / 2**30:.1f} GiB, without counts and the text: lower --batch_size "
+            "(and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
+        ) from error
+
+
+def resumption(run: Run, state: TrainingState) -> list[str]:
+    """What there is to say about going on."""
+    lines = []
+    if run.finished() and not run.validation_due():
+        lines.append(f"this run is finished, after step {run.step}: raise --max_iters, --minutes or --patience to go on.")
+    if state.runtime != str(run.runtime):
+        lines.append(
+            f"this run was on {state.runtime}, and is on {run.runtime} now: as good, but no longer the same to the last bit."
+        )
+    return lines
 
 
 def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Progress | None = None) -> tuple[Config, Plan]:
@@ -106,10 +156,24 @@ def prepare_run(
         for block in model.blocks:
             block.compile()
     lookahead = Lookahead(model) if config.training.lookahead and model.blocks else None
-    optimizers = build_optimizers(model, config.training, lookahead)
     counts, crossfitted = count(config, stream)
-    told = baselines(stream, counts or count_whole(config, stream, ORDER))
-    return Run(config, directory, runtime, stream, model, lookahead, optimizers, counts, crossfitted, told, progress)
+    training = config.training
+    return Run(
+        config=config,
+        directory=directory,
+        runtime=runtime,
+        stream=stream,
+        model=model,
+        lookahead=lookahead,
+        optimizers=build_optimizers(model, training, lookahead),
+        counts=counts,
+        crossfitted=crossfitted,
+        baselines=baselines(stream, counts or count_whole(config, stream, ORDER)),
+        progress=progress,
+        budget=Budget(training),
+        keeper=Keeper(directory, training, progress),
+        meter=Meter(training.batch_size * training.gradient_accumulation_steps * config.model.block_size),
+    )
 
 
 def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitted | None]:
@@ -152,14 +216,17 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress) -
 def resumed_config(state: TrainingState, flags: dict[str, Any], config_file: str | None) -> Config:
     """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
     began = config_from_json(state.config)
-    asked = absolute(resolve({"preset": began.preset, "size": began.size, **flags}, config_file))
+    said = {**(read_toml(config_file) if config_file else {}), **flags}
+    bricks = {name: said.pop(name, getattr(began, name)) for name in ("preset", "size")}
+    asked = absolute(began.with_values(said))
     old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (began, asked))
-    named = {**({name: new[name] for name in new} if config_file else {}), **{k: new[k] for k in flags if k in new}}
-    for name, value in {**named, "preset": asked.preset, "size": asked.size}.items():
-        before = getattr(began, name) if name in ("preset", "size") else old[name]
-        if value != before and name not in CHANGEABLE:
-            raise UserError(f"this run has {name}={before!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only.")
-    return began.with_values({name: value for name, value in named.items() if name in CHANGEABLE})
+    old |= {"preset": began.preset, "size": began.size}
+    for name, value in {**new, **bricks}.items():
+        if value != old[name] and name not in CHANGEABLE:
+            raise UserError(
+                f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
+            )
+    return asked
 
 
 def absolute(config: Config) -> Config:

@@ -57,7 +57,13 @@ def test_train_then_generate_by_the_root_scripts(text_file: Path, tmp_path: Path
     train = [sys.executable, "train.py", "--input_file", text_file, "--model_path", model, *SMALL]
     done = subprocess.run([*map(str, train)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert "python generate.py --model_path" in done.stdout
-    assert {p.name for p in (tmp_path / "trained_model").iterdir()} == {"state.pth", "metrics.jsonl", "report.html"}
+    assert {p.name for p in (tmp_path / "trained_model").iterdir()} == {
+        ".lock",
+        "state.safetensors",
+        "state.previous.safetensors",
+        "metrics.jsonl",
+        "report.html",
+    }
     generate = [sys.executable, "generate.py", "--model_path", model, "--seed", "The cat", "--num_tokens", 100]
     done = subprocess.run([*map(str, generate)], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("The cat")

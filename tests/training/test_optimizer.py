@@ -235,11 +235,11 @@ def test_each_lowers_the_loss(optimizer: str, preset: str) -> None:
 def test_a_stored_state_continues_as_if_never_stopped(optimizer: str) -> None:
     model, optimizers = small(optimizer=optimizer)
     learn(model, optimizers, 3)
-    stored = copy.deepcopy((model.state_dict(), optimizers.state_dict()))
+    stored = copy.deepcopy((model.state_dict(), optimizers.tensors()))
     onward = learn(model, optimizers, 4)
     resumed, again = small(optimizer=optimizer)
     resumed.load_state_dict(stored[0])
-    again.load_state_dict(stored[1])
+    again.load_tensors(stored[1])
     assert learn(resumed, again, 4) == onward
     fresh, forgetful = small(optimizer=optimizer)
     fresh.load_state_dict(stored[0])

@@ -1,0 +1,154 @@
+"""Container: tensors by name and one header, sealed by a checksum, in a file that is data and nothing else.
+
+    header, tensors ──pack──▶ bytes of a .safetensors or a .pth ──unpack──▶ header, tensors      or one sentence
+
+What is read may be damaged, or written by someone who means harm. So what a file claims is compared with its own size before
+anything is built from it: reading takes no more memory than about twice the file, and runs nothing that the file brings.
+"""
+
+import hashlib
+import io
+import json
+import pickletools
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from letterwise.errors import UserError
+
+KEY = "letterwise"  # one metadata key: safetensors writes several in random order
+WEIGHTS = "weights"  # beside it, in a .pth, the tensors
+SEAL = "checksum"
+ARCHIVE = b"PK\x03\x04"  # a .pth begins so
+EXTENSIONS = (".safetensors", ".pth")
+# How many parts (of a header, of a pickle, or tensors) may be read: so many always, and one more for each so many bytes.
+FEW, BYTES_PER_PART = 50_000, 32
+FEW_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
+# All that a .pth needs beyond plain containers. Of these, only the second is ever called.
+NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
+NAMES |= {f"torch {kind}Storage" for kind in ("Float", "Byte", "Short", "Int", "Long", "Double", "BFloat16", "Half")}
+
+
+def pack(header: dict[str, Any], tensors: dict[str, Tensor], form: str) -> bytes:
+    """The file's content, in the form that an extension names. The same header and tensors give the same bytes."""
+    told = json.dumps({**header, SEAL: seal(header, tensors)}, ensure_ascii=True)  # ASCII survives every reader
+    if form == ".safetensors":
+        return safetensors.torch.save(tensors, metadata={KEY: told})
+    content = io.BytesIO()  # torch writes a file's own name into it; a nameless one makes the bytes repeatable
+    torch.save({KEY: told, WEIGHTS: tensors}, content)
+    return content.getvalue()
+
+
+def unpack(path: Path) -> tuple[Any, dict[str, Tensor]]:
+    """Header (None where there is none) and tensors of a file of either form, told apart by content.
+
+    The tensors may lie in the file still, mapped. A header without a checksum is given as it is: files from before there were
+    any have none. Raises `UserError` when the file cannot be read, is neither form, claims more than it holds, brings code,
+    or is not what was sealed.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            is_archive = file.read(len(ARCHIVE)) == ARCHIVE
+        header, tensors = _read_pth(path, size) if is_archive else _read_safetensors(path, size)
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
+    except _Refused as refused:
+        raise UserError(f"{str(path)!r} {refused}.") from refused
+    if isinstance(header, dict) and SEAL in header and header[SEAL] != seal(header, tensors):
+        raise UserError(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
+    return header, tensors
+
+
+def seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    """sha256 of header (but for the seal itself) and tensors, whatever form they are kept in."""
+    digest = hashlib.sha256(json.dumps({**header, SEAL: ""}, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+class _Refused(Exception):
+    """What is wrong with the file, as the end of a sentence that begins with its name."""
+
+
+def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, Tensor]]:
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= size - 8:
+            raise _Refused("is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there")
+        told = file.read(length)
+    if told.count(b'"data_offsets"') > _most(FEW_TENSORS, size, BYTES_PER_TENSOR):
+        raise _Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
+    try:
+        with safetensors.safe_open(path, framework="pt") as opened:
+            header = parsed((opened.metadata() or {}).get(KEY, "null"))
+            return header, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
+
+
+def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, Tensor]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(e.file_size for e in entries) > size:
+                raise _Refused("is no model file: what it holds unpacks to more than the file itself")
+            pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
+            if len(pickles) != 1:
+                raise _Refused("is not a model file, or is damaged: it has no data.pkl")
+            _check_pickle(archive.read(pickles[0]), size)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mapped, a tensor cannot reach outside
+    except _Refused:
+        raise
+    except Exception as error:  # whatever torch, pickle or zip object to: it is not one of our files
+        raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
+    if not isinstance(content, dict) or not isinstance(content.get(WEIGHTS), dict):
+        return None, {}
+    header, tensors = content.get(KEY), content[WEIGHTS]
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or type(tensor) is not Tensor or not tensor.is_contiguous():
+            raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
+    return (parsed(header) if isinstance(header, str) else header), tensors
+
+
+def _check_pickle(told: bytes, size: int) -> None:
+    """Raises `_Refused` unless a pickle makes plain containers and tensors only, and not too many, read without running it."""
+    most = _most(FEW, size, BYTES_PER_PART)
+    for parts, (opcode, argument, _) in enumerate(pickletools.genops(told)):
+        if parts > most:
+            raise _Refused(f"is damaged: {size:,} bytes cannot hold as many parts as it names")
+        if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (
+            opcode.name == "GLOBAL" and argument not in NAMES
+        ):
+            name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else opcode.name
+            raise _Refused(
+                f"contains pickled code ({name[:60]}), which Letterwise never runs: "
+                "use a model file that Letterwise wrote, best a .safetensors"
+            )
+
+
+def parsed(text: str) -> Any:
+    """JSON as plain containers. Raises `_Refused` on what is none, or would unfold to far more than its length."""
+    outside = STRING.sub("", text)
+    if sum(map(outside.count, ",[{")) > _most(FEW, len(text), BYTES_PER_PART):
+        raise _Refused(f"is damaged: a header of {len(text):,} characters cannot hold as many parts")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(f"is damaged: its header is no JSON: {_first_line(error)}") from error
+
+
+def _most(always: int, size: int, each: int) -> int:
+    return always + size // each
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")

@@ -1,0 +1,82 @@
+"""Runs to hurt: small real processes, and what two runs must have in common to be the same run."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from letterwise.checkpoint import load_state
+from letterwise.checkpoint.container import seal, unpack
+
+ROOT = Path(__file__).parents[2]
+TEXT = "".join(f"The {a} sat on the {b}. " for a in ("cat", "dog", "owl", "hen") for b in ("mat", "log", "sill", "bed")) * 12
+SHAPE = dict(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=4, warmup_iters=2, device="cpu", threads=1)
+TIMED = ("seconds", "chars_per_second")
+MINUTES = float(os.environ.get("LETTERWISE_TORTURE_MINUTES", "0"))  # 0: CI's share
+
+
+def text_file(folder: Path) -> Path:
+    """The text that all of these runs learn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "text.txt").write_text(TEXT)
+    return folder / "text.txt"
+
+
+def command(out: Path, *, text: Path | None = None, resume: bool = False, **flags: object) -> list[str]:
+    """A command line of `letterwise train`: afresh on `text`, or to resume."""
+    said = ["--resume"] if resume else ["--input_file", str(text)]
+    said += [f"--{name}={value}" for name, value in ({} if resume else SHAPE).items() | flags.items()]
+    return [sys.executable, "-m", "letterwise", "train", "--out", str(out), *said]
+
+
+def start(words: list[str], **options: object) -> subprocess.Popen:
+    """The process, its stderr to be read line by line."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, **options)
+
+
+def finished(words: list[str], code: int = 0, **options: object) -> str:
+    """Run it to its end; its stderr. It must leave with `code`, and without a traceback."""
+    process = start(words, **options)
+    told = process.communicate(timeout=300)[1]
+    assert process.returncode == code, (process.returncode, told)
+    assert "Traceback" not in told, told
+    return told
+
+
+def under_way(process: subprocess.Popen, word: str = "parameters") -> str:
+    """Wait until it says `word`; the line. By default, the line after which it learns."""
+    for line in process.stderr:
+        if word in line:
+            return line
+    raise AssertionError(f"it ended without saying {word!r}")
+
+
+def essence(out: Path) -> dict[str, str]:
+    """What must be the same to the last bit, as hashes: every tensor of the state, the rows but for their clocks, the model."""
+    state = load_state(out / "state.safetensors")
+    _, tensors = unpack(out / "state.safetensors")
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert rows == state.rows
+    _, model = unpack(out / "model.safetensors")
+    return {
+        "weights, best weights and optimizer": seal({"step": state.step}, tensors),
+        "metrics": digest([{name: value for name, value in row.items() if name not in TIMED} for row in rows]),
+        "model": seal({}, model),
+    }
+
+
+def digest(value: object) -> str:
+    """sha256 of something plain."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def until(condition, seconds: float = 60) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)

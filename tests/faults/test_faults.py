@@ -1,0 +1,301 @@
+"""Faults: full disks, limits, signals, closed terminals, two trainers, too little memory: each ends as promised."""
+
+import contextlib
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from runs import ROOT, SHAPE, command, essence, finished, start, text_file, under_way, until
+
+from letterwise.checkpoint import load_state
+from letterwise.training.interruption import Interrupted
+from letterwise.training.progress import Progress
+from letterwise.training.start import train
+
+FLAGS = dict(preset="classic", max_iters=3_000, eval_interval=1_000, save_interval=20)
+UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The text, and what a run comes to that nothing happens to."""
+    folder = tmp_path_factory.mktemp("whole")
+    text = text_file(folder)
+    finished(command(folder / "o", text=text, **FLAGS))
+    return text, essence(folder / "o")
+
+
+def limit(process: subprocess.Popen, size: int) -> None:
+    """From now on the process can write files of so many bytes only: a real error of the system at each larger write."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def steps_kept(out: Path) -> int:
+    """After which step the newest state was kept."""
+    return load_state(out / "state.safetensors").step
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "o", text=text, **FLAGS))
+    under_way(process)
+    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    limit(process, 4096)
+    told = under_way(process, "The run goes on; what is kept is its state after step")
+    assert "cannot write" in told
+    assert "File too large" in told
+    limit(process, resource.RLIM_INFINITY)
+    assert process.wait(timeout=120) == 0
+    assert essence(tmp_path / "o") == wanted
+    assert list((tmp_path / "o").glob("*.tmp-*")) == []
+
+
+def test_a_disk_that_stays_full_ends_in_a_sentence_and_the_run_can_go_on(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "o", text=text, **FLAGS))
+    under_way(process)
+    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    limit(process, 4096)
+    told = process.communicate(timeout=120)[1]
+    assert process.returncode == 2, told
+    assert "Traceback" not in told
+    last = told.splitlines()[-1]
+    assert "came to its end, but cannot write" in last
+    kept = steps_kept(tmp_path / "o")
+    assert f"its state after step {kept} is in {str(tmp_path / 'o')!r}" in last
+    assert 0 < kept < FLAGS["max_iters"]
+    finished(command(tmp_path / "o", resume=True))
+    assert essence(tmp_path / "o") == wanted
+
+
+def test_a_small_disk_really_fills_up(whole, tmp_path: Path) -> None:
+    """On a file system of its own, where that may be made."""
+    text, wanted = whole
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        process = start(command(disk / "o", text=text, **FLAGS))
+        under_way(process)
+        until(lambda: (disk / "o/state.previous.safetensors").exists())
+        with (disk / "filler").open("wb", buffering=0) as filler:
+            with contextlib.suppress(OSError):
+                while filler.write(bytes(4096)):
+                    pass
+            assert shutil.disk_usage(disk).free == 0
+        told = under_way(process, "The run goes on")
+        assert "No space left on device" in told
+        (disk / "filler").unlink()
+        assert process.wait(timeout=120) == 0
+        assert essence(disk / "o") == wanted
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_becomes_read_only(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "o", text=text, **FLAGS))
+    under_way(process)
+    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    (tmp_path / "o").chmod(0o500)
+    assert "Permission denied" in under_way(process, "The run goes on")
+    (tmp_path / "o").chmod(0o700)
+    assert process.wait(timeout=120) == 0
+    assert essence(tmp_path / "o") == wanted
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_ends_the_run_within_seconds_and_it_goes_on_exactly(whole, tmp_path: Path, number: int) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "o", text=text, **FLAGS))
+    under_way(process)
+    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    asked = time.monotonic()
+    process.send_signal(number)
+    told = process.communicate(timeout=60)[1]
+    assert time.monotonic() - asked < 5
+    assert process.returncode == 128 + number, told
+    assert f"the state after step {steps_kept(tmp_path / 'o')} is saved" in told
+    assert "--resume" in told
+    finished(command(tmp_path / "o", resume=True))
+    assert essence(tmp_path / "o") == wanted
+
+
+def test_a_signal_during_a_long_validation_ends_it(tmp_path: Path) -> None:
+    """Validating the first row alone would take far longer than the 5 seconds that a signal may."""
+    text = text_file(tmp_path)
+    (tmp_path / "long.txt").write_text(text.read_text() * 1_500)
+    flags = dict(preset="classic", max_iters=40, eval_interval=20, val_file=tmp_path / "long.txt", block_size=16)
+    process = start(command(tmp_path / "o", text=text, **flags))
+    under_way(process, "a validation of")  # it says so, since it takes long
+    time.sleep(0.5)
+    asked = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    told = process.communicate(timeout=60)[1]
+    assert time.monotonic() - asked < 5
+    assert process.returncode == 143, told
+    state = load_state(tmp_path / "o/state.safetensors")
+    assert (state.step, state.rows) == (20, [])  # the step is kept, and its validation still to come
+    finished(command(tmp_path / "o", resume=True, eval_chars=2_000))
+    assert [row["step"] for row in load_state(tmp_path / "o/state.safetensors").rows] == [20, 40]
+
+
+def test_a_second_signal_ends_it_at_once_without_damage(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "o", text=text, **FLAGS))
+    under_way(process)
+    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+    assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+    finished(command(tmp_path / "o", resume=True))
+    assert essence(tmp_path / "o") == wanted
+
+
+def test_nobody_reading_is_no_reason_to_stop(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    words = command(tmp_path / "o", text=text, **FLAGS)
+    read, written = os.pipe()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(words, stdout=written, stderr=written, env=environment)
+    os.close(written)
+    os.read(read, 10)
+    os.close(read)  # as `| head -c 10` does
+    assert process.wait(timeout=120) == 0
+    assert essence(tmp_path / "o") == wanted
+
+
+def test_under_nohup_a_closed_terminal_is_not_even_noticed(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    ignoring = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731 (what nohup does)
+    process = start(command(tmp_path / "o", text=text, **FLAGS), preexec_fn=ignoring)
+    under_way(process)
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate(timeout=120)[0] is not None
+    assert process.returncode == 0
+    assert essence(tmp_path / "o") == wanted
+
+
+def test_a_second_trainer_in_the_same_directory_is_refused(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "o", text=text, **FLAGS))
+    under_way(process)
+    for second in (command(tmp_path / "o", resume=True), [*command(tmp_path / "o", text=text, **FLAGS), "--overwrite"]):
+        assert "another process trains in" in finished(second, code=2)
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert essence(tmp_path / "o") == wanted
+
+
+def test_a_copied_run_directory_goes_on_elsewhere(whole, tmp_path: Path) -> None:
+    text, wanted = whole
+    process = start(command(tmp_path / "here", text=text, **FLAGS))
+    under_way(process)
+    until(lambda: (tmp_path / "here/state.previous.safetensors").exists())
+    process.kill()
+    process.communicate()
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    finished(command(tmp_path / "there", resume=True))
+    assert essence(tmp_path / "there") == wanted
+    assert not (tmp_path / "here/model.safetensors").exists() or steps_kept(tmp_path / "here") < FLAGS["max_iters"]
+
+
+def test_a_finished_run_says_so(whole, tmp_path: Path) -> None:
+    text, _ = whole
+    finished(command(tmp_path / "o", text=text, preset="classic", max_iters=10))
+    assert "this run is finished, after step 10" in finished(command(tmp_path / "o", resume=True))
+    assert "this run is finished" not in finished(command(tmp_path / "o", resume=True, max_iters=20))
+
+
+def test_too_little_memory_is_a_sentence(tmp_path: Path) -> None:
+    def poor() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+
+    words = command(tmp_path / "o", text=text_file(tmp_path), n_embd=32_768, n_layer=2)
+    told = finished(words, code=2, preexec_fn=poor)
+    assert "out of memory: 2 layers of width 32768" in told
+    assert "lower --batch_size" in told
+    assert not (tmp_path / "o/state.safetensors").exists()
+
+
+class StopAt(Progress):
+    """Asks the run to stop when it looks at its loss at a step."""
+
+    def __init__(self, step: int = 0) -> None:
+        self.at, self.notes = step, []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def step(self, step: int, *more: float) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_with_another_number_of_threads_it_goes_on_and_says_what_that_means(tmp_path: Path) -> None:
+    flags = {**SHAPE, "preset": "classic", "input_file": (str(text_file(tmp_path)),), "max_iters": 60, "eval_interval": 30}
+    train(flags, out=str(tmp_path / "one"))
+    with pytest.raises(Interrupted):
+        train(flags, out=str(tmp_path / "two"), progress=StopAt(30))
+    told = StopAt()
+    try:
+        train({"threads": 2}, out=str(tmp_path / "two"), resume=True, progress=told)
+    finally:
+        torch.set_num_threads(1)
+    assert any("1 CPU threads" in note and "2 CPU threads now" in note and "no longer the same" in note for note in told.notes)
+    one, two = (load_state(tmp_path / name / "state.safetensors").rows[-1]["val_nats_per_char"] for name in ("one", "two"))
+    assert one == pytest.approx(two, abs=0.02)
+
+
+def test_clock_jumps_do_not_touch_the_minutes(tmp_path: Path) -> None:
+    """The wall clock leaps a day ahead at every look; only the monotonic one is asked."""
+    leap = (
+        "import itertools, sys, time; days = itertools.count(time.time(), 86_400); time.time = lambda: next(days); "
+        "from letterwise.cli import main; sys.exit(main())"
+    )
+    words = [sys.executable, "-c", leap, *command(tmp_path / "o", text=text_file(tmp_path), preset="classic", minutes=0.1)[3:]]
+    began = time.monotonic()
+    finished(words)
+    assert time.monotonic() - began < 30
+    assert load_state(tmp_path / "o/state.safetensors").seconds == pytest.approx(5, abs=1.2)
+
+
+def test_a_state_cannot_send_the_model_elsewhere(tmp_path: Path) -> None:
+    import dataclasses
+
+    from letterwise.checkpoint import save_state
+
+    flags = {**SHAPE, "preset": "classic", "input_file": (str(text_file(tmp_path)),), "max_iters": 10}
+    train(flags, out=str(tmp_path / "a/b/o"))
+    path = tmp_path / "a/b/o/state.safetensors"
+    for away in ("../../../elsewhere.pth", "/tmp/elsewhere.safetensors", "model.txt"):
+        save_state(path, dataclasses.replace(load_state(path), model_path=away))
+        assert "name that file again with --model_path" in finished(command(tmp_path / "a/b/o", resume=True), code=2)
+    train({}, out=str(tmp_path / "a/b/o"), model_path=str(tmp_path / "asked.pth"), resume=True)
+    assert (tmp_path / "asked.pth").exists()
+
+
+def test_a_link_laid_in_the_way_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    flags = {**SHAPE, "preset": "classic", "input_file": (str(text_file(tmp_path)),), "max_iters": 10}
+    (tmp_path / "o").mkdir()
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    for name in ("model.safetensors", "metrics.jsonl", "report.html"):
+        (tmp_path / "o" / f"{name}.tmp-{os.getpid()}").symlink_to(victim)
+        (tmp_path / "o" / name).symlink_to(victim)
+    train(flags, out=str(tmp_path / "o"), overwrite=True)
+    assert victim.read_text() == "precious"
+    assert not (tmp_path / "o/model.safetensors").is_symlink()

@@ -1,0 +1,130 @@
+"""Mutants: thousands of damaged and hostile files are each loaded as they should be, or refused in a sentence."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from runs import MINUTES, ROOT, SHAPE, text_file
+
+from letterwise.checkpoint import load_model
+from letterwise.data.datasets import cache_dir
+from letterwise.errors import UserError
+from letterwise.training.start import train
+
+HERE = Path(__file__).parent
+BATCH = 250  # mutants for a process
+CI_MUTANTS, LEAST_IN_TORTURE = 1_500, 20_000
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a good file of every kind that is ever loaded."""
+    folder = tmp_path_factory.mktemp("mutants")
+    files, text = folder / "files", text_file(folder)
+    files.mkdir()
+    for name, flags in {
+        "counted.safetensors": {"preset": "fast"},
+        "counted.pth": {"preset": "fast"},
+        "plain.safetensors": {"preset": "gpt2"},
+        "plain.pth": {"preset": "classic"},
+    }.items():
+        wanted = {**SHAPE, **flags, "input_file": (str(text),), "max_iters": 4, "eval_interval": 2}
+        train(wanted, out=str(folder / name), model_path=str(files / name))
+    shutil.copy(folder / "counted.pth" / "state.safetensors", files)
+    kept = next((cache_dir() / "streams").glob(f"{load_model(files / 'plain.pth').data['fingerprint']}*"))
+    for part in ("ids.bin", "meta.json"):
+        shutil.copy(kept / part, files)
+    shutil.copy(next((ROOT / "configs").glob("*.toml")), files / "config.toml")
+    return files
+
+
+def test_every_mutant_loads_or_is_refused_in_a_sentence(originals: Path) -> None:
+    ends: Counter[str] = Counter()
+    began, first = time.monotonic(), 0
+    while first < CI_MUTANTS or (MINUTES and (first < LEAST_IN_TORTURE or time.monotonic() - began < 20 * MINUTES)):
+        words = [sys.executable, str(HERE / "mutants.py"), str(originals), str(first), str(first + BATCH)]
+        environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, (
+            f"it crashed ({done.returncode}) at mutant {done.stderr.split()[-1:]}: {done.stderr[-2000:]}"
+        )
+        told = json.loads(done.stdout)
+        assert told["bad"] == []
+        ends.update(told["ends"])
+        first += BATCH
+    print(f"{sum(ends.values()):,} mutants: {dict(ends)}")
+    assert ends["refused"] > 100
+    assert ends["loaded"] > 0
+
+
+class Trap:
+    """Unpickled, it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (str(self.path),))
+
+
+def pickled(path: Path, content: bytes, **more: object) -> None:
+    """A .pth with a pickle of one's own inside."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("archive/data.pkl", content)
+        for name, data in ({"version": "3"} | more).items():
+            archive.writestr(f"archive/{name}", data)
+
+
+def test_code_in_a_pickle_is_named_and_never_run(tmp_path: Path) -> None:
+    for protocol in (2, 4):
+        pickled(tmp_path / "evil.pth", pickle.dumps({"letterwise": Trap(tmp_path / "was-here")}, protocol=protocol))
+        with pytest.raises(UserError, match="contains pickled code"):
+            load_model(tmp_path / "evil.pth")
+    assert not (tmp_path / "was-here").exists()
+
+
+def test_a_zip_that_unpacks_to_more_than_itself_is_refused(tmp_path: Path, originals: Path) -> None:
+    with (
+        zipfile.ZipFile(originals / "plain.pth") as good,
+        zipfile.ZipFile(tmp_path / "bomb.pth", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in good.namelist():
+            bomb.writestr(name, good.read(name))
+        bomb.writestr("archive/data/99", bytes(200 * 2**20))
+    assert (tmp_path / "bomb.pth").stat().st_size < 2**20
+    with pytest.raises(UserError, match="unpacks to more"):
+        load_model(tmp_path / "bomb.pth")
+
+
+def test_a_tensor_that_claims_more_than_is_stored_is_refused(tmp_path: Path) -> None:
+    content = tmp_path / "claims.pth"
+    torch.save({"letterwise": "{}", "weights": {"w": torch.zeros(10)}}, content)
+    with zipfile.ZipFile(content) as archive:
+        told = {name.split("/", 1)[1]: archive.read(name) for name in archive.namelist()}
+    pkl = told.pop("data.pkl")
+    assert pkl.count(b"K\n") >= 2  # the storage's length, and the tensor's
+    pickled(content, pkl.replace(b"K\n", b"J\xff\xff\xff\x7f"), **told)
+    with pytest.raises(UserError, match="damaged"):
+        load_model(content)
+
+
+def test_a_deep_header_is_refused(tmp_path: Path) -> None:
+    import safetensors.torch
+
+    deep = safetensors.torch.save({"a": torch.zeros(1)}, metadata={"letterwise": "[" * 40_000 + "]" * 40_000})
+    (tmp_path / "deep.safetensors").write_bytes(deep)
+    with pytest.raises(UserError, match="header is no JSON"):
+        load_model(tmp_path / "deep.safetensors")
+    many = safetensors.torch.save({"a": torch.zeros(1)}, metadata={"letterwise": "[" + "[]," * 10**6 + "[]]"})
+    (tmp_path / "many.safetensors").write_bytes(many)
+    with pytest.raises(UserError, match="cannot hold as many parts"):
+        load_model(tmp_path / "many.safetensors")
