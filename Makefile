@@ -1,11 +1,11 @@
-# make demo · make test · make check · make bench · make docs      each sets up .venv first, if need be
+# make demo · make test · make torture · make check · make bench · make docs      each sets up .venv first, if need be
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check format lint types bench docs clean
+.PHONY: demo test torture check format lint types bench docs clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -19,6 +19,9 @@ demo: $(READY)  ## train on the embedded text for about a minute, then write
 
 test: $(READY)  ## the whole suite, with coverage
 	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+torture: $(READY)  ## break a run in every way for about ten minutes
+	LETTERWISE_TORTURE_MINUTES=10 $(BIN)/pytest --numprocesses 2 -s tests/faults
 
 check: format lint types test
 

@@ -40,7 +40,7 @@ class Keeper:
         """Whether it is time to keep the run after `step` steps."""
         number, unit = self.training.save_every
         if not unit:
-            return step % number == 0
+            return step % number == 0 and step != self.step
         return time.monotonic() - self.at >= max(number * SECONDS[unit], self.took_s / SAVING_SHARE)
 
     def begin(self, run: "Run") -> None:

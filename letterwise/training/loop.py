@@ -141,7 +141,9 @@ class Run:
             ) from error
         self.best_weights = {name: weight.clone() for name, weight in state.best.items()}  # the file may be replaced
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
-        self.every, self.rollbacks, self.budget.validation_s = state.every, state.rollbacks, state.validation_s
+        self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
+        asked_before = state.config["training"]["eval_chars"]
+        self.every = state.every if asked_before == self.config.training.eval_chars else 0
         self.meter.restart(state.nats, state.nats_steps)
 
     def to_the_end(self, started: float) -> None:
@@ -191,7 +193,7 @@ class Run:
             return False
         if self.step == 0:
             return bool(self.counts) or self.budget.spent(0, 0.0)
-        return self.budget.validation_due(self.step, self.seconds, self.rows[-1]["seconds"] if self.rows else 0.0)
+        return self.budget.validation_due(self.step, self.seconds, self.validated_s)
 
     def take_step(self, batches: Batches) -> None:
         """Learn from one batch. Raises `BlownUp` when a look at the loss finds no number."""

@@ -4,8 +4,10 @@ step 1250/2000 · loss 1.482 · val 1.531 (2.21 bits) · 18,400 chars/s · 0:00:
 """
 
 import contextlib
+import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TextIO, cast
 
@@ -105,14 +107,19 @@ class Unbroken:
 
     def write(self, text: str) -> int:
         """As the stream does, or nothing."""
-        with contextlib.suppress(OSError):
-            self.stream.write(text)
+        self._unless_gone(lambda: self.stream.write(text))
         return len(text)
 
     def flush(self) -> None:
         """As the stream does, or nothing."""
-        with contextlib.suppress(OSError):
-            self.stream.flush()
+        self._unless_gone(self.stream.flush)
+
+    def _unless_gone(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError:  # what is still in its buffer goes nowhere, also when Python flushes it at the end
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def progress_for_terminal() -> Progress:
