@@ -116,7 +116,7 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, Tensor]]:
     for name, tensor in tensors.items():
         if not isinstance(name, str) or type(tensor) is not Tensor or not tensor.is_contiguous():
             raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
-    return (parsed(header) if isinstance(header, str) else header), tensors
+    return (parsed(header) if isinstance(header, str) else _unsealed(header, size)), tensors
 
 
 def _check_pickle(told: bytes, size: int) -> None:
@@ -133,6 +133,19 @@ def _check_pickle(told: bytes, size: int) -> None:
                 f"contains pickled code ({name[:60]}), which Letterwise never runs: "
                 "use a model file that Letterwise wrote, best a .safetensors"
             )
+
+
+def _unsealed(header: Any, size: int) -> Any:
+    """A header from before format 3, in containers. Raises `_Refused` when, shared parts counted each time, they are too many."""
+    left, most = [header], _most(FEW, size, BYTES_PER_PART)
+    for seen in range(most + 1):
+        if not left:
+            return {name: value for name, value in header.items() if name != SEAL} if isinstance(header, dict) else None
+        node = left.pop()
+        left += [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list | tuple) else []
+        if seen + len(left) > most or not isinstance(node, dict | list | tuple | str | int | float | None):
+            break
+    raise _Refused("is damaged: its header is not made of so many plain parts")
 
 
 def parsed(text: str) -> Any:

@@ -117,6 +117,18 @@ def test_a_tensor_that_claims_more_than_is_stored_is_refused(tmp_path: Path) -> 
         load_model(content)
 
 
+def test_a_header_that_shares_its_parts_to_seem_small_is_refused(tmp_path: Path) -> None:
+    """Each list holds the one before it twice: 2^100 parts, written in a kilobyte."""
+    bomb: list = []
+    for _ in range(100):
+        bomb = [bomb, bomb]
+    config = {"preset": "fast", "size": "nano", "data": {}, "model": {"n_layer": bomb}, "training": {}, "runtime": {}}
+    header = {"format": "letterwise-model", "version": 2, "checksum": "", "config": config}
+    torch.save({"letterwise": header, "weights": {}}, tmp_path / "bomb.pth")
+    with pytest.raises(UserError, match="plain parts"):
+        load_model(tmp_path / "bomb.pth")
+
+
 def test_a_deep_header_is_refused(tmp_path: Path) -> None:
     import safetensors.torch
 
