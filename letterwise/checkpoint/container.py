@@ -136,7 +136,7 @@ def _check_pickle(told: bytes, size: int) -> None:
 
 
 def _unsealed(header: Any, size: int) -> Any:
-    """A header from before format 3, in containers. Raises `_Refused` when, shared parts counted each time, they are too many."""
+    """A header from before format 3, in containers. Raises `_Refused` when its parts, shared ones each time, are too many."""
     left, most = [header], _most(FEW, size, BYTES_PER_PART)
     for seen in range(most + 1):
         if not left:
