@@ -28,7 +28,7 @@ def text_file(folder: Path) -> Path:
 def command(out: Path, *, text: Path | None = None, resume: bool = False, **flags: object) -> list[str]:
     """A command line of `letterwise train`: afresh on `text`, or to resume."""
     said = ["--resume"] if resume else ["--input_file", str(text)]
-    said += [f"--{name}={value}" for name, value in ({} if resume else SHAPE).items() | flags.items()]
+    said += [f"--{name}={value}" for name, value in ({**flags} if resume else {**SHAPE, **flags}).items()]
     return [sys.executable, "-m", "letterwise", "train", "--out", str(out), *said]
 
 
