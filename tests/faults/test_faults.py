@@ -51,7 +51,8 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(whole, tmp_path: Path) ->
     assert "cannot write" in told
     assert "File too large" in told
     limit(process, resource.RLIM_INFINITY)
-    assert process.wait(timeout=120) == 0
+    process.communicate(timeout=120)
+    assert process.returncode == 0
     assert essence(tmp_path / "o") == wanted
     assert list((tmp_path / "o").glob("*.tmp-*")) == []
 
@@ -96,7 +97,8 @@ def test_a_small_disk_really_fills_up(whole, tmp_path: Path) -> None:
         told = under_way(process, "The run goes on")
         assert "No space left on device" in told
         (disk / "filler").unlink()
-        assert process.wait(timeout=120) == 0
+        process.communicate(timeout=120)
+        assert process.returncode == 0
         assert essence(disk / "o") == wanted
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
@@ -111,7 +113,8 @@ def test_a_directory_that_becomes_read_only(whole, tmp_path: Path) -> None:
     (tmp_path / "o").chmod(0o500)
     assert "Permission denied" in under_way(process, "The run goes on")
     (tmp_path / "o").chmod(0o700)
-    assert process.wait(timeout=120) == 0
+    process.communicate(timeout=120)
+    assert process.returncode == 0
     assert essence(tmp_path / "o") == wanted
 
 
