@@ -162,7 +162,7 @@ class RuntimeConfig:
     device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16"] = knob("auto", "arithmetic of training; auto: bfloat16 where it is native")
     compile: bool = knob(False, "torch.compile the blocks (pays back on long runs)")
-    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0)
+    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0, below=2**10 + 1)
 
     def __post_init__(self) -> None:
         check(self)

@@ -113,7 +113,7 @@ def load_model(path: str | Path) -> ModelFile:
         check_rows(file.history)
         check_weights(weights, config, len(vocabulary))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
-        why = f"it lacks {error}" if isinstance(error, KeyError) else error
+        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise UserError(f"the model file {str(path)!r} is damaged: {why}. Restore it from a copy, or train again.") from error
     return file
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import SEAL, pack, unpack
-from letterwise.checkpoint.model_file import check_rows
+from letterwise.checkpoint.model_file import check_rows, check_weights
+from letterwise.config import Config, config_from_json
 from letterwise.errors import UserError
 
 FORMAT, VERSION = "letterwise-training-state", 3  # 3: safetensors instead of pickle, a checksum, the best weights
@@ -28,7 +29,7 @@ Note = Callable[[str], None]
 class TrainingState:
     """A run after `step` optimizer steps and `seconds` of its clock.
 
-    `config` is `Config.to_json()`; `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every`
+    `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every`
     and `validation_s` are how validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the
     last one; `rollbacks` counts how often the loss blew up; `rows` are those of metrics.jsonl.
 
@@ -38,7 +39,7 @@ class TrainingState:
 
     step: int
     seconds: float
-    config: dict[str, Any]
+    config: Config
     fingerprint: str
     model_path: str
     runtime: str
@@ -53,14 +54,22 @@ class TrainingState:
     lookahead: dict[str, Tensor]
     optimizers: dict[str, Tensor]
 
+    def check(self, config: Config, vocab_size: int) -> None:
+        """Weights against a configuration, before anything of its size is built. Raises `UserError`."""
+        try:
+            for weights in (self.weights, self.best) if self.best else (self.weights,):
+                check_weights(weights, config, vocab_size)
+        except UserError as error:
+            raise damaged(error) from error
+
 
 TENSORS = ("weights", "best", "lookahead", "optimizers")
-HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in TENSORS}
+HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*TENSORS, "config")}
 
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Write the state, whole or not at all. The one that was there becomes the previous one."""
-    header = {name: getattr(state, name) for name in HEADER}
+    header = {name: getattr(state, name) for name in HEADER} | {"config": state.config.to_json()}
     tensors = {f"{part}.{name}": tensor for part in TENSORS for name, tensor in getattr(state, part).items()}
     content = pack({"format": FORMAT, "version": VERSION, **header}, tensors, ".safetensors")
     write_bytes(path, content, previous=previous(path))
@@ -91,6 +100,12 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
+def damaged(why: object, path: Path | None = None) -> UserError:
+    """What to say of a state that is not one, or not its run's."""
+    where, why = f" {str(path)!r}" if path else "", str(why).rstrip(".")
+    return UserError(f"the training state{where} is damaged: {why}. Start anew with --overwrite.")
+
+
 def read_state(path: Path) -> TrainingState:
     """Read one state file. Raises `UserError` when it is none, or damaged, or of another version."""
     header, tensors = unpack(path)
@@ -115,7 +130,7 @@ def read_state(path: Path) -> TrainingState:
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
-        return TrainingState(**values, **parts)
-    except (KeyError, TypeError, UserError) as error:
+        return TrainingState(config=config_from_json(header["config"]), **values, **parts)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise UserError(f"the training state {str(path)!r} is damaged: {why}. Start anew with --overwrite.") from error
+        raise damaged(why, path) from error

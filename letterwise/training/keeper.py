@@ -43,17 +43,17 @@ class Keeper:
             return step % number == 0 and step != self.step
         return time.monotonic() - self.at >= max(number * SECONDS[unit], self.took_s / SAVING_SHARE)
 
-    def begin(self, run: "Run") -> None:
-        """Keep the run before anything can happen to it. Raises `UserError` when that is impossible."""
+    def save(self, run: "Run") -> None:
+        """Keep the run as it stands. Raises `UserError` where the system refuses."""
         began = time.monotonic()
         save_state(self.directory.state, run.state())
         self.step, self.took_s = run.step, time.monotonic() - began
         self.show(run)
 
     def keep(self, run: "Run") -> None:
-        """Keep the run as it stands. What cannot be written is told, and tried again the next time."""
+        """Keep the run as it stands; what cannot be written is told, and tried again the next time."""
         try:
-            self.begin(run)
+            self.save(run)
             self.trouble = ""
         except UserError as error:
             if str(error) != self.trouble:

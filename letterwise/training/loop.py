@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from letterwise.checkpoint import ModelFile, TrainingState, load_state
-from letterwise.checkpoint.model_file import check_weights, load_weights, weights_of
+from letterwise.checkpoint.model_file import load_weights, weights_of
+from letterwise.checkpoint.training_state import damaged
 from letterwise.config import Config
 from letterwise.counts import Counts, CrossFitted
 from letterwise.data.batches import Batches
@@ -109,7 +110,7 @@ class Run:
         return TrainingState(
             step=self.step,
             seconds=self.seconds,
-            config=self.config.to_json(),
+            config=self.config,
             fingerprint=self.stream.fingerprint,
             model_path=self.directory.relative_model_path,
             runtime=str(self.runtime),
@@ -128,22 +129,16 @@ class Run:
     def restore(self, state: TrainingState) -> None:
         """Stand where `state` stood. Raises `UserError` when it is not a state of such a run."""
         try:
-            for weights in (state.weights, state.best) if state.best else (state.weights,):
-                check_weights(weights, self.config, len(self.stream.vocabulary))
             load_weights(self.model, state.weights)
             if self.lookahead:
                 self.lookahead.load_state_dict(state.lookahead)
             self.optimizers.load_tensors(state.optimizers)
         except (UserError, RuntimeError) as error:
-            raise UserError(
-                f"the training state {str(self.directory.state)!r} is damaged: {str(error).splitlines()[0]}. "
-                "Start anew with --overwrite."
-            ) from error
+            raise damaged(str(error).splitlines()[0]) from error
         self.best_weights = {name: weight.clone() for name, weight in state.best.items()}  # the file may be replaced
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
-        asked_before = state.config["training"]["eval_chars"]
-        self.every = state.every if asked_before == self.config.training.eval_chars else 0
+        self.every = state.every if state.config.training.eval_chars == self.config.training.eval_chars else 0
         self.meter.restart(state.nats, state.nats_steps)
 
     def to_the_end(self, started: float) -> None:
@@ -158,7 +153,7 @@ class Run:
         self.progress.start(None if self.budget.timed else self.config.training.max_iters)
         try:
             with Interruption() as interruption:
-                self.keeper.begin(self)
+                self.keeper.save(self)  # before anything can happen
                 self.seconds = time.monotonic() - started
                 while self.validation_due() or not self.finished():
                     try:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from letterwise.checkpoint import TrainingState, load_state
-from letterwise.config import PARTS, Config, RuntimeConfig, config_from_json, read_toml
+from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
 from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
@@ -143,7 +143,10 @@ def asked_for(flags: dict[str, Any], config_file: str | None) -> set[str]:
 def prepare_run(
     config: Config, directory: RunDirectory, state: TrainingState | None, progress: Progress, asked: set[str]
 ) -> Run:
-    """Text, plan, model and optimizers for a run. Raises `UserError` when the text is too short or not the run's own."""
+    """Text, plan, model and optimizers for a run.
+
+    Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
+    """
     runtime = find_runtime(config.runtime)
     stream = open_text(config, state, progress)
     if config.training.minutes and config.model.n_layer and not state:
@@ -151,6 +154,8 @@ def prepare_run(
         for line in made.lines:
             progress.note(line)
     require(stream.part("train"), config.model.block_size, "training")
+    if state:
+        state.check(config, len(stream.vocabulary))  # before anything of that size is built
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
@@ -215,8 +220,7 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress) -
 
 def resumed_config(state: TrainingState, flags: dict[str, Any], config_file: str | None) -> Config:
     """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
-    began = config_from_json(state.config)
-    said = {**(read_toml(config_file) if config_file else {}), **flags}
+    began, said = state.config, {**(read_toml(config_file) if config_file else {}), **flags}
     bricks = {name: said.pop(name, getattr(began, name)) for name in ("preset", "size")}
     asked = absolute(began.with_values(said))
     old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (began, asked))

@@ -122,7 +122,7 @@ def life(out: Path, text: Path, at: int) -> dict[str, Any] | None:
 
 def main(folder: Path, share: int, rest: int) -> None:
     text = text_file(folder)
-    assert life(folder / "whole", text, 0) is None
+    train({**FLAGS, "input_file": (str(text),)}, out=str(folder / "whole"))  # here, so that all is imported once
     wanted, at = essence(folder / "whole"), rest or share
     while True:
         out = folder / f"killed-{at}"

@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,13 @@ import torch
 
 from letterwise.checkpoint import load_model, load_state, restore
 from letterwise.checkpoint.container import pack, unpack
+from letterwise.data.datasets import cache_dir
 from letterwise.data.stream import _open_kept
 from letterwise.errors import UserError
 from letterwise.presets import resolve
+from letterwise.training.progress import Progress
+from letterwise.training.run_directory import RunDirectory
+from letterwise.training.start import prepare_run, resumed_config
 
 ALLOWANCE = 96 * 2**20  # bytes beside twice the file: what Python and torch take for themselves
 LONGEST_S = 5.0
@@ -107,17 +111,25 @@ def other_tensors(name: str, tensor: torch.Tensor, random: random.Random) -> dic
 
 def change(node: Any, random: random.Random) -> None:
     """One value somewhere inside becomes another."""
-    while True:
-        keys = list(node) if isinstance(node, dict) else range(len(node))
-        if not keys:
-            return
-        key = random.choice(list(keys))
-        if isinstance(node[key], dict | list) and random.random() < 0.85:
-            node = node[key]
-            continue
-        odd = [None, True, "", "x" * 10_000, "../../x", [], {}, [[]], 0.5, float("inf"), float("nan"), -1.0, 1e300, *NUMBERS]
-        node[key] = random.choice(odd)
-        return
+    node, key = random.choice(list(places(node)))
+    odd = [None, True, "", "x" * 10_000, "../../x", [], {}, [[]], 0.5, float("inf"), float("nan"), -1.0, 1e300, *NUMBERS]
+    node[key] = random.choice(odd)
+
+
+def places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every value inside, as the container that holds it and its key there."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)):
+        yield node, key
+        if isinstance(node[key], dict | list):
+            yield from places(node[key])
+
+
+def resume(path: Path) -> None:
+    """All but the training."""
+    state = load_state(path)
+    config = resumed_config(state, {}, None)
+    directory = RunDirectory(path.parent, path.with_name("model.safetensors")).with_model(state.model_path)
+    prepare_run(config, directory, state, Progress(), set()).restore(state)
 
 
 def load(path: Path) -> None:
@@ -125,7 +137,7 @@ def load(path: Path) -> None:
     if path.suffix == ".toml":
         resolve({}, str(path))
     elif path.name == "state.safetensors":
-        load_state(path)
+        resume(path)
     elif path.suffix in (".bin", ".json"):
         kept = _open_kept(path.parent)
         if kept is None:
@@ -181,7 +193,9 @@ def main(folder: Path, first: int, last: int) -> None:
     watching = False
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching and (event.startswith(FORBIDDEN) or (event == "open" and set(str(arguments[1])) & set("wax+"))):
+        if not watching or (arguments and str(arguments[0]).startswith(str(cache_dir()))):  # where a text's ids are kept
+            return
+        if event.startswith(FORBIDDEN) or (event == "open" and set(str(arguments[1])) & set("wax+")):
             doing.append(f"{event} {arguments!r}"[:200])
 
     sys.addaudithook(audit)

@@ -19,7 +19,7 @@ from letterwise.training.interruption import Interrupted
 from letterwise.training.progress import Progress
 from letterwise.training.start import train
 
-FLAGS = dict(preset="classic", max_iters=1_500, eval_interval=500, save_interval=20)
+FLAGS = dict(preset="classic", max_iters=900, eval_interval=300, save_interval=20)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from runs import MINUTES, command, essence, finished, start, text_file, under_wa
 
 from letterwise.checkpoint import load_state
 
-KILLS = 50 if MINUTES else 4
+KILLS = int(5 * MINUTES) or 3
 LIFE_S = 0.3  # at most, from where it learns; saves come every few steps, so that many kills hit one
 
 
