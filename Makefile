@@ -21,7 +21,7 @@ test: $(READY)  ## the whole suite, with coverage
 	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 torture: $(READY)  ## break a run in every way for about ten minutes
-	LETTERWISE_TORTURE_MINUTES=10 $(BIN)/pytest --numprocesses 2 -s tests/faults
+	LETTERWISE_TORTURE_MINUTES=10 $(BIN)/pytest --numprocesses 2 --dist worksteal -rP tests/faults
 
 check: format lint types test
 

@@ -24,8 +24,8 @@ from letterwise.model import build, initialize
 from letterwise.training.start import train
 
 HERE = Path(__file__).parent
-BATCH = 250  # mutants for a process
-MUTANTS = int(2_000 * MINUTES) or 1_500
+BATCH = 1_000  # mutants for a process
+MUTANTS = int(3_000 * MINUTES) or 2_000
 
 
 @pytest.fixture(scope="module")
