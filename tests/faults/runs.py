@@ -32,10 +32,15 @@ def command(out: Path, *, text: Path | None = None, resume: bool = False, **flag
     return [sys.executable, "-m", "letterwise", "train", "--out", str(out), *said]
 
 
+def environment(*paths: Path, **more: str) -> dict[str, str]:
+    """For a process that finds the package and `paths`. Its coverage is not measured: it could not write that down in peace."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *paths))), "OMP_NUM_THREADS": "1", **more}
+
+
 def start(words: list[str], **options: object) -> subprocess.Popen:
     """The process, its stderr to be read line by line."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, **options)
+    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(), **options)
 
 
 def finished(words: list[str], code: int = 0, **options: object) -> str:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import ROOT, SHAPE, command, essence, finished, start, text_file, under_way, until
+from runs import SHAPE, command, environment, essence, finished, start, text_file, under_way, until
 
 from letterwise.checkpoint import load_state
 from letterwise.training.interruption import Interrupted
 from letterwise.training.progress import Progress
 from letterwise.training.start import train
 
-FLAGS = dict(preset="classic", max_iters=900, eval_interval=300, save_interval=20)
+FLAGS = dict(preset="classic", max_iters=600, eval_interval=200, save_interval=20)
 
 
 @pytest.fixture(scope="module")
@@ -172,8 +172,7 @@ def test_nobody_reading_is_no_reason_to_stop(whole, tmp_path: Path) -> None:
     text, wanted = whole
     words = command(tmp_path / "o", text=text, **FLAGS)
     read, written = os.pipe()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(words, stdout=written, stderr=written, env=environment)
+    process = subprocess.Popen(words, stdout=written, stderr=written, env=environment())
     os.close(written)
     os.read(read, 10)
     os.close(read)  # as `| head -c 10` does
@@ -196,8 +195,10 @@ def test_a_second_trainer_in_the_same_directory_is_refused(whole, tmp_path: Path
     text, wanted = whole
     process = start(command(tmp_path / "o", text=text, **FLAGS))
     under_way(process)
+    process.send_signal(signal.SIGSTOP)  # it holds on, however slowly the others start
     for second in (command(tmp_path / "o", resume=True), [*command(tmp_path / "o", text=text, **FLAGS), "--overwrite"]):
         assert "another process trains in" in finished(second, code=2)
+    process.send_signal(signal.SIGCONT)
     process.communicate(timeout=120)
     assert process.returncode == 0
     assert essence(tmp_path / "o") == wanted

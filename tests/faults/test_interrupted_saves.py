@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import ROOT
+from runs import environment
 
 HERE = Path(__file__).parent
 INTERVAL = 4  # steps between saves, in dying.py
@@ -17,14 +17,15 @@ SHARES = 2  # processes that share the calls between them
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system cannot fork a process")
 @pytest.mark.parametrize("rest", range(SHARES))
 def test_a_run_killed_at_any_call_resumes_as_if_nothing_had_been(rest: int, tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": f"{ROOT}:{HERE}",
-        "OMP_NUM_THREADS": "1",
-        "LETTERWISE_CACHE": str(tmp_path / "c"),
-    }
     words = [sys.executable, str(HERE / "dying.py"), str(tmp_path / "runs"), str(SHARES), str(rest)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        words,
+        env=environment(HERE, LETTERWISE_CACHE=str(tmp_path / "c")),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(told) > 30

@@ -150,7 +150,7 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(
-    max_examples=int(25 * MINUTES) or 12,
+    max_examples=int(25 * MINUTES) or 8,
     stateful_step_count=8,
     deadline=None,
     phases=[Phase.generate],  # a story that goes wrong is told as it was: making it shorter would take minutes

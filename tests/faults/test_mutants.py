@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from runs import MINUTES, ROOT, SHAPE, text_file
+from runs import MINUTES, ROOT, SHAPE, environment, text_file
 
 from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.container import EXTENSIONS
@@ -25,7 +25,7 @@ from letterwise.training.start import train
 
 HERE = Path(__file__).parent
 BATCH = 1_000  # mutants for a process
-MUTANTS = int(3_000 * MINUTES) or 2_000
+MUTANTS = int(3_000 * MINUTES) or 1_000
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +51,11 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return files
 
 
-def environment() -> dict[str, str]:
-    """For a process that finds the package, and `mutants.py`."""
-    return {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
-
-
 def test_every_mutant_loads_or_is_refused_in_a_sentence(originals: Path) -> None:
     ends: Counter[str] = Counter()
     for first in range(0, MUTANTS, BATCH):
         words = [sys.executable, str(HERE / "mutants.py"), str(originals), str(first), str(first + BATCH)]
-        done = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=900, check=False)
+        done = subprocess.run(words, env=environment(HERE), capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, (
             f"it crashed ({done.returncode}) at mutant {done.stderr.split()[-1:]}: {done.stderr[-2000:]}"
         )
@@ -82,7 +77,7 @@ def test_a_large_file_is_loaded_in_twice_its_size(form: str, tmp_path: Path, ori
     )
     assert large.stat().st_size > 2**26
     loading = "import sys; from mutants import *; load(Path(sys.argv[1])); print(watched(load, Path(sys.argv[2])))"
-    told = subprocess.run([sys.executable, "-c", loading, small, large], env=environment(), capture_output=True, text=True)
+    told = subprocess.run([sys.executable, "-c", loading, small, large], env=environment(HERE), capture_output=True, text=True)
     assert told.stdout.strip() == "loaded", told
 
 
