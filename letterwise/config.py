@@ -149,6 +149,11 @@ class TrainingConfig:
             raise UserError(f"save_interval={self.save_interval!r} is no interval: write it as 60s, 5min, or 500 (steps).")
 
     @property
+    def sequences(self) -> int:
+        """How many sequences one optimizer step learns from."""
+        return self.batch_size * self.gradient_accumulation_steps
+
+    @property
     def save_every(self) -> tuple[int, str]:
         """`save_interval` as number and unit: "s", "min", or "" for steps."""
         number = self.save_interval.rstrip("smin")

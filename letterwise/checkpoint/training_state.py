@@ -29,9 +29,9 @@ Note = Callable[[str], None]
 class TrainingState:
     """A run after `step` optimizer steps and `seconds` of its clock.
 
-    `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every`
-    and `validation_s` are how validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the
-    last one; `rollbacks` counts how often the loss blew up; `rows` are those of metrics.jsonl.
+    `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every` and `validation_s` are how
+    validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
+    often the loss blew up; `rows` are those of metrics.jsonl.
 
     Tensors by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
@@ -54,11 +54,11 @@ class TrainingState:
     lookahead: dict[str, Tensor]
     optimizers: dict[str, Tensor]
 
-    def check(self, config: Config, vocab_size: int) -> None:
-        """Weights against a configuration, before anything of its size is built. Raises `UserError`."""
+    def check(self, vocab_size: int) -> None:
+        """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
         try:
             for weights in (self.weights, self.best) if self.best else (self.weights,):
-                check_weights(weights, config, vocab_size)
+                check_weights(weights, self.config, vocab_size)
         except UserError as error:
             raise damaged(error) from error
 

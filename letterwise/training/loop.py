@@ -83,14 +83,9 @@ class Run:
     rollbacks: int = 0
 
     @property
-    def sequences(self) -> int:
-        """How many sequences one optimizer step learns from."""
-        return self.config.training.batch_size * self.config.training.gradient_accumulation_steps
-
-    @property
     def chars_seen(self) -> int:
         """How many characters have been learned from, repeats included."""
-        return self.step * self.sequences * self.config.model.block_size
+        return self.step * self.config.training.sequences * self.config.model.block_size
 
     @property
     def validated_s(self) -> float:
@@ -147,10 +142,9 @@ class Run:
         Raises `Interrupted`, after saving, when a signal asks to stop; `UserError` when the loss is no longer a number, also
         after going back to what was saved, or when in the end the model cannot be written.
         """
-        batches = Batches(
-            self.stream.part("train"), self.config.model.block_size, self.sequences, self.config.training.rng_seed
-        )
-        self.progress.start(None if self.budget.timed else self.config.training.max_iters)
+        training, text = self.config.training, self.stream.part("train")
+        batches = Batches(text, self.config.model.block_size, training.sequences, training.rng_seed)
+        self.progress.start(None if self.budget.timed else training.max_iters)
         try:
             with Interruption() as interruption:
                 self.keeper.save(self)  # before anything can happen

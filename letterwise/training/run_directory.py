@@ -45,6 +45,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """All of a run's files but the lock."""
+        return (self.state, previous(self.state), self.metrics, self.report, self.model_path)
+
+    @property
     def relative_model_path(self) -> str:
         """The model file as seen from the directory, so that both can be moved together."""
         return os.path.relpath(self.model_path, self.path)
@@ -100,12 +105,12 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove an earlier run's files, and nothing else."""
-        for old in (self.state, previous(self.state), self.metrics, self.report, self.model_path):
+        for old in self.files:
             old.unlink(missing_ok=True)
 
     def remove_leftovers(self) -> None:
         """Remove what killed processes left half-written."""
-        for path in (self.state, self.metrics, self.report, self.model_path):
+        for path in self.files:
             remove_leftovers(path)
 
     def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:

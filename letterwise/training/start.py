@@ -74,6 +74,8 @@ def train(
         directory.make()
         if not there:
             held.enter_context(directory.locked())
+            if not overwrite:  # another process may have been faster
+                directory.refuse_if_used()
         directory.remove_leftovers()
         if state:
             run.restore(state)
@@ -155,7 +157,7 @@ def prepare_run(
             progress.note(line)
     require(stream.part("train"), config.model.block_size, "training")
     if state:
-        state.check(config, len(stream.vocabulary))  # before anything of that size is built
+        state.check(len(stream.vocabulary))  # before anything of that size is built
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
@@ -177,7 +179,7 @@ def prepare_run(
         progress=progress,
         budget=Budget(training),
         keeper=Keeper(directory, training, progress),
-        meter=Meter(training.batch_size * training.gradient_accumulation_steps * config.model.block_size),
+        meter=Meter(training.sequences * config.model.block_size),
     )
 
 

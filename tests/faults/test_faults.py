@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from runs import SHAPE, command, environment, essence, finished, start, text_file, under_way, until
 
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint import load_state, save_state
 from letterwise.checkpoint.training_state import read_state
 from letterwise.errors import UserError
 from letterwise.training.interruption import Interrupted
@@ -33,6 +34,21 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     return text, essence(folder / "o")
 
 
+def begun(out: Path, text: Path, **options: object) -> subprocess.Popen:
+    """A run that learns, and has kept its state more than once."""
+    process = start(command(out, text=text, **FLAGS), **options)
+    under_way(process)
+    until(lambda: (out / "state.previous.safetensors").exists())
+    return process
+
+
+def ends_well(process: subprocess.Popen, out: Path, wanted: dict[str, str]) -> None:
+    """It comes to its own end, and to what undisturbed runs come to."""
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert essence(out) == wanted
+
+
 def limit(process: subprocess.Popen, size: int) -> None:
     """From now on the process can write files of so many bytes only: a real error of the system at each larger write."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -48,25 +64,19 @@ def steps_kept(out: Path) -> int:
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "o", text=text, **FLAGS))
-    under_way(process)
-    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    process = begun(tmp_path / "o", text)
     limit(process, 4096)
     told = under_way(process, "The run goes on; what is kept is its state after step")
     assert "cannot write" in told
     assert "File too large" in told
     limit(process, resource.RLIM_INFINITY)
-    process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert essence(tmp_path / "o") == wanted
+    ends_well(process, tmp_path / "o", wanted)
     assert list((tmp_path / "o").glob("*.tmp-*")) == []
 
 
 def test_a_disk_that_stays_full_ends_in_a_sentence_and_the_run_can_go_on(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "o", text=text, **FLAGS))
-    under_way(process)
-    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    process = begun(tmp_path / "o", text)
     limit(process, 4096)
     told = process.communicate(timeout=120)[1]
     assert process.returncode == 2, told
@@ -91,9 +101,7 @@ def test_a_small_disk_really_fills_up(whole, tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip(f"a small tmpfs cannot be mounted here: {mounted.stderr.strip()}")
     try:
-        process = start(command(disk / "o", text=text, **FLAGS))
-        under_way(process)
-        until(lambda: (disk / "o/state.previous.safetensors").exists())
+        process = begun(disk / "o", text)
         with (disk / "filler").open("wb", buffering=0) as filler:
             with contextlib.suppress(OSError):
                 while filler.write(bytes(4096)):
@@ -102,9 +110,7 @@ def test_a_small_disk_really_fills_up(whole, tmp_path: Path) -> None:
         told = under_way(process, "The run goes on")
         assert "No space left on device" in told
         (disk / "filler").unlink()
-        process.communicate(timeout=120)
-        assert process.returncode == 0
-        assert essence(disk / "o") == wanted
+        ends_well(process, disk / "o", wanted)
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
 
@@ -112,23 +118,17 @@ def test_a_small_disk_really_fills_up(whole, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_directory_that_becomes_read_only(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "o", text=text, **FLAGS))
-    under_way(process)
-    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    process = begun(tmp_path / "o", text)
     (tmp_path / "o").chmod(0o500)
     assert "Permission denied" in under_way(process, "The run goes on")
     (tmp_path / "o").chmod(0o700)
-    process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert essence(tmp_path / "o") == wanted
+    ends_well(process, tmp_path / "o", wanted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_the_run_within_seconds_and_it_goes_on_exactly(whole, tmp_path: Path, number: int) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "o", text=text, **FLAGS))
-    under_way(process)
-    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    process = begun(tmp_path / "o", text)
     asked = time.monotonic()
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]
@@ -162,9 +162,7 @@ def test_a_signal_during_a_long_validation_ends_it(tmp_path: Path) -> None:
 
 def test_a_second_signal_ends_it_at_once_without_damage(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "o", text=text, **FLAGS))
-    under_way(process)
-    until(lambda: (tmp_path / "o/state.previous.safetensors").exists())
+    process = begun(tmp_path / "o", text)
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=10)
@@ -188,32 +186,24 @@ def test_nobody_reading_is_no_reason_to_stop(whole, tmp_path: Path) -> None:
 def test_under_nohup_a_closed_terminal_is_not_even_noticed(whole, tmp_path: Path) -> None:
     text, wanted = whole
     ignoring = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731 (what nohup does)
-    process = start(command(tmp_path / "o", text=text, **FLAGS), preexec_fn=ignoring)
-    under_way(process)
+    process = begun(tmp_path / "o", text, preexec_fn=ignoring)
     process.send_signal(signal.SIGHUP)
-    process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert essence(tmp_path / "o") == wanted
+    ends_well(process, tmp_path / "o", wanted)
 
 
 def test_a_second_trainer_in_the_same_directory_is_refused(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "o", text=text, **FLAGS))
-    under_way(process)
+    process = begun(tmp_path / "o", text)
     process.send_signal(signal.SIGSTOP)  # it holds on, however slowly the others start
     for second in (command(tmp_path / "o", resume=True), [*command(tmp_path / "o", text=text, **FLAGS), "--overwrite"]):
         assert "another process trains in" in finished(second, code=2)
     process.send_signal(signal.SIGCONT)
-    process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert essence(tmp_path / "o") == wanted
+    ends_well(process, tmp_path / "o", wanted)
 
 
 def test_a_copied_run_directory_goes_on_elsewhere(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    process = start(command(tmp_path / "here", text=text, **FLAGS))
-    under_way(process)
-    until(lambda: (tmp_path / "here/state.previous.safetensors").exists())
+    process = begun(tmp_path / "here", text)
     process.kill()
     process.communicate()
     shutil.copytree(tmp_path / "here", tmp_path / "there")
@@ -283,15 +273,11 @@ def test_clock_jumps_do_not_touch_the_minutes(tmp_path: Path) -> None:
 
 
 def test_a_state_cannot_send_the_model_elsewhere(tmp_path: Path) -> None:
-    import dataclasses
-
-    from letterwise.checkpoint import save_state
-
     flags = {**SHAPE, "preset": "classic", "input_file": (str(text_file(tmp_path)),), "max_iters": 10}
     train(flags, out=str(tmp_path / "a/b/o"))
     path = tmp_path / "a/b/o/state.safetensors"
-    for away in ("../../../elsewhere.pth", "/tmp/elsewhere.safetensors", "model.txt"):
-        save_state(path, dataclasses.replace(load_state(path), model_path=away))
+    for away in ("../../../elsewhere.pth", str(tmp_path / "elsewhere.safetensors"), "model.txt"):
+        save_state(path, replace(load_state(path), model_path=away))
         assert "name that file again with --model_path" in finished(command(tmp_path / "a/b/o", resume=True), code=2)
     train({}, out=str(tmp_path / "a/b/o"), model_path=str(tmp_path / "asked.pth"), resume=True)
     assert (tmp_path / "asked.pth").exists()

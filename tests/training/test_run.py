@@ -20,7 +20,7 @@ from letterwise.checkpoint import load_model, load_state
 from letterwise.config import Config
 from letterwise.counts import learn
 from letterwise.errors import UserError
-from letterwise.training import loop
+from letterwise.training import loop, start
 from letterwise.training.progress import PlainProgress, Progress
 from letterwise.training.start import train
 
@@ -96,6 +96,24 @@ def test_a_stop_at_the_moment_of_a_validation_loses_no_row(text_file: Path, tmp_
     train({}, out=str(tmp_path / "parts"), resume=True)
     rows = [load_state(tmp_path / run / "state.safetensors").rows for run in ("whole", "parts")]
     assert without_clocks(rows[0]) == without_clocks(rows[1])
+
+
+def test_a_run_that_another_finished_meanwhile_is_not_replaced(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found no directory; while one prepared, the other came to its end."""
+    prepare = start.prepare_run
+
+    def slowly(*arguments):
+        prepared = prepare(*arguments)
+        monkeypatch.setattr(start, "prepare_run", prepare)
+        train(flags(text_file), out=str(tmp_path / "o"))
+        return prepared
+
+    monkeypatch.setattr(start, "prepare_run", slowly)
+    with pytest.raises(UserError, match="is there from an earlier run"):
+        train(flags(text_file), out=str(tmp_path / "o"))
+    assert load_model(tmp_path / "o/model.safetensors")
 
 
 def test_validating_more_often_changes_nothing_else(text_file: Path, tmp_path: Path) -> None:
