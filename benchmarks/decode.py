@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks import nanogpt
@@ -58,7 +59,7 @@ def writer(preset: str, shape: dict[str, int]) -> Callable[[int], float]:
     """Characters per second of our predictor and sampler, from an empty context."""
     config = resolve({"preset": preset, **shape}).model
     model: Transformer = initialize(build(config, VOCAB_SIZE), seed=0).eval()
-    sampler, generator = Sampler(temperature=0.8, top_k=200), torch.Generator().manual_seed(0)
+    sampler, generator = Sampler(temperature=0.8, top_k=200), np.random.Generator(np.random.Philox(0))
     counts = counted() if config.counts_order else None
 
     def rate(chars: int) -> float:
@@ -66,7 +67,7 @@ def writer(preset: str, shape: dict[str, int]) -> Callable[[int], float]:
         predictor = Predictor(model, counts)
         logits = predictor.read([0])
         for _ in range(chars):
-            logits = predictor.read([sampler.choose(logits, generator)])
+            logits = predictor.read([sampler.choose(np.asarray(logits), generator)])
         return chars / (time.perf_counter() - began)
 
     return rate

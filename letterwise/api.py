@@ -3,8 +3,10 @@
 train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate · stream · evaluate · vocabulary
 """
 
+import json
+import math
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike, fspath
 from typing import Any
@@ -15,8 +17,9 @@ from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import Score, evaluate
+from letterwise.inference.limits import Limits
 from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import write
+from letterwise.inference.stream import Writing, write
 from letterwise.loss import nats
 from letterwise.model.accounting import parameters
 from letterwise.runtime import find_runtime
@@ -73,35 +76,84 @@ class LanguageModel:
         top_k: int = 0,
         top_p: float = 1.0,
         min_p: float = 0.0,
+        typical_p: float = 1.0,
+        repetition_penalty: float = 1.0,
+        frequency_penalty: float = 0.0,
+        presence_penalty: float = 0.0,
+        penalty_window: int = 64,
+        logit_bias: Mapping[str, float] | None = None,
         greedy: bool = False,
-        stop: Sequence[str] = (),
+        beam: int = 0,
+        stop: str | Sequence[str] = (),
+        until_line: bool = False,
+        max_seconds: float = math.inf,
+        charset: str | None = None,
+        exclude: str = "",
+        must_contain: str | Sequence[str] = (),
+        regex: str | None = None,
+        json_schema: str | dict[str, Any] | PathLike[str] | None = None,
+        grammar: str | PathLike[str] | None = None,
         rng_seed: int | None = None,
         unknown: Unknown = "error",
-    ) -> Iterator[str]:
+    ) -> Writing:
         """The continuation of `prompt`, without it, piece by piece as it is written.
+
+        A text under a constraint (`regex`, `json_schema`, `grammar`, `must_contain`) always matches when it ends, and ends
+        within `num_tokens`. It may end wherever it is whole, and does when the model wants to go on otherwise.
 
         Args:
             prompt: text to continue; may be empty, and longer than the context.
-            num_tokens: how many characters to write (bytes, with a byte vocabulary).
+            num_tokens: how many characters to write at most (bytes, with a byte vocabulary).
             temperature: below 1 safer, above 1 wilder.
             top_k: draw from the k likeliest characters only (0: off).
             top_p: draw from the likeliest characters that hold this probability together (1: off).
             min_p: draw from characters at least this fraction as likely as the likeliest (0: off).
+            typical_p: draw from the characters of most ordinary surprise that hold this probability together (1: off).
+            repetition_penalty: above 1, characters of the last `penalty_window` are less likely (1: off).
+            frequency_penalty: nats off for each time that a character is among them.
+            presence_penalty: nats off if it is among them at all.
+            penalty_window: how many of the last characters count, the prompt's included.
+            logit_bias: nats to add to characters, like `{"e": -2.0, "xyz": 1.0}`.
             greedy: always the likeliest character.
+            beam: the likeliest text, as far as this many prefixes kept side by side find it (0: off).
             stop: end before the first of these strings.
+            until_line: end after the first line break.
+            max_seconds: end after this time; a text under a constraint is then completed the shortest known way.
+            charset: write these characters only.
+            exclude: write none of these characters.
+            must_contain: texts that have to be in what is written.
+            regex: what is written matches it as a whole (Rust's syntax: no look-around, no back-references).
+            json_schema: what is written is JSON of this schema: text, a file, or a dict.
+            grammar: what is written is a sentence of this Lark grammar: text or a file.
             rng_seed: equal seeds write equal text (None: a fresh one).
             unknown: "error" or "skip" for characters of the prompt outside the vocabulary.
 
+        Returns:
+            An iterator over pieces of text; its `ended` says at last what ended it.
+
         Raises:
-            UserError: unknown characters, or values without sense.
+            UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet.
+
+        Example:
+            >>> model.generate("Born ", regex=r"\\d{4}-\\d{2}-\\d{2}")  # doctest: +SKIP
+            '1623-04-11'
         """
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip'.")
-        sampler = Sampler(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, greedy=greedy)
+        sampler = Sampler(
+            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p,
+            repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
+            penalty_window=penalty_window, logit_bias=logit_bias or {}, greedy=greedy, beam=beam,
+        )  # fmt: skip
+        limits = Limits(
+            num_tokens=num_tokens, stop=texts(stop), until_line=until_line, max_seconds=max_seconds,
+            charset=charset, exclude=exclude, must_contain=texts(must_contain), regex=regex,
+            json_schema=spelled(json_schema), grammar=spelled(grammar),
+        )  # fmt: skip
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
         return write(
             self.transformer, self.vocabulary, prompt,
-            num_tokens=num_tokens, sampler=sampler, counts=self.file.counts, stop=tuple(stop), rng_seed=seed, unknown=unknown,
+            sampler=sampler, limits=limits, counts=self.file.counts, rng_seed=seed, unknown=unknown,
         )  # fmt: skip
 
     def generate(self, prompt: str = "", **options: Any) -> str:
@@ -222,3 +274,13 @@ def train(
 def names(files: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
     """One file or several, as a tuple of texts."""
     return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)
+
+
+def texts(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One text or several, as a tuple."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def spelled(given: str | PathLike[str] | dict[str, Any] | None) -> str | None:
+    """A text, a path or plain containers, as a text."""
+    return given if given is None else json.dumps(given) if isinstance(given, dict) else fspath(given)

@@ -12,7 +12,9 @@ from typing import Any, Literal, NoReturn
 from letterwise.config import PARTS, Config
 from letterwise.errors import UserError, did_you_mean
 
-TEXT_FLAGS = ("--seed", "--prompt", "--stop")  # their values may begin with a dash
+TEXT_FLAGS = (  # their values may begin with a dash
+    "--seed", "--prompt", "--stop", "--regex", "--grammar", "--must_contain", "--charset", "--exclude", "--logit_bias",
+)  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):

@@ -1,5 +1,6 @@
 """`letterwise generate`: a form over `LanguageModel.stream`."""
 
+import argparse
 import secrets
 import sys
 from typing import Any
@@ -18,14 +19,39 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     start.add_argument("--seed", metavar="TEXT", help="text to start from; may be empty")
     start.add_argument("--prompt", metavar="TEXT", help="the same")
     parser.add_argument("--num_tokens", type=number(int), metavar="N", help="characters to write (default: 100)")
-    parser.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
-    parser.add_argument("--top_k", type=number(int), metavar="K", help="draw from the K likeliest only")
-    parser.add_argument("--top_p", type=number(float), metavar="P", help="draw from the likeliest that hold P together")
-    parser.add_argument(
+    choice = parser.add_argument_group("how to choose")
+    choice.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
+    choice.add_argument("--top_k", type=number(int), metavar="K", help="draw from the K likeliest only")
+    choice.add_argument("--top_p", type=number(float), metavar="P", help="draw from the likeliest that hold P together")
+    choice.add_argument(
         "--min_p", type=number(float), metavar="P", help="draw from those at least P times as likely as the likeliest"
     )
-    parser.add_argument("--greedy", action="store_true", help="always the likeliest character")
-    parser.add_argument("--stop", action="append", metavar="TEXT", help="end before this text; may be given several times")
+    choice.add_argument(
+        "--typical_p", type=number(float), metavar="P", help="draw from those of most ordinary surprise that hold P together"
+    )
+    choice.add_argument("--repetition_penalty", type=number(float), metavar="X", help="above 1, what was there is less likely")
+    choice.add_argument("--frequency_penalty", type=number(float), metavar="NATS", help="off for each time it was there")
+    choice.add_argument("--presence_penalty", type=number(float), metavar="NATS", help="off if it was there at all")
+    choice.add_argument(
+        "--penalty_window", type=number(int), metavar="N", help="last characters that penalties look at (default: 64)"
+    )
+    choice.add_argument(
+        "--logit_bias", action="append", type=bias, metavar="CHARS=NATS",
+        help="make each of these characters likelier, as xyz=1.5, or less likely, as e=-2; may be given several times",
+    )  # fmt: skip
+    choice.add_argument("--greedy", action="store_true", help="always the likeliest character")
+    choice.add_argument("--beam", type=number(int), metavar="N", help="the likeliest text that a search over N prefixes finds")
+    end = parser.add_argument_group("when to stop")
+    end.add_argument("--stop", action="append", metavar="TEXT", help="end before this text; may be given several times")
+    end.add_argument("--until_line", action="store_true", help="end after the first line break")
+    end.add_argument("--max_seconds", type=number(float), metavar="S", help="end after this time")
+    what = parser.add_argument_group("what may be written (a text always matches; what cannot match is refused)")
+    what.add_argument("--charset", metavar="CHARS", help="these characters only")
+    what.add_argument("--exclude", metavar="CHARS", help="none of these characters")
+    what.add_argument("--must_contain", action="append", metavar="TEXT", help="this text; may be given several times")
+    what.add_argument("--regex", metavar="REGEX", help="a text that matches as a whole")
+    what.add_argument("--json_schema", metavar="SCHEMA|FILE", help="JSON of this schema")
+    what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
     parser.add_argument("--num_samples", type=number(int), metavar="K", help="how many continuations (default: 1)")
     parser.add_argument("--rng_seed", type=number(int), metavar="N", help="equal seeds write equal text; sample k uses N+k")
     parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
@@ -40,6 +66,10 @@ def run(flags: dict[str, Any]) -> int:
     samples, as_json = flags.pop("num_samples", 1), flags.pop("json", False)
     if samples < 1:
         raise UserError(f"--num_samples {samples} must be 1 or more.")
+    if flags.get("beam") and samples > 1:
+        raise UserError(f"--beam {flags['beam']} finds one text, always the same: leave out --num_samples.")
+    if "logit_bias" in flags:
+        flags["logit_bias"] = dict(flags["logit_bias"])
     first_seed = flags.pop("rng_seed", secrets.randbits(32))
     from letterwise.api import load
 
@@ -48,7 +78,7 @@ def run(flags: dict[str, Any]) -> int:
     for seed in range(first_seed, first_seed + samples):
         pieces = model.stream(prompt, rng_seed=seed, **flags)
         if as_json:
-            written.append({"text": "".join(pieces), "rng_seed": seed})
+            written.append({"text": "".join(pieces), "rng_seed": seed, "ended": pieces.ended})
             continue
         say((BETWEEN_SAMPLES if seed > first_seed else "") + prompt)
         for piece in pieces:
@@ -59,3 +89,11 @@ def run(flags: dict[str, Any]) -> int:
         end_line()
     sys.stdout.flush()
     return 0
+
+
+def bias(word: str) -> tuple[str, float]:
+    """Characters, and nats to add to their scores: `e=-2`; a text may hold an equals sign itself."""
+    characters, equals, nats = word.rpartition("=")
+    if not (characters and equals):
+        raise argparse.ArgumentTypeError(f"{word!r} is not characters and a number, like e=-2")
+    return characters, number(float)(nats)

@@ -25,7 +25,7 @@ class Predictor:
     """One text being read. Owns the KV cache, the place in the counts, and the policy for a full context."""
 
     def __init__(self, model: Transformer, counts: Counts | None = None) -> None:
-        self.model = model
+        self.model, self.counts = model, counts
         self.reader = Reader(counts, model.prior.orders) if counts and model.prior else None
         self.block_size = model.config.block_size
         self.kept = self.block_size // 2
@@ -34,11 +34,11 @@ class Predictor:
         self.single_step = SingleStep(model, self.cache) if device.type == "cpu" else None
         self.window: list[int] = []  # the ids the cache holds
         self.priors: list[np.ndarray] = []  # what the counts said after each of them
-        self.logits: Float[Tensor, "V"] = torch.zeros(model.vocab_size, device=device)  # of nothing read: all alike
+        self.logits: Float[Tensor, "V"] = torch.zeros(model.vocab_size)  # of nothing read: all alike
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int] | np.ndarray) -> Float[Tensor, "V"]:
-        """Read on, and score what comes next: float32 logits (V,). With nothing to read, the last answer again."""
+        """Read on, and score what comes next: float32 logits (V,), on the CPU. With nothing to read, the last answer again."""
         ids = [int(i) for i in ids]
         priors = [self.reader.read(i) for i in ids] if self.reader else []
         rolls = self._rolls(len(ids))
@@ -51,6 +51,17 @@ class Predictor:
             self.logits = self._forward(ids, priors)
         return self.logits
 
+    def fork(self) -> "Predictor":
+        """Another that has read the same, and reads on by itself."""
+        twin = Predictor(self.model, self.counts)
+        for theirs, mine in zip(twin.cache.layers, self.cache.layers, strict=True):
+            theirs.held[..., : mine.seen, :] = mine.held[..., : mine.seen, :]
+            theirs.seen = mine.seen
+        if twin.reader and self.reader:
+            twin.reader.rows = self.reader.rows  # replaced at each character, never written to
+        twin.window, twin.priors, twin.logits = self.window, self.priors, self.logits  # as are these
+        return twin
+
     def _rolls(self, new: int) -> int:
         """How many times the window must move on to take in `new` more characters."""
         over = len(self.window) + new - self.block_size
@@ -60,7 +71,7 @@ class Predictor:
         self.window, self.priors = self.window + ids, self.priors + priors
         if self.single_step and len(ids) == 1:
             return torch.from_numpy(self.single_step(ids[0], *priors))
-        device = self.logits.device
+        device = next(self.model.parameters()).device
         tokens = torch.tensor([ids], device=device)
         told = torch.from_numpy(np.stack(priors)).to(device)[None] if priors else None
-        return self.model(tokens, self.cache, told)[0, -1]
+        return self.model(tokens, self.cache, told)[0, -1].cpu()

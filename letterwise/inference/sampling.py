@@ -1,79 +1,226 @@
-"""Sampling: choose the next character from its scores. Each filter is a pure function from logits to logits.
+"""Sampling: choose the next character from its scores. Each filter is a pure function from logits to logits, in NumPy.
 
-    logits (V,) ──÷ temperature──▶ ──top-k──▶ ──top-p──▶ ──min-p──▶ softmax ──draw──▶ id
+    logits (V,) ──bias──▶ ──penalties──▶ ÷ temperature ──▶ top-k ▶ top-p ▶ min-p ▶ typical-p ──draw──▶ id
 
 A filter removes a character by setting its score to -∞. Ties at a border are kept, so no order among equals is invented.
+Draws invert the cumulative distribution in float64, one uniform number each, from a counter-based generator: what a seed writes
+depends on nothing else.
 """
 
 import math
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Float, Int
 
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 
+Logits = Float[np.ndarray, "V"]
 
-def top_k(logits: Float[Tensor, "V"], k: int) -> Float[Tensor, "V"]:
-    """Keep the k likeliest (Fan et al. 2018)."""
-    if k >= logits.numel():
+
+def top_k(logits: Logits, k: int) -> Logits:
+    """Keep the k likeliest (Fan et al. 2018, section 5.1)."""
+    if k >= len(logits):
         return logits
-    return logits.masked_fill(logits < logits.topk(k).values[-1], -math.inf)
+    return np.where(logits < np.partition(logits, -k)[-k], -np.inf, logits)
 
 
-def top_p(logits: Float[Tensor, "V"], p: float) -> Float[Tensor, "V"]:
-    """Keep the likeliest until they hold a probability of p together: the nucleus (Holtzman et al. 2020)."""
-    ordered = logits.softmax(-1).sort(descending=True).values
-    inside = ordered.cumsum(-1) - ordered < p  # the one that crosses p is still in
-    return logits.masked_fill(logits.softmax(-1) < ordered[inside].min(), -math.inf)
+def top_p(logits: Logits, p: float) -> Logits:
+    """Keep the likeliest until they hold a probability of p together: the nucleus (Holtzman et al. 2020, section 3.1)."""
+    probabilities = softmax(logits)
+    ordered = np.sort(probabilities)[::-1]
+    inside = np.cumsum(ordered) - ordered < p  # the one that crosses p is still in
+    return np.where(probabilities < ordered[inside][-1], -np.inf, logits)
 
 
-def min_p(logits: Float[Tensor, "V"], p: float) -> Float[Tensor, "V"]:
-    """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024)."""
-    return logits.masked_fill(logits < logits.max() + math.log(p), -math.inf)
+def min_p(logits: Logits, p: float) -> Logits:
+    """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024, section 3)."""
+    return np.where(logits < logits.max() + math.log(p), -np.inf, logits)
+
+
+def typical_p(logits: Logits, p: float) -> Logits:
+    """Keep those whose surprise is nearest to the one expected, until they hold p together (Meister et al. 2023, section 5)."""
+    probabilities = softmax(logits)
+    surprise = -np.log(probabilities, where=probabilities > 0, out=np.full(len(logits), -np.inf))
+    oddness = np.abs(surprise - np.dot(probabilities, np.maximum(surprise, 0)))  # ∞ for what other filters removed
+    order = np.argsort(oddness)
+    held = np.cumsum(probabilities[order])
+    last = min(int(np.searchsorted(held, p)), len(order) - 1)  # the one that reaches p is still in
+    return np.where(oddness > oddness[order[last]] + TIE, -np.inf, logits)
+
+
+def repetition(logits: Logits, counts: Int[np.ndarray, "V"], penalty: float) -> Logits:
+    """Divide what speaks for a character that was there, multiply what speaks against it (Keskar et al. 2019, section 4.1)."""
+    return np.where(counts > 0, np.where(logits > 0, logits / penalty, logits * penalty), logits)
+
+
+def frequency(logits: Logits, counts: Int[np.ndarray, "V"], each: float, once: float) -> Logits:
+    """Subtract `each` per time a character was there, and `once` if it was there at all (nats)."""
+    return logits - each * counts - once * (counts > 0)
+
+
+def softmax(logits: Logits) -> Float[np.ndarray, "V"]:
+    """Probabilities (V,), float64."""
+    weights = np.exp(np.subtract(logits, logits.max(), dtype=np.float64))
+    return weights / weights.sum()
+
+
+def draw(logits: Logits, uniform: float) -> int:
+    """The id at `uniform` (0 ≤ u < 1) of the cumulative distribution. Raises `UserError` when the scores are no numbers."""
+    peak = logits.max()
+    if not math.isfinite(peak):
+        raise UserError(
+            "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
+        )
+    held = np.exp(np.subtract(logits, peak, dtype=np.float64)).cumsum()
+    total = held[-1]
+    return int(min(held.searchsorted(uniform * total, "right"), held.searchsorted(total)))  # u·total may round up to total
+
+
+TIE = 1e-9  # nats: surprises that differ by less are equal
+PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """How to choose. Zero, or one for `top_p`, switches a filter off. Raises `UserError` on values without sense."""
+    """How to choose. The defaults switch everything off. Raises `UserError` on values without sense.
+
+    Attributes:
+        temperature: scores are divided by it.
+        top_k, top_p, min_p, typical_p: filters; 0 or, for top_p and typical_p, 1 is off.
+        repetition_penalty: 1 is off; above, characters of the window are less likely.
+        frequency_penalty, presence_penalty: nats off per time, and once, that a character is in the window.
+        penalty_window: how many of the last characters, of prompt and text, the penalties look at.
+        logit_bias: nats to add to characters: `{"e": -2.0, "xyz": 1.5}`.
+        greedy: the likeliest character every time.
+        beam: the likeliest text, as far as this many prefixes kept at once can find it; 0 is off.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
     min_p: float = 0.0
+    typical_p: float = 1.0
+    repetition_penalty: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    penalty_window: int = 64
+    logit_bias: Mapping[str, float] = field(default_factory=dict)
     greedy: bool = False
+    beam: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise UserError(
                 f"temperature={self.temperature} must be above 0: --greedy takes the likeliest character every time."
             )
-        if self.top_k < 0:
-            raise UserError(f"top_k={self.top_k} must be 0 (off) or more.")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"top_p={self.top_p} must be above 0 and at most 1 (off).")
+        for name in ("top_k", "beam"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}={getattr(self, name)} must be 0 (off) or more.")
+        for name in ("top_p", "typical_p"):
+            if not 0 < getattr(self, name) <= 1:
+                raise UserError(f"{name}={getattr(self, name)} must be above 0 and at most 1 (off).")
         if not 0 <= self.min_p <= 1:
             raise UserError(f"min_p={self.min_p} must be from 0 (off) to 1.")
+        if not (math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0):
+            raise UserError(f"repetition_penalty={self.repetition_penalty} must be above 0; 1 is off.")
+        for name in ("frequency_penalty", "presence_penalty"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"{name}={getattr(self, name)} must be a number of nats; 0 is off.")
+        if self.penalty_window < 1:
+            raise UserError(f"penalty_window={self.penalty_window} must be 1 or more.")
+        for characters, nats in self.logit_bias.items():
+            if not (characters and math.isfinite(nats)):
+                raise UserError(f"logit_bias {characters!r}: {nats} must be some characters, and a finite number of nats.")
+        if self.beam:
+            changed = [f.name for f in fields(self) if f.name not in ("beam", "logit_bias") and self._given(f.name)]
+            if changed:
+                raise UserError(f"beam={self.beam} looks for the likeliest text and draws nothing: leave out {changed[0]}.")
 
-    def distribution(self, logits: Float[Tensor, "V"]) -> Float[Tensor, "V"]:
-        """The probabilities that are drawn from."""
-        logits = logits.float() / self.temperature
+    def _given(self, name: str) -> bool:
+        return getattr(self, name) != Sampler.__dataclass_fields__[name].default
+
+    @property
+    def penalizes(self) -> bool:
+        """Does what was written before matter, beyond what the model makes of it?"""
+        return any(self._given(name) for name in PENALTIES)
+
+    def bias(self, vocabulary: Vocabulary) -> Logits | None:
+        """What `logit_bias` adds to each id (V,), float32. Raises `UserError` for characters without one."""
+        if not self.logit_bias:
+            return None
+        added = np.zeros(len(vocabulary), np.float32)
+        for characters, nats in self.logit_bias.items():
+            if vocabulary.kind == "byte" and not characters.isascii():
+                raise UserError(f"logit_bias {characters!r}: this model writes bytes, and that is several of them.")
+            np.add.at(added, vocabulary.encode(characters), nats)
+        return added
+
+    def filtered(self, logits: Logits) -> Logits:
+        """Scores (V,) after temperature and filters."""
+        if self.temperature != 1:
+            logits = logits / np.float32(self.temperature)
         if self.top_k:
             logits = top_k(logits, self.top_k)
         if self.top_p < 1:
             logits = top_p(logits, self.top_p)
         if self.min_p:
             logits = min_p(logits, self.min_p)
-        return logits.softmax(-1)
+        if self.typical_p < 1:
+            logits = typical_p(logits, self.typical_p)
+        return logits
 
-    def choose(self, logits: Float[Tensor, "V"], generator: torch.Generator) -> int:
-        """The id of the next character. `generator` lives on the CPU, so that every device draws alike."""
+    def distribution(self, logits: Logits) -> Float[np.ndarray, "V"]:
+        """The probabilities (V,), float64, that are drawn from."""
+        return softmax(self.filtered(logits))
+
+    def choose(self, logits: Logits, generator: np.random.Generator) -> int:
+        """The id of the next character."""
         if self.greedy:
             return int(logits.argmax())
-        probabilities = self.distribution(logits).cpu()
-        if not probabilities.isfinite().all():
-            raise UserError(
-                "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
-            )
-        return int(torch.multinomial(probabilities, 1, generator=generator))
+        return draw(self.filtered(logits), generator.random())
+
+
+class Chooser:
+    """A sampler at work on one text: its random numbers, its bias in this vocabulary, and the window of its penalties."""
+
+    def __init__(
+        self, sampler: Sampler, vocabulary: Vocabulary, rng_seed: int = 0, only: Bool[np.ndarray, "V"] | None = None
+    ) -> None:
+        """`only` are the characters that may be written at all (None: each)."""
+        if rng_seed < 0:
+            raise UserError(f"rng_seed={rng_seed} must be 0 or more.")
+        self.sampler = sampler
+        self.generator = np.random.Generator(np.random.Philox(rng_seed))
+        self.bias = sampler.bias(vocabulary)
+        if only is not None:
+            self.bias = np.where(only, np.float32(0) if self.bias is None else self.bias, np.float32(-np.inf))
+        self.window: deque[int] = deque(maxlen=sampler.penalty_window if sampler.penalizes else 0)
+        self.counts = np.zeros(len(vocabulary), np.int64)  # of the window
+
+    def saw(self, ids: Sequence[int] | np.ndarray) -> None:
+        """Text that was read or written, for the penalties."""
+        if not self.window.maxlen:
+            return
+        for i in map(int, ids[-self.window.maxlen :]):
+            if len(self.window) == self.window.maxlen:
+                self.counts[self.window[0]] -= 1
+            self.window.append(i)
+            self.counts[i] += 1
+
+    def scores(self, logits: Logits) -> Logits:
+        """Scores (V,) with bias and penalties."""
+        sampler = self.sampler
+        if self.bias is not None:
+            logits = logits + self.bias
+        if sampler.penalizes:
+            logits = repetition(logits, self.counts, sampler.repetition_penalty)
+            logits = frequency(logits, self.counts, sampler.frequency_penalty, sampler.presence_penalty)
+        return logits
+
+    def choose(self, scores: Logits) -> int:
+        """The id of the next character, from what `scores` gave."""
+        return self.sampler.choose(scores, self.generator)

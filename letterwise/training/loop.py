@@ -26,6 +26,7 @@ from letterwise.data.batches import Batches
 from letterwise.data.stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
+from letterwise.inference.limits import Limits
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import write
 from letterwise.loss import cross_entropy
@@ -307,9 +308,9 @@ class Run:
     def sample(self) -> str:
         """What the model writes now, from nothing."""
         self.model.eval()
-        sampler = Sampler(temperature=0.8)
+        sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
         vocabulary, counts = self.stream.vocabulary, self.counts
-        text = "".join(write(self.model, vocabulary, "", num_tokens=SAMPLE_CHARS, sampler=sampler, counts=counts))
+        text = "".join(write(self.model, vocabulary, "", sampler=sampler, limits=limits, counts=counts))
         self.model.train()
         return text
 

@@ -1,0 +1,101 @@
+"""Beam: the likeliest text, as far as a search that keeps N prefixes can find it.
+
+    N prefixes ──each by every character──▶ N·V ──the likeliest N──▶ N prefixes … ──▶ one text
+
+A prefix is a predictor of its own (`fork`). A text that ends early, by a stop string, a line break or its constraint, is done
+and waits for one that is likelier; the probability of any text only falls as it grows. With N as large as the number of all
+prefixes the search is exhaustive.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.inference.constraints import Guide
+from letterwise.inference.limits import Limits
+from letterwise.inference.predictor import Predictor
+from letterwise.inference.sampling import Chooser
+from letterwise.inference.stopping import StopFinder
+
+
+@dataclass
+class Prefix:
+    """The beginning of a text: its ids and their logarithmic probability, and what reads on from here."""
+
+    ids: list[int]
+    nats: float
+    predictor: Predictor
+    guide: Guide | None
+    logits: Float[np.ndarray, "V"]
+
+
+@dataclass
+class Done:
+    """A whole text."""
+
+    text: str
+    nats: float
+    ended: Literal["length", "stop", "line", "match"]
+
+
+def likeliest(
+    predictor: Predictor, vocabulary: Vocabulary, prompt: np.ndarray, chooser: Chooser, limits: Limits, guide: Guide | None
+) -> tuple[str, Literal["length", "stop", "line", "match"]]:
+    """The likeliest text that `chooser.sampler.beam` prefixes find, and what ended it. No length is favoured."""
+    prefixes = [Prefix([], 0.0, predictor, guide, np.asarray(predictor.read(prompt)))]
+    best: Done | None = None
+    for written in range(limits.num_tokens + 1):
+        candidates = []  # (nats, which prefix, id; or no id for the end), the likeliest first
+        for i, prefix in enumerate(prefixes):
+            if written == limits.num_tokens:
+                best = likelier(best, Done(text_of(prefix.ids, vocabulary, limits)[0], prefix.nats, "length"))
+                continue
+            nats, end = outcomes(chooser.scores(prefix.logits), prefix.guide)
+            if end > -math.inf:
+                best = likelier(best, Done(vocabulary.decode(prefix.ids), prefix.nats + end, "match"))
+            candidates += [(prefix.nats + nats[id], i, int(id)) for id in np.flatnonzero(nats > -math.inf)]
+        grown: list[Prefix] = []
+        for nats, i, id in sorted(candidates, key=lambda candidate: -candidate[0]):
+            if len(grown) == chooser.sampler.beam or (best and nats <= best.nats):
+                break
+            way = prefixes[i].guide.fork() if prefixes[i].guide else None
+            if way and not way.take(id):
+                continue
+            ids = [*prefixes[i].ids, id]
+            text, found = text_of(ids, vocabulary, limits)
+            if found:
+                best = likelier(best, Done(text, nats, found))
+                continue
+            reader = prefixes[i].predictor.fork()
+            grown.append(Prefix(ids, nats, reader, way, np.asarray(reader.read([id]))))
+        prefixes = grown
+    assert best
+    return best.text, best.ended
+
+
+def likelier(one: Done | None, other: Done) -> Done:
+    """The likelier of two texts; the first when they are equal."""
+    return one if one and one.nats >= other.nats else other
+
+
+def outcomes(scores: Float[np.ndarray, "V"], guide: Guide | None) -> tuple[Float[np.ndarray, "V"], float]:
+    """Logarithmic probabilities of each character (V,) and of the end, as they are drawn under a guide."""
+    nats = scores - np.float64(np.logaddexp.reduce(scores.astype(np.float64)))
+    if guide is None:
+        return nats, -math.inf
+    may = guide.allowed()
+    allowed = np.where(may, nats, -math.inf)
+    if guide.may_end():
+        return allowed, 0.0 if not may.any() else float(np.logaddexp.reduce(np.where(may, -math.inf, nats)))
+    return allowed - np.logaddexp.reduce(allowed), -math.inf
+
+
+def text_of(ids: list[int], vocabulary: Vocabulary, limits: Limits) -> tuple[str, Literal["", "stop", "line"]]:
+    """The text up to where it ends, and what ended it, if anything did."""
+    finder = StopFinder(limits.stop, limits.until_line)
+    text = finder.feed(vocabulary.decode(ids))
+    return text + finder.finish(), finder.found

@@ -1,0 +1,259 @@
+"""Constraints: what a text has to match, as a guide that walks along while it is written.
+
+    Limits ──▶ Constraint ──guide()──▶ Guide ──allowed (V,) bool──▶ a character is chosen ──take(id)──▶ …
+
+The promise is that a text under a constraint always matches it when it ends, `num_tokens` included. How it is kept:
+
+* A regex, the texts to contain, the vocabulary and the length are one regex, their intersection. Its automaton lets a character
+  pass only if a whole text can still follow from these characters in the places that are left.
+* For JSON schemas and grammars (and for byte vocabularies, where a character can take several places) the guide knows one way
+  to complete the text, at each step. A character after which no such way is found, short enough, is not taken. The search is
+  bounded, so near the end it may pass over characters that a longer search would have let through; it never lets a wrong one.
+
+A text may end wherever it is whole. It ends there with the probability of all characters that cannot follow: when the model
+wants to leave the pattern. `\\d+` writes a number, and stops when something else than a digit is drawn.
+"""
+
+import copy
+import functools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
+from letterwise.errors import UserError
+from letterwise.inference.completion import find
+from letterwise.inference.limits import LONGEST, Limits
+from letterwise.inference.matching import Alphabet, Place, engine
+
+ANY = "(?s:.)"
+STEP_EFFORT = 300  # places that are looked at to find out where one character leads
+BYTE = Vocabulary("byte")
+
+
+class Constraint:
+    """What a text has to match, ready for any number of texts. Raises `UserError` when no text can."""
+
+    def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:
+        self.vocabulary, self.limits = vocabulary, limits
+        self.usable = limits.characters(vocabulary)
+        self.grammar = _grammar(limits)
+        self._understood()
+        self.phrases = [vocabulary.encode(text).tolist() for text in limits.must_contain]
+        self.bounded = self.grammar is None and vocabulary.kind == "char"  # its automaton keeps the promise alone
+        self.start, self.rest = self._place(limits.num_tokens), None
+        if not self.bounded:
+            self.rest = find(self.start, limits.num_tokens, phrases=self.phrases)
+        if self.rest is None and not (self.bounded and _possible(self.start)):
+            raise self._refusal()
+
+    def guide(self) -> "Guide":
+        """For one text, from its beginning."""
+        return Guide(self, self.start.fork(), self.limits.num_tokens, self.rest)
+
+    def _understood(self) -> None:
+        """Is what was given grammatical, vocabulary aside?"""
+        for flag, given in (
+            ("regex", self.limits.regex),
+            ("json_schema", self.limits.json_schema),
+            ("grammar", self.limits.grammar),
+        ):
+            if given is not None:
+                try:
+                    Alphabet(BYTE).place(self.grammar or self._regular([_slashed(given)]))
+                except UserError as error:
+                    raise UserError(f"--{flag} {given[: 4 * SHOWN]!r} is not understood: {error}.") from None
+
+    def _place(self, most: int) -> Place:
+        """Where a text of at most `most` characters begins."""
+        alphabet = Alphabet(self.vocabulary, self.usable)
+        return alphabet.place(*self._grammars(f"{_one_of(self.vocabulary, self.usable)}{{0,{most}}}"))
+
+    def _grammars(self, alphabet: str) -> list[str]:
+        """What llguidance is told: the grammar, if there is one, and the intersection of all that is regular."""
+        limits = self.limits
+        parts = [] if limits.regex is None else [_slashed(limits.regex)]
+        parts += [f"{ANY}*{_literal(text)}{ANY}*" for text in limits.must_contain]
+        parts += [r"[^\n]*\n?"] if limits.until_line else []
+        regular = [self._regular([*parts, alphabet])] if parts or self.grammar is None else []
+        return regular if self.grammar is None else [self.grammar, *regular]
+
+    @staticmethod
+    def _regular(regexes: list[str]) -> str:
+        """A grammar of the texts that match all of these."""
+        return "start: TEXT\nTEXT: " + " & ".join(f"/{regex}/" for regex in regexes)
+
+    def _refusal(self) -> UserError:
+        """Why no text can match, in a sentence."""
+        limits = self.limits
+        needed = self._needed()
+        if needed:
+            return UserError(
+                f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}; raise --num_tokens."
+            )
+        free = Alphabet(BYTE).place(*self._grammars(f"{ANY}*"))
+        text = find(free, LONGEST, phrases=[list(text.encode()) for text in limits.must_contain])
+        if text is None:
+            return UserError("no text was found that matches all that is asked: loosen it, or say it in a simpler way.")
+        written = BYTE.decode(text)
+        missing = [c for c in sorted(set(written)) if c not in self.vocabulary]
+        if missing:
+            return UserError(
+                f"no text of this model's vocabulary can match: {written[: 4 * SHOWN]!r} would, "
+                f"but the model has never seen {''.join(missing[:SHOWN])!r}."
+            )
+        return UserError(
+            f"--charset and --exclude leave no text that matches: {written[: 4 * SHOWN]!r} would, but must not be written."
+        )
+
+    def _needed(self) -> int:
+        """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
+        if not self.bounded:
+            return len(find(self._place(LONGEST), LONGEST, phrases=self.phrases) or ())
+        few, enough = self.limits.num_tokens, LONGEST
+        if not _possible(self._place(enough)):
+            return 0
+        while enough - few > 1:
+            middle = (few + enough) // 2
+            few, enough = (few, middle) if _possible(self._place(middle)) else (middle, enough)
+        return enough
+
+
+class Guide:
+    """A text on its way: what may follow, and what would complete it."""
+
+    def __init__(self, constraint: Constraint, place: Place, left: int, rest: list[int] | None) -> None:
+        self.constraint, self.place = constraint, place
+        self.left, self.rest = left, rest  # rest: ids that complete the text; None where the place alone keeps the promise
+        self.phrases = constraint.phrases if rest is not None else []  # those not written yet, as far as the search must know
+        self.written: list[int] = []
+
+    def fork(self) -> "Guide":
+        """Another text that goes its own way from here."""
+        twin = copy.copy(self)
+        twin.place, twin.written = self.place.fork(), self.written[:]
+        return twin
+
+    def allowed(self) -> Bool[np.ndarray, "V"]:
+        """Which characters may follow (V,), before `take` has looked at where they lead."""
+        if self.rest and len(self.rest) == self.left:  # only what is known to lead to the end in time
+            return np.arange(self.place.size) == self.rest[0]
+        return self.place.allowed()
+
+    def may_end(self) -> bool:
+        """Is the text whole?"""
+        return self.place.may_end()
+
+    def take(self, id: int) -> bool:
+        """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
+        if self.rest is None:
+            self.place.take(id)
+            self.left -= 1
+            return True
+        place = self.place.fork()
+        place.take(id)
+        rest = self.rest[1:] if self.rest[:1] == [id] else self._rest(place)
+        if rest is None:
+            return False
+        self.place, self.rest, self.left = place, rest, self.left - 1
+        if self.phrases:
+            self._note(id)
+        return True
+
+    def _rest(self, place: Place) -> list[int] | None:
+        """What completes a text from a place nearby, with one character less left."""
+        assert self.rest is not None
+        if len(self.rest) < self.left and place.completes(self.rest):  # as after one more letter of a string
+            return self.rest
+        return find(place, self.left - 1, self.rest, self.phrases, STEP_EFFORT)
+
+    def _note(self, id: int) -> None:
+        """Once a phrase is written, the way to the end need not lead through it any more."""
+        self.written.append(id)
+        missing = [phrase for phrase in self.phrases if self.written[-len(phrase) :] != phrase]
+        if len(missing) < len(self.phrases):
+            self.phrases = missing
+            self.rest = find(self.place, len(self.rest or ()), phrases=missing) or self.rest
+
+    def on(self) -> int:
+        """One step on the known way to the end."""
+        assert self.rest
+        id = self.rest[0]
+        self.take(id)
+        return id
+
+    def finish(self) -> list[int]:
+        """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
+        rest = self.rest if self.rest is not None else find(self.place, self.left, phrases=self.constraint.phrases)
+        if rest is None:
+            raise UserError(f"--max_seconds {self.constraint.limits.max_seconds:g} ended before a text that matches was whole.")
+        return rest
+
+
+@functools.lru_cache(maxsize=16)
+def constraint_for(vocabulary: Vocabulary, limits: Limits) -> Constraint:
+    """The constraint of these limits, made once for all samples."""
+    return Constraint(vocabulary, limits)
+
+
+def _grammar(limits: Limits) -> str | None:
+    """What llguidance calls a grammar, of a JSON schema or a Lark grammar. Raises `UserError` when it is none."""
+    if limits.json_schema is not None:
+        schema = _text(limits.json_schema, limits.json_schema.lstrip().startswith("{"), "--json_schema")
+        try:
+            return engine().LLMatcher.grammar_from_json_schema(json.loads(schema), overrides={"whitespace_flexible": False})
+        except ValueError as error:
+            raise UserError(f"--json_schema {schema[: 4 * SHOWN]!r} is no JSON schema: {error}.") from None
+    if limits.grammar is not None:
+        text = _text(limits.grammar, ":" in limits.grammar, "--grammar")
+        return engine().LLMatcher.grammar_from_lark(text)
+    return None
+
+
+def _text(given: str, is_text: bool, flag: str) -> str:
+    """What was given, or what the file of that name holds."""
+    if is_text:
+        return given
+    try:
+        return Path(given).read_text("utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UserError(
+            f"{flag} {given[: 4 * SHOWN]!r} is neither the thing itself nor a file that can be read: {error}."
+        ) from None
+
+
+def _possible(place: Place) -> bool:
+    return bool(place.allowed().any()) or place.may_end()
+
+
+def _one_of(vocabulary: Vocabulary, usable: np.ndarray | None) -> str:
+    """A regex for one character that may be written."""
+    if vocabulary.kind == "byte":
+        if usable is None:
+            return ANY
+        points: Iterable[int] = np.flatnonzero(usable[:128]).tolist()
+        beyond = [(0x80, 0x10FFFF)] if usable[128:].all() else []
+    else:
+        all_points = code_points(vocabulary.characters)
+        points, beyond = (all_points if usable is None else all_points[usable]).tolist(), []
+    runs: list[tuple[int, int]] = []
+    for point in points:
+        if 0xD800 <= point < 0xE000:
+            continue  # lone surrogates are no text
+        if runs and runs[-1][1] == point - 1:
+            runs[-1] = (runs[-1][0], point)
+        else:
+            runs.append((point, point))
+    return "[" + "".join(f"\\x{{{first:x}}}-\\x{{{last:x}}}" for first, last in [*runs, *beyond]) + "]"
+
+
+def _slashed(regex: str) -> str:
+    """A regex as it stands between slashes."""
+    return engine().regex_to_lark(regex, "") or "(?:)"
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\x{{{ord(character):x}}}" for character in text)

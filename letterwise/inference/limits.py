@@ -1,0 +1,80 @@
+"""Limits: what may be written, and when it ends. The request as it came, held against itself."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool
+
+from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
+from letterwise.errors import UserError
+
+LONGEST = 100_000  # characters of a text under a constraint: its automaton grows with every one of them
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may be written, and when it ends. Raises `UserError` on values without sense.
+
+    Attributes:
+        num_tokens: characters to write at most (bytes, with a byte vocabulary).
+        stop: end before the first of these strings.
+        until_line: end after the first line break.
+        max_seconds: end after this time.
+        charset, exclude: only these characters; none of these.
+        must_contain: each of these texts is in what is written.
+        regex, json_schema, grammar: what is written, as a whole, matches this (one of them).
+    """
+
+    num_tokens: int = 100
+    stop: tuple[str, ...] = ()
+    until_line: bool = False
+    max_seconds: float = math.inf
+    charset: str | None = None
+    exclude: str = ""
+    must_contain: tuple[str, ...] = ()
+    regex: str | None = None
+    json_schema: str | None = None
+    grammar: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_tokens < 0:
+            raise UserError(f"num_tokens={self.num_tokens} must be 0 or more.")
+        if not self.max_seconds > 0:
+            raise UserError(f"max_seconds={self.max_seconds} must be above 0.")
+        if "" in self.stop:
+            raise UserError("stop='' would stop before the first character: give --stop some text.")
+        if "" in self.must_contain:
+            raise UserError("must_contain='' is in every text: give --must_contain some.")
+        forms = [f"--{name}" for name in ("regex", "json_schema", "grammar") if getattr(self, name) is not None]
+        if len(forms) > 1:
+            raise UserError(f"{' and '.join(forms)} do not go together: say it all in one of them.")
+        if self.constrained and self.stop:
+            what = forms[0] if forms else "--must_contain"
+            raise UserError(f"a text that ends before stop={self.stop[0]!r} would not match: say the end in {what} instead.")
+        if self.constrained and self.num_tokens > LONGEST:
+            raise UserError(f"num_tokens={self.num_tokens} is too long for a constraint: {LONGEST} is the most.")
+
+    @property
+    def constrained(self) -> bool:
+        """Is more asked than one can see from a single character?"""
+        return bool(self.must_contain) or any(x is not None for x in (self.regex, self.json_schema, self.grammar))
+
+    def characters(self, vocabulary: Vocabulary) -> Bool[np.ndarray, "V"] | None:
+        """Which characters may be written at all (V,); None when each may.
+
+        Raises `UserError` when none may, and for a byte vocabulary when bytes cannot say it.
+        """
+        if self.charset is None and not self.exclude:
+            return None
+        if vocabulary.kind == "byte" and not f"{self.charset or ''}{self.exclude}".isascii():
+            raise UserError(
+                "this model writes bytes: --charset and --exclude take ASCII characters only; --regex can name others."
+            )
+        points = np.arange(256) if vocabulary.kind == "byte" else code_points(vocabulary.characters)
+        only = np.ones(len(points), bool) if self.charset is None else np.isin(points, code_points(self.charset))
+        only &= ~np.isin(points, code_points(self.exclude))
+        if not only.any():
+            told = f"charset={self.charset[:SHOWN]!r}" if self.charset is not None else f"exclude={self.exclude[:SHOWN]!r}"
+            raise UserError(f"{told} leaves no character of this model's vocabulary to write.")
+        return only
