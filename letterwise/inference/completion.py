@@ -46,12 +46,11 @@ def find(
     seen: Counter[tuple[object, ...]] = Counter()
     while ways and effort > 0:
         way = heapq.heappop(ways)
-        ends = (hint[i:] for i in range(max(0, len(way.ids) + len(hint) - most), len(hint) + 1))
-        if (end := next((end for end in ends if way.place.completes(end)), None)) is not None:
+        if (end := _end(way, hint, most - len(way.ids))) is not None:
             return [*way.ids, *end]
         for ids, phrase in _steps(way, phrases):
             effort -= 1
-            if len(way.ids) + len(ids) > most or not way.place.leads(ids):
+            if len(way.ids) + len(ids) > most or (phrase and not way.place.leads(ids)):
                 continue
             next_place = way.place.fork()
             for id in ids:
@@ -61,14 +60,28 @@ def find(
             seen[kind] += 1
             if seen[kind] > ALIKE:
                 continue
-            step = -PHRASE if phrase else STEP + SAME * (look == way.look) + np.frombuffer(look[0], bool).mean()
-            heapq.heappush(ways, _Way(way.cost + step, next(number), way.ids + tuple(ids), next_place, look, said))
+            cost = way.cost + (-PHRASE if phrase else _cost(way.look, look))
+            heapq.heappush(ways, _Way(cost, next(number), way.ids + tuple(ids), next_place, look, said))
     return None
+
+
+def _end(way: _Way, hint: Sequence[int], most: int) -> Sequence[int] | None:
+    """The first end of `hint`, of at most `most` ids, that completes the text; the empty one may, too."""
+    allowed, may_end = way.look
+    ends = (hint[i:] for i in range(max(0, len(hint) - most), len(hint)) if allowed[hint[i]])
+    return next((end for end in ends if way.place.completes(end)), () if may_end else None)
 
 
 def _steps(way: _Way, phrases: Sequence[Sequence[int]]) -> list[tuple[list[int], frozenset[int]]]:
     singles = [([int(id)], frozenset[int]()) for id in np.flatnonzero(np.frombuffer(way.look[0], bool))]
     return singles + [(list(ids), frozenset((i,))) for i, ids in enumerate(phrases) if i not in way.said]
+
+
+def _cost(before: tuple[bytes, bool], after: tuple[bytes, bool]) -> float:
+    """What a step costs: nothing when there is no other."""
+    if before[0].count(1) == 1:
+        return 0.0
+    return STEP + SAME * (before == after) + after[0].count(1) / len(after[0])
 
 
 def _look(place: Place) -> tuple[bytes, bool]:

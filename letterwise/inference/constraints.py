@@ -42,7 +42,9 @@ class Constraint:
         self.usable = limits.characters(vocabulary)
         self.grammar = _grammar(limits)
         self._understood()
-        self.phrases = [vocabulary.encode(text).tolist() for text in limits.must_contain]
+        texts = dict.fromkeys(limits.must_contain)  # those that others contain go without saying
+        self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
+        self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
         self.bounded = self.grammar is None and vocabulary.kind == "char"  # its automaton keeps the promise alone
         self.start, self.rest = self._place(limits.num_tokens), None
         if not self.bounded:
@@ -67,16 +69,17 @@ class Constraint:
                 except UserError as error:
                     raise UserError(f"--{flag} {given[: 4 * SHOWN]!r} is not understood: {error}.") from None
 
-    def _place(self, most: int) -> Place:
-        """Where a text of at most `most` characters begins."""
+    def _place(self, most: int | None) -> Place:
+        """Where a text of at most `most` characters begins (None: of any length)."""
+        length = "*" if most is None else f"{{0,{most}}}"
         alphabet = Alphabet(self.vocabulary, self.usable)
-        return alphabet.place(*self._grammars(f"{_one_of(self.vocabulary, self.usable)}{{0,{most}}}"))
+        return alphabet.place(*self._grammars(_one_of(self.vocabulary, self.usable) + length))
 
     def _grammars(self, alphabet: str) -> list[str]:
         """What llguidance is told: the grammar, if there is one, and the intersection of all that is regular."""
         limits = self.limits
         parts = [] if limits.regex is None else [_slashed(limits.regex)]
-        parts += [f"{ANY}*{_literal(text)}{ANY}*" for text in limits.must_contain]
+        parts += [f"{ANY}*{_literal(text)}{ANY}*" for text in self.texts]
         parts += [r"[^\n]*\n?"] if limits.until_line else []
         regular = [self._regular([*parts, alphabet])] if parts or self.grammar is None else []
         return regular if self.grammar is None else [self.grammar, *regular]
@@ -95,7 +98,7 @@ class Constraint:
                 f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}; raise --num_tokens."
             )
         free = Alphabet(BYTE).place(*self._grammars(f"{ANY}*"))
-        text = find(free, LONGEST, phrases=[list(text.encode()) for text in limits.must_contain])
+        text = find(free, LONGEST, phrases=[list(text.encode()) for text in self.texts])
         if text is None:
             return UserError("no text was found that matches all that is asked: loosen it, or say it in a simpler way.")
         written = BYTE.decode(text)
@@ -112,10 +115,13 @@ class Constraint:
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
         if not self.bounded:
-            return len(find(self._place(LONGEST), LONGEST, phrases=self.phrases) or ())
-        few, enough = self.limits.num_tokens, LONGEST
-        if not _possible(self._place(enough)):
+            return len(find(self._place(None), LONGEST, phrases=self.phrases) or ())
+        if not _possible(self._place(None)):
             return 0
+        few = self.limits.num_tokens
+        enough = 2 * few + 1
+        while not _possible(self._place(enough)):
+            few, enough = enough, 2 * enough
         while enough - few > 1:
             middle = (few + enough) // 2
             few, enough = (few, middle) if _possible(self._place(middle)) else (middle, enough)
@@ -166,9 +172,14 @@ class Guide:
     def _rest(self, place: Place) -> list[int] | None:
         """What completes a text from a place nearby, with one character less left."""
         assert self.rest is not None
-        if len(self.rest) < self.left and place.completes(self.rest):  # as after one more letter of a string
-            return self.rest
-        return find(place, self.left - 1, self.rest, self.phrases, STEP_EFFORT)
+        if place.may_end():
+            return []
+        rest = self.rest
+        if not place.completes(rest):
+            return find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
+        while place.completes(rest[1:]):  # as after one more letter of a string; after one more digit it may be even less
+            rest = rest[1:]
+        return rest if len(rest) < self.left else find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
 
     def _note(self, id: int) -> None:
         """Once a phrase is written, the way to the end need not lead through it any more."""

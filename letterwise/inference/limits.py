@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
 
-LONGEST = 100_000  # characters of a text under a constraint: its automaton grows with every one of them
+LONGEST = 10_000  # characters of a text under a constraint: its automaton grows with every one of them
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,10 @@ class Place:
         """Is the text whole?"""
         return all(matcher.is_accepting() for matcher in self.matchers)
 
+    def over(self) -> bool:
+        """Is the text whole, and can nothing follow?"""
+        return any(matcher.is_stopped() for matcher in self.matchers) and self.may_end()
+
     def take(self, id: int) -> None:
         """Go on by a character that is allowed."""
         for matcher in self.matchers:

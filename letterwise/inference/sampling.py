@@ -22,7 +22,7 @@ Logits = Float[np.ndarray, "V"]
 
 
 def top_k(logits: Logits, k: int) -> Logits:
-    """Keep the k likeliest (Fan et al. 2018, section 5.1)."""
+    """Keep the k likeliest (Fan et al. 2018)."""
     if k >= len(logits):
         return logits
     return np.where(logits < np.partition(logits, -k)[-k], -np.inf, logits)
@@ -37,15 +37,16 @@ def top_p(logits: Logits, p: float) -> Logits:
 
 
 def min_p(logits: Logits, p: float) -> Logits:
-    """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024, section 3)."""
+    """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024)."""
     return np.where(logits < logits.max() + math.log(p), -np.inf, logits)
 
 
 def typical_p(logits: Logits, p: float) -> Logits:
-    """Keep those whose surprise is nearest to the one expected, until they hold p together (Meister et al. 2023, section 5)."""
+    """Keep those whose surprise is nearest to the one expected, until they hold p together (Meister et al. 2023)."""
     probabilities = softmax(logits)
-    surprise = -np.log(probabilities, where=probabilities > 0, out=np.full(len(logits), -np.inf))
-    oddness = np.abs(surprise - np.dot(probabilities, np.maximum(surprise, 0)))  # ∞ for what other filters removed
+    possible = probabilities > 0
+    surprise = -np.log(probabilities, where=possible, out=np.zeros(len(logits)))
+    oddness = np.where(possible, np.abs(surprise - probabilities @ surprise), np.inf)
     order = np.argsort(oddness)
     held = np.cumsum(probabilities[order])
     last = min(int(np.searchsorted(held, p)), len(order) - 1)  # the one that reaches p is still in

@@ -67,7 +67,7 @@ class Writing:
         chooser, guide = self.chooser, self.guide
         chooser.saw(self.ids)
         logits = np.asarray(self.predictor.read(self.ids))
-        for written in range(self.limits.num_tokens):
+        for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
                 self.ended = "time"
                 yield from guide.finish() if guide else ()
@@ -78,10 +78,13 @@ class Writing:
                 self.ended = "match"
                 return
             yield id
-            if written + 1 < self.limits.num_tokens:
+            if guide and guide.place.over():
+                self.ended = "match"
+                return
+            if left > 1:
                 chooser.saw((id,))
                 logits = np.asarray(self.predictor.read([id]))
-        self.ended = "match" if guide and not guide.allowed().any() else "length"
+        self.ended = "length"
 
     def _search(self) -> Iterator[str]:
         """The likeliest text, as a whole."""

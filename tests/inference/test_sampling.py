@@ -1,20 +1,26 @@
-"""Sampling: every filter by hand, and drawn characters follow the distribution."""
+"""Sampling: every filter and penalty by hand, and drawn characters follow the distribution."""
 
 import math
 
+import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.sampling import Sampler, min_p, top_k, top_p
+from letterwise.inference.sampling import Chooser, Sampler, draw, frequency, min_p, repetition, top_k, top_p, typical_p
 
-HALVES = torch.tensor([0.5, 0.25, 0.125, 0.125]).log()
+HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
+ABCD = Vocabulary("char", "abcd")
 
 
-def kept(logits: torch.Tensor) -> list[int]:
-    return torch.isfinite(logits).nonzero().flatten().tolist()
+def random(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def kept(logits: np.ndarray) -> list[int]:
+    return np.flatnonzero(np.isfinite(logits)).tolist()
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2, 3]), (4, [0, 1, 2, 3]), (99, [0, 1, 2, 3])])
@@ -34,34 +40,94 @@ def test_min_p_is_measured_from_the_likeliest(p: float, expected: list[int]) -> 
     assert kept(min_p(HALVES, p)) == expected
 
 
+@pytest.mark.parametrize(
+    ("p", "expected"), [(0.1, [1]), (0.24, [1]), (0.26, [0, 1]), (0.74, [0, 1]), (0.76, [0, 1, 2, 3]), (0.99, [0, 1, 2, 3])]
+)
+def test_typical_p_keeps_what_surprises_as_much_as_expected(p: float, expected: list[int]) -> None:
+    """1.75 bits are expected; the four bring 1, 2, 3 and 3: they are 0.75, 0.25, 1.25 and 1.25 away, so the second comes first."""
+    assert kept(typical_p(HALVES, p)) == expected
+
+
+def test_typical_p_does_not_bring_back_what_is_gone() -> None:
+    """Of 1/2, 1/4, 1/4, 0: 1.5 bits are expected, 1, 2 and 2 are found, all half a bit away."""
+    assert kept(typical_p(np.log(np.array([2, 1, 1, 1e-30], np.float32)) + np.array([0, 0, 0, -np.inf]), 0.1)) == [0, 1, 2]
+
+
+def test_repetition_penalty_by_hand() -> None:
+    logits = np.array([2.0, -2.0, 3.0, 0.0], np.float32)
+    assert repetition(logits, np.array([1, 2, 0, 1]), 2.0).tolist() == [1.0, -4.0, 3.0, 0.0]
+
+
+def test_frequency_and_presence_by_hand() -> None:
+    logits = np.array([5.0, 5.0, 5.0, -math.inf], np.float32)
+    assert frequency(logits, np.array([0, 1, 3, 1]), 0.5, 1.0).tolist() == [5.0, 3.5, 2.5, -math.inf]
+
+
+def test_penalties_look_at_the_window_and_no_further() -> None:
+    chooser = Chooser(Sampler(frequency_penalty=1.0, penalty_window=3), ABCD)
+    chooser.saw(np.array([3, 3, 3, 3, 0]))
+    chooser.saw([0])
+    assert chooser.scores(np.zeros(4, np.float32)).tolist() == [-2, 0, 0, -1]  # d a a
+    chooser.saw([1, 1, 2])
+    assert chooser.scores(np.zeros(4, np.float32)).tolist() == [0, -2, -1, 0]  # b b c
+
+
+def test_bias_and_only_by_hand() -> None:
+    sampler = Sampler(logit_bias={"ab": 1.5, "b": 1.0})
+    assert sampler.bias(ABCD).tolist() == [1.5, 2.5, 0, 0]
+    only = np.array([True, False, True, True])
+    assert Chooser(sampler, ABCD, only=only).scores(np.ones(4, np.float32)).tolist() == [2.5, -math.inf, 1, 1]
+
+
+def test_bias_of_characters_that_are_none() -> None:
+    with pytest.raises(UserError, match="€"):
+        Sampler(logit_bias={"€": 1.0}).bias(ABCD)
+    with pytest.raises(UserError, match="writes bytes"):
+        Sampler(logit_bias={"€": 1.0}).bias(Vocabulary("byte"))
+    assert Sampler(logit_bias={"a": 1.0}).bias(Vocabulary("byte")).nonzero()[0].tolist() == [97]
+
+
 def test_temperature_by_hand() -> None:
     """Halving the temperature squares the odds: 4:2:1:1 becomes 16:4:1:1."""
-    torch.testing.assert_close(Sampler(temperature=0.5).distribution(HALVES), torch.tensor([16, 4, 1, 1]) / 22)
+    np.testing.assert_allclose(Sampler(temperature=0.5).distribution(HALVES), np.array([16, 4, 1, 1]) / 22, rtol=1e-6)
 
 
 def test_filters_follow_temperature() -> None:
     """After temperature 2 the odds are 2:√2:1:1; min-p 0.6 keeps √2/2 = 0.71 and drops 0.5."""
     got = Sampler(temperature=2.0, min_p=0.6).distribution(HALVES)
-    torch.testing.assert_close(got, torch.tensor([math.sqrt(2), 1, 0, 0]) / (1 + math.sqrt(2)))
+    np.testing.assert_allclose(got, np.array([math.sqrt(2), 1, 0, 0]) / (1 + math.sqrt(2)), rtol=1e-6)
 
 
-def test_scores_that_are_no_numbers_are_told() -> None:
+@pytest.mark.parametrize("scores", [[0.0, math.nan], [math.inf, 0.0], [-math.inf, -math.inf]])
+def test_scores_that_are_no_numbers_are_told(scores: list[float]) -> None:
     with pytest.raises(UserError, match="blown up"):
-        Sampler().choose(torch.tensor([0.0, math.nan]), torch.Generator())
+        Sampler().choose(np.array(scores, np.float32), random(0))
 
 
 def test_greedy_takes_the_likeliest() -> None:
-    assert Sampler(greedy=True).choose(torch.tensor([0.1, 3.0, 2.9]), torch.Generator()) == 1
+    assert Sampler(greedy=True).choose(np.array([0.1, 3.0, 2.9], np.float32), random(0)) == 1
 
 
-def test_draws_follow_the_distribution() -> None:
+@pytest.mark.parametrize(
+    ("uniform", "expected"), [(0.0, 1), (0.499, 1), (0.501, 3), (0.749, 3), (0.751, 4), (0.99, 4), (math.nextafter(1, 0), 4)]
+)
+def test_a_draw_inverts_the_cumulative_distribution(uniform: float, expected: int) -> None:
+    """Of 0, 1/2, 0, 1/4, 1/4 and 0: the impossible are never drawn, not at either border either."""
+    with np.errstate(divide="ignore"):
+        logits = np.log(np.array([0, 2, 0, 1, 1, 0], np.float32))
+    assert draw(logits, uniform) == expected
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.5}, {"top_k": 2}, {"typical_p": 0.6, "temperature": 1.5}])
+def test_draws_follow_the_distribution(seed: int, options: dict) -> None:
     """Chi-squared over 20,000 draws; 16.27 is the 0.1 % point at 3 degrees of freedom."""
-    generator, draws = torch.Generator().manual_seed(5), 20_000
-    counts = torch.zeros(4)
-    for _ in range(draws):
-        counts[Sampler().choose(HALVES, generator)] += 1
-    expected = HALVES.exp() * draws
-    assert ((counts - expected) ** 2 / expected).sum() < 16.27
+    sampler, generator, draws = Sampler(**options), random(seed), 20_000
+    counts = np.bincount([sampler.choose(HALVES, generator) for _ in range(draws)], minlength=4)
+    expected = sampler.distribution(HALVES) * draws
+    possible = expected > 0
+    assert counts[~possible].sum() == 0
+    assert ((counts - expected)[possible] ** 2 / expected[possible]).sum() < 16.27
 
 
 @settings(deadline=None)
@@ -70,13 +136,29 @@ def test_draws_follow_the_distribution() -> None:
     k=st.integers(0, 40),
     p=st.floats(0.01, 1.0),
     least=st.floats(0.0, 1.0),
+    uniform=st.floats(0, 1, exclude_max=True),
 )
-def test_whatever_the_filters_something_is_left_and_the_likeliest_stays(
-    logits: list[float], k: int, p: float, least: float
+def test_whatever_the_filters_the_likeliest_stays_and_what_is_drawn_is_possible(
+    logits: list[float], k: int, p: float, least: float, uniform: float
 ) -> None:
-    got = Sampler(top_k=k, top_p=p, min_p=least).distribution(torch.tensor(logits))
-    assert got.sum().item() == pytest.approx(1, abs=1e-5)
-    assert got[int(torch.tensor(logits).argmax())] > 0
+    sampler, scores = Sampler(top_k=k, top_p=p, min_p=least), np.array(logits, np.float32)
+    got = sampler.distribution(scores)
+    assert got.sum() == pytest.approx(1, abs=1e-9)
+    assert got[int(scores.argmax())] > 0
+    assert got[draw(sampler.filtered(scores), uniform)] > 0
+
+
+@settings(deadline=None)
+@given(logits=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30), p=st.floats(0.01, 0.99))
+def test_typical_p_holds_p_and_no_odder_ones(logits: list[float], p: float) -> None:
+    """The plain statement: whoever is kept is less odd than whoever is not, and together they hold p."""
+    scores = np.array(logits, np.float32)
+    probabilities = Sampler().distribution(scores)
+    odd = np.abs(-np.log(probabilities) + np.sum(probabilities * np.log(probabilities)))
+    inside = np.isfinite(typical_p(scores, p))
+    assert probabilities[inside].sum() >= p - 1e-9
+    assert odd[inside].max() <= odd[~inside].min(initial=math.inf)
+    assert probabilities[inside & (odd < odd[inside].max() - 1e-8)].sum() < p  # without the oddest ones it would be too little
 
 
 @pytest.mark.parametrize(
@@ -89,8 +171,23 @@ def test_whatever_the_filters_something_is_left_and_the_likeliest_stays(
         ({"top_p": 0.0}, "top_p=0.0"),
         ({"top_p": 1.5}, "top_p=1.5"),
         ({"min_p": 1.01}, "min_p=1.01"),
+        ({"typical_p": 0.0}, "typical_p=0.0"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty=0.0"),
+        ({"frequency_penalty": math.inf}, "frequency_penalty=inf"),
+        ({"presence_penalty": math.nan}, "presence_penalty=nan"),
+        ({"penalty_window": 0}, "penalty_window=0"),
+        ({"logit_bias": {"e": math.nan}}, "logit_bias 'e': nan"),
+        ({"logit_bias": {"": 1.0}}, "logit_bias ''"),
+        ({"beam": -1}, "beam=-1"),
+        ({"beam": 2, "temperature": 0.5}, "leave out temperature"),
+        ({"beam": 2, "greedy": True}, "leave out greedy"),
     ],
 )
 def test_senseless_values_are_refused_with_the_value(options: dict, value: str) -> None:
     with pytest.raises(UserError, match=value):
         Sampler(**options)
+
+
+def test_a_seed_below_nothing_is_refused() -> None:
+    with pytest.raises(UserError, match="rng_seed=-1"):
+        Chooser(Sampler(), ABCD, rng_seed=-1)
