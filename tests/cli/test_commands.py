@@ -3,12 +3,13 @@
 import json
 import math
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, letterwise
+from command import ROOT, letterwise, refused
 
 from letterwise.cli.main import COMMANDS
 
@@ -124,6 +125,55 @@ def test_a_reader_that_closes_early_does_no_harm(tiny) -> None:
     assert done.returncode == 0
     assert len(done.stdout) == 10
     assert done.stderr == b""
+
+
+def test_an_interrupted_text_ends_quietly(tiny) -> None:
+    """What was written before Ctrl-C is there, the exit code says interrupted, and nothing else is said."""
+    command = [sys.executable, "-m", "letterwise", "generate", "--model_path", tiny.run_dir / "model.safetensors"]
+    process = subprocess.Popen(
+        [*map(str, command), "--seed", "The", "--num_tokens", "100000000"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stdout.read(20).startswith(b"The")  # it is writing
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert set(rest.decode()) <= set(tiny.vocabulary.characters)
+    assert errors == b""
+
+
+def test_generate_under_a_constraint(tiny, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "array", "items": {"const": 1}, "minItems": 2}')
+    lark = tmp_path / "twice.lark"
+    lark.write_text('start: WORD " " WORD "."\nWORD: "cat" | "owl"\n')
+    model = ("generate", "--model_path", tiny.run_dir / "model.safetensors", "--seed", "The ", "--rng_seed", 1)
+    for flags, pattern in (
+        (("--regex", "-?(cat|dog) sat"), "(cat|dog) sat"),
+        (("--regex", "(cat|dog)+", "--must-contain", "gdog", "--num_samples", 2, "--max_seconds", 60), None),
+        (("--grammar", lark), r"(cat|owl) (cat|owl)\."),
+        (
+            ("--charset", "act ", "--exclude", "t", "--num_tokens", 30, "--logit_bias", "c=-2", "--logit_bias", "a=1.5"),
+            "[ac ]{30}",
+        ),
+        (("--until_line", "--must_contain", "dog", "--must_contain", "sat", "--num_tokens", 6), "dogsat|satdog"),
+        (("--beam", 2, "--num_tokens", 3), "..."),
+    ):
+        answer = json.loads(letterwise(*model, *flags, "--json").stdout)
+        for sample in answer["samples"]:
+            assert pattern is None or re.fullmatch(pattern, sample["text"]), (flags, sample)
+            assert pattern or "gdog" in sample["text"]
+            assert sample["ended"] in ("length", "match")
+    said = letterwise(*model, "--regex", "cat", "--num_samples", 2)
+    assert said.stdout == "The cat\n---------------\nThe cat"
+    assert refused(*model, "--json_schema", schema).endswith("but the model has never seen ',1[]'.")
+    assert "'1_'" in refused(*model, "--must_contain", "1_")
+    assert "--num_samples" in refused(*model, "--beam", 2, "--num_samples", 2)
+    assert "like e=-2" in refused(*model, "--logit_bias", "e")
+    assert "'x' is not a number" in refused(*model, "--logit_bias", "e=x")
 
 
 def test_text_from_stdin_in_bytes(tmp_path: Path) -> None:

@@ -64,7 +64,9 @@ REGEXES = [
 
 @pytest.mark.parametrize("regex", REGEXES)
 @pytest.mark.parametrize(
-    "more", [{}, {"exclude": "b"}, {"charset": "ab"}, {"must_contain": ("ba", "ab")}, {"until_line": True}, {"num_tokens": 2}], ids=str
+    "more",
+    [{}, {"exclude": "b"}, {"charset": "ab"}, {"must_contain": ("ba", "ab")}, {"until_line": True}, {"num_tokens": 2}],
+    ids=str,
 )
 def test_a_regex_writes_all_texts_that_match_and_no_other(regex: str, more: dict) -> None:
     limits = Limits(**{"num_tokens": 5, "regex": regex, **more})
@@ -142,14 +144,16 @@ def test_samples_match_as_others_see_it(name: str, noise) -> None:
 @pytest.fixture(scope="module")
 def noise():
     """A model of fresh weights."""
-    return initialize(build(ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0), len(VOCABULARY)), 0).eval()
+    return initialize(
+        build(ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0), len(VOCABULARY)), 0
+    ).eval()
 
 
 def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
     """`a*b?` of at most two letters, where a, b and each other come with 1/2, 1/4 and 1/8, by hand.
 
-    The empty text: 1/4 (é and line break). b: 1/4. a: 1/2 · 1/4. aa, ab: 1/2 · 1/2, 1/2 · 1/4. Chi-squared over 4,000 texts; 18.47
-    is the 0.1 % point at 4 degrees of freedom.
+    The empty text: 1/4 (é and line break). b: 1/4. a: 1/2 · 1/4. aa, ab: 1/2 · 1/2, 1/2 · 1/4. Chi-squared over 4,000
+    texts; 18.47 is the 0.1 % point at 4 degrees of freedom.
     """
     odds = {"": 1 / 4, "b": 1 / 4, "a": 1 / 8, "aa": 1 / 4, "ab": 1 / 8}
     constraint = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?"))

@@ -44,7 +44,7 @@ def test_min_p_is_measured_from_the_likeliest(p: float, expected: list[int]) -> 
     ("p", "expected"), [(0.1, [1]), (0.24, [1]), (0.26, [0, 1]), (0.74, [0, 1]), (0.76, [0, 1, 2, 3]), (0.99, [0, 1, 2, 3])]
 )
 def test_typical_p_keeps_what_surprises_as_much_as_expected(p: float, expected: list[int]) -> None:
-    """1.75 bits are expected; the four bring 1, 2, 3 and 3: they are 0.75, 0.25, 1.25 and 1.25 away, so the second comes first."""
+    """1.75 bits are expected; the four bring 1, 2, 3 and 3, so they are 0.75, 0.25, 1.25 and 1.25 away: the second is first."""
     assert kept(typical_p(HALVES, p)) == expected
 
 

@@ -1,11 +1,20 @@
 """Stream: stop strings never leak, lengths are exact, equal seeds write equal text."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import letterwise
 from letterwise.errors import UserError
+from letterwise.inference import stream
 from letterwise.inference.stopping import StopFinder
+
+
+def first_line(text: str) -> str:
+    """The plain statement: up to and with the first line break."""
+    return text[: text.index("\n") + 1] if "\n" in text else text
 
 
 def first_stop(text: str, stops: list[str]) -> str:
@@ -86,3 +95,111 @@ def test_unknown_characters(tiny) -> None:
 def test_senseless_requests(tiny, options: dict, value: str) -> None:
     with pytest.raises(UserError, match=value):
         tiny.generate("The", **options)
+
+
+@settings(deadline=None)
+@given(pieces=st.lists(st.text("ab\n", max_size=4), max_size=12))
+def test_a_line_is_let_go_at_once_and_ends(pieces: list[str]) -> None:
+    finder, passed = StopFinder((), until_line=True), ""
+    for end, piece in enumerate(pieces, 1):
+        passed += finder.feed(piece)
+        assert passed == first_line("".join(pieces[:end]))
+        if finder.found:
+            break
+    assert finder.found == ("line" if "\n" in passed else "")
+    assert finder.finish() == ""
+
+
+def first_end(text: str, stops: list[str]) -> str:
+    """The plain statement: whichever is complete first; where both are, the stop string."""
+    for end in range(1, len(text) + 1):
+        if any(text[:end].endswith(stop) for stop in stops):
+            return first_stop(text, stops)
+        if text[end - 1] == "\n":
+            return text[:end]
+    return text
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    pieces=st.lists(st.text("ab\n", max_size=4), max_size=5),
+    stops=st.lists(st.text("ab\n", min_size=1, max_size=3), max_size=3),
+)
+def test_of_a_line_and_a_stop_the_first_to_be_complete_ends_the_text(pieces: list[str], stops: list[str]) -> None:
+    finder, passed = StopFinder(stops, until_line=True), ""
+    for piece in pieces:
+        passed += finder.feed(piece)
+        if finder.found:
+            break
+    assert passed + finder.finish() == first_end("".join(pieces), stops)
+
+
+def test_what_ended_a_text_is_told(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(**options) -> tuple[str, str]:
+        writing = tiny.stream("The cat", num_tokens=60, rng_seed=1, **options)
+        return "".join(writing), writing.ended
+
+    whole, length = ended(greedy=True)
+    assert (len(whole), length) == (60, "length")
+    assert ended(greedy=True, stop=". ") == (whole[: whole.index(". ")], "stop")
+    assert ended(regex=" sat[a-z ]*[.]") == (whole[: whole.index(".") + 1], "match")
+    assert ended(regex="( [a-z]+)+")[1] == "match"  # the model wanted a full stop: 60 letters would not be the tiny text's
+    now = iter(range(100))
+    monkeypatch.setattr(stream.time, "monotonic", lambda: next(now))
+    assert ended(greedy=True, max_seconds=5) == (whole[:4], "time")  # it began at 0; letters at 1, 2, 3, 4
+
+
+def test_time_that_is_up_completes_what_has_to_match(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(100))
+    monkeypatch.setattr(stream.time, "monotonic", lambda: next(now))
+    writing = tiny.stream("The cat", regex=" sat on the [a-z]{3,9}[.]", max_seconds=3)
+    assert re.fullmatch(r" sat on the [a-z]{3}\.", "".join(writing))
+    assert writing.ended == "time"
+
+
+def test_a_constraint_bends_what_was_learned(tiny) -> None:
+    """What was learned goes on " sat on the"; what has to match decides which animal does."""
+    assert tiny.generate("", regex="The (dog|fox) sat on the log[.]", greedy=True) == "The dog sat on the log."
+    assert "owl" in tiny.generate("The cat", must_contain="owl", num_tokens=40, rng_seed=2)
+    assert set(tiny.generate("The ", charset="acto ", rng_seed=3)) <= set("acto ")
+    assert not set(tiny.generate("The ", exclude="aeiou", rng_seed=3)) & set("aeiou")
+    assert "c" not in tiny.generate("The ", logit_bias={"c": -100.0}, rng_seed=3)
+
+
+def test_beam_writes_what_is_likeliest(tiny) -> None:
+    assert tiny.generate("The cat sat", num_tokens=8, beam=3) == " on the "
+
+
+def test_one_sample_does_not_disturb_another(tiny) -> None:
+    """Two texts written by turns are the two that are written one after the other."""
+    apart = [tiny.generate("The ", num_tokens=40, temperature=2.0, rng_seed=seed) for seed in (1, 2)]
+    one, other = (tiny.stream("The ", num_tokens=40, temperature=2.0, rng_seed=seed) for seed in (1, 2))
+    assert ["".join(pieces) for pieces in zip(*zip(one, other, strict=True), strict=True)] == apart
+
+
+def test_penalties_count_what_is_read_and_written(tiny) -> None:
+    """So dear is each character of the window that ten in a row are ten different ones, and none of the last of the prompt."""
+    text = tiny.generate("The cat", num_tokens=10, presence_penalty=1000.0, penalty_window=12, rng_seed=1)
+    assert len(set(text)) == 10
+    assert not set(text[:5]) & set("The cat")
+
+
+def test_a_vocabulary_of_one_character(tmp_path) -> None:
+    """There is nothing to choose, and nothing goes wrong."""
+    (tmp_path / "a.txt").write_text("a" * 400)
+    shape = dict(n_layer=1, n_head=1, n_embd=8, block_size=8, batch_size=2, max_iters=2, warmup_iters=0)
+    model = letterwise.train(tmp_path / "a.txt", out=tmp_path / "out", **shape)
+    for options in (
+        {},
+        {"top_k": 1},
+        {"top_p": 0.5},
+        {"typical_p": 0.5},
+        {"greedy": True},
+        {"beam": 2},
+        {"must_contain": "aa"},
+    ):
+        assert model.generate("", num_tokens=12, **options) == "a" * 12
+    assert model.generate("aaa", regex="a{3}") == "aaa"
+    assert model.generate("", stop="aa") == ""
+    with pytest.raises(UserError, match="has never seen 'b'"):
+        model.generate("", regex="ab")
