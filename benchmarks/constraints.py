@@ -2,9 +2,9 @@
 
     python -m benchmarks.constraints --samples 1000
 
-Eleven regexes, checked with Python's `re` and `unicodedata`, and three JSON schemas, checked with `jsonschema`. Weights are fresh,
-so the model is of no help: it would write anything at all. `overhead` is the time of a character under the constraint over that
-of a free one, minus one; the constraint's making is included, and an end that is drawn counts as a character.
+Eleven regexes, checked with Python's `re` and `unicodedata`, and three JSON schemas, checked with `jsonschema`. Weights are
+fresh, so the model is of no help: it would write anything at all. `overhead` is the time of a character under the constraint
+over that of a free one, minus one; the constraint's making is included, and an end that is drawn counts as a character.
 """
 
 import functools

@@ -18,6 +18,7 @@ import copy
 import functools
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ class Constraint:
     def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:
         self.vocabulary, self.limits = vocabulary, limits
         self.usable = limits.characters(vocabulary)
+        self.alphabet = Alphabet(vocabulary, self.usable)
         self.grammar = _grammar(limits)
         self._understood()
         texts = dict.fromkeys(limits.must_contain)  # those that others contain go without saying
@@ -72,8 +74,7 @@ class Constraint:
     def _place(self, most: int | None) -> Place:
         """Where a text of at most `most` characters begins (None: of any length)."""
         length = "*" if most is None else f"{{0,{most}}}"
-        alphabet = Alphabet(self.vocabulary, self.usable)
-        return alphabet.place(*self._grammars(_one_of(self.vocabulary, self.usable) + length))
+        return self.alphabet.place(*self._grammars(_one_of(self.vocabulary, self.usable) + length))
 
     def _grammars(self, alphabet: str) -> list[str]:
         """What llguidance is told: the grammar, if there is one, and the intersection of all that is regular."""
@@ -187,7 +188,8 @@ class Guide:
         missing = [phrase for phrase in self.phrases if self.written[-len(phrase) :] != phrase]
         if len(missing) < len(self.phrases):
             self.phrases = missing
-            self.rest = find(self.place, len(self.rest or ()), phrases=missing) or self.rest
+            shorter = find(self.place, len(self.rest or ()), phrases=missing)
+            self.rest = self.rest if shorter is None else shorter
 
     def on(self) -> int:
         """One step on the known way to the end."""
@@ -204,36 +206,41 @@ class Guide:
         return rest
 
 
-@functools.lru_cache(maxsize=16)
 def constraint_for(vocabulary: Vocabulary, limits: Limits) -> Constraint:
-    """The constraint of these limits, made once for all samples."""
+    """The constraint of these limits, made once for all samples. A schema or grammar may be the name of a file."""
+    schema, grammar = limits.json_schema, limits.grammar
+    if schema is not None and not schema.lstrip().startswith("{"):
+        schema = _held_by(schema, "--json_schema")
+    if grammar is not None and ":" not in grammar:  # a grammar has rules, "name: …"
+        grammar = _held_by(grammar, "--grammar")
+    return _ready(vocabulary, replace(limits, json_schema=schema, grammar=grammar))
+
+
+@functools.lru_cache(maxsize=16)
+def _ready(vocabulary: Vocabulary, limits: Limits) -> Constraint:
     return Constraint(vocabulary, limits)
 
 
 def _grammar(limits: Limits) -> str | None:
     """What llguidance calls a grammar, of a JSON schema or a Lark grammar. Raises `UserError` when it is none."""
     if limits.json_schema is not None:
-        schema = _text(limits.json_schema, limits.json_schema.lstrip().startswith("{"), "--json_schema")
+        schema = limits.json_schema
         try:
-            return engine().LLMatcher.grammar_from_json_schema(json.loads(schema), overrides={"whitespace_flexible": False})
-        except ValueError as error:
+            return engine().LLMatcher.grammar_from_json_schema(json.loads(schema), defaults={"whitespace_flexible": False})
+        except (ValueError, RecursionError) as error:
             raise UserError(f"--json_schema {schema[: 4 * SHOWN]!r} is no JSON schema: {error}.") from None
     if limits.grammar is not None:
-        text = _text(limits.grammar, ":" in limits.grammar, "--grammar")
-        return engine().LLMatcher.grammar_from_lark(text)
+        return engine().LLMatcher.grammar_from_lark(limits.grammar)
     return None
 
 
-def _text(given: str, is_text: bool, flag: str) -> str:
-    """What was given, or what the file of that name holds."""
-    if is_text:
-        return given
+def _held_by(path: str, flag: str) -> str:
+    """What a file holds."""
     try:
-        return Path(given).read_text("utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        raise UserError(
-            f"{flag} {given[: 4 * SHOWN]!r} is neither the thing itself nor a file that can be read: {error}."
-        ) from None
+        return Path(path).read_text("utf-8")
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{flag} {path[: 4 * SHOWN]!r} is neither the thing itself nor a file of it: {told}.") from None
 
 
 def _possible(place: Place) -> bool:

@@ -46,6 +46,9 @@ class Limits:
             raise UserError("stop='' would stop before the first character: give --stop some text.")
         if "" in self.must_contain:
             raise UserError("must_contain='' is in every text: give --must_contain some.")
+        for given in (self.regex, self.json_schema, self.grammar, *self.must_contain):
+            if given and not given.isascii() and any("\ud800" <= character <= "\udfff" for character in given):
+                raise UserError(f"{given[:SHOWN]!r} is no text: a constraint is made of whole characters, in UTF-8.")
         forms = [f"--{name}" for name in ("regex", "json_schema", "grammar") if getattr(self, name) is not None]
         if len(forms) > 1:
             raise UserError(f"{' and '.join(forms)} do not go together: say it all in one of them.")

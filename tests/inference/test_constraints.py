@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.completion import find
-from letterwise.inference.constraints import Constraint, Guide
+from letterwise.inference.constraints import Constraint, Guide, constraint_for
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, engine
 from letterwise.inference.sampling import Chooser, Sampler
@@ -208,13 +209,22 @@ def test_a_search_that_finds_nothing_says_so() -> None:
         ({"grammar": "start: thing\n"}, "--grammar .* is not understood: .*unknown name"),
         ({"json_schema": '{"type": "objct"}'}, "--json_schema .* is not understood: .*objct"),
         ({"json_schema": '{"type": '}, "is no JSON schema"),
-        ({"json_schema": "nowhere.json"}, "'nowhere.json' is neither the thing itself nor a file"),
-        ({"grammar": "nowhere.lark"}, "'nowhere.lark' is neither the thing itself nor a file"),
+        ({"json_schema": '{"a":' * 100_000}, "is no JSON schema"),
+        ({"json_schema": "nowhere.json"}, "'nowhere.json' is neither the thing itself nor a file of it: No such file"),
+        ({"grammar": "nowhere.lark"}, "'nowhere.lark' is neither the thing itself nor a file of it"),
+        ({"grammar": "no\0where"}, "nor a file of it"),
     ],
 )
 def test_what_no_text_can_meet_is_refused_at_the_start(request_: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        Constraint(SMALL, Limits(**request_))
+        constraint_for(SMALL, Limits(**request_))
+
+
+def test_a_file_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "sentence.lark"
+    for letter in "ab":
+        file.write_text(f'start: "{letter}"')
+        assert writable(constraint_for(SMALL, Limits(grammar=str(file))).guide(), SMALL) == {letter}
 
 
 @pytest.mark.parametrize(
@@ -227,6 +237,8 @@ def test_what_no_text_can_meet_is_refused_at_the_start(request_: dict, sentence:
         ({"regex": "a", "grammar": "start: x"}, "--regex and --grammar do not go together"),
         ({"regex": "a", "stop": ("b",)}, "stop='b' would not match: say the end in --regex"),
         ({"must_contain": ("a",), "stop": ("b",)}, "say the end in --must_contain"),
+        ({"regex": "a\udc80"}, "is no text"),
+        ({"must_contain": ("\udc80",)}, "is no text"),
         ({"regex": "a", "num_tokens": LONGEST + 1}, f"{LONGEST} is the most"),
     ],
 )
