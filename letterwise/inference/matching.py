@@ -35,7 +35,8 @@ class _Tokens:
     bos_token_id = None
 
     def __init__(self, texts: list[bytes]) -> None:
-        others = [bytes([i]) for i in range(255) if bytes([i]) not in set(texts)]
+        known = set(texts)
+        others = [byte for byte in (bytes([i]) for i in range(255)) if byte not in known]
         self.tokens = [*(text or NO_TEXT + b"<%d>" % i for i, text in enumerate(texts)), NO_TEXT + b"<end>", *others]
         self.eos_token_id = len(texts)
         self.special_token_ids = [i for i, token in enumerate(self.tokens) if token.startswith(NO_TEXT)]
