@@ -128,9 +128,9 @@ def main() -> None:
             texts, under_s, ends = timed(model, limits, seeds)
             right += sum(map(matches, texts))
             written = sum(map(len, texts))
-            drawn = written + ends
-            _, free_s, _ = timed(model, Limits(num_tokens=max(1, round(drawn / len(seeds)))), seeds)
-            ratios.append((under_s / drawn) / (free_s / len(seeds) / max(1, round(drawn / len(seeds)))))
+            drawn, length = written + ends, max(1, round((written + ends) / len(seeds)))
+            _, free_s, _ = timed(model, Limits(num_tokens=length), seeds)
+            ratios.append((under_s / drawn) / (free_s / len(seeds) / length))
             chars += written
         overhead = round(statistics.median(ratios) - 1, 3)
         record(asked.append, benchmark="constraints", constraint=name, samples=asked.samples, matching=right, chars=chars,
