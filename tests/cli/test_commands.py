@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, letterwise, refused
+from command import ROOT, letterwise, refused, running
 
 from letterwise.cli.main import COMMANDS
 
@@ -129,17 +129,11 @@ def test_a_reader_that_closes_early_does_no_harm(tiny) -> None:
 
 def test_an_interrupted_text_ends_quietly(tiny) -> None:
     """What was written before Ctrl-C is there, the exit code says interrupted, and nothing else is said."""
-    command = [sys.executable, "-m", "letterwise", "generate", "--model_path", tiny.run_dir / "model.safetensors"]
-    process = subprocess.Popen(
-        [*map(str, command), "--seed", "The", "--num_tokens", "100000000"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout
-    assert process.stdout.read(20).startswith(b"The")  # it is writing
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=60)
+    model = tiny.run_dir / "model.safetensors"
+    with running("generate", "--model_path", model, "--seed", "The", "--num_tokens", 100_000_000) as process:
+        assert process.stdout.read(20).startswith(b"The")  # it is writing
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert set(rest.decode()) <= set(tiny.vocabulary.characters)
     assert errors == b""
