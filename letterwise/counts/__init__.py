@@ -2,6 +2,5 @@
 
 from letterwise.counts.crossfit import CrossFitted, cross_fit
 from letterwise.counts.kneser_ney import ORDER, Counts, learn
-from letterwise.counts.reader import Reader
 
-__all__ = ["ORDER", "Counts", "CrossFitted", "Reader", "cross_fit", "learn"]
+__all__ = ["ORDER", "Counts", "CrossFitted", "cross_fit", "learn"]

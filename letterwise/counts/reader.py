@@ -1,44 +1,110 @@
-"""Reader: counts, one character at a time.
+"""Reader: counts, one character at a time, compiled by numba.
 
-    read(id) ──▶ ln p (K, V+1) of what comes next        the same as `Counts.log_probs`, at the cost of a few short rows
+    read(rows) ──▶ ln p (K, V+1) of what comes next        the same as `Counts.log_probs`, at the cost of a few short rows
 
-The state is where the last 0, 1, 2, … characters stand in the trie; each new character takes each of them one level up.
+The state of a text is where its last 0, 1, 2, … characters stand in the trie; each new character takes each of them one level
+up. It depends on the last order-1 characters only.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
+from numba import njit
 
 from letterwise.counts.kneser_ney import Counts
 
+NOWHERE = -1  # a context that the text never had
+
+
+class Tables(NamedTuple):
+    """All rungs of a ladder, one after another. Row r of rung j is row `rows[j]` + r of `starts` and `backoff`."""
+
+    rows: np.ndarray  # (order + 1,)
+    starts: np.ndarray  # (R + 1,) of each row's entries
+    characters: np.ndarray  # (E,)
+    weights: np.ndarray  # (E,), float32
+    backoff: np.ndarray  # (R,), float32
+
+
+def tables(counts: Counts) -> Tables:
+    """The ladder of `counts` in the reader's order."""
+    rungs = counts.ladder.rungs
+    entries = np.cumsum([0, *(len(rung.characters) for rung in rungs)])
+    starts = [rung.starts[:-1] + before for rung, before in zip(rungs, entries, strict=False)]
+    return Tables(
+        np.cumsum([0, *(len(rung.backoff) for rung in rungs)]),
+        np.concatenate([*starts, entries[-1:]]),
+        np.concatenate([rung.characters for rung in rungs]).astype(np.uint32),
+        np.concatenate([rung.weights for rung in rungs]).astype(np.float32),
+        np.concatenate([rung.backoff for rung in rungs]).astype(np.float32),
+    )
+
+
+@njit(nogil=True, cache=True)
+def grow(tables, state, token):
+    """Take one more character into `state` (order,), in place."""
+    order = len(state)
+    for j in range(order - 2, -1, -1):
+        row, found = state[j], NOWHERE
+        if row != NOWHERE:
+            low, high = tables.starts[row], tables.starts[row + 1]
+            end = high
+            while low < high:
+                middle = (low + high) // 2
+                if tables.characters[middle] < token:
+                    low = middle + 1
+                else:
+                    high = middle
+            if low < end and tables.characters[low] == token:  # entry e of a rung is row e of the next
+                found = tables.rows[j + 1] + low - tables.starts[tables.rows[j]]
+        state[j + 1] = found
+
+
+@njit(nogil=True, cache=True)
+def tell(tables, state, told):
+    """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `told`."""
+    order, orders, vocab_size = len(state), told.shape[0], told.shape[1] - 1
+    below = np.full(vocab_size, np.float32(1 / vocab_size), np.float32)
+    for j in range(order):
+        row, backoff = state[j], np.float32(1)
+        if row != NOWHERE:
+            backoff = tables.backoff[row]
+            for c in range(vocab_size):
+                below[c] *= backoff
+            for e in range(tables.starts[row], tables.starts[row + 1]):
+                below[tables.characters[e]] += tables.weights[e]
+        k = j - order + orders
+        if k >= 0:
+            for c in range(vocab_size):
+                told[k, c] = np.log(below[c])
+            told[k, vocab_size] = np.log(backoff)
+
+
+@njit(nogil=True, cache=True)
+def read_on(tables, states, rows, told):
+    """One more character for each of R rows, in turn: what follows goes to `told` (R, K, V+1)."""
+    for r in range(len(rows)):
+        state = states[rows[r, 0]]
+        grow(tables, state, rows[r, 2])
+        tell(tables, state, told[r])
+
 
 class Reader:
-    """One text being read. `orders` is K: how many of the longest orders are told apart."""
+    """Some texts being read. `orders` is K: how many of the longest orders are told apart."""
 
-    def __init__(self, counts: Counts, orders: int = 1) -> None:
-        self.counts, self.ladder, self.orders = counts, counts.ladder, orders
-        self.rows = [0]  # rows[j]: the context of the last j characters, as far as the text ever had it
+    def __init__(self, tables: Tables, orders: int, texts: int = 1) -> None:
+        self.tables, self.orders = tables, orders
+        self.states = np.full((texts, len(tables.rows) - 1), NOWHERE, np.int64)
+        self.states[:, 0] = 0  # nothing read: only the context of no characters is known
 
-    def read(self, token: int) -> np.ndarray:
-        """Read one more character: ln p (K, V+1), float32, the escapes last."""
-        grown = [0]
-        for level, row in zip(self.counts.levels[:-1], self.rows, strict=False):
-            begin, end = level.starts[row], level.starts[row + 1]
-            place = begin + np.searchsorted(level.characters[begin:end], token)
-            if place == end or level.characters[place] != token:
-                break
-            grown.append(place)
-        self.rows = grown
-        silent = len(self.ladder.rungs) - self.orders
-        each = np.ones((self.orders, self.ladder.vocab_size + 1), np.float32)
-        for j, rung in enumerate(self.ladder.rungs):
-            if j < len(grown):
-                row = grown[j]
-                if j < len(self.ladder.dense):
-                    told = self.ladder.dense[j][row].copy()
-                else:
-                    entries = slice(rung.starts[row], rung.starts[row + 1])
-                    told *= rung.backoff[row]
-                    told[rung.characters[entries]] += rung.weights[entries]
-            if j >= silent:
-                each[j - silent, :-1] = told
-                each[j - silent, -1] = rung.backoff[row] if j < len(grown) else 1.0
-        return np.log(each, out=each)
+    def read(self, rows: np.ndarray, told: np.ndarray) -> None:
+        """Row after row (R, 3) of text, place and id, a text reads an id: ln p, the escapes last, in `told` (R, K, V+1), float32."""
+        read_on(self.tables, self.states, rows, told)
+
+    def begin(self, text: int, before: Sequence[int]) -> None:
+        """A text begins anew, and has read `before`, of which the last order-1 characters matter."""
+        state = self.states[text]
+        state[0], state[1:] = 0, NOWHERE
+        for token in before[max(0, len(before) - len(state) + 1) :]:
+            grow(self.tables, state, token)

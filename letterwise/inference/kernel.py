@@ -15,6 +15,8 @@ import os
 
 import numpy as np
 
+from letterwise.inference.weights import LINE, cut, unfold
+
 # How long a thread waits awake for more to do. The default burns a processor for milliseconds after each product.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 from numba import njit, prange  # noqa: E402
@@ -147,32 +149,32 @@ def attend(q, keys, values, seen, shares, y):
 
 
 @exact
-def attention(bricks, held, texts, places, queries, shares, mixed, first, last):
+def attention(bricks, held, rows, queries, shares, mixed, first, last):
     """For rows `first` to `last`, whose keys and values are all `held`: what they read from their texts, into `mixed` (R, C)."""
     dim, group = bricks.head_dim, bricks.heads // bricks.kv_heads
     for r in range(first, last):
-        mine = held[texts[r]]
+        mine = held[rows[r, 0]]
         for h in range(bricks.heads):
             begin, end = h * dim, (h + 1) * dim
             attend(
-                queries[r, begin:end], mine[0, h // group], mine[1, h // group], places[r] + 1, shares[r], mixed[r, begin:end]
+                queries[r, begin:end], mine[0, h // group], mine[1, h // group], rows[r, 1] + 1, shares[r], mixed[r, begin:end]
             )
 
 
 @njit(nogil=True, cache=True, parallel=True)
-def attention_by_threads(bricks, held, texts, places, queries, shares, mixed, threads):
+def attention_by_threads(bricks, held, rows, queries, shares, mixed, threads):
     """The same for all rows, each thread taking its share of them."""
-    rows = len(texts)
+    count = len(rows)
     for t in prange(threads):
-        attention(bricks, held, texts, places, queries, shares, mixed, rows * t // threads, rows * (t + 1) // threads)
+        attention(bricks, held, rows, queries, shares, mixed, count * t // threads, count * (t + 1) // threads)
 
 
 @exact
-def remember(bricks, turns, held, texts, places, projected):
+def remember(bricks, turns, held, rows, projected):
     """Normalize and turn queries and keys, in place, and append each row's keys and values to its text's."""
     dim, heads, kv_heads, size = bricks.head_dim, bricks.heads, bricks.kv_heads, bricks.block_size
-    for r in range(len(texts)):
-        place, mine, row = places[r], held[texts[r]], projected[r]
+    for r in range(len(rows)):
+        place, mine, row = rows[r, 1], held[rows[r, 0]], projected[r]
         for h in range(heads + kv_heads):
             part = row[h * dim : (h + 1) * dim]
             if bricks.qk_norm:
@@ -219,15 +221,15 @@ def add(x, y, bias):
 
 
 @exact
-def embed(bricks, weights, places, tokens, prior, x):
+def embed(bricks, weights, rows, prior, x):
     """The characters' vectors, with their places and what counts expect of them, into `x` (R, C)."""
     vocab_size = weights.tokens.shape[0]
-    for r in range(len(tokens)):
-        row, vector = x[r], weights.tokens[tokens[r]]
+    for r in range(len(rows)):
+        row, vector = x[r], weights.tokens[rows[r, 2]]
         for i in range(row.size):
             row[i] = vector[i]
         if not bricks.rotary:
-            place = weights.places[places[r]]
+            place = weights.places[rows[r, 1]]
             for i in range(row.size):
                 row[i] += place[i]
         for k in range(bricks.orders):
@@ -245,72 +247,82 @@ def embed(bricks, weights, places, tokens, prior, x):
 
 
 @exact
-def score(bricks, weights, h, prior, logits, threads):
-    """What follows (W, V), from the blocks' last word `h` (W, C) and the counts' (W, K, V+1)."""
-    project(weights.head, h, logits, threads)
-    for w in range(len(h)):
-        row = logits[w]
-        if bricks.softcap:
-            cap = np.float32(bricks.softcap)
-            for c in range(row.size):
-                row[c] = cap * tanh(row[c] / cap)
-        for k in range(bricks.orders):
-            gate, told = dot(weights.gates[k], h[w]) + weights.gates_bias[k], prior[w, k]
-            for c in range(row.size):
-                row[c] += gate * told[c]
+def score(bricks, weights, h, prior, logits):
+    """What follows (V,), from the blocks' last word `h` (C,) and what counts say (K, V+1)."""
+    for c in range(logits.size):
+        logits[c] = dot(weights.head[c], h)
+    if bricks.softcap:
+        cap = np.float32(bricks.softcap)
+        for c in range(logits.size):
+            logits[c] = cap * tanh(logits[c] / cap)
+    for k in range(bricks.orders):
+        gate, told = dot(weights.gates[k], h) + weights.gates_bias[k], prior[k]
+        for c in range(logits.size):
+            logits[c] += gate * told[c]
 
 
 @exact
-def forward(bricks, weights, memory, desk, texts, places, tokens, prior, wanted, threads):
-    """Read R rows; the scores of what follows the rows `wanted` (W,) are then in `desk.logits` (first W).
+def forward(bricks, numbers, memory, scratch, rows, prior, wanted, logits, threads):
+    """Read R `rows` (R, 3): text, place, id. For those `wanted` (W,), `logits[text]` (texts, V) is then what follows.
 
     Rows of one text stand in the order of their places, which follow on what `memory` (L, texts, 2, kv_heads, block_size·D)
-    holds of it. `prior` (R, K, V+1) is what counts say after each row.
+    holds of it. `numbers` are the weights; `prior` (R, K, V+1) is what counts say after each row; `scratch` has
+    `scratch_size` numbers.
     """
-    rows = len(tokens)
-    x, y, mixed = desk.x[:rows], desk.y[:rows], desk.mixed[:rows]
-    projected, grown, inner = desk.projected[:rows], desk.grown[:rows], desk.inner[:rows]
-    embed(bricks, weights, places, tokens, prior, x)
-    for layer in range(weights.qkv.shape[0]):
+    weights, count = unfold(bricks, numbers), len(rows)
+    x, rest = cut(scratch, 1, count, bricks.wide)
+    y, rest = cut(rest, 1, count, bricks.wide)
+    mixed, rest = cut(rest, 1, count, bricks.wide)
+    projected, rest = cut(rest, 1, count, weights.qkv.shape[1])
+    grown, rest = cut(rest, 1, count, weights.up.shape[1])
+    inner, rest = cut(rest, 1, count, bricks.hidden)
+    shares, rest = cut(rest, 1, count, bricks.block_size)
+    x, y, mixed, projected, grown, inner, shares = x[0], y[0], mixed[0], projected[0], grown[0], inner[0], shares[0]
+    embed(bricks, weights, rows, prior, x)
+    for layer in range(bricks.layers):
         vectors, held = weights.vectors[layer], memory[layer]
-        for r in range(rows):
+        for r in range(count):
             if bricks.post:
                 y[r] = x[r]
             else:
                 norm(x[r], vectors[0], vectors[1], bricks.rms, y[r])
         project(weights.qkv[layer], y, projected, threads)
-        for r in range(rows):
+        for r in range(count):
             for i in range(projected.shape[1]):
                 projected[r, i] += weights.qkv_bias[layer, i]
-        remember(bricks, weights.turns, held, texts, places, projected)
+        remember(bricks, weights.turns, held, rows, projected)
         if threads > 1:
-            attention_by_threads(bricks, held, texts, places, projected, desk.shares, mixed, threads)
+            attention_by_threads(bricks, held, rows, projected, shares, mixed, threads)
         else:
-            attention(bricks, held, texts, places, projected, desk.shares, mixed, 0, rows)
+            attention(bricks, held, rows, projected, shares, mixed, 0, count)
         project(weights.out[layer], mixed, y, threads)
         add(x, y, vectors[4])
-        for r in range(rows):
+        for r in range(count):
             if bricks.post:
                 norm(x[r], vectors[0], vectors[1], bricks.rms, x[r])
                 y[r] = x[r]
             else:
                 norm(x[r], vectors[2], vectors[3], bricks.rms, y[r])
         project(weights.up[layer], y, grown, threads)
-        for r in range(rows):
+        for r in range(count):
             for i in range(grown.shape[1]):
                 grown[r, i] += weights.up_bias[layer, i]
             activate(bricks.activation, grown[r], inner[r])
         project(weights.down[layer], inner, y, threads)
         add(x, y, vectors[5])
         if bricks.post:
-            for r in range(rows):
+            for r in range(count):
                 norm(x[r], vectors[2], vectors[3], bricks.rms, x[r])
-    asked, told = desk.y[: len(wanted)], prior[: len(wanted)]
-    for w in range(len(wanted)):
-        row = wanted[w]  # never before w
-        told[w] = prior[row]
-        if len(weights.norm):
-            norm(x[row], weights.norm[0], weights.norm[1], bricks.rms, asked[w])
+    for r in wanted:
+        if bricks.post:
+            y[0] = x[r]
         else:
-            asked[w] = x[row]
-    score(bricks, weights, asked, told, desk.logits[: len(wanted)], threads)
+            norm(x[r], weights.norm[0], weights.norm[1], bricks.rms, y[0])
+        score(bricks, weights, y[0], prior[r], logits[rows[r, 0]])
+
+
+def scratch_size(bricks, rows):
+    """How much room so many rows take on their way through `forward`."""
+    projections, grown = (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim, 2 * bricks.hidden
+    widths = (bricks.wide, bricks.wide, bricks.wide, projections, grown, bricks.hidden, bricks.block_size)
+    return sum(rows * width + LINE for width in widths)

@@ -1,6 +1,6 @@
 """Predictor: what comes next, given everything read so far.
 
-    read(ids) ──▶ logits (V,) of the character after them        any chunking gives the same answer
+    read(ids) ──▶ logits (V,) of the character after them        any chunking, and any company, gives the same answer
 
 The text may be longer than the context. When the context is full, the predictor starts a new window on the last half of
 it, so every prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows
@@ -10,68 +10,92 @@ the last few characters, so they read straight through.
 """
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
 
-from letterwise.counts import Counts, Reader
-from letterwise.inference.single_step import SingleStep
-from letterwise.model import KVCache, Transformer
+from letterwise.config import ModelConfig
+
+ROWS = 64  # characters that a memory reads at a time
+
+
+class Memory(Protocol):
+    """What a model keeps of some texts: see `compiled.Memory` and `plain.Memory`."""
+
+    def begin(self, text: int, before: Sequence[int]) -> None: ...
+    def read(self, rows: np.ndarray, wanted: np.ndarray, logits: np.ndarray) -> None: ...
+    def copy(self, text: int, other: Any, theirs: int) -> None: ...
+
+
+class Model(Protocol):
+    """What can read: `Compiled` on a CPU, `Plain` anywhere."""
+
+    config: ModelConfig
+    vocab_size: int
+
+    def memory(self, texts: int) -> Memory: ...
+
+
+class Batch:
+    """Some texts being read side by side, each at its own place. Owns the policy for a full context."""
+
+    def __init__(self, model: Model, texts: int = 1) -> None:
+        self.model, self.memory = model, model.memory(texts)
+        self.block_size = model.config.block_size
+        self.kept, self.reach = self.block_size // 2, max(0, model.config.counts_order - 1)
+        self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
+        self.held = [0] * texts  # of these, the window's
+        self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
+
+    def read(self, texts: Sequence[int], new: Sequence[Sequence[int]]) -> Float[np.ndarray, "n V"]:
+        """Each of `texts` reads on by its own `new` ids, if any; float32 logits (n, V) of what comes next in all texts."""
+        rows: list[tuple[int, int, int]] = []
+        ends: list[int] = []  # the last row of each text
+        for text, ids in zip(texts, new, strict=True):
+            if len(ids):
+                first, ids = self._take(text, ids)
+                rows += [(text, place, id) for place, id in enumerate(ids, first)]
+                ends.append(len(rows) - 1)
+        for start in range(0, len(rows), ROWS):
+            wanted = [end - start for end in ends if start <= end < start + ROWS]
+            self.memory.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
+        return self.logits
+
+    def _take(self, text: int, ids: Sequence[int]) -> tuple[int, Sequence[int]]:
+        """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
+        history, held = self.history[text], self.held[text]
+        rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
+        history += ids
+        if not rolls:
+            self.held[text] += len(ids)
+            return held, ids
+        begin = len(history) - len(ids) - held + rolls * (self.block_size - self.kept)
+        fresh = history[begin:]
+        del history[: max(0, begin - self.reach)]
+        self.held[text] = len(fresh)
+        self.memory.begin(text, history[: len(history) - len(fresh)])
+        return 0, fresh
+
+    def copy(self, text: int, other: "Batch", theirs: int) -> None:
+        """Text `text` goes on from where text `theirs` of another batch is."""
+        self.memory.copy(text, other.memory, theirs)
+        self.history[text], self.held[text] = other.history[theirs][:], other.held[theirs]
+        self.logits[text] = other.logits[theirs]
 
 
 class Predictor:
-    """One text being read. Owns the KV cache, the place in the counts, and the policy for a full context."""
+    """One text being read."""
 
-    def __init__(self, model: Transformer, counts: Counts | None = None) -> None:
-        self.model, self.counts = model, counts
-        self.reader = Reader(counts, model.prior.orders) if counts and model.prior else None
-        self.block_size = model.config.block_size
-        self.kept = self.block_size // 2
-        device = next(model.parameters()).device
-        self.cache = KVCache(model.config, like=torch.empty(0, device=device))
-        self.single_step = SingleStep(model, self.cache) if device.type == "cpu" else None
-        self.window: list[int] = []  # the ids the cache holds
-        self.priors: list[np.ndarray] = []  # what the counts said after each of them
-        self.logits: Float[Tensor, "V"] = torch.zeros(model.vocab_size)  # of nothing read: all alike
+    def __init__(self, model: Model) -> None:
+        self.batch = Batch(model)
 
-    @torch.inference_mode()
-    def read(self, ids: Sequence[int] | np.ndarray) -> Float[Tensor, "V"]:
-        """Read on, and score what comes next: float32 logits (V,), on the CPU. With nothing to read, the last answer again."""
-        ids = [int(i) for i in ids]
-        priors = [self.reader.read(i) for i in ids] if self.reader else []
-        rolls = self._rolls(len(ids))
-        if rolls:  # only the last window matters: skip what it will not hold
-            start = rolls * (self.block_size - self.kept)
-            ids, priors = (self.window + ids)[start:], (self.priors + priors)[start:]
-            self.cache.truncate(0)
-            self.window, self.priors = [], []
-        if ids:
-            self.logits = self._forward(ids, priors)
-        return self.logits
+    def read(self, ids: Sequence[int] | Int[np.ndarray, "n"]) -> Float[np.ndarray, "V"]:
+        """Read on, and score what comes next: float32 logits (V,). With nothing to read, the last answer again."""
+        return self.batch.read((0,), (np.asarray(ids).tolist(),))[0].copy()
 
     def fork(self) -> "Predictor":
         """Another that has read the same, and reads on by itself."""
-        twin = Predictor(self.model, self.counts)
-        for theirs, mine in zip(twin.cache.layers, self.cache.layers, strict=True):
-            theirs.held[..., : mine.seen, :] = mine.held[..., : mine.seen, :]
-            theirs.seen = mine.seen
-        if twin.reader and self.reader:
-            twin.reader.rows = self.reader.rows  # replaced at each character, never written to
-        twin.window, twin.priors, twin.logits = self.window, self.priors, self.logits  # as are these
+        twin = Predictor(self.batch.model)
+        twin.batch.copy(0, self.batch, 0)
         return twin
-
-    def _rolls(self, new: int) -> int:
-        """How many times the window must move on to take in `new` more characters."""
-        over = len(self.window) + new - self.block_size
-        return max(0, -(-over // (self.block_size - self.kept)))
-
-    def _forward(self, ids: list[int], priors: list[np.ndarray]) -> Float[Tensor, "V"]:
-        self.window, self.priors = self.window + ids, self.priors + priors
-        if self.single_step and len(ids) == 1:
-            return torch.from_numpy(self.single_step(ids[0], *priors))
-        device = next(self.model.parameters()).device
-        tokens = torch.tensor([ids], device=device)
-        told = torch.from_numpy(np.stack(priors)).to(device)[None] if priors else None
-        return self.model(tokens, self.cache, told)[0, -1].cpu()

@@ -1,7 +1,8 @@
 """Weights: a model's numbers, laid out as the kernel reads them.
 
-    arrays by name, as a model file keeps them ──lay_out──▶ Weights: one array per kind, all layers on top of each other
+    arrays by name, as a model file keeps them ──lay_out──▶ one run of numbers ──unfold──▶ Weights: an array per kind
 
+All layers' arrays of a kind lie on top of each other. One run, because each array that is handed to the kernel costs time.
 Linear layers keep their own order (a row per output), so that each output is one product of two runs of memory. What a model
 does without is there as zeros (a bias), as ones (a gain), or with no rows at all (a table): the kernel need not ask.
 """
@@ -9,16 +10,25 @@ does without is there as zeros (a bias), as ones (a gain), or with no rows at al
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from letterwise.config import ModelConfig
 
 ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")  # by number, as the kernel knows them
-LINE = 64  # bytes: a vector register's worth, and a line of the processor's cache
+SWIGLU = ACTIVATIONS.index("swiglu")
+LINE = 16  # numbers: a line of the processor's cache, and the widest vector register
+VECTORS = (
+    "attention_norm.weight", "attention_norm.bias", "feedforward_norm.weight", "feedforward_norm.bias", "attention.out.bias",
+    "feedforward.down.bias",
+)  # fmt: skip
 
 
 class Bricks(NamedTuple):
     """Which bricks the model is built from (model/), in numbers."""
 
+    layers: int
+    wide: int  # C
+    vocab_size: int
     heads: int
     kv_heads: int
     head_dim: int
@@ -38,8 +48,9 @@ class Weights(NamedTuple):
     """All numbers, float32. L layers, C wide, P = (H + 2·kv_heads)·D projections, F hidden (U = F, or 2F with swiglu)."""
 
     tokens: np.ndarray  # (V, C)
+    told: np.ndarray  # (V + K, C): what each of the prior's expectations and escapes adds; (0, C) without counts
     places: np.ndarray  # (block_size, C); rotary: (0, C)
-    turns: np.ndarray  # (2, block_size, D/2), cosines and sines; learned positions: (2, 0, 0)
+    turns: np.ndarray  # (2, block_size, D/2), cosines and sines; learned positions: (2, 0, D/2)
     qkv: np.ndarray  # (L, P, C)
     qkv_bias: np.ndarray  # (L, P)
     out: np.ndarray  # (L, C, C)
@@ -47,99 +58,102 @@ class Weights(NamedTuple):
     up_bias: np.ndarray  # (L, U)
     down: np.ndarray  # (L, C, F)
     vectors: np.ndarray  # (L, 6, C): gain and shift of attention's norm and of feed-forward's, biases of out and down
-    norm: np.ndarray  # (2, C): gain and shift of the last one; (0, C) where there is none
+    norm: np.ndarray  # (2, C): gain and shift of the last one; post-norm: (0, C)
     head: np.ndarray  # (V, C)
-    told: np.ndarray  # (V + K, C): what each of the prior's expectations and escapes adds; (0, C) without counts
     gates: np.ndarray  # (K, C)
     gates_bias: np.ndarray  # (K,)
-
-
-class Desk(NamedTuple):
-    """Room for R rows on their way through."""
-
-    x: np.ndarray  # (R, C)
-    y: np.ndarray  # (R, C)
-    mixed: np.ndarray  # (R, C)
-    projected: np.ndarray  # (R, P)
-    grown: np.ndarray  # (R, U)
-    inner: np.ndarray  # (R, F)
-    shares: np.ndarray  # (R, block_size)
-    logits: np.ndarray  # (R, V)
-
-
-def desk_for(bricks: Bricks, weights: Weights, rows: int) -> Desk:
-    """Room for so many rows."""
-    vocab_size, wide = weights.tokens.shape
-    widths = (wide, wide, wide, weights.qkv.shape[1], weights.up.shape[1], bricks.hidden, bricks.block_size, vocab_size)
-    return Desk(*(aligned(rows, width) for width in widths))
 
 
 def bricks_of(config: ModelConfig, vocab_size: int) -> Bricks:
     """The numbers that the kernel asks the configuration for."""
     return Bricks(
-        config.n_head, config.kv_heads, config.head_dim, config.hidden, config.block_size, config.mixed_orders(vocab_size),
-        ACTIVATIONS.index(config.activation), config.positions == "rotary", config.norm == "rms", config.norm_order == "post",
-        config.qk_norm, config.embed_norm, float(config.softcap),
+        config.n_layer, config.n_embd, vocab_size, config.n_head, config.kv_heads, config.head_dim, config.hidden,
+        config.block_size, config.mixed_orders(vocab_size), ACTIVATIONS.index(config.activation),
+        config.positions == "rotary", config.norm == "rms", config.norm_order == "post", config.qk_norm, config.embed_norm,
+        float(config.softcap),
     )  # fmt: skip
 
 
-def lay_out(config: ModelConfig, vocab_size: int, arrays: dict[str, np.ndarray]) -> Weights:
-    """The layout of `arrays`, named and shaped as in a model file (a tied head may be left out)."""
-    bricks, wide = bricks_of(config, vocab_size), config.n_embd
+@njit(nogil=True, cache=True)
+def unfold(bricks, numbers):
+    """The `Weights` that lie in one run of `numbers`, as views."""
+    layers, wide, vocab_size, orders = bricks.layers, bricks.wide, bricks.vocab_size, bricks.orders
     projections = (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim
-    inner = arrays["blocks.0.feedforward.up.weight"].shape[0] if config.n_layer else 0
-
-    def layers(name: str, *shape: int) -> np.ndarray:
-        """One array of every layer; zeros where layers have none."""
-        stack = aligned(config.n_layer, *shape)
-        for i, layer in enumerate(stack):
-            layer[:] = arrays.get(f"blocks.{i}.{name}", 0)
-        return stack
-
-    vectors = aligned(config.n_layer, 6, wide)
-    named = ("attention_norm.weight", "attention_norm.bias", "feedforward_norm.weight", "feedforward_norm.bias",
-             "attention.out.bias", "feedforward.down.bias")  # fmt: skip
-    for place, name in enumerate(named):
-        vectors[:, place] = layers(name, wide)
-    norm = aligned(2 if "norm.weight" in arrays else 0, wide)
-    if len(norm):
-        norm[0], norm[1] = arrays["norm.weight"], arrays.get("norm.bias", 0)
+    grown = 2 * bricks.hidden if bricks.activation == SWIGLU else bricks.hidden
+    tokens, rest = cut(numbers, 1, vocab_size, wide)
+    told, rest = cut(rest, 1, vocab_size + orders if orders else 0, wide)
+    places, rest = cut(rest, 1, 0 if bricks.rotary else bricks.block_size, wide)
+    turns, rest = cut(rest, 2, bricks.block_size if bricks.rotary else 0, bricks.head_dim // 2)
+    qkv, rest = cut(rest, layers, projections, wide)
+    qkv_bias, rest = cut(rest, 1, layers, projections)
+    out, rest = cut(rest, layers, wide, wide)
+    up, rest = cut(rest, layers, grown, wide)
+    up_bias, rest = cut(rest, 1, layers, grown)
+    down, rest = cut(rest, layers, wide, bricks.hidden)
+    vectors, rest = cut(rest, layers, 6, wide)
+    norm, rest = cut(rest, 1, 0 if bricks.post else 2, wide)
+    head, rest = cut(rest, 1, vocab_size, wide)
+    gates, rest = cut(rest, 1, orders, wide)
+    gates_bias, rest = cut(rest, 1, 1, orders)
     return Weights(
-        tokens=copied(arrays["tokens.weight"]),
-        places=copied(arrays.get("positions.table", np.empty((0, wide)))),
-        turns=turns(config) if bricks.rotary else aligned(2, 0, 0),
-        qkv=layers("attention.qkv.weight", projections, wide),
-        qkv_bias=layers("attention.qkv.bias", projections),
-        out=layers("attention.out.weight", wide, wide),
-        up=layers("feedforward.up.weight", inner, wide),
-        up_bias=layers("feedforward.up.bias", inner),
-        down=layers("feedforward.down.weight", wide, bricks.hidden),
-        vectors=vectors,
-        norm=norm,
-        head=copied(arrays["tokens.weight" if config.tied else "head.weight"]),
-        told=copied(arrays["prior.read.weight"].T if bricks.orders else np.empty((0, wide))),
-        gates=copied(arrays.get("prior.gates.weight", np.empty((0, wide)))),
-        gates_bias=copied(arrays.get("prior.gates.bias", np.empty(0))),
-    )
+        tokens[0], told[0], places[0], turns, qkv, qkv_bias[0], out, up, up_bias[0], down, vectors, norm[0], head[0], gates[0],
+        gates_bias[0, 0],
+    )  # fmt: skip
+
+
+@njit(nogil=True, cache=True)
+def cut(numbers, many, rows, width):
+    """The first `many` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
+    size = many * rows * width
+    return numbers[:size].reshape((many, rows, width)), numbers[(size + LINE - 1) // LINE * LINE :]
+
+
+def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The numbers of `arrays`, named and shaped as in a model file (a tied head may be left out), in one run for `unfold`."""
+    wide = (bricks.wide,)
+    nothing = np.zeros((0, bricks.wide))
+
+    def layers(name: str, *otherwise: int) -> np.ndarray:
+        """One array of every layer; zeros of this shape where layers have none."""
+        each = [arrays.get(f"blocks.{i}.{name}", np.zeros(otherwise)) for i in range(bricks.layers)]
+        return np.array(each, np.float32)
+
+    vectors = [layers(name, *wide) for name in VECTORS]
+    grown = [len(arrays[name]) for name in ("blocks.0.attention.qkv.weight", "blocks.0.feedforward.up.weight") if name in arrays]
+    parts = [
+        arrays["tokens.weight"],
+        arrays["prior.read.weight"].T if bricks.orders else nothing,
+        arrays.get("positions.table", nothing),
+        turns(config) if bricks.rotary else nothing,
+        layers("attention.qkv.weight"),
+        layers("attention.qkv.bias", *grown[:1]),
+        layers("attention.out.weight"),
+        layers("feedforward.up.weight"),
+        layers("feedforward.up.bias", *grown[1:]),
+        layers("feedforward.down.weight"),
+        np.stack(vectors, 1),
+        nothing if bricks.post else np.array([arrays["norm.weight"], arrays.get("norm.bias", np.zeros(wide))]),
+        arrays["tokens.weight" if config.tied else "head.weight"],
+        arrays.get("prior.gates.weight", nothing),
+        arrays.get("prior.gates.bias", nothing),
+    ]
+    numbers, begin = aligned(sum(-(-part.size // LINE) * LINE for part in parts)), 0
+    for part in parts:
+        numbers[begin : begin + part.size] = part.reshape(-1)
+        begin += -(-part.size // LINE) * LINE
+    return numbers
 
 
 def turns(config: ModelConfig) -> np.ndarray:
     """Cosines and sines of every place and pair (2, block_size, D/2), as in model/positions.py."""
     pair = np.arange(0, config.head_dim, 2) / config.head_dim
     angles = np.outer(np.arange(config.block_size), config.rotary_base**-pair)
-    return copied(np.stack((np.cos(angles), np.sin(angles))))
-
-
-def copied(array: np.ndarray) -> np.ndarray:
-    """The same numbers as float32, in memory of our own."""
-    copy = aligned(*array.shape)
-    copy[:] = array
-    return copy
+    return np.stack((np.cos(angles), np.sin(angles)))
 
 
 def aligned(*shape: int) -> np.ndarray:
     """Zeros, float32, that begin at a line of the cache: vectors that straddle two lines cost twice."""
     size = int(np.prod(shape))
-    room = np.zeros(size + LINE // 4, np.float32)
-    start = (-room.ctypes.data % LINE) // 4
+    room = np.zeros(size + LINE, np.float32)
+    start = -(room.ctypes.data // 4) % LINE
     return room[start : start + size].reshape(shape)
