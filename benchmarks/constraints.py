@@ -21,10 +21,12 @@ import jsonschema
 
 from benchmarks.record import flags, record
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.checkpoint.model_file import weights_of
+from letterwise.inference.compiled import Compiled
 from letterwise.inference.limits import Limits
 from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import Writing, write
-from letterwise.model import Transformer, build, initialize
+from letterwise.inference.stream import write
+from letterwise.model import build, initialize
 from letterwise.presets import resolve
 
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, block_size=64)
@@ -119,7 +121,9 @@ def main() -> None:
     parser = flags(__doc__ or "")
     parser.add_argument("--samples", type=int, default=1000, help="texts for each constraint")
     asked = parser.parse_args()
-    model: Transformer = initialize(build(resolve(SHAPE | {"counts_order": 0}).model, len(VOCABULARY)), seed=0).eval()
+    config = resolve(SHAPE | {"counts_order": 0}).model
+    weights = weights_of(initialize(build(config, len(VOCABULARY)), seed=0))
+    model = Compiled(config, len(VOCABULARY), {name: weight.numpy() for name, weight in weights.items()})
     timed(model, Limits(), range(50))  # to warm up
     for name, (limits, matches) in cases().items():
         right, chars, ratios = 0, 0, []
@@ -137,18 +141,15 @@ def main() -> None:
                overhead=overhead, **SHAPE)  # fmt: skip
 
 
-def timed(model: Transformer, limits: Limits, seeds: range) -> tuple[list[str], float, int]:
-    """Texts, the seconds that they took, and how many ended because an end was drawn."""
-    began = time.perf_counter()
-    writings = [write(model, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seed=seed) for seed in seeds]
-    texts = ["".join(writing) for writing in writings]
-    took_s = time.perf_counter() - began
-    return texts, took_s, sum(writing.ended == "match" and not over(writing) for writing in writings)
-
-
-def over(writing: Writing) -> bool:
-    """Did the text end because nothing could follow?"""
-    return writing.guide is not None and writing.guide.place.over()
+def timed(model: Compiled, limits: Limits, seeds: range) -> tuple[list[str], float, int]:
+    """Texts, the seconds that they took one after another, and how many ended because an end was drawn."""
+    texts, ends, began = [], 0, time.perf_counter()
+    for seed in seeds:
+        samples = write(model, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=(seed,))
+        texts += samples.texts()
+        (writing,) = samples.writings
+        ends += writing.ended == "match" and not (writing.guide and writing.guide.place.over())
+    return texts, time.perf_counter() - began, ends
 
 
 if __name__ == "__main__":

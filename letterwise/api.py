@@ -6,8 +6,9 @@ train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate �
 import json
 import math
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from os import PathLike, fspath
 from typing import Any
 
@@ -18,9 +19,12 @@ from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import Score, evaluate
 from letterwise.inference.limits import Limits
+from letterwise.inference.plain import Plain
+from letterwise.inference.predictor import Model
 from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import Writing, write
+from letterwise.inference.stream import Samples, write
 from letterwise.loss import nats
+from letterwise.model import Transformer
 from letterwise.model.accounting import parameters
 from letterwise.runtime import find_runtime
 from letterwise.training import start
@@ -40,7 +44,21 @@ class LanguageModel:
     def __init__(self, file: ModelFile, device: str = "auto") -> None:
         self.file = file
         self.runtime = find_runtime(RuntimeConfig(device=device))
-        self.transformer = restore(file, self.runtime.device)
+
+    @cached_property
+    def transformer(self) -> Transformer:
+        """The model itself, on its device."""
+        return restore(self.file, self.runtime.device)
+
+    @cached_property
+    def _reader(self) -> Model:
+        """What writes with it: compiled for a CPU, the model itself elsewhere."""
+        if self.runtime.device.type != "cpu":
+            return Plain(self.transformer, self.file.counts)
+        from letterwise.inference.compiled import Compiled
+
+        weights = {name: weight.numpy() for name, weight in self.file.weights.items()}
+        return Compiled(self.config.model, len(self.vocabulary), weights, self.file.counts)
 
     @property
     def config(self) -> Config:
@@ -67,7 +85,7 @@ class LanguageModel:
         """How many numbers were trained."""
         return parameters(self.config.model, len(self.vocabulary)).total
 
-    def stream(
+    def samples(
         self,
         prompt: str = "",
         *,
@@ -93,10 +111,11 @@ class LanguageModel:
         regex: str | None = None,
         json_schema: str | dict[str, Any] | PathLike[str] | None = None,
         grammar: str | PathLike[str] | None = None,
+        num_samples: int = 1,
         rng_seed: int | None = None,
         unknown: Unknown = "error",
-    ) -> Writing:
-        """The continuation of `prompt`, without it, piece by piece as it is written.
+    ) -> Samples:
+        """Continuations of `prompt`, without it, side by side: pieces as they are written, each with the number of its sample.
 
         A text under a constraint (`regex`, `json_schema`, `grammar`, `must_contain`) always matches when it ends, and ends
         within `num_tokens`. It may end wherever it is whole, and does when the model wants to go on otherwise.
@@ -125,18 +144,19 @@ class LanguageModel:
             regex: what is written matches it as a whole (Rust's syntax: no look-around, no back-references).
             json_schema: what is written is JSON of this schema: text, a file, or a dict.
             grammar: what is written is a sentence of this Lark grammar: text or a file.
-            rng_seed: equal seeds write equal text (None: a fresh one).
+            num_samples: how many continuations.
+            rng_seed: equal seeds write equal text (None: a fresh one); sample k has rng_seed + k, whatever its company.
             unknown: "error" or "skip" for characters of the prompt outside the vocabulary.
 
         Returns:
-            An iterator over pieces of text; its `ended` says at last what ended it.
+            An iterator over (k, piece of text); its `ended[k]` says at last what ended sample k, and `texts()` gives all as a whole.
 
         Raises:
             UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet.
 
         Example:
-            >>> model.generate("Born ", regex=r"\\d{4}-\\d{2}-\\d{2}")  # doctest: +SKIP
-            '1623-04-11'
+            >>> model.samples("Born ", num_samples=2, regex=r"\\d{4}-\\d{2}-\\d{2}").texts()  # doctest: +SKIP
+            ['1623-04-11', '1594-11-30']
         """
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip'.")
@@ -150,14 +170,21 @@ class LanguageModel:
             charset=charset, exclude=exclude, must_contain=texts(must_contain), regex=regex,
             json_schema=spelled(json_schema), grammar=spelled(grammar),
         )  # fmt: skip
+        if num_samples < 1:
+            raise UserError(f"num_samples={num_samples} must be 1 or more.")
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
+        seeds = range(seed, seed + num_samples)
         return write(
-            self.transformer, self.vocabulary, prompt,
-            sampler=sampler, limits=limits, counts=self.file.counts, rng_seed=seed, unknown=unknown,
+            self._reader, self.vocabulary, prompt, sampler=sampler, limits=limits, rng_seeds=seeds, unknown=unknown
         )  # fmt: skip
 
+    def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
+        """The continuation of `prompt`, without it, piece by piece as it is written. Same options as `samples`."""
+        samples = self.samples(prompt, **options, num_samples=1)  # whatever cannot be is said now, and not at the first piece
+        return (piece for _, piece in samples)
+
     def generate(self, prompt: str = "", **options: Any) -> str:
-        """The continuation of `prompt`, without it, as one string. Same options as `stream`."""
+        """The continuation of `prompt`, without it, as one string. Same options as `samples`."""
         return "".join(self.stream(prompt, **options))
 
     def evaluate(

@@ -3,11 +3,14 @@
 import argparse
 import secrets
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
 from letterwise.cli.output import end_line, say, say_json
 from letterwise.errors import UserError
+
+if TYPE_CHECKING:
+    from letterwise.inference.stream import Samples
 
 BETWEEN_SAMPLES = "\n---------------\n"
 
@@ -63,32 +66,39 @@ def run(flags: dict[str, Any]) -> int:
     """Write."""
     path, device = flags.pop("model_path"), flags.pop("device", "auto")
     prompt = flags.pop("seed", flags.pop("prompt", ""))
-    samples, as_json = flags.pop("num_samples", 1), flags.pop("json", False)
-    if samples < 1:
-        raise UserError(f"--num_samples {samples} must be 1 or more.")
-    if flags.get("beam") and samples > 1:
-        raise UserError(f"--beam {flags['beam']} finds one text, always the same: leave out --num_samples.")
+    as_json = flags.pop("json", False)
     if "logit_bias" in flags:
         flags["logit_bias"] = dict(flags["logit_bias"])
-    first_seed = flags.pop("rng_seed", secrets.randbits(32))
+    seed = flags.pop("rng_seed", secrets.randbits(32))
     from letterwise.api import load
 
-    model = load(path, device=device)
-    written: list[dict[str, Any]] = []
-    for seed in range(first_seed, first_seed + samples):
-        pieces = model.stream(prompt, rng_seed=seed, **flags)
-        if as_json:
-            written.append({"text": "".join(pieces), "rng_seed": seed, "ended": pieces.ended})
-            continue
-        say((BETWEEN_SAMPLES if seed > first_seed else "") + prompt)
-        for piece in pieces:
-            say(piece)
+    samples = load(path, device=device).samples(prompt, rng_seed=seed, **flags)
     if as_json:
+        told = zip(samples.texts(), samples.rng_seeds, samples.ended, strict=True)
+        written = [{"text": text, "rng_seed": seed, "ended": ended} for text, seed, ended in told]
         say_json({"prompt": prompt, "samples": written})
     else:
+        show(prompt, samples)
         end_line()
     sys.stdout.flush()
     return 0
+
+
+def show(prompt: str, samples: "Samples") -> None:
+    """Samples one after another, each after its prompt: one as it grows, those behind it when it has ended."""
+    waiting = ["" for _ in samples.ended]
+    shown = 0
+    say(prompt)
+    for i, piece in samples:
+        if i == shown:
+            say(piece)
+        else:
+            waiting[i] += piece
+        while samples.ended[shown] and shown + 1 < len(waiting):
+            shown += 1
+            say(BETWEEN_SAMPLES + prompt + waiting[shown])
+    for text in waiting[shown + 1 :]:
+        say(BETWEEN_SAMPLES + prompt + text)
 
 
 def bias(word: str) -> tuple[str, float]:

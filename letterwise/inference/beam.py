@@ -43,10 +43,10 @@ class Done:
 
 
 def likeliest(
-    predictor: Predictor, vocabulary: Vocabulary, prompt: np.ndarray, chooser: Chooser, limits: Limits, guide: Guide | None
+    predictor: Predictor, vocabulary: Vocabulary, chooser: Chooser, limits: Limits, guide: Guide | None
 ) -> tuple[str, Literal["length", "stop", "line", "match"]]:
     """The likeliest text that `chooser.sampler.beam` prefixes find, and what ended it. No length is favoured."""
-    prefixes = [Prefix([], 0.0, predictor, guide, np.asarray(predictor.read(prompt)))]
+    prefixes = [Prefix([], 0.0, predictor, guide, predictor.logits())]
     best: Done | None = None
     for written in range(limits.num_tokens + 1):
         candidates = []  # (nats, which prefix, id; or no id for the end), the likeliest first
@@ -71,7 +71,7 @@ def likeliest(
                 best = likelier(best, Done(text, nats, found))
                 continue
             reader = prefixes[i].predictor.fork()
-            grown.append(Prefix(ids, nats, reader, way, np.asarray(reader.read([id]))))
+            grown.append(Prefix(ids, nats, reader, way, reader.read([id])))
         prefixes = grown
     assert best
     return best.text, best.ended

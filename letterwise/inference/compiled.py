@@ -1,6 +1,6 @@
 """Compiled: a model as the kernel reads it. What writing on a CPU runs on.
 
-    rows (text, place, id) ──Reader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
+rows (text, place, id) ──Reader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Plain: a model as it stands in letterwise/model, reading with its KV cache on any device. The oracle of `Compiled`.
 
-    rows (text, place, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows the rows that are wanted
+rows (text, place, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows the rows that are wanted
 """
 
 from collections.abc import Sequence

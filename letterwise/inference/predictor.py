@@ -10,16 +10,17 @@ the last few characters, so they read straight through.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 
 from letterwise.config import ModelConfig
 
 ROWS = 64  # characters that a memory reads at a time
 
 
+@runtime_checkable
 class Memory(Protocol):
     """What a model keeps of some texts: see `compiled.Memory` and `plain.Memory`."""
 
@@ -28,6 +29,7 @@ class Memory(Protocol):
     def copy(self, text: int, other: Any, theirs: int) -> None: ...
 
 
+@runtime_checkable
 class Model(Protocol):
     """What can read: `Compiled` on a CPU, `Plain` anywhere."""
 
@@ -45,24 +47,24 @@ class Batch:
         self.block_size = model.config.block_size
         self.kept, self.reach = self.block_size // 2, max(0, model.config.counts_order - 1)
         self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
-        self.held = [0] * texts  # of these, the window's
+        self.held = [0] * texts  # how many of them are the window's
+        self.new: dict[int, list[int]] = {}  # what each text was given and has not read
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
 
-    def read(self, texts: Sequence[int], new: Sequence[Sequence[int]]) -> Float[np.ndarray, "n V"]:
-        """Each of `texts` reads on by its own `new` ids, if any; float32 logits (n, V) of what comes next in all texts."""
+    def read(self) -> None:
+        """Let each text read what it was given. `logits` (n, V), float32, is then what comes next in each."""
         rows: list[tuple[int, int, int]] = []
         ends: list[int] = []  # the last row of each text
-        for text, ids in zip(texts, new, strict=True):
-            if len(ids):
-                first, ids = self._take(text, ids)
-                rows += [(text, place, id) for place, id in enumerate(ids, first)]
-                ends.append(len(rows) - 1)
+        for text, new in self.new.items():
+            first, ids = self._take(text, new)
+            rows += [(text, place, id) for place, id in enumerate(ids, first)]
+            ends.append(len(rows) - 1)
+        self.new = {}
         for start in range(0, len(rows), ROWS):
             wanted = [end - start for end in ends if start <= end < start + ROWS]
             self.memory.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
-        return self.logits
 
-    def _take(self, text: int, ids: Sequence[int]) -> tuple[int, Sequence[int]]:
+    def _take(self, text: int, ids: list[int]) -> tuple[int, list[int]]:
         """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
         history, held = self.history[text], self.held[text]
         rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
@@ -85,17 +87,34 @@ class Batch:
 
 
 class Predictor:
-    """One text being read."""
+    """One text being read, alone or as one of a batch."""
 
-    def __init__(self, model: Model) -> None:
-        self.batch = Batch(model)
+    def __init__(self, model: Model, batch: Batch | None = None, text: int = 0) -> None:
+        self.batch, self.text = batch or Batch(model), text
 
-    def read(self, ids: Sequence[int] | Int[np.ndarray, "n"]) -> Float[np.ndarray, "V"]:
+    def read(self, ids: Sequence[int] | Integer[np.ndarray, "n"]) -> Float[np.ndarray, "V"]:
         """Read on, and score what comes next: float32 logits (V,). With nothing to read, the last answer again."""
-        return self.batch.read((0,), (np.asarray(ids).tolist(),))[0].copy()
+        self.feed(ids)
+        return self.logits()
+
+    def feed(self, ids: Sequence[int] | Integer[np.ndarray, "n"]) -> None:
+        """Note what is to be read. In company this costs less: all read when the first one asks for its logits."""
+        if len(ids):
+            self.batch.new.setdefault(self.text, []).extend(np.asarray(ids).tolist())
+
+    def logits(self) -> Float[np.ndarray, "V"]:
+        """What comes next: float32 logits (V,)."""
+        if self.text in self.batch.new:
+            self.batch.read()
+        return self.batch.logits[self.text].copy()
 
     def fork(self) -> "Predictor":
         """Another that has read the same, and reads on by itself."""
         twin = Predictor(self.batch.model)
-        twin.batch.copy(0, self.batch, 0)
+        twin.follow(self)
         return twin
+
+    def follow(self, other: "Predictor") -> None:
+        """Go on from where the other is."""
+        other.logits()  # it may have something left to read
+        self.batch.copy(self.text, other.batch, other.text)

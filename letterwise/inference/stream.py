@@ -8,22 +8,22 @@ prompt ──encode──▶ Predictor ──logits──▶ Chooser ──id─
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
-from letterwise.counts import Counts
 from letterwise.data.vocabulary import Unknown, Vocabulary
+from letterwise.errors import UserError
 from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints import Guide, constraint_for
 from letterwise.inference.limits import Limits
-from letterwise.inference.predictor import Predictor
+from letterwise.inference.predictor import Batch, Model, Predictor
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stopping import StopFinder
-from letterwise.model import Transformer
 
 Ended = Literal["", "length", "stop", "line", "match", "time"]
+SIDE_BY_SIDE, MEMORY = 64, 2**30  # so many texts at once at most, with keys and values of so many bytes
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
@@ -36,9 +36,11 @@ class Writing:
     def __init__(
         self, predictor: Predictor, vocabulary: Vocabulary, ids: np.ndarray, sampler: Sampler, limits: Limits, rng_seed: int
     ) -> None:
-        self.predictor, self.vocabulary, self.limits, self.ids = predictor, vocabulary, limits, ids
+        """`predictor` has been given the prompt's `ids`."""
+        self.predictor, self.vocabulary, self.limits = predictor, vocabulary, limits
         self.guide = constraint_for(vocabulary, limits).guide() if limits.constrained else None
         self.chooser = Chooser(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
+        self.chooser.saw(ids)
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()
 
@@ -65,30 +67,28 @@ class Writing:
         """The ids that are drawn, one after another, up to the length, the time, or the end of the constraint."""
         until = time.monotonic() + self.limits.max_seconds
         chooser, guide = self.chooser, self.guide
-        chooser.saw(self.ids)
-        logits = np.asarray(self.predictor.read(self.ids))
         for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
                 self.ended = "time"
                 yield from guide.finish() if guide else ()
                 return
-            scores = chooser.scores(logits)
+            scores = chooser.scores(self.predictor.logits())
             id = chooser.choose(scores) if guide is None else follow(guide, chooser, scores)
             if id is None:
                 self.ended = "match"
                 return
+            if left > 1:
+                chooser.saw((id,))
+                self.predictor.feed((id,))
             yield id
             if guide and guide.place.over():
                 self.ended = "match"
                 return
-            if left > 1:
-                chooser.saw((id,))
-                logits = np.asarray(self.predictor.read([id]))
         self.ended = "length"
 
     def _search(self) -> Iterator[str]:
         """The likeliest text, as a whole."""
-        text, self.ended = likeliest(self.predictor, self.vocabulary, self.ids, self.chooser, self.limits, self.guide)
+        text, self.ended = likeliest(self.predictor, self.vocabulary, self.chooser, self.limits, self.guide)
         yield text
 
 
@@ -106,24 +106,69 @@ def follow(guide: Guide, chooser: Chooser, scores: np.ndarray) -> int | None:
     return guide.on()
 
 
+class Samples:
+    """Continuations of one prompt, written side by side: iterate over (which, piece). `ended` says at last what ended each."""
+
+    def __init__(self, prompt: Predictor, start: Callable[[Predictor, int], Writing], rng_seeds: Sequence[int]) -> None:
+        """`prompt` has been given what all begin with; `start` begins a text for a seed, from what its predictor has read."""
+        self.prompt, self.start, self.rng_seeds = prompt, start, rng_seeds
+        config = prompt.batch.model.config
+        each = 8 * config.n_layer * config.kv_heads * config.head_dim * config.block_size  # bytes of keys and values
+        self.at_once = max(1, min(SIDE_BY_SIDE, len(rng_seeds), MEMORY // max(1, each)))
+        self.ended: list[Ended] = [""] * len(rng_seeds)
+        self.writings = self._start(0)  # so that whatever cannot be is said at once
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        for first in range(0, len(self.rng_seeds), self.at_once):
+            self.writings = self._start(first) if first else self.writings
+            going = dict(enumerate(self.writings, first))
+            while going:
+                for i, writing in list(going.items()):
+                    piece = next(writing, None)
+                    if piece is None:
+                        self.ended[i] = going.pop(i).ended
+                    else:
+                        yield i, piece
+
+    def _start(self, first: int) -> list[Writing]:
+        """The texts from `first` on that are written at once."""
+        seeds = self.rng_seeds[first : first + self.at_once]
+        model = self.prompt.batch.model
+        batch, writings = Batch(model, len(seeds)), []
+        for i, seed in enumerate(seeds):
+            predictor = Predictor(model, batch, i)
+            predictor.follow(self.prompt)
+            writings.append(self.start(predictor, seed))
+        return writings
+
+    def texts(self) -> list[str]:
+        """Each continuation as a whole."""
+        texts = [""] * len(self.rng_seeds)
+        for i, piece in self:
+            texts[i] += piece
+        return texts
+
+
 def write(
-    model: Transformer,
+    model: Model,
     vocabulary: Vocabulary,
     prompt: str,
     *,
     sampler: Sampler,
     limits: Limits,
-    counts: Counts | None = None,
-    rng_seed: int = 0,
+    rng_seeds: Sequence[int] = (0,),
     unknown: Unknown = "error",
-) -> Writing:
-    """The continuation of `prompt`, without it, in pieces, within `limits`.
+) -> Samples:
+    """A continuation of `prompt`, without it, within `limits`, for each of `rng_seeds`: equal seeds write equal text.
 
     An empty prompt continues an imagined line break, where the vocabulary has one; else anything may come first.
-    Equal `rng_seed`s write equal text. Raises `UserError` on unknown characters, senseless requests, and constraints that no
-    text can meet.
+    Raises `UserError` on unknown characters, senseless requests, and constraints that no text can meet.
     """
+    if len(rng_seeds) > 1 and sampler.beam:
+        raise UserError(f"beam={sampler.beam} finds one text, always the same: ask for one sample.")
     ids = vocabulary.encode(prompt, unknown=unknown)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")
-    return Writing(Predictor(model, counts), vocabulary, ids, sampler, limits, rng_seed)
+    begun = Predictor(model)
+    begun.feed(ids)
+    return Samples(begun, lambda predictor, seed: Writing(predictor, vocabulary, ids, sampler, limits, seed), rng_seeds)

@@ -119,7 +119,9 @@ def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) 
         return np.array(each, np.float32)
 
     vectors = [layers(name, *wide) for name in VECTORS]
-    grown = [len(arrays[name]) for name in ("blocks.0.attention.qkv.weight", "blocks.0.feedforward.up.weight") if name in arrays]
+    grown = [
+        len(arrays[name]) for name in ("blocks.0.attention.qkv.weight", "blocks.0.feedforward.up.weight") if name in arrays
+    ]
     parts = [
         arrays["tokens.weight"],
         arrays["prior.read.weight"].T if bricks.orders else nothing,

@@ -27,6 +27,7 @@ from letterwise.data.stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
 from letterwise.inference.limits import Limits
+from letterwise.inference.plain import Plain
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import write
 from letterwise.loss import cross_entropy
@@ -309,8 +310,7 @@ class Run:
         """What the model writes now, from nothing."""
         self.model.eval()
         sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
-        vocabulary, counts = self.stream.vocabulary, self.counts
-        text = "".join(write(self.model, vocabulary, "", sampler=sampler, limits=limits, counts=counts))
+        (text,) = write(Plain(self.model, self.counts), self.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
         self.model.train()
         return text
 

@@ -6,7 +6,8 @@ from counts.plain_kneser_ney import PlainKneserNey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.counts import Reader, cross_fit, learn
+from letterwise.counts import cross_fit, learn
+from letterwise.counts.reader import Reader, tables
 from letterwise.counts.kneser_ney import Counts, discount
 from letterwise.counts.ladder import Ladder
 from letterwise.counts.storage import from_arrays, to_arrays
@@ -136,9 +137,14 @@ def test_one_at_a_time_is_the_same_as_all_at_once(dense: int, monkeypatch: pytes
     ids = skewed(150, 6, seed=5)
     counts = learn(ids, 6, 5)
     new = np.random.default_rng(0).integers(0, 6, 60)
-    reader = Reader(counts, orders=4)
     at_once = counts.before(new, np.array([0]), 60, orders=4)[0]
-    np.testing.assert_allclose([reader.read(int(i)) for i in new], at_once, rtol=1e-5)
+    reader, one_by_one = Reader(tables(counts), orders=4, texts=2), np.zeros((60, 4, 7), np.float32)
+    for text, start, end in ((1, 0, 3), (0, 20, 45), (1, 3, 20), (0, 45, 60)):  # two texts by turns: one begins at 20
+        if start == 20:
+            reader.begin(text, new[:20].tolist())
+        rows = np.array([(text, 0, id) for id in new[start:end]])
+        reader.read(rows, one_by_one[start:end])
+    np.testing.assert_allclose(one_by_one, at_once, rtol=1e-5, atol=1e-6)
 
 
 def test_written_out_or_not_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:

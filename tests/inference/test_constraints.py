@@ -20,6 +20,7 @@ from letterwise.inference.completion import find
 from letterwise.inference.constraints import Constraint, Guide, constraint_for
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, engine
+from letterwise.inference.plain import Plain
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stream import follow, write
 from letterwise.model import build, initialize
@@ -135,11 +136,11 @@ def test_samples_match_as_others_see_it(name: str, noise) -> None:
     """Twenty texts by a model that knows nothing, each checked by another library."""
     limits, matches = CASES[name]
     for seed in range(20):
-        writing = write(noise, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seed=seed)
-        text = "".join(writing)
+        samples = write(Plain(noise), VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=[seed])
+        (text,) = samples.texts()
         assert matches(text), text
         assert len(text) <= limits.num_tokens
-        assert writing.ended in ("match", "length")
+        assert samples.ended[0] in ("match", "length")
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Predictor: any chunking of a text gives the same answer, however long the text."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -7,13 +8,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from priors import counts_for, log_prior
+from priors import counts_for
 
+from letterwise.checkpoint.model_file import weights_of
 from letterwise.config import ModelConfig
+from letterwise.counts import Counts
 from letterwise.evaluation import evaluate
-from letterwise.inference.predictor import Predictor
-from letterwise.inference.single_step import SingleStep
-from letterwise.model import KVCache, Transformer, build, initialize
+from letterwise.inference import kernel
+from letterwise.inference.compiled import Compiled
+from letterwise.inference.plain import Plain
+from letterwise.inference.predictor import Batch, Model, Predictor
+from letterwise.model import Transformer, build, initialize
 from letterwise.presets import PRESETS, resolve
 
 V = 11
@@ -30,11 +35,24 @@ def lively(config: ModelConfig, seed: int = 0) -> Transformer:
     return model.eval()
 
 
+def compiled(model: Transformer, counts: Counts | None = None) -> Compiled:
+    """The same model as the kernel reads it."""
+    return Compiled(model.config, V, {name: weight.numpy() for name, weight in weights_of(model).items()}, counts)
+
+
+READERS = {"compiled": compiled, "plain": Plain}
+
+
 @pytest.fixture(scope="module", params=[*PRESETS, "one"])
 def model(request: pytest.FixtureRequest) -> Transformer:
     if request.param == "one":  # the shortest context there is
         return lively(resolve({**SHAPE, "block_size": 1}).model)
     return lively(resolve({**SHAPE, "preset": request.param, **PRESETS[request.param]}).model)
+
+
+@pytest.fixture(scope="module", params=READERS)
+def reader(request: pytest.FixtureRequest, model: Transformer) -> Model:
+    return READERS[request.param](model, counts_for(model))
 
 
 def windows_by_the_policy(ids: list[int], block_size: int) -> list[int]:
@@ -47,91 +65,129 @@ def windows_by_the_policy(ids: list[int], block_size: int) -> list[int]:
     return window
 
 
+def alone(model: Transformer, ids: list[int]) -> np.ndarray:
+    """What the model says after `ids`, by one pass over the window that the policy gives."""
+    window, told, counts = windows_by_the_policy(ids, model.config.block_size), None, counts_for(model)
+    if counts and model.prior:  # counts know the whole text, and not only the window
+        first = np.array([len(ids) - len(window)])
+        told = torch.from_numpy(counts.before(np.array(ids), first, len(window), model.prior.orders))
+    with torch.no_grad():
+        return model(torch.tensor([window]), log_prior=told)[0, -1].numpy()
+
+
+texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=60)
+
+
 @settings(max_examples=40, deadline=None)
-@given(ids=st.lists(st.integers(0, V - 1), min_size=1, max_size=60), cuts=st.sets(st.integers(0, 60)))
-def test_any_chunking_gives_the_answer_of_the_window_alone(model: Transformer, ids: list[int], cuts: set[int]) -> None:
-    counts = counts_for(model)
-    predictor = Predictor(model, counts)
+@given(ids=texts, cuts=st.sets(st.integers(0, 60)))
+def test_any_chunking_gives_the_answer_of_the_window_alone(
+    reader: Model, model: Transformer, ids: list[int], cuts: set[int]
+) -> None:
+    predictor = Predictor(reader)
     edges = [0, *sorted(c for c in cuts if c < len(ids)), len(ids)]
     for start, end in pairwise(edges):
         logits = predictor.read(ids[start:end])
-    window = windows_by_the_policy(ids, model.config.block_size)
-    told = None  # counts know the whole text, and not only the window
-    if counts:
-        told = torch.from_numpy(
-            counts.before(np.array(ids), np.array([len(ids) - len(window)]), len(window), model.prior.orders)
-        )
-    with torch.no_grad():
-        alone = model(torch.tensor([window]), log_prior=told)[0, -1]
-    torch.testing.assert_close(logits, alone, rtol=1e-4, atol=1e-4)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, alone(model, ids), rtol=1e-4, atol=1e-4)
 
 
-def test_nothing_read_makes_all_characters_alike(model: Transformer) -> None:
-    logits = Predictor(model, counts_for(model)).read([])
+@settings(max_examples=20, deadline=None)
+@given(lines=st.lists(texts, min_size=1, max_size=5), seed=st.integers(0, 99), many_threads=st.booleans())
+def test_texts_side_by_side_are_read_as_each_alone(
+    model: Transformer, lines: list[list[int]], seed: int, many_threads: bool
+) -> None:
+    """To the last bit, whatever the company, the chunks and the number of threads: so a seed writes the same in any batch."""
+    reader, chunks = compiled(model, counts_for(model)), np.random.default_rng(seed)
+    batch = Batch(reader, len(lines))
+    company = [Predictor(reader, batch, i) for i in range(len(lines))]
+    left = [list(line) for line in lines]
+    with pytest.MonkeyPatch.context() as patch:
+        if many_threads:
+            patch.setattr("letterwise.inference.compiled.WORTH_A_THREAD", 1)
+        while any(left):
+            for predictor, ids in zip(company, left, strict=True):
+                take = chunks.integers(0, 20)
+                predictor.feed(ids[:take])
+                del ids[:take]
+            company[0].logits()
+        together = [predictor.logits() for predictor in company]
+    for got, line in zip(together, lines, strict=True):
+        one = Predictor(reader)
+        np.testing.assert_array_equal(got, [one.read([id]) for id in line][-1])
+
+
+def test_nothing_read_makes_all_characters_alike(reader: Model) -> None:
+    logits = Predictor(reader).read([])
     assert logits.shape == (V,)
-    assert logits.unique().numel() == 1
+    assert len(set(logits.tolist())) == 1
 
 
-def test_reading_nothing_repeats_the_last_answer(model: Transformer) -> None:
-    predictor = Predictor(model, counts_for(model))
+def test_reading_nothing_repeats_the_last_answer(reader: Model) -> None:
+    predictor = Predictor(reader)
     first = predictor.read([1, 2, 3])
-    assert torch.equal(predictor.read([]), first)
+    np.testing.assert_array_equal(predictor.read([]), first)
+
+
+def test_a_fork_reads_on_by_itself(reader: Model, model: Transformer) -> None:
+    one = Predictor(reader)
+    one.read([1, 2, 3])
+    one.feed([4])
+    other = one.fork()
+    for id in (5, 6):
+        mine, theirs = one.read([id]), other.read([id + 1])
+    np.testing.assert_allclose(mine, alone(model, [1, 2, 3, 4, 5, 6]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(theirs, alone(model, [1, 2, 3, 4, 6, 7]), rtol=1e-4, atol=1e-4)
 
 
 def test_half_a_context_at_least_is_seen() -> None:
-    model = lively(resolve(SHAPE).model)
-    predictor = Predictor(model, counts_for(model))
+    predictor = Predictor(Plain(lively(resolve({**SHAPE, "counts_order": 0}).model)))
     sizes = []
     for i in range(50):
         predictor.read([i % V])
-        sizes.append(len(predictor.window))
+        sizes.append(predictor.batch.held[0])
     assert max(sizes) == 12
     assert min(sizes[12:]) == 12 // 2 + 1
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("change", [{}, {"bias": True, "norm": "layer"}, {"bias": False, "norm": "rms"}, {"n_kv_head": 1}])
-def test_the_numpy_step_equals_the_model(preset: str, change: dict) -> None:
-    """The clever path against the plain one, at every place of a context and after a prefix that the model read."""
+@pytest.mark.parametrize(
+    "change", [{}, {"bias": True, "norm": "layer"}, {"bias": False, "norm": "rms"}, {"n_kv_head": 1}, {"embed_norm": True}]
+)
+def test_the_kernel_equals_the_model_whatever_it_is_built_from(preset: str, change: dict) -> None:
+    """The clever path against the plain one, at every place of a context."""
     model = lively(resolve({**SHAPE, "preset": preset, **PRESETS[preset], **change}).model)
     ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
-    told = log_prior(model, ids)
-    priors = [()] * 12 if told is None else [(row.numpy(),) for row in told[0]]
-    with torch.no_grad():
-        plain = model(ids, log_prior=told)[0]
-        for prefix in (0, 5):
-            cache = KVCache(model.config)
-            if prefix:
-                model(ids[:, :prefix], cache, log_prior(model, ids[:, :prefix]))
-            step = SingleStep(model, cache)
-            for place in range(prefix, 12):
-                got = torch.from_numpy(step(int(ids[0, place]), *priors[place]))
-                assert got.dtype == torch.float32
-                torch.testing.assert_close(got, plain[place], rtol=1e-4, atol=1e-4)
-            assert cache.seen == (12 if model.config.n_layer else 0)
-
-
-def test_the_numpy_step_refuses_a_brick_it_does_not_know() -> None:
-    model = lively(resolve(SHAPE).model)
-    model.norm = torch.nn.Softplus()
-    with pytest.raises(TypeError, match="Softplus"):
-        SingleStep(model, KVCache(model.config))
-
-
-def test_sliding_evaluation_is_what_the_predictor_sees(model: Transformer) -> None:
-    ids = np.random.default_rng(3).integers(0, V, 70).astype(np.uint8)
     counts = counts_for(model)
-    predictor, nats = Predictor(model, counts), []
+    told = None
+    if counts and model.prior:
+        told = torch.from_numpy(counts.before(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
+    with torch.no_grad():
+        plain = model(ids, log_prior=told)[0].numpy()
+    predictor = Predictor(compiled(model, counts))
+    for place, id in enumerate(ids[0].tolist()):
+        np.testing.assert_allclose(predictor.read([id]), plain[place], rtol=1e-4, atol=1e-4)
+
+
+@given(x=st.floats(-100, 100, width=32))
+def test_the_kernels_exponential_and_tangent(x: float) -> None:
+    x = np.float32(x)
+    inside = -87 <= x <= 88
+    assert kernel.exp(x) == pytest.approx(math.exp(min(max(x, -87), 88)), rel=3e-7 if inside else 1e-5)
+    assert kernel.tanh(x) == pytest.approx(math.tanh(x), abs=2e-7)
+
+
+def test_sliding_evaluation_is_what_the_predictor_sees(reader: Model, model: Transformer) -> None:
+    ids = np.random.default_rng(3).integers(0, V, 70).astype(np.uint8)
+    predictor, nats = Predictor(reader), []
     for current, following in pairwise(ids.tolist()):
-        nats.append(-predictor.read([current]).log_softmax(-1)[following].item())
-    score = evaluate(model, ids, counts=counts, protocol="sliding")
+        nats.append(-torch.from_numpy(predictor.read([current])).log_softmax(-1)[following].item())
+    score = evaluate(model, ids, counts=counts_for(model), protocol="sliding")
     assert score.chars == 69
     assert score.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)
 
 
-def test_a_long_text_costs_no_more_memory() -> None:
-    model = lively(resolve(SHAPE).model)
-    predictor = Predictor(model, counts_for(model))
+def test_a_long_text_costs_no_more_memory(reader: Model) -> None:
+    predictor = Predictor(reader)
     predictor.read(np.zeros(10_000, np.uint8))
-    assert len(predictor.window) <= 12
-    assert len(predictor.priors) <= 12
+    assert predictor.batch.held[0] <= 12
+    assert len(predictor.batch.history[0]) <= 12 + 7

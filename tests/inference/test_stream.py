@@ -136,8 +136,8 @@ def test_of_a_line_and_a_stop_the_first_to_be_complete_ends_the_text(pieces: lis
 
 def test_what_ended_a_text_is_told(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(**options) -> tuple[str, str]:
-        writing = tiny.stream("The cat", num_tokens=60, rng_seed=1, **options)
-        return "".join(writing), writing.ended
+        samples = tiny.samples("The cat", num_tokens=60, rng_seed=1, **options)
+        return samples.texts()[0], samples.ended[0]
 
     whole, length = ended(greedy=True)
     assert (len(whole), length) == (60, "length")
@@ -152,9 +152,9 @@ def test_what_ended_a_text_is_told(tiny, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_time_that_is_up_completes_what_has_to_match(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
     monkeypatch.setattr(stream.time, "monotonic", lambda: next(now))
-    writing = tiny.stream("The cat", regex=" sat on the [a-z]{3,9}[.]", max_seconds=3)
-    assert re.fullmatch(r" sat on the [a-z]{3}\.", "".join(writing))
-    assert writing.ended == "time"
+    samples = tiny.samples("The cat", regex=" sat on the [a-z]{3,9}[.]", max_seconds=3)
+    assert re.fullmatch(r" sat on the [a-z]{3}\.", samples.texts()[0])
+    assert samples.ended == ["time"]
 
 
 def test_a_constraint_bends_what_was_learned(tiny) -> None:
@@ -175,6 +175,14 @@ def test_one_sample_does_not_disturb_another(tiny) -> None:
     apart = [tiny.generate("The ", num_tokens=40, temperature=2.0, rng_seed=seed) for seed in (1, 2)]
     one, other = (tiny.stream("The ", num_tokens=40, temperature=2.0, rng_seed=seed) for seed in (1, 2))
     assert ["".join(pieces) for pieces in zip(*zip(one, other, strict=True), strict=True)] == apart
+
+
+@pytest.mark.parametrize("options", [{}, {"regex": " [a-z ]{3,30}[.]"}, {"stop": "at", "temperature": 2.0}, {"top_p": 0.9}])
+def test_samples_are_the_same_in_any_company(tiny, monkeypatch: pytest.MonkeyPatch, options: dict) -> None:
+    apart = [tiny.generate("The cat", num_tokens=40, rng_seed=seed, **options) for seed in range(5, 10)]
+    assert tiny.samples("The cat", num_tokens=40, num_samples=5, rng_seed=5, **options).texts() == apart
+    monkeypatch.setattr(stream, "SIDE_BY_SIDE", 2)
+    assert tiny.samples("The cat", num_tokens=40, num_samples=5, rng_seed=5, **options).texts() == apart
 
 
 def test_penalties_count_what_is_read_and_written(tiny) -> None:
