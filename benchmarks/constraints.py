@@ -20,8 +20,8 @@ from typing import Any
 import jsonschema
 
 from benchmarks.record import flags, record
-from letterwise.data.vocabulary import Vocabulary
 from letterwise.checkpoint.model_file import weights_of
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.limits import Limits
 from letterwise.inference.sampling import Sampler

@@ -1,99 +1,190 @@
-"""Decode: characters per second of writing, one text at a time, beside nanoGPT's `generate` (what its sample.py calls).
+"""Decode: characters per second of writing, beside llama2.c, HF `generate` and nanoGPT's `generate`, in turns.
 
-    python -m benchmarks.decode --nanogpt CHECKOUT
+    python -m benchmarks.decode --nanogpt CHECKOUT --llama2c CHECKOUT
 
-Weights are fresh: what is written does not matter to speed. Both sample with temperature 0.8 and top-k 200.
+Two lengths: texts that fill a context (all that llama2.c can write), and 500 characters (what sample.py of nanoGPT writes, beyond
+the context of the smaller shape: what a character costs then, windows being read again). Ours is the whole path, from a
+prompt to pieces of text. Weights are fresh: what is written does not matter to speed. All sample with temperature 0.8; top-k
+200 keeps all 65 characters. `together` is 64 samples side by side, `plain` the model without the kernel. Last, the time from
+the start of a process to its first character, for a model file that was used before.
 """
 
 import functools
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from benchmarks import nanogpt
+from benchmarks import llama2c, nanogpt
 from benchmarks.record import flags, record
-from letterwise.config import DataConfig
+from letterwise.checkpoint import ModelFile, save_model
+from letterwise.checkpoint.model_file import weights_of
+from letterwise.config import Config, DataConfig
 from letterwise.counts import ORDER, Counts, learn
 from letterwise.data.stream import prepare
-from letterwise.inference.predictor import Predictor
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.inference.compiled import Compiled
+from letterwise.inference.limits import Limits
+from letterwise.inference.plain import Plain
+from letterwise.inference.predictor import Model
 from letterwise.inference.sampling import Sampler
+from letterwise.inference.stream import write
 from letterwise.model import Transformer, build, initialize
 from letterwise.presets import resolve
 
-VOCAB_SIZE = 65
+VOCABULARY = Vocabulary("char", "".join(map(chr, range(32, 97))))
 SHAPES = [
     dict(n_layer=4, n_head=4, n_embd=128, block_size=64),
     dict(n_layer=6, n_head=6, n_embd=384, block_size=256),
 ]
-CHARS = 500  # what sample.py writes by default
+LONG, TOGETHER = 500, 64
+Rate = Callable[[int], float]  # characters to write in a text → characters per second
 
 
 def main() -> None:
-    asked = flags(__doc__ or "").parse_args()
+    parser = flags(__doc__ or "")
+    parser.add_argument("--llama2c", type=Path, help="a checkout of llama2.c, to run beside")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure each time, about")
+    asked = parser.parse_args()
     for shape in SHAPES:
-        contenders: dict[str, Callable[[int], float]] = {}
-        if asked.nanogpt:
-            contenders["nanoGPT"] = nanogpt_writer(asked.nanogpt, shape)
-        for preset in ("fast", "gpt2", "llama", "classic"):
-            contenders[preset] = writer(preset, shape)
-        speeds: dict[str, list[float]] = {name: [] for name in contenders}
-        for _ in range(asked.rounds):
-            for name, rate in contenders.items():
-                speeds[name].append(rate(CHARS))
-        for name, rates in speeds.items():
-            figures = {"chars_per_second": round(statistics.median(rates))}
-            if asked.nanogpt and name != "nanoGPT":
-                ratios = [ours / theirs for ours, theirs in zip(rates, speeds["nanoGPT"], strict=True)]
-                figures["over_nanogpt"] = round(statistics.median(ratios), 1)
-            if name != "nanoGPT":
-                slower = statistics.median(contenders[name](400) / contenders[name](4000) for _ in range(asked.rounds))
-                figures["cost_per_char_4000_over_400"] = round(slower, 2)
-            record(asked.append, benchmark="decode", contender=name, **shape, **figures)
+        with tempfile.TemporaryDirectory() as workplace:
+            contenders = others(asked.nanogpt, asked.llama2c, shape, Path(workplace)) | ours(shape, asked.seconds)
+            for length, chars in (("context", shape["block_size"] - 1), ("long", LONG)):
+                able = {name: rate for name, (rate, bounded) in contenders.items() if length == "context" or not bounded}
+                speeds: dict[str, list[float]] = {name: [] for name in able}
+                for _ in range(asked.rounds):
+                    for name, rate in able.items():
+                        speeds[name].append(rate(chars))
+                for name, rates in speeds.items():
+                    figures = {"chars_per_second": round(statistics.median(rates))}
+                    for other in ("nanoGPT", "HF", "llama2.c, 2 threads", "llama"):
+                        if other in speeds and other != name:
+                            ratio = statistics.median(a / b for a, b in zip(rates, speeds[other], strict=True))
+                            figures[f"over {other}"] = round(ratio, 2)
+                    record(asked.append, benchmark="decode", contender=name, length=length, **shape, **figures)
+    record(asked.append, benchmark="decode", contender="first character", seconds=first_character_s(asked.rounds))
 
 
-def writer(preset: str, shape: dict[str, int]) -> Callable[[int], float]:
-    """Characters per second of our predictor and sampler, from an empty context."""
-    config = resolve({"preset": preset, **shape}).model
-    model: Transformer = initialize(build(config, VOCAB_SIZE), seed=0).eval()
-    sampler, generator = Sampler(temperature=0.8, top_k=200), np.random.Generator(np.random.Philox(0))
-    counts = counted() if config.counts_order else None
+def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
+    """Our presets, and ways to write; all go beyond a context."""
+    contenders: dict[str, tuple[Rate, bool]] = {}
+    for preset in ("llama", "gpt2", "classic", "fast", "fast without counts"):
+        bare = {"counts_order": 0} if preset.endswith("counts") else {}
+        heads = {"n_kv_head": shape["n_head"]} if preset == "llama" else {}  # as llama2.c is given
+        config = resolve({"preset": preset.split()[0], **shape, **heads, **bare})
+        model: Transformer = initialize(build(config.model, len(VOCABULARY)), seed=0).eval()
+        counts = counted() if config.model.counts_order else None
+        weights = {name: weight.numpy() for name, weight in weights_of(model).items()}
+        compiled = Compiled(config.model, len(VOCABULARY), weights, counts)
+        contenders[preset] = writer(compiled, seconds), False
+        if preset in ("llama", "fast"):
+            contenders[f"{preset}, {TOGETHER} together"] = writer(compiled, seconds, TOGETHER), False
+            contenders[f"{preset}, plain"] = writer(Plain(model, counts), seconds), False
+    return contenders
+
+
+def writer(model: Model, seconds: float, texts: int = 1) -> Rate:
+    """Characters per second, prompt, sampling and decoding included."""
+    sampler = Sampler(temperature=0.8, top_k=200)
 
     def rate(chars: int) -> float:
-        began = time.perf_counter()
-        predictor = Predictor(model, counts)
-        logits = predictor.read([0])
-        for _ in range(chars):
-            logits = predictor.read([sampler.choose(np.asarray(logits), generator)])
-        return chars / (time.perf_counter() - began)
+        def once() -> None:
+            write(model, VOCABULARY, " ", sampler=sampler, limits=Limits(num_tokens=chars), rng_seeds=range(texts)).texts()
+
+        return chars * texts * timed(once, seconds)
 
     return rate
+
+
+def timed(once: Callable[[], None], seconds: float) -> float:
+    """How often a second it can be done: after one time to warm up, for about so many seconds."""
+    began = time.perf_counter()
+    once()
+    times = max(1, round(seconds / (time.perf_counter() - began)))
+    began = time.perf_counter()
+    for _ in range(times):
+        once()
+    return times / (time.perf_counter() - began)
 
 
 @functools.cache
 def counted() -> Counts:
     """Counts of a real text, its characters folded into the vocabulary."""
     stream = prepare(DataConfig(dataset="python-docs"), note=lambda text: None)
-    counts = learn(stream.ids % VOCAB_SIZE, VOCAB_SIZE, ORDER)
-    assert counts.ladder  # made once, as when a model is loaded
-    return counts
+    return learn(stream.ids % len(VOCABULARY), len(VOCABULARY), ORDER)
 
 
-def nanogpt_writer(checkout: Path, shape: dict[str, int]) -> Callable[[int], float]:
-    """Characters per second of nanoGPT's own generate."""
-    module = nanogpt.model_module(checkout)
-    model = module.GPT(module.GPTConfig(**shape, vocab_size=VOCAB_SIZE, dropout=0.0, bias=False)).eval()
+def others(
+    nanogpt_checkout: Path | None, llama2c_checkout: Path | None, shape: dict[str, int], workplace: Path
+) -> dict[str, tuple[Rate, bool]]:
+    """Other people's programs, as far as they are here; with each, whether a context is all that it can write."""
+    contenders: dict[str, tuple[Rate, bool]] = {}
+    if nanogpt_checkout:
+        module = nanogpt.model_module(nanogpt_checkout)
+        model = module.GPT(module.GPTConfig(**shape, vocab_size=len(VOCABULARY), dropout=0.0, bias=False)).eval()
+        contenders["nanoGPT"] = functools.partial(nanogpt_rate, model), False
+    try:
+        from transformers import GPT2Config, GPT2LMHeadModel
+    except ImportError:
+        print("transformers is not installed: no figures for HF generate", file=sys.stderr)
+    else:
+        config = GPT2Config(
+            vocab_size=len(VOCABULARY), n_positions=shape["block_size"], n_embd=shape["n_embd"], n_layer=shape["n_layer"],
+            n_head=shape["n_head"], bos_token_id=None, eos_token_id=None,
+        )  # fmt: skip
+        contenders["HF"] = functools.partial(huggingface_rate, GPT2LMHeadModel(config).eval()), True
+    if llama2c_checkout:
+        program, weights = llama2c.compiled(llama2c_checkout, workplace), workplace / "weights.bin"
+        hidden = resolve({"preset": "llama", **shape}).model.hidden
+        llama2c.checkpoint(weights, **shape, hidden=hidden, vocab_size=len(VOCABULARY))
+        chars = 20_000 if shape["n_embd"] < 256 else 2_000
+        for threads in (1, 2):
+            rate = functools.partial(llama2c.chars_per_second, program, weights, chars, threads)
+            contenders[f"llama2.c, {threads} thread{'s' * (threads > 1)}"] = (lambda _, rate=rate: rate()), True
+    return contenders
 
-    def rate(chars: int) -> float:
-        began = time.perf_counter()
-        with torch.no_grad():
-            model.generate(torch.zeros(1, 1, dtype=torch.long), chars, temperature=0.8, top_k=200)
-        return chars / (time.perf_counter() - began)
 
-    return rate
+@torch.no_grad()
+def nanogpt_rate(model: torch.nn.Module, chars: int) -> float:
+    """Of its own generate."""
+    began = time.perf_counter()
+    model.generate(torch.zeros(1, 1, dtype=torch.long), chars, temperature=0.8, top_k=200)
+    return chars / (time.perf_counter() - began)
+
+
+def huggingface_rate(model: torch.nn.Module, chars: int) -> float:
+    """Of its generate, with its cache."""
+    start = torch.zeros(1, 1, dtype=torch.long)
+    began = time.perf_counter()
+    model.generate(
+        start, attention_mask=torch.ones_like(start), max_new_tokens=chars, min_new_tokens=chars, do_sample=True,
+        temperature=0.8, top_k=0, use_cache=True, pad_token_id=0,
+    )  # fmt: skip
+    return chars / (time.perf_counter() - began)
+
+
+def first_character_s(rounds: int) -> float:
+    """From the start of `letterwise generate` to its first character: the median second and later time."""
+    with tempfile.TemporaryDirectory() as workplace:
+        path = Path(workplace) / "model.safetensors"
+        config: Config = resolve({"preset": "fast", **SHAPES[0]})
+        weights = weights_of(initialize(build(config.model, len(VOCABULARY)), seed=0))
+        save_model(path, ModelFile(config, VOCABULARY, weights, {}, [], counted()))
+        command = [sys.executable, "-m", "letterwise", "generate", "--model_path", str(path), "--seed", "", "--num_tokens", "9"]
+        taken = []
+        for _ in range(1 + max(3, rounds)):
+            began = time.perf_counter()
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+                assert process.stdout
+                process.stdout.read(1)
+                taken.append(time.perf_counter() - began)
+                process.stdout.read()
+        return round(statistics.median(taken[1:]), 3)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,8 @@ class LanguageModel:
             unknown: "error" or "skip" for characters of the prompt outside the vocabulary.
 
         Returns:
-            An iterator over (k, piece of text); its `ended[k]` says at last what ended sample k, and `texts()` gives all as a whole.
+            An iterator over (k, piece of text). Its `ended[k]` says at last what ended sample k, and `texts()` gives each
+            as a whole.
 
         Raises:
             UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet.
@@ -171,7 +172,7 @@ class LanguageModel:
             json_schema=spelled(json_schema), grammar=spelled(grammar),
         )  # fmt: skip
         if num_samples < 1:
-            raise UserError(f"num_samples={num_samples} must be 1 or more.")
+            raise UserError(f"--num_samples {num_samples} must be 1 or more.")
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
         seeds = range(seed, seed + num_samples)
         return write(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
 from letterwise.cli.output import end_line, say, say_json
-from letterwise.errors import UserError
 
 if TYPE_CHECKING:
     from letterwise.inference.stream import Samples

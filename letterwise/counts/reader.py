@@ -99,7 +99,7 @@ class Reader:
         self.states[:, 0] = 0  # nothing read: only the context of no characters is known
 
     def read(self, rows: np.ndarray, told: np.ndarray) -> None:
-        """Row after row (R, 3) of text, place and id, a text reads an id: ln p, the escapes last, in `told` (R, K, V+1), float32."""
+        """For each of R rows of (text, place, id), that text reads that id; `told` (R, K, V+1) is then ln p, escapes last."""
         read_on(self.tables, self.states, rows, told)
 
     def begin(self, text: int, before: Sequence[int]) -> None:

@@ -53,7 +53,7 @@ class Memory:
             self.reader.begin(text, before)
 
     def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read up to 64 rows of (text, place, id), those of one text in their order; for the `wanted`, what follows in `logits[text]`."""
+        """Read at most 64 rows of (text, place, id), one text's in order. For the `wanted`, `logits[text]` is what follows."""
         model = self.model
         if self.reader:
             self.reader.read(rows, self.prior)

@@ -19,7 +19,7 @@ from letterwise.inference.weights import LINE, cut, unfold
 
 # How long a thread waits awake for more to do. The default burns a processor for milliseconds after each product.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-from numba import njit, prange  # noqa: E402
+from numba import njit, prange
 
 EPSILON = np.float32(1e-5)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -86,7 +86,7 @@ def norm(x, gain, shift, rms, y):
 
 @swift
 def linear(matrix, x, y, first, last):
-    """y[r, j] = matrix[j] · x[r], for rows r of x and outputs j from `first` to `last`. A matrix row is fetched once for all r."""
+    """y[r, j] = matrix[j] · x[r], for all rows of x, and outputs j from `first` to `last`. A matrix row is fetched once."""
     for j in range(first, last):
         row = matrix[j]
         for r in range(x.shape[0]):
@@ -150,7 +150,7 @@ def attend(q, keys, values, seen, shares, y):
 
 @exact
 def attention(bricks, held, rows, queries, shares, mixed, first, last):
-    """For rows `first` to `last`, whose keys and values are all `held`: what they read from their texts, into `mixed` (R, C)."""
+    """What rows `first` to `last` read from their texts, whose keys and values are all `held`: into `mixed` (R, C)."""
     dim, group = bricks.head_dim, bricks.heads // bricks.kv_heads
     for r in range(first, last):
         mine = held[rows[r, 0]]

@@ -41,7 +41,7 @@ class Memory:
 
     @torch.inference_mode()
     def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read rows of (text, place, id), those of one text in their order; for the `wanted`, what follows in `logits[text]`."""
+        """Read rows of (text, place, id), one text's in their order. For the `wanted`, `logits[text]` is what follows."""
         for text, run in groupby(range(len(rows)), key=lambda row: int(rows[row, 0])):
             mine = list(run)
             tokens = rows[mine, 2]

@@ -165,7 +165,7 @@ def write(
     Raises `UserError` on unknown characters, senseless requests, and constraints that no text can meet.
     """
     if len(rng_seeds) > 1 and sampler.beam:
-        raise UserError(f"beam={sampler.beam} finds one text, always the same: ask for one sample.")
+        raise UserError(f"beam={sampler.beam} finds one text, always the same: leave out --num_samples.")
     ids = vocabulary.encode(prompt, unknown=unknown)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")

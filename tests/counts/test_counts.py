@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterwise.counts import cross_fit, learn
-from letterwise.counts.reader import Reader, tables
 from letterwise.counts.kneser_ney import Counts, discount
 from letterwise.counts.ladder import Ladder
+from letterwise.counts.reader import Reader, tables
 from letterwise.counts.storage import from_arrays, to_arrays
 from letterwise.counts.trie import distinct
 from letterwise.errors import UserError
