@@ -2,7 +2,7 @@
 
     python -m benchmarks.decode --nanogpt CHECKOUT --llama2c CHECKOUT
 
-Two lengths: texts that fill a context (all that llama2.c can write), and 500 characters (what sample.py of nanoGPT writes, beyond
+Two lengths: texts that fill a context (all that llama2.c can write), and 500 characters (what nanoGPT writes by default; beyond
 the context of the smaller shape: what a character costs then, windows being read again). Ours is the whole path, from a
 prompt to pieces of text. Weights are fresh: what is written does not matter to speed. All sample with temperature 0.8; top-k
 200 keeps all 65 characters. `together` is 64 samples side by side, `plain` the model without the kernel. Last, the time from

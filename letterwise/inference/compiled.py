@@ -29,6 +29,7 @@ class Compiled:
         self.config, self.vocab_size = config, vocab_size
         self.bricks = bricks_of(config, vocab_size)
         self.numbers = lay_out(config, self.bricks, arrays)
+        self.threads = get_num_threads()
         self.tables = tables(counts) if counts and self.bricks.orders else None
 
     def memory(self, texts: int) -> "Memory":
@@ -57,7 +58,7 @@ class Memory:
         model = self.model
         if self.reader:
             self.reader.read(rows, self.prior)
-        threads = min(get_num_threads(), max(1, len(rows) * len(model.numbers) // WORTH_A_THREAD))
+        threads = min(model.threads, max(1, len(rows) * len(model.numbers) // WORTH_A_THREAD))
         kernel.forward(model.bricks, model.numbers, self.held, self.scratch, rows, self.prior, wanted, logits, threads)
 
     def copy(self, text: int, other: "Memory", theirs: int) -> None:

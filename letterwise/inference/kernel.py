@@ -51,7 +51,7 @@ def exp(x):
     p = p * r + np.float32(4.1665795894e-2)
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + np.float32(5.0000001201e-1)
-    return (p * r * r + r + np.float32(1)) * POWERS[int(n) + 126]
+    return (p * r * r + r + np.float32(1)) * POWERS[np.uint32(n + np.float32(126))]
 
 
 @exact
@@ -207,9 +207,9 @@ def activate(activation, x, y):
             v = max(x[i], zero)
             y[i] = v * v
     else:
+        gates, values = x[:hidden], x[hidden:]
         for i in range(hidden):
-            gate, value = x[i], x[hidden + i]
-            y[i] = gate / (one + exp(-gate)) * value
+            y[i] = gates[i] / (one + exp(-gates[i])) * values[i]
 
 
 @exact

@@ -77,8 +77,8 @@ def draw(logits: Logits, uniform: float) -> int:
             "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
         )
     held = np.exp(np.subtract(logits, peak, dtype=np.float64)).cumsum()
-    total = held[-1]
-    return int(min(held.searchsorted(uniform * total, "right"), held.searchsorted(total)))  # u·total may round up to total
+    id = int(held.searchsorted(uniform * held[-1], "right"))
+    return id if id < len(held) else int(held.searchsorted(held[-1]))  # u·total may round up to the total
 
 
 TIE = 1e-9  # nats: surprises that differ by less are equal

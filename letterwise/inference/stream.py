@@ -133,6 +133,8 @@ class Samples:
     def _start(self, first: int) -> list[Writing]:
         """The texts from `first` on that are written at once."""
         seeds = self.rng_seeds[first : first + self.at_once]
+        if len(self.rng_seeds) == 1:
+            return [self.start(self.prompt, *seeds)]
         model = self.prompt.batch.model
         batch, writings = Batch(model, len(seeds)), []
         for i, seed in enumerate(seeds):

@@ -104,6 +104,7 @@ def test_texts_side_by_side_are_read_as_each_alone(
     with pytest.MonkeyPatch.context() as patch:
         if many_threads:
             patch.setattr("letterwise.inference.compiled.WORTH_A_THREAD", 1)
+            reader.threads = 3
         while any(left):
             for predictor, ids in zip(company, left, strict=True):
                 take = chunks.integers(0, 20)
