@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from benchmarks import nanogpt
 from benchmarks.plain import PlainGPT
 from benchmarks.record import flags, record
+from letterwise.accounting import flops_per_char
 from letterwise.config import Config, RuntimeConfig
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer, build, initialize
-from letterwise.model.accounting import flops_per_char
 from letterwise.presets import resolve
 from letterwise.runtime import Runtime, find_runtime
 from letterwise.training.optimizer import build_optimizers

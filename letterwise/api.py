@@ -12,6 +12,7 @@ from functools import cached_property
 from os import PathLike, fspath
 from typing import Any
 
+from letterwise.accounting import parameters
 from letterwise.checkpoint import ModelFile, load_model, restore, save_model
 from letterwise.config import Config, DataConfig, RuntimeConfig
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
@@ -25,7 +26,6 @@ from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import Samples, write
 from letterwise.loss import nats
 from letterwise.model import Transformer
-from letterwise.model.accounting import parameters
 from letterwise.runtime import find_runtime
 from letterwise.training import start
 from letterwise.training.progress import Progress

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors"},
     {"config", "atomic"},
-    {"presets"},
+    {"presets", "accounting"},
     {"data", "model"},
     {"counts", "loss", "runtime"},
     {"checkpoint"},
@@ -29,7 +29,7 @@ FLOW = [
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "training", "api"}
-WITHOUT_TORCH = sorted({"data", "counts", "config", "presets", "errors", "atomic", "cli"})
+WITHOUT_TORCH = sorted({"data", "counts", "config", "presets", "accounting", "errors", "atomic", "cli"})
 MAY_PRINT = {"letterwise.cli", "letterwise.training.progress"}
 
 Sources = dict[str, str]  # "letterwise.model.block" → its text; a package goes by its own name

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from letterwise.accounting import parameters
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
 from letterwise.config import Config, config_from_json
@@ -22,7 +23,6 @@ from letterwise.counts.storage import from_arrays, to_arrays
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import Transformer, build
-from letterwise.model.accounting import parameters
 
 FORMAT, VERSION, SEALED = "letterwise-model", 3, 3  # 2: counts; 3: a checksum
 COUNTS = "counts."  # names of the tensors that hold counts begin so

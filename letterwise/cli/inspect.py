@@ -17,8 +17,8 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 
 def run(flags: dict[str, Any]) -> int:
     """Show."""
+    from letterwise.accounting import cache_bytes, flops_per_char, parameters
     from letterwise.checkpoint import load_model
-    from letterwise.model.accounting import cache_bytes, flops_per_char, parameters
 
     file = load_model(flags["model_path"])
     model, size = file.config.model, len(file.vocabulary)

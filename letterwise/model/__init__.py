@@ -2,7 +2,7 @@
 
 Read in this order:
 
-    positions ▸ normalization ▸ attention ▸ feedforward ▸ block ▸ transformer ▸ kv_cache ▸ initialize ▸ accounting
+    positions ▸ normalization ▸ attention ▸ feedforward ▸ block ▸ transformer ▸ kv_cache ▸ initialize
 
 Six letters name every shape: **B** sequences in a batch, **T** characters in a sequence, **C** width of the residual
 stream (`n_embd`), **H** attention heads, **D** width of a head (C = H·D), **V** characters in the vocabulary.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from letterwise.accounting import parameters
 from letterwise.counts import Counts
 from letterwise.data.stream import TokenStream
 from letterwise.evaluation import frequency_bits
 from letterwise.loss import bits
-from letterwise.model.accounting import parameters
 from letterwise.training.progress import clock
 from letterwise.training.report import write_report
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from letterwise.accounting import flops_per_char, parameters
 from letterwise.config import Config
 from letterwise.loss import cross_entropy
 from letterwise.model import build, initialize
-from letterwise.model.accounting import flops_per_char, parameters
 from letterwise.presets import SIZES
 from letterwise.runtime import Runtime
 from letterwise.training.optimizer import build_optimizers

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from letterwise.accounting import parameters, training_bytes
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
 from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
@@ -19,7 +20,6 @@ from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.model.accounting import parameters, training_bytes
 from letterwise.presets import resolve
 from letterwise.runtime import Runtime, find_runtime
 from letterwise.training.budget import Budget

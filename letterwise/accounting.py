@@ -1,16 +1,29 @@
 """Accounting: what a configuration costs, before anything is built.
 
-    ModelConfig, vocab_size ──▶ parameters · FLOPs per character · bytes
+    ModelConfig, vocab_size ──▶ names and shapes of weights · parameters · FLOPs per character · bytes
 
 Pure arithmetic (no torch), so that planning is instant; tests hold every figure against the real thing.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
 from letterwise.config import ModelConfig
 
 FLOAT = 4  # bytes of a float32
 OPTIMIZER_COPIES = {"adamw": 2, "muon": 2, "sgd": 1, "adafactor": 0}  # weight-sized state, at most
+ROLES = {  # the first word of a weight's name ▸ where `Parameters` counts it
+    "tokens": "embedding",
+    "positions": "positions",
+    "attention": "attention",
+    "feedforward": "feedforward",
+    "attention_norm": "norms",
+    "feedforward_norm": "norms",
+    "norm": "norms",
+    "prior": "prior",
+    "head": "head",
+}
+Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -31,22 +44,20 @@ class Parameters:
         return self.embedding + self.positions + self.attention + self.feedforward + self.norms + self.prior + self.head
 
 
+def weight_shapes(config: ModelConfig, vocab_size: int) -> Shapes:
+    """Name and shape of every weight of `Transformer(config, vocab_size)`; a tied head is the embedding, and named once."""
+    block = _in_block(config)
+    blocks = {f"blocks.{n}.{name}": shape for n in range(config.n_layer) for name, shape in block.items()}
+    return _around_blocks(config, vocab_size) | blocks
+
+
 def parameters(config: ModelConfig, vocab_size: int) -> Parameters:
-    """Trained numbers by role; equals what `Transformer(config, vocab_size)` holds."""
-    c, hidden = config.n_embd, config.hidden
-    qkv = (config.n_head + 2 * config.kv_heads) * config.head_dim
-    up = 2 * hidden if config.activation == "swiglu" else hidden
-    orders = config.mixed_orders(vocab_size)
-    norms = 2 * config.n_layer + (config.norm_order == "pre")
-    return Parameters(
-        embedding=vocab_size * c,
-        positions=config.block_size * c if config.positions == "learned" else 0,
-        attention=config.n_layer * (c * qkv + c * c + config.bias * (qkv + c)),
-        feedforward=config.n_layer * (c * up + hidden * c + config.bias * (up + c)),
-        norms=norms * c * (2 if config.norm == "layer" and config.bias else 1),
-        prior=(vocab_size + orders) * c + orders * (c + 1) if orders else 0,
-        head=0 if config.tied else vocab_size * c,
-    )
+    """Trained numbers by role; equals what `Transformer(config, vocab_size)` holds. Takes no longer for many layers."""
+    held = {role.name: 0 for role in fields(Parameters)}
+    for times, shapes in ((1, _around_blocks(config, vocab_size)), (config.n_layer, _in_block(config))):
+        for name, shape in shapes.items():
+            held[ROLES[name.split(".")[0]]] += times * math.prod(shape)
+    return Parameters(**held)
 
 
 def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
@@ -96,3 +107,44 @@ def _kept(config: ModelConfig, vocab_size: int) -> int:
     orders = config.mixed_orders(vocab_size)
     scores = vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)
     return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + scores
+
+
+def _around_blocks(config: ModelConfig, vocab_size: int) -> Shapes:
+    """The weights before and after the blocks."""
+    c, orders = config.n_embd, config.mixed_orders(vocab_size)
+    shapes: Shapes = {"tokens.weight": (vocab_size, c)}
+    if config.positions == "learned":
+        shapes["positions.table"] = (config.block_size, c)
+    if orders:
+        shapes |= {
+            "prior.read.weight": (c, vocab_size + orders),
+            "prior.gates.weight": (orders, c),
+            "prior.gates.bias": (orders,),
+        }
+    if config.norm_order == "pre":
+        shapes |= _norm("norm", config)
+    if not config.tied:
+        shapes["head.weight"] = (vocab_size, c)
+    return shapes
+
+
+def _in_block(config: ModelConfig) -> Shapes:
+    """The weights of one block."""
+    c, hidden = config.n_embd, config.hidden
+    return {
+        **_linear("attention.qkv", (config.n_head + 2 * config.kv_heads) * config.head_dim, c, config.bias),
+        **_linear("attention.out", c, c, config.bias),
+        **_linear("feedforward.up", 2 * hidden if config.activation == "swiglu" else hidden, c, config.bias),
+        **_linear("feedforward.down", c, hidden, config.bias),
+        **_norm("attention_norm", config),
+        **_norm("feedforward_norm", config),
+    }
+
+
+def _linear(name: str, outputs: int, inputs: int, bias: bool) -> Shapes:
+    return {f"{name}.weight": (outputs, inputs)} | ({f"{name}.bias": (outputs,)} if bias else {})
+
+
+def _norm(name: str, config: ModelConfig) -> Shapes:
+    shapes: Shapes = {f"{name}.weight": (config.n_embd,)}
+    return shapes | {f"{name}.bias": (config.n_embd,)} if config.norm == "layer" and config.bias else shapes

@@ -8,10 +8,10 @@ from priors import log_prior
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from letterwise.accounting import FLOAT, cache_bytes, flops_per_char, parameters, training_bytes, weight_shapes
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy
 from letterwise.model import KVCache, build, initialize
-from letterwise.model.accounting import FLOAT, cache_bytes, flops_per_char, parameters, training_bytes
 from letterwise.presets import PRESETS, SIZES, resolve
 from letterwise.training.optimizer import build_optimizers
 
@@ -38,7 +38,9 @@ CONFIGS = st.fixed_dictionaries(
 @given(flags=CONFIGS, vocab_size=st.integers(1, 600))
 def test_parameters(flags: dict, vocab_size: int) -> None:
     config = resolve(flags).model
-    assert parameters(config, vocab_size).total == sum(w.numel() for w in build(config, vocab_size, "meta").parameters())
+    held = dict(build(config, vocab_size, "meta").named_parameters())  # a tied matrix once
+    assert weight_shapes(config, vocab_size) == {name: tuple(weight.shape) for name, weight in held.items()}
+    assert parameters(config, vocab_size).total == sum(weight.numel() for weight in held.values())
 
 
 @settings(max_examples=15, deadline=None)
