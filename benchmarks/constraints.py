@@ -20,7 +20,7 @@ from typing import Any
 import jsonschema
 
 from benchmarks.record import flags, record
-from letterwise.checkpoint.model_file import weights_of
+from letterwise.checkpoint.weights import weights_of
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.limits import Limits
@@ -123,7 +123,7 @@ def main() -> None:
     asked = parser.parse_args()
     config = resolve(SHAPE | {"counts_order": 0}).model
     weights = weights_of(initialize(build(config, len(VOCABULARY)), seed=0))
-    model = Compiled(config, len(VOCABULARY), {name: weight.numpy() for name, weight in weights.items()})
+    model = Compiled(config, len(VOCABULARY), weights)
     timed(model, Limits(), range(50))  # to warm up
     for name, (limits, matches) in cases().items():
         right, chars, ratios = 0, 0, []

@@ -23,7 +23,7 @@ import torch
 from benchmarks import llama2c, nanogpt
 from benchmarks.record import flags, record
 from letterwise.checkpoint import ModelFile, save_model
-from letterwise.checkpoint.model_file import weights_of
+from letterwise.checkpoint.weights import weights_of
 from letterwise.config import Config, DataConfig
 from letterwise.counts import ORDER, Counts, learn
 from letterwise.data.stream import prepare
@@ -79,7 +79,7 @@ def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
         config = resolve({"preset": preset.split()[0], **shape, **heads, **bare})
         model: Transformer = initialize(build(config.model, len(VOCABULARY)), seed=0).eval()
         counts = counted() if config.model.counts_order else None
-        weights = {name: weight.numpy() for name, weight in weights_of(model).items()}
+        weights = weights_of(model)
         compiled = Compiled(config.model, len(VOCABULARY), weights, counts)
         contenders[preset] = writer(compiled, seconds), False
         if preset in ("llama", "fast"):

@@ -25,7 +25,7 @@ from letterwise.config import Config, RuntimeConfig
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer, build, initialize
 from letterwise.presets import resolve
-from letterwise.runtime import Runtime, find_runtime
+from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.optimizer import build_optimizers
 
 VOCAB_SIZE = 65

@@ -1,6 +1,8 @@
 """Python interface: a facade with no logic of its own.
 
 train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate · stream · evaluate · vocabulary
+
+PyTorch is loaded by what needs it, when it is asked for: a model is read without.
 """
 
 import json
@@ -10,25 +12,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from letterwise.accounting import parameters
-from letterwise.checkpoint import ModelFile, load_model, restore, save_model
-from letterwise.config import Config, DataConfig, RuntimeConfig
+from letterwise.checkpoint import ModelFile, load_model, save_model
+from letterwise.config import Config, DataConfig
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
-from letterwise.evaluation import Score, evaluate
 from letterwise.inference.limits import Limits
-from letterwise.inference.plain import Plain
 from letterwise.inference.predictor import Model
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import Samples, write
-from letterwise.loss import nats
-from letterwise.model import Transformer
-from letterwise.runtime import find_runtime
-from letterwise.training import start
-from letterwise.training.progress import Progress
+from letterwise.runtime.accelerator import device_name
+
+if TYPE_CHECKING:
+    from letterwise.evaluation import Score
+    from letterwise.model import Transformer
+    from letterwise.training.progress import Progress
 
 
 class LanguageModel:
@@ -43,22 +44,25 @@ class LanguageModel:
 
     def __init__(self, file: ModelFile, device: str = "auto") -> None:
         self.file = file
-        self.runtime = find_runtime(RuntimeConfig(device=device))
+        self.device = device_name(device)
 
     @cached_property
-    def transformer(self) -> Transformer:
+    def transformer(self) -> "Transformer":
         """The model itself, on its device."""
-        return restore(self.file, self.runtime.device)
+        from letterwise.checkpoint.weights import restore
+
+        return restore(self.file, self.device)
 
     @cached_property
     def _reader(self) -> Model:
         """What writes with it: compiled for a CPU, the model itself elsewhere."""
-        if self.runtime.device.type != "cpu":
+        if self.device != "cpu":
+            from letterwise.inference.plain import Plain
+
             return Plain(self.transformer, self.file.counts)
         from letterwise.inference.compiled import Compiled
 
-        weights = {name: weight.numpy() for name, weight in self.file.weights.items()}
-        return Compiled(self.config.model, len(self.vocabulary), weights, self.file.counts)
+        return Compiled(self.config.model, len(self.vocabulary), self.file.weights, self.file.counts)
 
     @property
     def config(self) -> Config:
@@ -195,8 +199,8 @@ class LanguageModel:
         split: str | None = None,
         protocol: str = "blocks",
         unknown: Unknown = "error",
-        progress: Progress | None = None,
-    ) -> Score:
+        progress: "Progress | None" = None,
+    ) -> "Score":
         """Mean surprise over a text: the one it was trained on (its validation part), or a named one (all of it).
 
         Args:
@@ -211,6 +215,10 @@ class LanguageModel:
         Raises:
             UserError: the text is missing, has changed, or has characters the model does not know.
         """
+        from letterwise.evaluation import evaluate
+        from letterwise.loss import nats
+        from letterwise.training.progress import Progress
+
         note = (progress or Progress()).note
         if input_file is None:
             stream, split = self._own_text(note), split or "val"
@@ -266,7 +274,7 @@ def train(
     model_path: str | PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
     **knobs: Any,
 ) -> LanguageModel:
     """Train a model and give back its best state; the run's files lie in `out`, as after `letterwise train`.
@@ -281,6 +289,8 @@ def train(
     Raises:
         UserError: something asked for cannot be done.
     """
+    from letterwise.training import start
+
     flags = dict(knobs)
     if input_file is not None:
         flags["input_file"] = names(input_file)

@@ -110,7 +110,7 @@ def test_the_package_keeps_the_law() -> None:
     [
         ("model.block", "from letterwise.training.loop import Run", "imports letterwise.training.loop"),
         ("data.stream", "import letterwise.model", "imports letterwise.model"),
-        ("loss", "from letterwise.runtime import find_runtime", "imports letterwise.runtime"),
+        ("loss", "from letterwise.runtime.device import find_runtime", "imports letterwise.runtime.device"),
         ("errors", "from letterwise.config import Config", "imports letterwise.config"),
         ("loss", "def late():\n    from letterwise import api", "imports letterwise.api"),
         ("loss", "if fast:\n    import letterwise.cli", "imports letterwise.cli"),

@@ -5,7 +5,7 @@ import torch
 
 from letterwise.config import RuntimeConfig
 from letterwise.errors import UserError
-from letterwise.runtime import find_runtime
+from letterwise.runtime.device import find_runtime
 
 
 @pytest.mark.parametrize(

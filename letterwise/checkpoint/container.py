@@ -1,23 +1,24 @@
-"""Container: tensors by name and one header, sealed by a checksum, in a file that is data and nothing else.
+"""Container: arrays by name and one header, sealed by a checksum, in a file that is data and nothing else.
 
-    header, tensors ──pack──▶ bytes of a .safetensors or a .pth ──unpack──▶ header, tensors      or one sentence
+    header, arrays ──pack──▶ bytes of a .safetensors or a .pth ──unpack──▶ header, arrays      or one sentence
 
 What is read may be damaged, or written by someone who means harm. So what a file claims is compared with its own size before
 anything is built from it: reading takes no more memory than about twice the file, and runs nothing that the file brings.
+Only a .pth needs PyTorch, which is loaded when one is read or written.
 """
 
 import hashlib
 import io
 import json
+import mmap
 import pickletools
 import re
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
-from torch import Tensor
+import numpy as np
+import safetensors.numpy
 
 from letterwise.errors import UserError
 
@@ -29,49 +30,63 @@ EXTENSIONS = (".safetensors", ".pth")
 # How many parts (of a header, of a pickle, or tensors) may be read: so many always, and one more for each so many bytes.
 FEW, BYTES_PER_PART = 50_000, 32
 FEW_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
+# The kinds of numbers that both forms and NumPy know, as safetensors spells them.
+KINDS = {
+    "BOOL": "?",
+    "U8": "u1",
+    "I8": "i1",
+    "I16": "<i2",
+    "I32": "<i4",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+}
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
 # All that a .pth needs beyond plain containers. Of these, only the second is ever called.
 NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
 NAMES |= {f"torch {kind}Storage" for kind in ("Float", "Byte", "Short", "Int", "Long", "Double", "BFloat16", "Half")}
 
 
-def pack(header: dict[str, Any], tensors: dict[str, Tensor], form: str) -> bytes:
-    """The file's content, in the form that an extension names. The same header and tensors give the same bytes."""
-    told = json.dumps({**header, SEAL: seal(header, tensors)}, ensure_ascii=True)  # ASCII survives every reader
+def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> bytes:
+    """The file's content, in the form that an extension names. The same header and arrays give the same bytes."""
+    told = json.dumps({**header, SEAL: seal(header, arrays)}, ensure_ascii=True)  # ASCII survives every reader
     if form == ".safetensors":
-        return safetensors.torch.save(tensors, metadata={KEY: told})
+        return safetensors.numpy.save(arrays, metadata={KEY: told})
+    import torch
+
     content = io.BytesIO()  # torch writes a file's own name into it; a nameless one makes the bytes repeatable
-    torch.save({KEY: told, WEIGHTS: tensors}, content)
+    torch.save({KEY: told, WEIGHTS: {name: torch.from_numpy(array) for name, array in arrays.items()}}, content)
     return content.getvalue()
 
 
-def unpack(path: Path) -> tuple[Any, dict[str, Tensor]]:
-    """Header (None where there is none) and tensors of a file of either form, told apart by content.
+def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """Header (None where there is none) and arrays of a file of either form, told apart by content.
 
-    The tensors may lie in the file still, mapped. A header without a checksum is given as it is: files from before there were
-    any have none. Raises `UserError` when the file cannot be read, is neither form, claims more than it holds, brings code,
-    or is not what was sealed.
+    The arrays lie in the file still, mapped; what is written to them stays in memory. A header without a checksum is given as
+    it is: files from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
+    more than it holds, brings code, or is not what was sealed.
     """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             is_archive = file.read(len(ARCHIVE)) == ARCHIVE
-        header, tensors = _read_pth(path, size) if is_archive else _read_safetensors(path, size)
+        header, arrays = _read_pth(path, size) if is_archive else _read_safetensors(path, size)
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
         raise UserError(f"{str(path)!r} {refused}.") from refused
-    if isinstance(header, dict) and SEAL in header and header[SEAL] != seal(header, tensors):
+    if isinstance(header, dict) and SEAL in header and header[SEAL] != seal(header, arrays):
         raise UserError(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
-    return header, tensors
+    return header, arrays
 
 
-def seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """sha256 of header (but for the seal itself) and tensors, whatever form they are kept in."""
+def seal(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """sha256 of header (but for the seal itself) and arrays, in either form. Kinds of numbers are spelled as PyTorch does."""
     digest = hashlib.sha256(json.dumps({**header, SEAL: ""}, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode("utf-8", "surrogatepass"))
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy() if tensor.numel() else b"")
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} torch.{array.dtype} {array.shape}\n".encode("utf-8", "surrogatepass"))
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
@@ -79,23 +94,36 @@ class _Refused(Exception):
     """What is wrong with the file, as the end of a sentence that begins with its name."""
 
 
-def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, Tensor]]:
+def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= size - 8:
             raise _Refused("is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there")
         told = file.read(length)
+        content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)[8 + length :]
     if told.count(b'"data_offsets"') > _most(FEW_TENSORS, size, BYTES_PER_TENSOR):
         raise _Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
-        with safetensors.safe_open(path, framework="pt") as opened:
+        with safetensors.safe_open(path, framework="np") as opened:  # holds the places it names against each other
             header = parsed((opened.metadata() or {}).get(KEY, "null"))
-            return header, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RuntimeError) as error:
+        named = json.loads(told)
+        named.pop("__metadata__", None)
+        return header, {name: _array(content, name, **place) for name, place in named.items()}
+    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
 
 
-def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, Tensor]]:
+def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    """The part of `content` (bytes) that a safetensors header names."""
+    if dtype not in KINDS:
+        raise _Refused(f"is damaged: {name[:40]!r} is made of {dtype} numbers")
+    first, last = data_offsets
+    return np.require(content[first:last].view(KINDS[dtype]).reshape(shape), requirements="A")
+
+
+def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
+    import torch
+
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -112,11 +140,14 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, Tensor]]:
         raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
     if not isinstance(content, dict) or not isinstance(content.get(WEIGHTS), dict):
         return None, {}
-    header, tensors = content.get(KEY), content[WEIGHTS]
-    for name, tensor in tensors.items():
-        if not isinstance(name, str) or type(tensor) is not Tensor or not tensor.is_contiguous():
+    header, arrays = content.get(KEY), {}
+    for name, tensor in content[WEIGHTS].items():
+        if not isinstance(name, str) or type(tensor) is not torch.Tensor or not tensor.is_contiguous():
             raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
-    return (parsed(header) if isinstance(header, str) else _unsealed(header, size)), tensors
+        if tensor.dtype == torch.bfloat16:
+            raise _Refused(f"is damaged: {name[:40]!r} is made of bfloat16 numbers")
+        arrays[name] = tensor.detach().numpy()
+    return (parsed(header) if isinstance(header, str) else _unsealed(header, size)), arrays
 
 
 def _check_pickle(told: bytes, size: int) -> None:

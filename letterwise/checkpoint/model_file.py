@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from letterwise.accounting import parameters
+from letterwise.accounting import parameters, weight_shapes
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
 from letterwise.config import Config, config_from_json
@@ -22,10 +21,9 @@ from letterwise.counts import Counts
 from letterwise.counts.storage import from_arrays, to_arrays
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.model import Transformer, build
 
 FORMAT, VERSION, SEALED = "letterwise-model", 3, 3  # 2: counts; 3: a checksum
-COUNTS = "counts."  # names of the tensors that hold counts begin so
+COUNTS = "counts."  # names of the arrays that hold counts begin so
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class ModelFile:
 
     config: Config
     vocabulary: Vocabulary
-    weights: dict[str, Tensor]
+    weights: dict[str, np.ndarray]
     data: dict[str, Any]
     history: list[dict[str, Any]]
     counts: Counts | None = None
@@ -63,16 +61,10 @@ def check_extension(path: str | Path) -> Path:
     return path
 
 
-def weights_of(model: Transformer) -> dict[str, Tensor]:
-    """The trained numbers of `model` by name, each once (a tied head is the embedding), copied to the CPU."""
-    tied = {"head.weight"} if model.config.tied else set()
-    return {name: w.detach().cpu().clone().contiguous() for name, w in model.state_dict().items() if name not in tied}
-
-
 def save_model(path: str | Path, file: ModelFile) -> None:
     """Write `file`, whole or not at all, in the form that the extension names."""
     path = check_extension(path)
-    counts = {COUNTS + name: torch.from_numpy(array) for name, array in to_arrays(file.counts).items()} if file.counts else {}
+    counts = {COUNTS + name: array for name, array in to_arrays(file.counts).items()} if file.counts else {}
     write_bytes(path, pack(file.header(), {**file.weights, **counts}, path.suffix))
 
 
@@ -88,7 +80,7 @@ def load_model(path: str | Path) -> ModelFile:
         raise UserError(
             f"{str(path)!r} is a folder, not a model file: name the file inside it, like {path / 'model.safetensors'}."
         )
-    header, tensors = unpack(path)
+    header, held = unpack(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is not a Letterwise model: `letterwise train` writes one.")
     version = header.get("version")
@@ -103,9 +95,9 @@ def load_model(path: str | Path) -> ModelFile:
             header["config"]["model"]["counts_order"] = 0
         config = config_from_json(header["config"])
         vocabulary = Vocabulary.from_json(header["vocabulary"])
-        weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(COUNTS)}
-        arrays = {name.removeprefix(COUNTS): t.numpy() for name, t in tensors.items() if name.startswith(COUNTS)}
-        counts = from_arrays(arrays, len(vocabulary)) if config.model.counts_order else None
+        weights = {name: array for name, array in held.items() if not name.startswith(COUNTS)}
+        counted = {name.removeprefix(COUNTS): array for name, array in held.items() if name.startswith(COUNTS)}
+        counts = from_arrays(counted, len(vocabulary)) if config.model.counts_order else None
         if counts and counts.order != config.model.counts_order:
             raise UserError(f"counts are of order {counts.order}, not counts_order={config.model.counts_order}")
         file = ModelFile(config, vocabulary, weights, header["data"], header["history"], counts)
@@ -118,32 +110,18 @@ def load_model(path: str | Path) -> ModelFile:
     return file
 
 
-def restore(file: ModelFile, device: torch.device | str = "cpu") -> Transformer:
-    """The transformer that `file` holds, ready to predict."""
-    model = build(file.config.model, len(file.vocabulary), device)
-    load_weights(model, file.weights)
-    return model.eval()
-
-
-def load_weights(model: Transformer, weights: dict[str, Tensor]) -> None:
-    """The inverse of `weights_of`, in place."""
-    tied = {"head.weight": weights["tokens.weight"]} if model.config.tied else {}
-    model.load_state_dict({**weights, **tied})
-
-
-def check_weights(weights: dict[str, Tensor], config: Config, vocab_size: int) -> None:
+def check_weights(weights: dict[str, np.ndarray], config: Config, vocab_size: int) -> None:
     """Names, shapes and kinds against the configuration, and every number finite. Raises `UserError`."""
-    told, held = parameters(config.model, vocab_size).total, sum(getattr(w, "numel", int)() for w in weights.values())
+    told, held = parameters(config.model, vocab_size).total, sum(weight.size for weight in weights.values())
     if told != held:  # said before anything of that size is built
         raise UserError(f"it has {held:,} weights, and its configuration {told:,}")
-    with torch.device("meta"):
-        expected = weights_shapes(Transformer(config.model, vocab_size))
+    expected = weight_shapes(config.model, vocab_size)
     if missing := expected.keys() ^ weights.keys():
         raise UserError(f"weights {sorted(missing)[:3]} are missing or unexpected")
     for name, weight in weights.items():
-        if tuple(weight.shape) != expected[name]:
-            raise UserError(f"weight {name!r} has shape {tuple(weight.shape)}, not {expected[name]}")
-        if weight.dtype != torch.float32 or not weight.isfinite().all():
+        if weight.shape != expected[name]:
+            raise UserError(f"weight {name!r} has shape {weight.shape}, not {expected[name]}")
+        if weight.dtype != np.float32 or not np.isfinite(weight).all():
             raise UserError(f"weight {name!r} is not made of finite float32 numbers")
 
 
@@ -176,8 +154,3 @@ def check_rows(rows: Any) -> None:
                 raise UserError(f"its history has {name} = {str(row[name])[:40]!r}")
         if any(isinstance(value, list | dict) for value in row.values()):
             raise UserError("its history has a row of more than one level")
-
-
-def weights_shapes(model: Transformer) -> dict[str, tuple[int, ...]]:
-    """Name and shape of what `weights_of` gives."""
-    return {name: tuple(w.shape) for name, w in model.state_dict().items() if not (model.config.tied and name == "head.weight")}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import numpy as np
 
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import SEAL, pack, unpack
@@ -33,7 +33,7 @@ class TrainingState:
     validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
     often the loss blew up; `rows` are those of metrics.jsonl.
 
-    Tensors by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
+    Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
     """
 
@@ -49,10 +49,10 @@ class TrainingState:
     nats_steps: int
     rollbacks: int
     rows: list[dict[str, Any]]
-    weights: dict[str, Tensor]
-    best: dict[str, Tensor]
-    lookahead: dict[str, Tensor]
-    optimizers: dict[str, Tensor]
+    weights: dict[str, np.ndarray]
+    best: dict[str, np.ndarray]
+    lookahead: dict[str, np.ndarray]
+    optimizers: dict[str, np.ndarray]
 
     def check(self, vocab_size: int) -> None:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
@@ -63,15 +63,15 @@ class TrainingState:
             raise damaged(error) from error
 
 
-TENSORS = ("weights", "best", "lookahead", "optimizers")
-HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*TENSORS, "config")}
+ARRAYS = ("weights", "best", "lookahead", "optimizers")
+HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*ARRAYS, "config")}
 
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Write the state, whole or not at all. The one that was there becomes the previous one."""
     header = {name: getattr(state, name) for name in HEADER} | {"config": state.config.to_json()}
-    tensors = {f"{part}.{name}": tensor for part in TENSORS for name, tensor in getattr(state, part).items()}
-    content = pack({"format": FORMAT, "version": VERSION, **header}, tensors, ".safetensors")
+    arrays = {f"{part}.{name}": array for part in ARRAYS for name, array in getattr(state, part).items()}
+    content = pack({"format": FORMAT, "version": VERSION, **header}, arrays, ".safetensors")
     write_bytes(path, content, previous=previous(path))
 
 
@@ -108,7 +108,7 @@ def damaged(why: object, path: Path | None = None) -> UserError:
 
 def read_state(path: Path) -> TrainingState:
     """Read one state file. Raises `UserError` when it is none, or damaged, or of another version."""
-    header, tensors = unpack(path)
+    header, arrays = unpack(path)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is not a training state: start anew with --overwrite.")
     if header.get("version") != VERSION:
@@ -126,10 +126,10 @@ def read_state(path: Path) -> TrainingState:
             if kind in (int, float) and not 0 <= values[name] < float("inf"):
                 raise UserError(f"{name} is {values[name]}")
         check_rows(values["rows"])
-        parts: dict[str, dict[str, Tensor]] = {part: {} for part in TENSORS}
-        for name, tensor in tensors.items():
+        parts: dict[str, dict[str, np.ndarray]] = {part: {} for part in ARRAYS}
+        for name, array in arrays.items():
             part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
+            parts[part][rest] = array
         return TrainingState(config=config_from_json(header["config"]), **values, **parts)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error

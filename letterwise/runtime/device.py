@@ -39,7 +39,7 @@ def find_runtime(config: RuntimeConfig) -> Runtime:
     """
     if config.threads:
         torch.set_num_threads(config.threads)
-    device = _device(config.device)
+    device = find_device(config.device)
     if config.dtype == "auto":
         return Runtime(device, torch.bfloat16 if native_bfloat16(device) else torch.float32)
     return Runtime(device, getattr(torch, config.dtype))
@@ -55,7 +55,8 @@ def native_bfloat16(device: torch.device) -> bool:
     return False
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device of that name, `auto` meaning the best that is there. Raises `UserError` when it is not there."""
     there = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     there += ["mps"] if torch.backends.mps.is_available() else []
     there += ["cpu"]

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from letterwise.checkpoint import ModelFile, TrainingState, load_state
-from letterwise.checkpoint.model_file import load_weights, weights_of
 from letterwise.checkpoint.training_state import damaged
+from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.counts import Counts, CrossFitted
 from letterwise.data.batches import Batches
@@ -32,7 +32,7 @@ from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import write
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
-from letterwise.runtime import Runtime
+from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.interruption import Interrupted, Interruption
 from letterwise.training.keeper import Keeper
@@ -80,7 +80,7 @@ class Run:
     step: int = 0
     seconds: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_weights: dict[str, np.ndarray] = field(default_factory=dict)
     every: int = 0
     rollbacks: int = 0
 
@@ -102,7 +102,7 @@ class Run:
     def state(self) -> TrainingState:
         """All that a restart needs. Raises `BlownUp` rather than give what is no number."""
         nats, weights = self.meter.mean_nats(), weights_of(self.model)
-        if not math.isfinite(nats or 0.0) or not all(weight.isfinite().all() for weight in weights.values()):
+        if not math.isfinite(nats or 0.0) or not all(np.isfinite(weight).all() for weight in weights.values()):
             raise BlownUp(f"the loss became {nats} by step {self.step}")
         return TrainingState(
             step=self.step,
@@ -119,8 +119,8 @@ class Run:
             rows=self.rows,
             weights=weights,
             best=self.best_weights,
-            lookahead=dict(self.lookahead.state_dict()) if self.lookahead else {},
-            optimizers=self.optimizers.tensors(),
+            lookahead=as_arrays(self.lookahead.state_dict()) if self.lookahead else {},
+            optimizers=as_arrays(self.optimizers.tensors()),
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -128,11 +128,11 @@ class Run:
         try:
             load_weights(self.model, state.weights)
             if self.lookahead:
-                self.lookahead.load_state_dict(state.lookahead)
-            self.optimizers.load_tensors(state.optimizers)
+                self.lookahead.load_state_dict(as_tensors(state.lookahead))
+            self.optimizers.load_tensors(as_tensors(state.optimizers))
         except (UserError, RuntimeError) as error:
             raise damaged(str(error).splitlines()[0]) from error
-        self.best_weights = {name: weight.clone() for name, weight in state.best.items()}  # the file may be replaced
+        self.best_weights = {name: weight.copy() for name, weight in state.best.items()}  # the file may be replaced
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
         self.every = state.every if state.config.training.eval_chars == self.config.training.eval_chars else 0

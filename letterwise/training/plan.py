@@ -19,7 +19,7 @@ from letterwise.config import Config
 from letterwise.loss import cross_entropy
 from letterwise.model import build, initialize
 from letterwise.presets import SIZES
-from letterwise.runtime import Runtime
+from letterwise.runtime.device import Runtime
 from letterwise.training.optimizer import build_optimizers
 
 # What a run may be, smallest first; all but the largest learn from 2048 characters in a step.

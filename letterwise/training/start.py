@@ -21,7 +21,7 @@ from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
 from letterwise.presets import resolve
-from letterwise.runtime import Runtime, find_runtime
+from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.budget import Budget
 from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 import letterwise
-from letterwise.checkpoint.training_state import read_state
+from letterwise.checkpoint import load_model, save_model
+from letterwise.checkpoint.container import unpack
+from letterwise.checkpoint.training_state import read_state, save_state
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TEXT = "The cat sat on the mat. A dog sat on a log. " * 6
@@ -27,9 +29,20 @@ def test_a_model_of_each_format_reads_and_writes_as_it_did(version: int, form: s
     assert [row["step"] for row in model.history][-1] == 20
 
 
-def test_a_state_reads_as_it_was() -> None:
+@pytest.mark.parametrize("form", ["safetensors", "pth"])
+def test_a_model_of_this_format_is_written_as_it_was(form: str, tmp_path: Path) -> None:
+    """To the byte, checksum included."""
+    golden = GOLDEN / f"format3-model.{form}"
+    save_model(tmp_path / f"again.{form}", load_model(golden))
+    assert (tmp_path / f"again.{form}").read_bytes() == golden.read_bytes()
+
+
+def test_a_state_reads_and_is_written_as_it_was(tmp_path: Path) -> None:
     state = read_state(GOLDEN / "format3-state.safetensors")
     assert (state.step, state.rollbacks, state.nats_steps) == (20, 0, 0)
     assert state.weights["tokens.weight"].shape == (len(set(TEXT)), 8)
     assert {name.split(".")[-1] for name in state.optimizers} == {"momentum", "step", "exp_avg", "exp_avg_sq"}
     assert len(state.rows) == 3
+    save_state(tmp_path / "again.safetensors", state)
+    again, golden = (unpack(path)[0] for path in (tmp_path / "again.safetensors", GOLDEN / "format3-state.safetensors"))
+    assert again == golden  # the checksum is in it

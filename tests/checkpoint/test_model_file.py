@@ -14,9 +14,9 @@ import safetensors.torch
 import torch
 from priors import counts_for, log_prior
 
-from letterwise.checkpoint import ModelFile, load_model, restore, save_model
+from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.checkpoint.container import pack, unpack
-from letterwise.checkpoint.model_file import weights_of
+from letterwise.checkpoint.weights import restore, weights_of
 from letterwise.counts import learn
 from letterwise.counts.storage import to_arrays
 from letterwise.data.vocabulary import Vocabulary
@@ -48,7 +48,7 @@ def test_round_trip(tmp_path: Path, name: str, preset: str) -> None:
     back = load_model(tmp_path / name)
     assert back.header() == file.header()
     assert back.weights.keys() == file.weights.keys()
-    assert all(torch.equal(back.weights[key], file.weights[key]) for key in file.weights)
+    assert all(np.array_equal(back.weights[key], file.weights[key]) for key in file.weights)
     assert (back.counts is None) == (file.counts is None) == (file.config.model.counts_order == 0)
     if file.counts:
         kept, given = to_arrays(back.counts), to_arrays(file.counts)
@@ -103,11 +103,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == [path]
 
 
-def edited(file: ModelFile, path: Path, *, tensors: dict[str, object] | None = None, **header: object) -> None:
-    """A file whose header says something else, and whose tensors do (None: leave it out)."""
+def edited(file: ModelFile, path: Path, *, arrays: dict[str, object] | None = None, **header: object) -> None:
+    """A file whose header says something else, and whose arrays do (None: leave it out)."""
     save_model(path, file)
     kept = unpack(path)[1]
-    kept = {name: tensor for name, tensor in {**kept, **(tensors or {})}.items() if tensor is not None}
+    kept = {name: array for name, array in {**kept, **(arrays or {})}.items() if array is not None}
     path.write_bytes(pack({**file.header(), **header}, kept, path.suffix))
 
 
@@ -133,19 +133,19 @@ def test_pickled_code_is_refused_and_not_run(tmp_path: Path) -> None:
     assert not trap.exists()
 
 
-def wrong_weights(change: str) -> dict[str, torch.Tensor]:
+def wrong_weights(change: str) -> dict[str, np.ndarray]:
     weights = dict(model_file().weights)
     match change:
         case "missing":
             del weights["head.weight"]
         case "extra":
-            weights["more"] = torch.zeros(1)
+            weights["more"] = np.zeros(1, np.float32)
         case "shape":
-            weights["head.weight"] = weights["head.weight"][:, :-1].contiguous()
+            weights["head.weight"] = weights["head.weight"][:, :-1].copy()
         case "kind":
-            weights["head.weight"] = weights["head.weight"].double()
+            weights["head.weight"] = weights["head.weight"].astype(np.float64)
         case "nan":
-            weights["head.weight"] = torch.full_like(weights["head.weight"], math.nan)
+            weights["head.weight"] = np.full_like(weights["head.weight"], math.nan)
     return weights
 
 
@@ -176,33 +176,33 @@ def test_headers_that_do_not_fit_are_refused(tmp_path: Path, header: dict, words
         load_model(tmp_path / "m.safetensors")
 
 
-BYTES = torch.ones(V, dtype=torch.uint8)
+BYTES = np.ones(V, np.uint8)
 DAMAGED_COUNTS = {
     "a part missing": ({"counts.2.counts": None}, "complete"),
     "a level missing": ({f"counts.6.{part}": None for part in ("lengths", "characters", "counts")}, "counts"),
     "a part too many": ({"counts.7.counts": BYTES}, "complete"),
-    "fractions": ({"counts.0.counts": BYTES.float()}, "complete"),
+    "fractions": ({"counts.0.counts": BYTES.astype(np.float32)}, "complete"),
     "a table": ({"counts.0.counts": BYTES[None]}, "complete"),
-    "how much was counted is not told": ({"counts.chars": torch.zeros(0, dtype=torch.int16)}, "counts"),
+    "how much was counted is not told": ({"counts.chars": np.zeros(0, np.int16)}, "counts"),
     "too short": ({"counts.0.counts": BYTES[1:]}, "level 0 do not fit"),
-    "less than nothing": ({"counts.0.counts": -BYTES.short()}, "level 0 do not fit"),
-    "an unknown character": ({"counts.0.characters": torch.arange(1, V + 1, dtype=torch.uint8)}, "level 0 do not fit"),
-    "out of order": ({"counts.0.characters": torch.arange(V, dtype=torch.uint8).flip(0)}, "level 0 are not in order"),
+    "less than nothing": ({"counts.0.counts": -BYTES.astype(np.int16)}, "level 0 do not fit"),
+    "an unknown character": ({"counts.0.characters": np.arange(1, V + 1, dtype=np.uint8)}, "level 0 do not fit"),
+    "out of order": ({"counts.0.characters": np.arange(V, dtype=np.uint8)[::-1].copy()}, "level 0 are not in order"),
 }
 
 
 @pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize(("tensors", "words"), DAMAGED_COUNTS.values(), ids=DAMAGED_COUNTS.keys())
-def test_counts_that_do_not_fit_are_refused(tmp_path: Path, name: str, tensors: dict, words: str) -> None:
-    edited(model_file(), tmp_path / name, tensors=tensors)
+@pytest.mark.parametrize(("arrays", "words"), DAMAGED_COUNTS.values(), ids=DAMAGED_COUNTS.keys())
+def test_counts_that_do_not_fit_are_refused(tmp_path: Path, name: str, arrays: dict, words: str) -> None:
+    edited(model_file(), tmp_path / name, arrays=arrays)
     with pytest.raises(UserError, match=f"damaged.*{words}"):
         load_model(tmp_path / name)
 
 
 def test_counts_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
     file = model_file()
-    tensors = {**file.weights, "counts.0.counts": [1, 2, 3]}
-    torch.save({"letterwise": json.dumps(file.header()), "weights": tensors}, tmp_path / "m.pth")
+    content = {"letterwise": json.dumps(file.header()), "weights": {"counts.0.counts": [1, 2, 3]}}
+    torch.save(content, tmp_path / "m.pth")
     with pytest.raises(UserError, match=r"damaged: 'counts\.0\.counts' is not a tensor"):
         load_model(tmp_path / "m.pth")
 

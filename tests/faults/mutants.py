@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from letterwise.checkpoint import load_model, load_state, restore
+from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import pack, unpack
+from letterwise.checkpoint.weights import restore
 from letterwise.data.datasets import cache_dir
 from letterwise.data.stream import _open_kept
 from letterwise.errors import UserError
@@ -86,27 +87,27 @@ CALAMITIES = (flip, flip, flip, cut, splice, claim, nest)
 
 
 def resealed(path: Path, random: random.Random) -> bytes:
-    """A file whose header or tensors say something else, under a checksum that agrees."""
-    header, tensors = unpack(path)
-    tensors = dict(tensors)
+    """A file whose header or arrays say something else, under a checksum that agrees."""
+    header, arrays = unpack(path)
     header.pop("checksum")
     for _ in range(random.randint(1, 3)):
         if random.random() < 0.3:
-            name = random.choice(sorted(tensors))
-            tensors |= other_tensors(name, tensors.pop(name), random)
+            name = random.choice(sorted(arrays))
+            arrays |= other_arrays(name, arrays.pop(name), random)
         else:
             change(header, random)
-    return pack(header, {name: tensor.contiguous() for name, tensor in tensors.items()}, path.suffix)
+    return pack(header, {name: np.asarray(array, order="C") for name, array in arrays.items()}, path.suffix)
 
 
-def other_tensors(name: str, tensor: torch.Tensor, random: random.Random) -> dict[str, torch.Tensor]:
-    """Something else in a tensor's place, or nothing, or it under another name."""
-    flat = tensor.flatten()
-    spoiled = flat.clone()
+def other_arrays(name: str, array: np.ndarray, random: random.Random) -> dict[str, np.ndarray]:
+    """Something else in an array's place, or nothing, or it under another name."""
+    flat = array.flatten()
+    spoiled = flat.copy()
     if len(spoiled):
-        spoiled[random.randrange(len(spoiled))] = random.choice((-1, 0, 100)) if not flat.is_floating_point() else float("nan")
-    others = (flat[:-1], flat[:0], tensor.double(), tensor.to(torch.uint8), tensor[None], spoiled.view_as(tensor))
-    return random.choice(({}, {f"{name}.more": tensor}, *({name: other} for other in others)))
+        odd = random.choice((-1, 0, 100))
+        spoiled[random.randrange(len(spoiled))] = np.array(odd).astype(flat.dtype) if flat.dtype.kind in "iu" else np.nan
+    others = (flat[:-1], flat[:0], array.astype(float), array.astype(np.uint8), array[None], spoiled.reshape(array.shape))
+    return random.choice(({}, {f"{name}.more": array}, *({name: other} for other in others)))
 
 
 def change(node: Any, random: random.Random) -> None:

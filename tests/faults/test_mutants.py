@@ -17,7 +17,7 @@ from runs import MINUTES, ROOT, SHAPE, environment, text_file
 
 from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.container import EXTENSIONS
-from letterwise.checkpoint.model_file import weights_of
+from letterwise.checkpoint.weights import weights_of
 from letterwise.data.datasets import cache_dir
 from letterwise.errors import UserError
 from letterwise.model import build, initialize

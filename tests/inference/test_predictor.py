@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from priors import counts_for
 
-from letterwise.checkpoint.model_file import weights_of
+from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.counts import Counts
 from letterwise.evaluation import evaluate
@@ -37,7 +37,7 @@ def lively(config: ModelConfig, seed: int = 0) -> Transformer:
 
 def compiled(model: Transformer, counts: Counts | None = None) -> Compiled:
     """The same model as the kernel reads it."""
-    return Compiled(model.config, V, {name: weight.numpy() for name, weight in weights_of(model).items()}, counts)
+    return Compiled(model.config, V, weights_of(model), counts)
 
 
 READERS = {"compiled": compiled, "plain": Plain}

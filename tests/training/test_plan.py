@@ -4,7 +4,7 @@ import pytest
 
 from letterwise.config import Config
 from letterwise.presets import PRESETS, resolve
-from letterwise.runtime import find_runtime
+from letterwise.runtime.device import find_runtime
 from letterwise.training.plan import SHAPES, Plan, choose, make_plan
 
 GFLOPS = 1e9

@@ -1,0 +1,43 @@
+"""Weights: a transformer's trained numbers as arrays by name, and back. Here the files' NumPy meets PyTorch.
+
+Transformer ──weights_of──▶ {name: array} ──▶ ModelFile · TrainingState ──▶ {name: array} ──restore──▶ Transformer
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from letterwise.checkpoint.model_file import ModelFile
+from letterwise.model import Transformer, build
+
+
+def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Tensors of any device as arrays; those of a CPU share their memory."""
+    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+
+
+def as_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Arrays as tensors that share their memory."""
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def weights_of(model: Transformer) -> dict[str, np.ndarray]:
+    """The trained numbers of `model` by name, each once (a tied head is the embedding), copied."""
+    tied = {"head.weight"} if model.config.tied else set()
+    held = as_arrays({name: weight for name, weight in model.state_dict().items() if name not in tied})
+    return {name: array.copy() for name, array in held.items()}
+
+
+def load_weights(model: Transformer, weights: Mapping[str, np.ndarray]) -> None:
+    """The inverse of `weights_of`, in place."""
+    tied = {"head.weight": weights["tokens.weight"]} if model.config.tied else {}
+    model.load_state_dict(as_tensors({**weights, **tied}))
+
+
+def restore(file: ModelFile, device: torch.device | str = "cpu") -> Transformer:
+    """The transformer that `file` holds, ready to predict."""
+    model = build(file.config.model, len(file.vocabulary), device)
+    load_weights(model, file.weights)
+    return model.eval()
