@@ -1,10 +1,14 @@
 """Runtime: bfloat16 only where the hardware multiplies it; a device that is not there is refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from letterwise.config import RuntimeConfig
 from letterwise.errors import UserError
+from letterwise.runtime import accelerator
+from letterwise.runtime.accelerator import accelerator_possible, device_name
 from letterwise.runtime.device import find_runtime
 
 
@@ -54,3 +58,34 @@ def test_threads_are_set() -> None:
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=r"is not on this machine: it has .*cpu"):
         find_runtime(RuntimeConfig(device=name))
+
+
+def test_where_no_driver_is_the_processor_is_taken_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("torch was asked"))
+    monkeypatch.setattr(accelerator, "accelerator_possible", lambda: False)
+    assert device_name("auto") == device_name("cpu") == "cpu"
+
+
+def test_where_a_driver_is_torch_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accelerator, "accelerator_possible", lambda: True)
+    for gpus, best in ((0, "cpu"), (2, "cuda:0")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        assert device_name("auto") == best
+    assert device_name("cuda:1") == "cuda:1"
+    with pytest.raises(UserError, match="device 'cuda:2' is not on this machine"):
+        device_name("cuda:2")
+
+
+def test_a_driver_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(accelerator, "DRIVERS", (str(tmp_path / "nvidiactl"),))
+    for platform, there, possible in (("linux", False, False), ("darwin", False, True), ("linux", True, True)):
+        monkeypatch.setattr(accelerator.sys, "platform", platform)
+        if there:
+            (tmp_path / "nvidiactl").touch()
+        assert accelerator_possible() is possible
+
+
+def test_no_gpu_is_overlooked() -> None:
+    """On the machine at hand: wherever torch finds one, a driver was seen."""
+    assert accelerator_possible() or not (torch.cuda.is_available() or torch.backends.mps.is_available())
