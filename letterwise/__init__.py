@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from letterwise.errors import UserError
 
 if TYPE_CHECKING:
-    from letterwise.api import LanguageModel, load, train
+    from letterwise.api import LanguageModel, classify, load, train
 
 __version__ = "0.1.0"
-__all__ = ["LanguageModel", "UserError", "__version__", "load", "train"]
+__all__ = ["LanguageModel", "UserError", "__version__", "classify", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("LanguageModel", "load", "train"):
+    if name in ("LanguageModel", "classify", "load", "train"):
         from letterwise import api
 
         return getattr(api, name)

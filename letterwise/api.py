@@ -8,7 +8,7 @@ PyTorch is loaded by what needs it, when it is asked for: a model is read withou
 import json
 import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike, fspath
@@ -21,13 +21,18 @@ from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.limits import Limits
-from letterwise.inference.predictor import Model
+from letterwise.inference.predictor import Model, Predictor
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import Samples, write
 from letterwise.runtime.accelerator import device_name
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from letterwise.evaluation import Score
+    from letterwise.evaluation.classify import Verdict
+    from letterwise.evaluation.rank import Ranked
+    from letterwise.evaluation.score import Characters, Line
     from letterwise.model import Transformer
     from letterwise.training.progress import Progress
 
@@ -160,8 +165,8 @@ class LanguageModel:
             UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet.
 
         Example:
-            >>> model.samples("Born ", num_samples=2, regex=r"\\d{4}-\\d{2}-\\d{2}").texts()  # doctest: +SKIP
-            ['1623-04-11', '1594-11-30']
+            >>> model.samples("The cat", num_samples=2, regex=" sat on the (mat|log)").texts()
+            [' sat on the ...', ' sat on the ...']
         """
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip'.")
@@ -184,12 +189,22 @@ class LanguageModel:
         )  # fmt: skip
 
     def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
-        """The continuation of `prompt`, without it, piece by piece as it is written. Same options as `samples`."""
+        """The continuation of `prompt`, without it, piece by piece as it is written. Same options as `samples`.
+
+        Example:
+            >>> list(model.stream("The cat sat", num_tokens=3, greedy=True))
+            [' ', 'o', 'n']
+        """
         samples = self.samples(prompt, **options, num_samples=1)  # whatever cannot be is said now, and not at the first piece
         return (piece for _, piece in samples)
 
     def generate(self, prompt: str = "", **options: Any) -> str:
-        """The continuation of `prompt`, without it, as one string. Same options as `samples`."""
+        """The continuation of `prompt`, without it, as one string. Same options as `samples`.
+
+        Example:
+            >>> model.generate("The cat sat", num_tokens=7, greedy=True)
+            ' on the'
+        """
         return "".join(self.stream(prompt, **options))
 
     def evaluate(
@@ -216,10 +231,146 @@ class LanguageModel:
             UserError: the text is missing, has changed, or has characters the model does not know.
         """
         from letterwise.evaluation import evaluate
+        from letterwise.evaluation.baseline import utf8_bytes, xz_bits
         from letterwise.loss import nats
-        from letterwise.training.progress import Progress
 
-        note = (progress or Progress()).note
+        ids, split = self._ids(input_file, split, unknown, progress)
+        score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
+        score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
+        if input_file is None and split == "val" and self.file.counts is None:  # what training found
+            counting = self.data.get("baselines", {}).get("counting alone")
+            score = replace(score, counting_nats_per_char=counting and nats(counting))
+        return score
+
+    def score(
+        self,
+        text: str | None = None,
+        *,
+        input_file: str | PathLike[str] | Sequence[str] | None = None,
+        protocol: str = "blocks",
+        closely: bool = False,
+        unknown: Unknown = "error",
+        progress: "Progress | None" = None,
+    ) -> "Iterator[Line]":
+        """What each character of a text costs, line by line.
+
+        Args:
+            text: the text itself;
+            input_file: or its files. Without both, the validation part of the text that the model was trained on.
+            protocol: "blocks" or "sliding"; the mean over all lines is what `evaluate` says by the same.
+            closely: also tell each character's rank and the five likeliest.
+            unknown: "error" or "skip" for characters outside the vocabulary.
+
+        Raises:
+            UserError: as for `evaluate`.
+
+        Example:
+            >>> [line] = model.score("The cat sat on the log. ")
+            >>> line.bits == sum(line.characters.bits)
+            True
+        """
+        from letterwise.evaluation.score import lines
+
+        return lines(self._scored(text, input_file, protocol, closely, unknown, progress), self.vocabulary)
+
+    def heat_map(self, text: str | None = None, *, title: str = "Heat map", **options: Any) -> str:
+        """A page of HTML that shows what each character costs. Same options as `score`, but for `closely`.
+
+        Raises `UserError` for texts of more than 500,000 characters, too.
+
+        Example:
+            >>> model.heat_map("The cat sat on the log. ").startswith("<!doctype html>")
+            True
+        """
+        from letterwise.evaluation import heatmap
+
+        given: dict[str, Any] = dict(input_file=None, protocol="blocks", unknown="error", progress=None) | options
+        return heatmap.page(title, self._scored(text, closely=True, **given), self.vocabulary)
+
+    def rank(
+        self,
+        text: str | None = None,
+        *,
+        input_file: str | PathLike[str] | Sequence[str] | None = None,
+        calibrate: str | PathLike[str] | Sequence[str] | None = None,
+        top: int = 0,
+        protocol: str = "sliding",
+        unknown: Unknown = "error",
+        progress: "Progress | None" = None,
+    ) -> "list[Ranked]":
+        """The lines of a text, the least ordinary first, each with a p-value: see evaluation/rank.py.
+
+        Args:
+            text, input_file, protocol, unknown: as for `score`.
+            calibrate: files of ordinary lines to compare with (None: the validation part of the model's own text).
+            top: give only so many (0: all).
+
+        Raises:
+            UserError: as for `score`, or when there are fewer than 20 lines to compare with.
+
+        Example:
+            >>> model.rank("The cat sat on the log. The owl sat on the mat. ", calibrate=lines_file)[0].p_value <= 1
+            True
+        """
+        from letterwise.evaluation.rank import Calibration, rank
+
+        if top < 0:
+            raise UserError(f"--top {top} must be 0 (all) or more.")
+        ordinary = self.score(input_file=calibrate, protocol=protocol, unknown=unknown, progress=progress)
+        calibration = Calibration(ordinary)
+        text_lines = self.score(text, input_file=input_file, protocol=protocol, unknown=unknown, progress=progress)
+        return rank(text_lines, calibration, top)
+
+    def follow(self, chunks: Iterable[bytes], *, unknown: Unknown = "error") -> "Iterator[Line]":
+        """The lines of a text whose bytes come in `chunks`, without end perhaps, each scored as soon as it is whole.
+
+        Example:
+            >>> [line.number for line in model.follow([b"The cat sat on", b" the log. The owl"])]
+            [1]
+        """
+        from letterwise.evaluation.follow import follow
+
+        encoding = self.config.data.encoding
+        return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown)
+
+    def cost(self, text: str) -> float:
+        """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.
+
+        So the costs of one text under models of different vocabularies can be compared.
+
+        Example:
+            >>> model.cost("The cat sat on the mat. ") < model.cost("On the mat sat the cat. ")
+            True
+        """
+        from letterwise.evaluation.classify import stranger_bits
+        from letterwise.evaluation.score import score
+
+        known = "".join(character for character in text if character in self.vocabulary)
+        strangers, before = stranger_bits(text, self.vocabulary), "\n" * ("\n" in self.vocabulary)
+        if not known:
+            return strangers
+        first = 0.0 if before else math.log2(len(self.vocabulary))
+        ids = self.vocabulary.encode(before + known)
+        told = score(self.transformer, ids, counts=self.file.counts, protocol="sliding") if len(ids) > 1 else ()
+        return strangers + first + sum(float(some.bits.sum()) for some in told)
+
+    def _scored(
+        self, text: str | None, input_file: Any, protocol: str, closely: bool, unknown: Unknown, progress: "Progress | None"
+    ) -> "Iterator[Characters]":
+        """The characters of a text, scored."""
+        from letterwise.evaluation.score import score
+
+        if text is None:
+            ids, _ = self._ids(input_file, None, unknown, progress)
+        else:
+            ids = self.vocabulary.encode(text, unknown)
+        return score(self.transformer, ids, counts=self.file.counts, protocol=protocol, closely=closely)
+
+    def _ids(
+        self, input_file: Any, split: str | None, unknown: Unknown, progress: "Progress | None"
+    ) -> "tuple[np.ndarray, str]":
+        """The ids of a part of a text, and which part that is. Raises `UserError` when there is nothing to predict in it."""
+        note = told(progress)
         if input_file is None:
             stream, split = self._own_text(note), split or "val"
         else:
@@ -228,11 +379,7 @@ class LanguageModel:
         ids = stream.part(split)
         if len(ids) < 2:
             raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
-        score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
-        if input_file is None and split == "val" and self.file.counts is None:  # what training found
-            counting = self.data.get("baselines", {}).get("counting alone")
-            score = replace(score, counting_nats_per_char=counting and nats(counting))
-        return score
+        return ids, split
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model, as .safetensors or .pth by the extension."""
@@ -242,6 +389,14 @@ class LanguageModel:
         """How training read its text, for another one."""
         data = self.config.data
         return DataConfig(input_file=input_file, val_fraction=data.val_fraction, vocab=data.vocab, encoding=data.encoding)
+
+    def held_out(self, note: Callable[[str], None] = lambda said: None) -> str:
+        """The validation part of the text that it was trained on; "" when that is gone."""
+        try:
+            return self.vocabulary.decode(self._own_text(note).part("val"))
+        except UserError as error:
+            note(str(error))
+            return ""
 
     def _own_text(self, note: Any) -> TokenStream:
         """The text of training: as the cache kept it, or read anew and compared."""
@@ -259,6 +414,34 @@ class LanguageModel:
                 "name a text with --input_file to evaluate on it."
             )
         return stream
+
+
+def classify(
+    models: Sequence[LanguageModel], texts: Iterable[str], *, progress: "Progress | None" = None
+) -> "Iterator[Verdict]":
+    """For each text, which of the models finds it likeliest, and with what probability it is of that one's kind.
+
+    The probabilities are calibrated on pieces of the models' own validation texts, as long as the first of `texts`.
+
+    Raises `UserError` for fewer than two models.
+
+    Example:
+        >>> [verdict] = classify([model, model], ["The cat sat on the mat."])
+        >>> verdict.probabilities
+        [0.5, 0.5]
+    """
+    from letterwise.evaluation.classify import Classifier
+
+    if len(models) < 2:
+        raise UserError(f"{len(models)} model has nothing to be compared with: name several with --model_path.")
+    note, classifier = told(progress), None
+    for text in texts:
+        if classifier is None:
+            held_out = [model.held_out(note) for model in models]
+            classifier = Classifier([model.cost for model in models], held_out, len(text))
+            if not classifier.calibrated:
+                note("the probabilities are not calibrated: not every model's own text is there, or long enough.")
+        yield classifier.judge(text)
 
 
 def load(path: str | PathLike[str], *, device: str = "auto") -> LanguageModel:
@@ -307,6 +490,17 @@ def train(
         progress=progress,
     )
     return load(result.model_path, device=flags.get("device", "auto"))
+
+
+def read_text(input_file: str | PathLike[str] | Sequence[str], *, progress: "Progress | None" = None) -> str:
+    """The text of one or several files, folders or globs. Raises `UserError` when it cannot be read, or is empty."""
+    stream = prepare(DataConfig(input_file=names(input_file)), note=told(progress))
+    return stream.vocabulary.decode(stream.part("all"))
+
+
+def told(progress: "Progress | None") -> Callable[[str], None]:
+    """Where notes go: nowhere, without a listener."""
+    return progress.note if progress else lambda text: None
 
 
 def names(files: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:

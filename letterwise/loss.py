@@ -15,10 +15,14 @@ def cross_entropy(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
-def total_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> float:
-    """Summed surprise over all B·T targets, in nats, added up in float64."""
-    each = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none")
-    return each.double().sum().item()
+def each_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+    """The surprise of each target, in nats."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").unflatten(0, targets.shape)
+
+
+def total_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> list[float]:
+    """Summed surprise over the T targets of each of B windows, in nats, added up in float64."""
+    return each_nats(logits, targets).double().sum(-1).tolist()
 
 
 def bits(nats: float) -> float:

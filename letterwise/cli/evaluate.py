@@ -33,13 +33,21 @@ def run(flags: dict[str, Any]) -> int:
             "chars": score.chars,
             "protocol": score.protocol,
             "context": score.context,
+            "bits_per_byte": score.bits_per_byte,
+            "bits_per_char_interval": score.interval_bits,
             "counting_bits_per_char": score.counting_bits_per_char,
+            "xz_bits_per_char": score.xz_bits_per_char,
         })  # fmt: skip
     else:
         say(
             f"{score.bits_per_char:.4f} bits = {score.nats_per_char:.4f} nats per character "
             f"over {score.chars:,} characters ({score.protocol}, context {score.context})\n"
         )
+        if score.interval_bits:
+            low, high = score.interval_bits
+            say(f"95 % interval: {low:.4f} to {high:.4f} bits per character; {score.bits_per_byte:.4f} bits per byte\n")
         if score.counting_bits_per_char is not None:
             say(f"counting alone: {score.counting_bits_per_char:.4f} bits; this model: {score.bits_per_char:.4f}\n")
+        if score.xz_bits_per_char is not None:
+            say(f"xz -9e, on this text alone: {score.xz_bits_per_char:.4f} bits\n")
     return 0

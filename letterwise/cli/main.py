@@ -14,6 +14,7 @@ COMMANDS = {
     "plan": "say what train --minutes would choose, without training",
     "generate": "write on from a seed text",
     "evaluate": "measure a model on a text, in bits per character",
+    "score": "show what each character costs, find odd lines, tell which model's text it is",
     "inspect": "show what is inside a model file",
 }
 

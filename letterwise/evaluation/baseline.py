@@ -3,9 +3,33 @@
 ids of the training part ──count──▶ how often each character occurs ──score──▶ bits per character of the validation part
 """
 
+import lzma
+
 import numpy as np
 
+from letterwise.data.vocabulary import Vocabulary
+
+XZ = 9 | lzma.PRESET_EXTREME
+
 CHUNK = 2**22
+XZ_AT_MOST = 2**24  # characters: xz takes half a second for each million
+
+
+def utf8_bytes(ids: np.ndarray, vocabulary: Vocabulary) -> int:
+    """How many bytes the text of `ids` (N,) takes in UTF-8."""
+    if vocabulary.kind == "byte":
+        return len(ids)
+    lengths = np.array([len(character.encode("utf-8", "surrogatepass")) for character in vocabulary.characters])
+    return int(_counts(ids, len(vocabulary)) @ lengths)
+
+
+def xz_bits(ids: np.ndarray, vocabulary: Vocabulary) -> float | None:
+    """Bits per character of xz -9e on the text of `ids` (N,); None for one of more than 16 million characters."""
+    if len(ids) > XZ_AT_MOST:
+        return None
+    text = vocabulary.decode(ids)
+    packed = lzma.compress(text.encode("utf-8", "surrogateescape" if vocabulary.kind == "byte" else "surrogatepass"), preset=XZ)
+    return 8 * len(packed) / len(ids)
 
 
 def frequency_bits(training: np.ndarray, held_out: np.ndarray, vocab_size: int) -> float:

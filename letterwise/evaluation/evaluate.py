@@ -1,42 +1,39 @@
-"""Evaluate: mean surprise over a text, by a stated protocol.
+"""Evaluate: mean surprise over a text, by a stated protocol, and how far it can be trusted.
 
-    ids ──sweep──▶ windows ──Transformer──▶ nats of every target ──mean──▶ nats per character
-                        └───Counts───▲
-blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
-sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
-          (which is just what `Predictor` sees when it writes on past a full context)
-
-Both score every character but the text's first exactly once, in float32, in batches whose size depends on the model
-alone: the same model and text give the same figure, whoever asks. Windows bound what the transformer sees; counts, for a
-model that has them, always know the last few characters of the text, as they do when it writes.
+ids ──passes──▶ nats of every target ──mean──▶ nats per character, with an interval
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from letterwise.counts import Counts
-from letterwise.data.batches import sweep
-from letterwise.errors import UserError
+from letterwise.evaluation.passes import passes
 from letterwise.loss import bits, total_nats
 from letterwise.model import Transformer
 
-PROTOCOLS = ("blocks", "sliding")
-NUMBERS_IN_FLIGHT = {"cpu": 2**22}  # widest activation of a batch: on a CPU, small enough to stay in cache
-MANY_IN_FLIGHT = 2**26
+GROUPS = 100  # runs of neighbouring windows whose means tell how much the mean of all may be off
+WIDTH = 1.96  # standard errors on each side hold 95 % of a normal distribution
 
 
 @dataclass(frozen=True)
 class Score:
-    """A text's mean surprise under a model; and under its counts alone, where it has them."""
+    """A text's mean surprise under a model; and under its counts alone, where it has them.
+
+    `interval_nats` holds the mean over all texts like this one with a probability of 95 %, as far as this one tells; None
+    when it is too short to tell.
+    """
 
     nats_per_char: float
     chars: int
     protocol: str
     context: int
     counting_nats_per_char: float | None = None
+    xz_bits_per_char: float | None = None
+    bytes: int | None = None  # how many the scored characters take in UTF-8
+    interval_nats: tuple[float, float] | None = None
 
     @property
     def bits_per_char(self) -> float:
@@ -44,12 +41,21 @@ class Score:
         return bits(self.nats_per_char)
 
     @property
+    def bits_per_byte(self) -> float | None:
+        """The same for each byte of the text, which other alphabets can be compared with."""
+        return self.bits_per_char * self.chars / self.bytes if self.bytes else None
+
+    @property
+    def interval_bits(self) -> tuple[float, float] | None:
+        """The interval in bits."""
+        return self.interval_nats and (bits(self.interval_nats[0]), bits(self.interval_nats[1]))
+
+    @property
     def counting_bits_per_char(self) -> float | None:
         """What counting alone reaches, in bits."""
         return None if self.counting_nats_per_char is None else bits(self.counting_nats_per_char)
 
 
-@torch.inference_mode()
 def evaluate(
     model: Transformer,
     ids: np.ndarray,
@@ -64,25 +70,29 @@ def evaluate(
     `between` is called after each batch, and may raise to give up. Leaves the model's mode and all randomness as they were.
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
-    if len(ids) < 2:
-        raise UserError(f"a text of {len(ids)} characters has nothing to predict: evaluation needs 2 or more.")
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
-    config, device = model.config, next(model.parameters()).device
-    widest = config.block_size * max(model.vocab_size, config.hidden)
-    batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)
-    overlap = config.block_size // 2 if protocol == "sliding" else 0
-    orders = model.prior.orders if model.prior else 0
-    was_training, nats, counted, chars = model.training, 0.0, 0.0, 0
-    model.eval()
-    try:
-        for (starts, inputs, targets), skip in sweep(ids, config.block_size, batch, overlap=overlap, every=every):
-            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets[:, skip:]).to(device)
-            told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
-            nats += total_nats(model(x, log_prior=told)[:, skip:], y)
-            counted += total_nats(told[:, skip:, -1, :-1], y) if told is not None else 0.0
-            chars += y.numel()
-            between()
-    finally:
-        model.train(was_training)
-    return Score(nats / chars, chars, protocol, config.block_size, counted / chars if counts else None)
+    nats, counted = 0.0, 0.0
+    windows: list[tuple[float, int]] = []  # nats and characters of each
+    for some in passes(model, ids, counts=counts, protocol=protocol, every=every):
+        each = total_nats(some.logits, some.targets)
+        nats += sum(each)
+        windows += [(window, some.targets.size(1)) for window in each]
+        counted += sum(total_nats(some.log_prior, some.targets)) if some.log_prior is not None else 0.0
+        between()
+    chars = sum(length for _, length in windows)
+    alone = counted / chars if counts else None
+    return Score(nats / chars, chars, protocol, model.config.block_size, alone, interval_nats=interval(windows))
+
+
+def interval(windows: list[tuple[float, int]]) -> tuple[float, float] | None:
+    """Where the mean may lie, in nats per character, from the sum and the length of each window, in the order of the text.
+
+    Neighbouring windows are alike, so runs of them are taken for independent, at most 100 of equal length, and the spread of
+    their means for that of a normal distribution (batch means: Law & Kelton, Simulation Modeling and Analysis, ch. 9).
+    """
+    if len(windows) < 2:
+        return None
+    runs = np.array_split(np.array(windows), min(GROUPS, len(windows)))
+    sums, lengths = np.array([run.sum(0) for run in runs]).T
+    mean = sums.sum() / lengths.sum()
+    spread = math.sqrt(np.square(sums - mean * lengths).sum() / (len(runs) - 1) / len(runs)) / lengths.mean()
+    return float(mean - WIDTH * spread), float(mean + WIDTH * spread)

@@ -1,0 +1,69 @@
+"""Passes: a model over a text, window by window, by a stated protocol.
+
+    ids ──sweep──▶ windows ──Transformer──▶ logits (B T V) of every target, in the order of the text
+                        └───Counts───▲
+blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
+sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
+          (which is just what `Predictor` sees when it writes on past a full context)
+
+Both predict every character but the text's first exactly once, in float32, in batches whose size depends on the model
+alone: the same model and text give the same figures, whoever asks. Windows bound what the transformer sees; counts, for a
+model that has them, always know the last few characters of the text, as they do when it writes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from letterwise.counts import Counts
+from letterwise.data.batches import sweep
+from letterwise.errors import UserError
+from letterwise.model import Transformer
+
+PROTOCOLS = ("blocks", "sliding")
+NUMBERS_IN_FLIGHT = {"cpu": 2**22}  # widest activation of a batch: on a CPU, small enough to stay in cache
+MANY_IN_FLIGHT = 2**26
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Some windows: scores and what really followed, B windows of T targets each."""
+
+    logits: Float[Tensor, "B T V"]
+    targets: Int[Tensor, "B T"]
+    log_prior: Float[Tensor, "B T V"] | None  # what counting alone says, where the model has counts
+
+
+def passes(
+    model: Transformer, ids: np.ndarray, *, counts: Counts | None = None, protocol: str = "blocks", every: int = 1
+) -> Iterator[Pass]:
+    """The windows of `ids` (N,), or each `every`-th of them, with the `counts` that the model learned beside.
+
+    Leaves the model's mode and all randomness as they were. Raises `UserError` when there is nothing to predict, or the
+    protocol is not known.
+    """
+    if len(ids) < 2:
+        raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
+    config, device = model.config, next(model.parameters()).device
+    widest = config.block_size * max(model.vocab_size, config.hidden)
+    batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)
+    overlap = config.block_size // 2 if protocol == "sliding" else 0
+    orders = model.prior.orders if model.prior else 0
+    was_training = model.training
+    model.eval()
+    try:
+        for (starts, inputs, targets), skip in sweep(ids, config.block_size, batch, overlap=overlap, every=every):
+            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets[:, skip:]).to(device)
+            told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
+            alone = None if told is None else told[:, skip:, -1, :-1]
+            with torch.inference_mode():
+                logits = model(x, log_prior=told)[:, skip:]
+            yield Pass(logits, y, alone)
+    finally:
+        model.train(was_training)
