@@ -266,8 +266,8 @@ class LanguageModel:
 
         Example:
             >>> [line] = model.score("The cat sat on the log. ")
-            >>> line.bits == sum(line.characters.bits)
-            True
+            >>> line.text, len(line.characters), 0 < line.bits_per_char < 2
+            ('The cat sat on the log. ', 24, True)
         """
         from letterwise.evaluation.score import lines
 
@@ -309,8 +309,9 @@ class LanguageModel:
             UserError: as for `score`, or when there are fewer than 20 lines to compare with.
 
         Example:
-            >>> model.rank("The cat sat on the log. The owl sat on the mat. ", calibrate=lines_file)[0].p_value <= 1
-            True
+            >>> [odd] = model_of_a_log.rank("start\\nstop\\npots\\nstart\\n", top=1)
+            >>> odd.line.number, odd.line.text
+            (3, 'pots\\n')
         """
         from letterwise.evaluation.rank import Calibration, rank
 

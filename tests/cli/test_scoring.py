@@ -51,7 +51,7 @@ def test_which_model(tiny, tmp_path: Path) -> None:
 def log_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a text with lines."""
     folder = tmp_path_factory.mktemp("log")
-    (folder / "log.txt").write_text(TEXT * 60)
+    (folder / "log.txt").write_text(TEXT * 200)
     letterwise_package.train(folder / "log.txt", out=folder / "run", preset="counts")
     return folder / "run" / "model.safetensors"
 
