@@ -5,16 +5,18 @@ train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate �
 PyTorch is loaded by what needs it, when it is asked for: a model is read without.
 """
 
+import io
 import json
 import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from letterwise.accounting import parameters
+from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
@@ -29,10 +31,12 @@ from letterwise.runtime.accelerator import device_name
 if TYPE_CHECKING:
     import numpy as np
 
+    from letterwise.compression import Packed, Predictors
     from letterwise.evaluation import Score
     from letterwise.evaluation.classify import Verdict
     from letterwise.evaluation.rank import Ranked
     from letterwise.evaluation.score import Characters, Line
+    from letterwise.inference.compiled import Compiled
     from letterwise.model import Transformer
     from letterwise.training.progress import Progress
 
@@ -61,10 +65,15 @@ class LanguageModel:
     @cached_property
     def _reader(self) -> Model:
         """What writes with it: compiled for a CPU, the model itself elsewhere."""
-        if self.device != "cpu":
-            from letterwise.inference.plain import Plain
+        if self.device == "cpu":
+            return self._compiled
+        from letterwise.inference.plain import Plain
 
-            return Plain(self.transformer, self.file.counts)
+        return Plain(self.transformer, self.file.counts)
+
+    @cached_property
+    def _compiled(self) -> "Compiled":
+        """The model as the CPU's kernel reads it: the same bits whatever its company."""
         from letterwise.inference.compiled import Compiled
 
         return Compiled(self.config.model, len(self.vocabulary), self.file.weights, self.file.counts)
@@ -221,7 +230,7 @@ class LanguageModel:
         Args:
             input_file: another text, like `train`'s.
             split: "train", "val", "test" or "all", cut as training cut it.
-            protocol: "blocks" or "sliding".
+            protocol: "blocks", "sliding", or "online", which learns from each character after scoring it.
             unknown: "error" or "skip" for characters outside the vocabulary.
 
         Returns:
@@ -235,7 +244,12 @@ class LanguageModel:
         from letterwise.loss import nats
 
         ids, split = self._ids(input_file, split, unknown, progress)
-        score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
+        if protocol == "online":
+            from letterwise.online import evaluate as evaluate_online
+
+            score = evaluate_online(self.file, ids)
+        else:
+            score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
         score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
         if input_file is None and split == "val" and self.file.counts is None:  # what training found
             counting = self.data.get("baselines", {}).get("counting alone")
@@ -382,6 +396,64 @@ class LanguageModel:
             raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
         return ids, split
 
+    def compress(self, content: bytes | str | PathLike[str], *, online: bool = False) -> bytes:
+        """Any content in the bits that this model needs to tell it: as bytes, or the file of that name.
+
+        Args:
+            content: bytes, or the path of a file.
+            online: learn from what has passed, on both sides: smaller, and slower.
+
+        Raises:
+            UserError: the file cannot be read.
+
+        Example:
+            >>> model.decompress(model.compress(b"The owl \\xff")) == b"The owl \\xff"
+            True
+        """
+        packed = io.BytesIO()
+        with io.BytesIO(content) if isinstance(content, bytes) else reading(content) as source:
+            self._compress(source, packed, online)
+        return packed.getvalue()
+
+    def decompress(self, packed: bytes | str | PathLike[str]) -> bytes:
+        """The inverse of `compress`. Raises `UserError` when it is damaged, or another model's."""
+        content = io.BytesIO()
+        with io.BytesIO(packed) if isinstance(packed, bytes) else reading(packed) as source:
+            self._decompress(source, content)
+        return content.getvalue()
+
+    def compress_file(
+        self, input_file: str | PathLike[str], output_file: str | PathLike[str], *, online: bool = False
+    ) -> "Packed":
+        """The same from file to file, in memory that does not grow with them. The output is there whole or not at all."""
+        with reading(input_file) as source, replacing(fspath(output_file)) as target:
+            return self._compress(source, target, online)
+
+    def decompress_file(self, input_file: str | PathLike[str], output_file: str | PathLike[str]) -> "Packed":
+        """The inverse of `compress_file`."""
+        with reading(input_file) as source, replacing(fspath(output_file)) as target:
+            return self._decompress(source, target)
+
+    def _compress(self, source: BinaryIO, target: BinaryIO, online: bool) -> "Packed":
+        from letterwise.compression import compress, fingerprint
+
+        return compress(source, target, self.vocabulary, fingerprint(self.file), self._predictors(online), online=online)
+
+    def _decompress(self, source: BinaryIO, target: BinaryIO) -> "Packed":
+        from letterwise.compression import decompress, fingerprint
+
+        return decompress(source, target, self.vocabulary, fingerprint(self.file), self._predictors)
+
+    def _predictors(self, online: bool) -> "Predictors":
+        """What predicts both ways: the model as it is, or as it learns."""
+        if online:
+            from letterwise.online import Online
+
+            return lambda streams: Online(self.file)
+        from letterwise.compression.frozen import Frozen
+
+        return partial(Frozen, self._compiled)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model, as .safetensors or .pth by the extension."""
         save_model(fspath(path), self.file)
@@ -507,6 +579,14 @@ def told(progress: "Progress | None") -> Callable[[str], None]:
 def names(files: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
     """One file or several, as a tuple of texts."""
     return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)
+
+
+def reading(path: str | PathLike[str]) -> BinaryIO:
+    """A file to read. Raises `UserError` when it cannot be."""
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UserError(f"cannot read {fspath(path)!r}: {error.strerror}. Name a file that is there.") from error
 
 
 def texts(given: str | Sequence[str]) -> tuple[str, ...]:

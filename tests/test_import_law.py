@@ -22,13 +22,14 @@ FLOW = [
     {"counts", "loss", "runtime"},
     {"checkpoint"},
     {"inference", "evaluation"},
+    {"online"},
     {"training", "compression", "export"},
     {"api"},
     {"serving"},
     {"cli"},
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
-WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "training", "api"}
+WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
 WITHOUT_TORCH = {"data", "counts", "config", "presets", "accounting", "errors", "atomic", "cli"}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {

@@ -13,7 +13,11 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     parser.add_argument(
         "--split", choices=("all", "train", "val", "test"), help="which part (default: val of its own text, all of another)"
     )
-    parser.add_argument("--protocol", choices=("blocks", "sliding"), help="how much context a character gets (default: blocks)")
+    parser.add_argument(
+        "--protocol",
+        choices=("blocks", "sliding", "online"),
+        help="how much context a character gets; online: also learn from each, once it is scored (default: blocks)",
+    )
     parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--json", action="store_true", help="one JSON object")

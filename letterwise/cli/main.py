@@ -15,6 +15,8 @@ COMMANDS = {
     "generate": "write on from a seed text",
     "evaluate": "measure a model on a text, in bits per character",
     "score": "show what each character costs, find odd lines, tell which model's text it is",
+    "compress": "pack any file into the bits that a model needs to tell it",
+    "decompress": "unpack it, with the same model",
     "inspect": "show what is inside a model file",
 }
 

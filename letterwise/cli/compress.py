@@ -1,0 +1,34 @@
+"""`letterwise compress`: a form over `LanguageModel.compress_file`."""
+
+from typing import Any
+
+from letterwise.cli.flags import Parser
+from letterwise.cli.output import say, say_json
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that `letterwise train` wrote")
+    parser.add_argument("--input_file", metavar="FILE", required=True, help="any file; best is text like what the model knows")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; replaced when all is well")
+    parser.add_argument("--online", action="store_true", help="learn from what has passed: smaller, and slower both ways")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Compress."""
+    from letterwise.api import load
+
+    model = load(flags["model_path"], device="cpu")
+    packed = model.compress_file(flags["input_file"], flags["output_file"], online=flags.get("online", False))
+    if flags.get("json"):
+        say_json({
+            "original_bytes": packed.original_bytes,
+            "compressed_bytes": packed.compressed_bytes,
+            "streams": packed.streams,
+            "output_file": flags["output_file"],
+        })  # fmt: skip
+    else:
+        rate = f", {packed.bits_per_byte:.4f} bits per byte" if packed.original_bytes else ""
+        say(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {flags['output_file']}\n")
+    return 0

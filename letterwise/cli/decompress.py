@@ -1,0 +1,26 @@
+"""`letterwise decompress`: a form over `LanguageModel.decompress_file`."""
+
+from typing import Any
+
+from letterwise.cli.flags import Parser
+from letterwise.cli.output import say, say_json
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="the model it was compressed with")
+    parser.add_argument("--input_file", metavar="FILE", required=True, help="file that `letterwise compress` wrote")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; replaced when all is well")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Decompress."""
+    from letterwise.api import load
+
+    packed = load(flags["model_path"], device="cpu").decompress_file(flags["input_file"], flags["output_file"])
+    if flags.get("json"):
+        say_json({"original_bytes": packed.original_bytes, "output_file": flags["output_file"]})
+    else:
+        say(f"{packed.original_bytes:,} bytes: {flags['output_file']}\n")
+    return 0

@@ -1,0 +1,71 @@
+"""Coder: characters as bits, at the price that their probabilities say.
+
+    predictor: probabilities (S, V) of what comes next in S streams ──▶ range coder ◀── what came
+            ▲──────────────────────── read (S,) ◀──────────────────────────┘
+
+Encoder and decoder ask the same predictor for the same numbers in the same order, so both sides know each distribution to
+the last bit. A text is cut into S streams of equal length (the first may be one longer) that go on side by side: S characters
+for one turn of the predictor. The range coder is constriction's (Bamler 2022), with 32-bit words and 24-bit probabilities.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import constriction
+import numpy as np
+
+stream = constriction.stream  # ty: ignore[missing-attribute]  it is compiled, and known when it runs
+MODEL = stream.model.Categorical(perfect=False)
+TOTAL = 2**24  # probabilities are handed over as whole numbers up to this
+WORD = 4  # bytes
+
+
+class Predictor(Protocol):
+    """What comes next in each of S streams."""
+
+    def probabilities(self) -> np.ndarray:
+        """(S, V), float64, of the next character of each."""
+        ...
+
+    def read(self, ids: np.ndarray) -> None:
+        """One more character of each of the first streams (at most S), int64."""
+        ...
+
+
+def encode(predictor: Predictor, ids: np.ndarray, streams: int, vocab_size: int) -> bytes:
+    """`ids` (n,) in bits: whole words."""
+    if vocab_size == 1:  # nothing to tell
+        return b""
+    coder = stream.queue.RangeEncoder()
+    for column in columns(len(ids), streams):
+        told = ids[column].astype(np.int64)
+        coder.encode(told.astype(np.int32), MODEL, whole(predictor.probabilities()[: len(column)]))
+        predictor.read(told)
+    return coder.get_compressed().astype("<u4").tobytes()
+
+
+def decode(predictor: Predictor, packed: bytes, chars: int, streams: int, vocab_size: int) -> np.ndarray:
+    """The inverse: ids (chars,). From damaged bits come other ids. Raises `ValueError` where bits are no whole words."""
+    ids = np.zeros(chars, np.int64)
+    if vocab_size == 1:
+        return ids
+    coder = stream.queue.RangeDecoder(np.frombuffer(packed, "<u4").astype(np.uint32))
+    for column in columns(chars, streams):
+        ids[column] = coder.decode(MODEL, whole(predictor.probabilities()[: len(column)]))
+        predictor.read(ids[column])
+    return ids
+
+
+def columns(chars: int, streams: int) -> Iterator[np.ndarray]:
+    """Turn by turn, the place of the next character of each stream in the text."""
+    length, longer = divmod(chars, streams)
+    begins = np.arange(streams) * length + np.minimum(np.arange(streams), longer)
+    for turn in range(length):
+        yield begins + turn
+    if longer:
+        yield begins[:longer] + length
+
+
+def whole(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities (S, V) as whole numbers, 1 at least, of about `TOTAL` together."""
+    return np.floor(probabilities * TOTAL) + 1.0

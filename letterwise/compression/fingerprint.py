@@ -1,0 +1,25 @@
+"""Fingerprint: which model it takes to read a compressed file.
+
+    what a model's predictions follow from: shape, characters, weights, counts ──sha256──▶ 8 bytes
+
+Its history and the record of its text may differ.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from letterwise.checkpoint import ModelFile
+from letterwise.counts.storage import to_arrays
+
+BYTES = 8
+
+
+def fingerprint(file: ModelFile) -> bytes:
+    """The first bytes of the digest."""
+    digest = hashlib.sha256(json.dumps([asdict(file.config.model), file.vocabulary.to_json()]).encode())
+    arrays = file.weights | (to_arrays(file.counts) if file.counts else {})
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.digest()[:BYTES]

@@ -1,0 +1,51 @@
+"""Predictor: what comes next, by one who learns from all that came before.
+
+    network's p (V,) ──mixing with the text's own past──▶ probabilities (1, V)
+         ▲──────────────── read (1,) ids: all of it learns ───────────┘
+
+One implementation under `evaluate --protocol online` and `compress --online`: what the one scores, the other pays.
+"""
+
+import numpy as np
+
+from letterwise.checkpoint import ModelFile
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.online.mixing import huffman, learn, nothing_read, predict
+from letterwise.online.network import Network
+
+WORDS, LINE_ENDS = 1, 2  # kinds of characters
+
+
+class Online:
+    """One text, from its beginning."""
+
+    def __init__(self, file: ModelFile) -> None:
+        self.network, size = Network(file), len(file.vocabulary)
+        common = np.ones(size)
+        if file.counts:
+            common[file.counts.levels[0].characters] += file.counts.levels[0].counts
+        self.mixed = np.ones(size)
+        self.tree = huffman(common) if size > 1 else None
+        self.past = nothing_read(size, kinds(file.vocabulary)) if size > 1 else None
+        self._predict()
+
+    def probabilities(self) -> np.ndarray:
+        """(1, V), float64, of what comes next."""
+        return self.mixed[None]
+
+    def read(self, ids: np.ndarray) -> None:
+        """The character (1,) that came: learn from it, and go on."""
+        if self.tree and self.past:
+            learn(self.tree, self.past, int(ids[0]))
+            self.network.read(int(ids[0]))
+            self._predict()
+
+    def _predict(self) -> None:
+        if self.tree and self.past:
+            predict(self.tree, self.past, self.network.probabilities(), self.mixed)
+
+
+def kinds(vocabulary: Vocabulary) -> np.ndarray:
+    """Of each character (V,): whether it is of words, ends a line, or neither (0)."""
+    characters = map(chr, range(256)) if vocabulary.kind == "byte" else vocabulary.characters
+    return np.array([WORDS if c.isalnum() or c == "'" else LINE_ENDS if c == "\n" else 0 for c in characters])

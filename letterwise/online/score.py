@@ -1,0 +1,28 @@
+"""Score: mean surprise over a text that is learned from as it is read: scored first, learned from afterwards.
+
+ids (N,) ──Online, one by one──▶ -ln p of each but the first ──mean──▶ nats per character
+"""
+
+import math
+
+import numpy as np
+
+from letterwise.checkpoint import ModelFile
+from letterwise.errors import UserError
+from letterwise.evaluation import Score
+from letterwise.online.predictor import Online
+
+PROTOCOL = "online"
+
+
+def evaluate(file: ModelFile, ids: np.ndarray) -> Score:
+    """Score `ids` (N,). Raises `UserError` when there is nothing to predict."""
+    if len(ids) < 2:
+        raise UserError(f"a text of {len(ids)} characters has nothing to predict: evaluation needs 2 or more.")
+    predictor, nats = Online(file), 0.0
+    for place, id in enumerate(ids.tolist()):
+        if place:
+            nats -= math.log(predictor.probabilities()[0, id])
+        predictor.read(np.array([id]))
+    counting = file.counts.nats_per_char(ids) if file.counts else None
+    return Score(nats / (len(ids) - 1), len(ids) - 1, PROTOCOL, file.config.model.block_size, counting)

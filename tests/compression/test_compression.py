@@ -1,0 +1,242 @@
+"""Compression: what comes back is what went in, whatever it is, at the price that the model's probabilities say."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from letterwise.api import LanguageModel
+from letterwise.checkpoint import ModelFile
+from letterwise.checkpoint.weights import weights_of
+from letterwise.compression import archive
+from letterwise.compression.coder import columns, decode, encode, whole
+from letterwise.compression.frozen import CHARS_PER_STREAM, Frozen, streams_for
+from letterwise.compression.spelling import Spelled, from_varint, spell, to_varint, unspell, whole_characters
+from letterwise.config import Config
+from letterwise.counts import learn
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import UserError
+from letterwise.evaluation import evaluate
+from letterwise.model import build, initialize
+from letterwise.presets import resolve
+
+SHAPE = dict(n_layer=1, n_head=2, n_embd=16, block_size=16)
+HOUSES = {
+    "fast": Vocabulary("char", "\n abcdeé—"),
+    "gpt2": Vocabulary("byte"),
+    "classic": Vocabulary("char", "a"),
+}
+
+
+def model_of(preset: str) -> LanguageModel:
+    """A model out of the blue, of the preset's bricks and a vocabulary of its own kind."""
+    config: Config = resolve({"preset": preset, **SHAPE})
+    vocabulary = HOUSES[preset]
+    transformer = initialize(build(config.model, len(vocabulary)), 0)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in transformer.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+    ids = np.random.default_rng(0).integers(0, len(vocabulary), 300)
+    counts = learn(ids, len(vocabulary), config.model.counts_order) if config.model.counts_order else None
+    data = {"fingerprint": "0" * 64, "sources": [], "bounds": [0, 0, 0]}
+    return LanguageModel(ModelFile(config, vocabulary, weights_of(transformer), data, [], counts), device="cpu")
+
+
+@pytest.fixture(scope="module", params=HOUSES)
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    return model_of(request.param)
+
+
+@given(content=st.one_of(st.binary(max_size=40), st.text("abé—\r\n x", max_size=40).map(str.encode)))
+@settings(deadline=None, max_examples=40)
+def test_any_bytes_come_back(model: LanguageModel, content: bytes) -> None:
+    assert model.decompress(model.compress(content)) == content
+
+
+@given(content=st.one_of(st.binary(), st.text().map(str.encode), st.text("ab\udce9é", max_size=9).map(
+    lambda text: text.encode("utf-8", "surrogateescape"))))  # fmt: skip
+def test_spelling_is_undone(content: bytes) -> None:
+    for vocabulary in (*HOUSES.values(), Vocabulary("char", "ab\udce9")):
+        assert unspell(spell(content, vocabulary), vocabulary, len(content)) == content
+
+
+@given(content=st.one_of(st.binary(), st.text().map(str.encode)))
+def test_a_block_is_cut_between_characters(content: bytes) -> None:
+    end = whole_characters(content)
+    assert len(content) - 3 <= end <= len(content)
+    assert end or not content
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return
+    for cut in range(1, len(content)):
+        end = whole_characters(content[:cut])
+        oracle = next(e for e in range(cut, -1, -1) if content[e : e + 1] == b"" or content[e] & 0xC0 != 0x80)
+        assert end == (oracle or cut)
+
+
+@given(st.integers(0, 2**63 - 1), st.binary())
+def test_numbers_come_back(number: int, rest: bytes) -> None:
+    told = to_varint(number)
+    assert from_varint(told + rest, 0) == (number, len(told))
+
+
+def test_streams_share_a_text_in_order() -> None:
+    for chars, streams in ((10, 3), (9, 3), (2, 4), (0, 1)):
+        rounds = [column.tolist() for column in columns(chars, streams)]
+        assert sorted(place for column in rounds for place in column) == list(range(chars))
+        begins = rounds[0] if rounds else []
+        for column in rounds:
+            assert all(place in range(begin, begin + len(rounds)) for place, begin in zip(column, begins, strict=False))
+
+
+def test_likely_or_not_nothing_is_impossible() -> None:
+    certain = np.array([[1.0, 0.0, 0.0]])
+    assert whole(certain).tolist() == [[2**24 + 1, 1, 1]]
+
+
+class Given:
+    """A predictor that says what it was told to say."""
+
+    def __init__(self, probabilities: np.ndarray) -> None:
+        self.rows, self.place = probabilities, 0
+
+    def probabilities(self) -> np.ndarray:
+        return self.rows[self.place][None]
+
+    def read(self, ids: np.ndarray) -> None:
+        self.place += 1
+
+
+def test_a_character_costs_what_its_probability_says() -> None:
+    random = np.random.default_rng(0)
+    rows = random.dirichlet(np.full(50, 0.2), 4000)
+    ids = np.array([random.choice(50, p=row) for row in rows])
+    packed = encode(Given(rows), ids, 1, 50)
+    bits = -np.log2(rows[np.arange(4000), ids]).sum()
+    assert bits <= 8 * len(packed) <= bits * 1.0005 + 64
+    assert (decode(Given(rows), packed, 4000, 1, 50) == ids).all()
+
+
+def test_threads_do_not_change_a_bit() -> None:
+    model = model_of("fast")
+    content = bytes(np.random.default_rng(1).choice(list(b"abcde \n"), 5000).astype(np.uint8))
+    before = numba.get_num_threads()
+    try:
+        made = []
+        for threads in sorted({1, min(2, numba.config.NUMBA_NUM_THREADS)}):
+            numba.set_num_threads(threads)
+            made.append(model_of("fast").compress(content))
+            assert model.decompress(made[0]) == content
+    finally:
+        numba.set_num_threads(before)
+    assert len(set(made)) == 1
+
+
+def test_the_size_is_that_of_the_score(tiny, text_file: Path) -> None:
+    """Within 1 % and 64 bytes, many streams and their first characters included."""
+    content = text_file.read_bytes() * 10
+    streams = streams_for(len(content))
+    assert streams > 10
+    text = text_file.read_text() * 10
+    score = evaluate(tiny.transformer, tiny.vocabulary.encode(text), counts=tiny.file.counts, protocol="sliding")
+    packed = tiny.compress(content)
+    first = streams * 8  # bytes: what a stream's beginning costs beyond its place in the middle of the text
+    assert len(packed) <= 1.01 * score.bits_per_char * score.chars / 8 + 64 + first
+    assert tiny.decompress(packed) == content
+
+
+def test_few_streams_for_short_texts() -> None:
+    assert [streams_for(n) for n in (0, 1, CHARS_PER_STREAM * 2, 10**9)] == [1, 1, 2, 64]
+
+
+def test_blocks_follow_each_other(model: LanguageModel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(archive, "BLOCK", 50)
+    content = ("aé—b" * 30).encode() + b"\xff" * 60 + b"\xc3"
+    (tmp_path / "in").write_bytes(content)
+    packed = model.compress_file(tmp_path / "in", tmp_path / "packed")
+    assert packed.compressed_bytes == (tmp_path / "packed").stat().st_size
+    assert model.decompress_file(tmp_path / "packed", tmp_path / "out").original_bytes == len(content)
+    assert (tmp_path / "out").read_bytes() == content
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=60)
+def test_whatever_is_hurt_is_refused(data: st.DataObject) -> None:
+    model = HURT
+    whole = model.compress(CONTENT)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        hurt = whole[:place]
+    else:
+        hurt = whole[:place] + bytes([whole[place] ^ data.draw(st.integers(1, 255))]) + whole[place + 1 :]
+    with contextlib.suppress(UserError):
+        assert model.decompress(hurt) == CONTENT  # the last bits of the last word may say nothing
+
+
+HURT, CONTENT = model_of("fast"), b"abcde \xff abc" * 5
+
+
+def test_what_a_file_claims_takes_no_room() -> None:
+    """A block of all that a number can say is refused before anything is made of it."""
+    header = HURT.compress(b"")[: len(archive.MAGIC) + 2 + 8]
+    for size in (2**40, 2**63 - 1):
+        hostile = header + to_varint(size) + bytes(8) + b"".join(map(to_varint, (size, size, 1, size, size))) + bytes(40)
+        with pytest.raises(UserError, match="damaged"):
+            HURT.decompress(hostile)
+    with pytest.raises(UserError, match="too long"):
+        HURT.decompress(header + b"\xff" * 20)
+
+
+def test_escapes_that_unpack_to_more_than_fits_are_cut() -> None:
+    bomb = spell(b"\xff" * 1_000_000, HOUSES["fast"])
+    assert len(unspell(Spelled(bomb.ids, bomb.escapes), HOUSES["fast"], 10)) < 1000
+
+
+def test_another_model_is_refused_by_name() -> None:
+    packed = model_of("gpt2").compress(b"ab")
+    with pytest.raises(UserError, match=r"was compressed with model [0-9a-f]{16}, and this is model [0-9a-f]{16}"):
+        HURT.decompress(packed)
+    with pytest.raises(UserError, match="begins with b'hell'"):
+        HURT.decompress(b"hello")
+    with pytest.raises(UserError, match="format 9"):
+        HURT.decompress(packed[:4] + b"\x09" + packed[5:])
+
+
+def test_what_does_not_come_back_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A predictor that never says the same twice is found out, and nothing is left on disk."""
+    count = iter(range(10**6))
+    said = Frozen.probabilities
+    monkeypatch.setattr(Frozen, "probabilities", lambda self: np.roll(said(self), next(count) % 3, axis=-1))
+    (tmp_path / "in").write_bytes(b"abcde" * 20)
+    with pytest.raises(UserError, match="does not come back the same"):
+        HURT.compress_file(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_file_that_grows_meanwhile_is_refused() -> None:
+    class Growing(io.BytesIO):
+        def seek(self, *place: int) -> int:
+            if self.tell():
+                self.write(b"more")
+            return super().seek(*place)
+
+    with pytest.raises(UserError, match="changed from 2 to 6 bytes"):
+        HURT._compress(Growing(b"ab"), io.BytesIO(), False)
+
+
+@pytest.mark.parametrize("preset", HOUSES)
+def test_what_learns_comes_back_too(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Across blocks, with characters that the model does not know between."""
+    monkeypatch.setattr(archive, "BLOCK", 100)
+    model = model_of(preset)
+    for content in (b"", b"a", ("abcé—d\r\n" * 20).encode() + b"\xff"):
+        packed = model.compress(content, online=True)
+        assert model.decompress(packed) == content

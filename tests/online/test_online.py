@@ -1,0 +1,88 @@
+"""Online: scored first, learned from afterwards; what evaluation says is what compression pays."""
+
+import numpy as np
+import pytest
+import torch
+
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import UserError
+from letterwise.online import Online, evaluate
+from letterwise.online.mixing import huffman
+from letterwise.online.network import Network
+from letterwise.online.predictor import kinds
+
+TEXT = "The yak sat on the quilt. " * 8
+
+
+def test_the_tree_is_huffmans() -> None:
+    tree = huffman(np.array([8.0, 1.0, 1.0, 4.0, 2.0]))
+    depths = (tree.path >= 0).sum(-1)
+    assert depths.tolist() == [1, 4, 4, 2, 3]
+    for id in range(5):  # walking down as the path says ends at the character
+        node = 0
+        for place, turn in zip(tree.path[id], tree.turns[id], strict=True):
+            if place >= 0:
+                assert place == node
+                node = tree.children[node, turn]
+        assert node == -1 - id
+    assert all(child < 0 or child > node for node, pair in enumerate(tree.children) for child in pair)
+
+
+def test_probabilities_are_that_and_the_future_does_not_change_them(tiny) -> None:
+    ids = tiny.vocabulary.encode("The cat sat on the mat. The dog sat on the log. " * 2)
+    one, two = Online(tiny.file), Online(tiny.file)
+    for place, id in enumerate(ids):
+        assert one.probabilities().shape == (1, len(tiny.vocabulary))
+        assert one.probabilities().min() > 0
+        assert one.probabilities().sum() == pytest.approx(1, abs=1e-9)
+        if place < 60:
+            assert (one.probabilities() == two.probabilities()).all()
+            two.read(np.array([id]))
+        one.read(np.array([id]))
+
+
+def test_what_is_scored_is_what_is_paid(tiny) -> None:
+    ids = tiny.vocabulary.encode("The dog sat on the dog. The owl sat on the cat mat. " * 20)
+    threads = torch.get_num_threads()
+    score = evaluate(tiny.file, ids)
+    assert torch.get_num_threads() == threads
+    first = -np.log2(Online(tiny.file).probabilities()[0, ids[0]])
+    text = tiny.vocabulary.decode(ids).encode()
+    packed = tiny.compress(text, online=True)
+    bits = score.bits_per_char * score.chars + first
+    assert bits <= 8 * len(packed) <= bits * 1.001 + 8 * 64
+    assert tiny.decompress(packed) == text
+
+
+def test_it_learns(tiny) -> None:
+    """A text unlike what the model knows gets easier as it goes on, more than for the model as it is."""
+    text = "".join(np.random.default_rng(0).permutation(sorted(set(tiny.vocabulary.characters) - {"\n"}))) * 40
+    ids = tiny.vocabulary.encode(text)
+    online = evaluate(tiny.file, ids)
+    assert online.protocol == "online"
+    assert online.chars == len(ids) - 1
+    frozen = -np.log2(1 / len(tiny.vocabulary))
+    assert online.bits_per_char < 0.5 * frozen
+
+
+def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
+    network, size = Network(tiny.file), tiny.config.model.block_size
+    before = {name: weight.copy() for name, weight in tiny.file.weights.items()}
+    ids = tiny.vocabulary.encode(TEXT.replace("yak", "cat").replace("quilt", "mat"))
+    for id in ids[:size]:
+        network.read(int(id))
+    held = network.transformer.state_dict()
+    assert all((held[name].numpy() == weight).all() for name, weight in before.items())
+    network.read(int(ids[size]))
+    assert any((held[name].numpy() != weight).any() for name, weight in before.items())
+    assert all((tiny.file.weights[name] == weight).all() for name, weight in before.items())
+
+
+def test_kinds_of_characters() -> None:
+    assert kinds(Vocabulary("char", "\n 'aé")).tolist() == [2, 0, 1, 1, 1]
+    assert len(kinds(Vocabulary("byte"))) == 256
+
+
+def test_nothing_to_predict(tiny) -> None:
+    with pytest.raises(UserError, match="nothing to predict"):
+        evaluate(tiny.file, np.array([0]))
