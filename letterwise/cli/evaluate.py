@@ -50,8 +50,8 @@ def run(flags: dict[str, Any]) -> int:
         if score.interval_bits:
             low, high = score.interval_bits
             say(f"95 % interval: {low:.4f} to {high:.4f} bits per character; {score.bits_per_byte:.4f} bits per byte\n")
-        if score.counting_bits_per_char is not None:
-            say(f"counting alone: {score.counting_bits_per_char:.4f} bits; this model: {score.bits_per_char:.4f}\n")
         if score.xz_bits_per_char is not None:
             say(f"xz -9e, on this text alone: {score.xz_bits_per_char:.4f} bits\n")
+        if score.counting_bits_per_char is not None:
+            say(f"counting alone: {score.counting_bits_per_char:.4f} bits; this model: {score.bits_per_char:.4f}\n")
     return 0
