@@ -285,7 +285,10 @@ class LanguageModel:
         """
         from letterwise.evaluation.score import lines
 
-        return lines(self._scored(text, input_file, protocol, closely, unknown, progress), self.vocabulary)
+        scored = self._scored(
+            text, input_file=input_file, protocol=protocol, closely=closely, unknown=unknown, progress=progress
+        )
+        return lines(scored, self.vocabulary)
 
     def heat_map(self, text: str | None = None, *, title: str = "Heat map", **options: Any) -> str:
         """A page of HTML that shows what each character costs. Same options as `score`, but for `closely`.
@@ -298,8 +301,7 @@ class LanguageModel:
         """
         from letterwise.evaluation import heatmap
 
-        given: dict[str, Any] = dict(input_file=None, protocol="blocks", unknown="error", progress=None) | options
-        return heatmap.page(title, self._scored(text, closely=True, **given), self.vocabulary)
+        return heatmap.page(title, self._scored(text, closely=True, **options), self.vocabulary)
 
     def rank(
         self,
@@ -357,20 +359,19 @@ class LanguageModel:
             >>> model.cost("The cat sat on the mat. ") < model.cost("On the mat sat the cat. ")
             True
         """
-        from letterwise.evaluation.classify import stranger_bits
-        from letterwise.evaluation.score import score
+        from letterwise.evaluation.classify import cost
 
-        known = "".join(character for character in text if character in self.vocabulary)
-        strangers, before = stranger_bits(text, self.vocabulary), "\n" * ("\n" in self.vocabulary)
-        if not known:
-            return strangers
-        first = 0.0 if before else math.log2(len(self.vocabulary))
-        ids = self.vocabulary.encode(before + known)
-        told = score(self.transformer, ids, counts=self.file.counts, protocol="sliding") if len(ids) > 1 else ()
-        return strangers + first + sum(float(some.bits.sum()) for some in told)
+        return cost(self.transformer, self.vocabulary, text, counts=self.file.counts)
 
     def _scored(
-        self, text: str | None, input_file: Any, protocol: str, closely: bool, unknown: Unknown, progress: "Progress | None"
+        self,
+        text: str | None,
+        *,
+        closely: bool,
+        input_file: Any = None,
+        protocol: str = "blocks",
+        unknown: Unknown = "error",
+        progress: "Progress | None" = None,
     ) -> "Iterator[Characters]":
         """The characters of a text, scored."""
         from letterwise.evaluation.score import score

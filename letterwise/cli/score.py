@@ -96,6 +96,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
     from letterwise.evaluation.heatmap import terminal
 
     bits, chars, count = 0.0, 0, 0
+    spell = [model.vocabulary.decode([id]) for id in range(len(model.vocabulary))] if asked["each_char"] else None
     for line in model.score(closely=asked["each_char"], **flags):
         bits, chars, count = bits + line.bits, chars + line.predicted, count + 1
         if asked["json"]:
@@ -103,7 +104,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         if sys.stdout.isatty() and not asked["jsonl"]:
             say(f"{line.bits_per_char:6.3f} {terminal(line, model.vocabulary)}\n")
         else:
-            _tell(line, asked["jsonl"], model)
+            _tell(line, asked["jsonl"], spell)
     if asked["json"]:
         say_json({
             "bits": bits, "bits_per_char": bits / chars, "chars": chars, "lines": count,
@@ -111,8 +112,8 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         })  # fmt: skip
 
 
-def _tell(line: "Line", as_json: bool, model: "LanguageModel | None" = None) -> None:
-    """A line on a line of stdout."""
+def _tell(line: "Line", as_json: bool, spell: list[str] | None = None) -> None:
+    """A line on a line of stdout; with the spelling of each id, also what is known of each character."""
     if not as_json:
         say(f"{line.bits_per_char:.4f}\t{_bare(line.text)}\n")
         return
@@ -121,8 +122,7 @@ def _tell(line: "Line", as_json: bool, model: "LanguageModel | None" = None) -> 
         "bits_per_char": line.bits_per_char,
     }  # fmt: skip
     known = line.characters
-    if model and known.likeliest.shape[1]:
-        spell = [model.vocabulary.decode([id]) for id in range(len(model.vocabulary))]
+    if spell:
         told["characters"] = [
             {"char": spell[id], "bits": bits, "rank": rank, "likeliest": {spell[i]: p for i, p in zip(ids, ps, strict=True)}}
             for id, bits, rank, ids, ps in zip(

@@ -7,6 +7,7 @@ A row names only the characters that occurred in it, so a vocabulary of tens of 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,14 +32,19 @@ class Ladder:
 
     def __init__(self, rungs: list[Rung], vocab_size: int) -> None:
         self.rungs, self.vocab_size = rungs, vocab_size
-        self.dense: list[np.ndarray] = []
-        below, room = np.full((1, vocab_size), 1 / vocab_size, np.float32), DENSE_NUMBERS
-        for rung in rungs:
-            room -= len(rung.backoff) * vocab_size
-            if self.dense and room < 0:
+
+    @cached_property
+    def dense(self) -> list[np.ndarray]:
+        """The first rungs written out, (R, V) each: for `distributions`, where many are asked for at once."""
+        written: list[np.ndarray] = []
+        below, room = np.full((1, self.vocab_size), 1 / self.vocab_size, np.float32), DENSE_NUMBERS
+        for rung in self.rungs:
+            room -= len(rung.backoff) * self.vocab_size
+            if written and room < 0:
                 break
             below = self._mix(below[rung.lower], rung, np.arange(len(rung.backoff)))
-            self.dense.append(below)
+            written.append(below)
+        return written
 
     def distributions(self, chain: list[np.ndarray], orders: int = 1) -> np.ndarray:
         """What each of the last K = `orders` rungs says: probabilities (n, K, V+1), float32.

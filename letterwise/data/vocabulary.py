@@ -46,6 +46,11 @@ class Vocabulary:
         return smallest_unsigned(len(self))
 
     @cached_property
+    def line_break(self) -> int | None:
+        """The id of "\\n"; None where the text had none."""
+        return int(self.encode("\n")[0]) if "\n" in self else None
+
+    @cached_property
     def table(self) -> np.ndarray:
         """Code point → id, or ABSENT: (0x110000,) uint32."""
         table = np.full(CODE_POINTS, ABSENT, np.uint32)

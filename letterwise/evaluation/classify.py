@@ -12,8 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from letterwise.counts import Counts
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
+from letterwise.evaluation.score import score
 from letterwise.loss import nats
+from letterwise.model import Transformer
 
 ESCAPE_BITS = math.log2(1e4)  # a character that a model has never seen: one in ten thousand,
 STRANGER_BITS = ESCAPE_BITS + math.log2(CODE_POINTS)  # and then any code point there is
@@ -64,9 +67,18 @@ def pieces(text: str, length: int) -> list[str]:
     return [text[starts[i] : starts[i] + length] for i in chosen]
 
 
-def stranger_bits(text: str, vocabulary: Vocabulary) -> float:
-    """What the characters of `text` cost that `vocabulary` lacks. The model itself reads on as if they were not there."""
-    return STRANGER_BITS * sum(character not in vocabulary for character in text)
+def cost(model: Transformer, vocabulary: Vocabulary, text: str, *, counts: Counts | None = None) -> float:
+    """What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
+
+    Each character that the vocabulary lacks costs `STRANGER_BITS`, and the model reads on as if it were not there.
+    """
+    known = vocabulary.encode(text, unknown="skip")
+    strangers = 0 if vocabulary.kind == "byte" else len(text) - len(known)
+    before = [vocabulary.line_break] if vocabulary.line_break is not None else []
+    first = 0.0 if before or not len(known) else math.log2(len(vocabulary))
+    ids = np.concatenate((np.array(before, known.dtype), known))
+    scored = score(model, ids, counts=counts, protocol="sliding") if len(ids) > 1 else ()
+    return STRANGER_BITS * strangers + first + sum(float(some.bits.sum()) for some in scored)
 
 
 def probabilities(bits: np.ndarray, temperature: float) -> np.ndarray:

@@ -38,7 +38,7 @@ def follow(
             costs.append(0.0 if expected is None else bits(float(np.logaddexp.reduce(expected) - expected[id])))
             ids.append(id)
             expected = read((id,)).astype(np.float64)
-            if vocabulary.decode([id]) == "\n" or len(ids) == LONGEST:
+            if id == vocabulary.line_break or len(ids) == LONGEST:
                 number += 1
                 yield line()
                 start += len(ids)

@@ -93,12 +93,11 @@ def score(
 
 def lines(scored: Iterable[Characters], vocabulary: Vocabulary) -> Iterator[Line]:
     """The lines of a scored text, as soon as each is whole. A byte vocabulary's lines are spelled as far as they are UTF-8."""
-    line_break = int(vocabulary.encode("\n")[0]) if "\n" in vocabulary else -1
     number, start, held = 0, 0, None
     for some in scored:
         held = some if held is None else held + some
         begin = 0
-        ends = (np.flatnonzero(held.ids == line_break) + 1).tolist()
+        ends = (np.flatnonzero(held.ids == vocabulary.line_break) + 1).tolist()
         for end in ends if ends or len(held) < LONGEST else [LONGEST]:
             number += 1
             yield _line(number, start, held.cut(begin, end), vocabulary)

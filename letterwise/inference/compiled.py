@@ -13,9 +13,9 @@ from letterwise.config import ModelConfig
 from letterwise.counts import Counts
 from letterwise.counts.reader import Reader, tables
 from letterwise.inference import kernel
+from letterwise.inference.predictor import ROWS
 from letterwise.inference.weights import aligned, bricks_of, lay_out
 
-ROWS = 64  # at a time
 WORTH_A_THREAD = 2**20  # products: with fewer for each, handing them out takes longer than doing them
 
 

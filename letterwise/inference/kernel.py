@@ -221,6 +221,32 @@ def add(x, y, bias):
 
 
 @exact
+def shift(x, bias):
+    """x += bias, for all rows."""
+    for r in range(x.shape[0]):
+        for i in range(x.shape[1]):
+            x[r, i] += bias[i]
+
+
+@exact
+def enter(bricks, x, gain, shift, y):
+    """What a component takes of the stream x, into y: normalized, or as it is where normalization comes after (post-norm)."""
+    for r in range(x.shape[0]):
+        if bricks.post:
+            y[r] = x[r]
+        else:
+            norm(x[r], gain, shift, bricks.rms, y[r])
+
+
+@exact
+def leave(bricks, x, gain, shift):
+    """Normalize the stream, in place, after a component was added to it: only in post-norm."""
+    if bricks.post:
+        for r in range(x.shape[0]):
+            norm(x[r], gain, shift, bricks.rms, x[r])
+
+
+@exact
 def embed(bricks, weights, rows, prior, x):
     """The characters' vectors, with their places and what counts expect of them, into `x` (R, C)."""
     vocab_size = weights.tokens.shape[0]
@@ -281,15 +307,9 @@ def forward(bricks, numbers, memory, scratch, rows, prior, wanted, logits, threa
     embed(bricks, weights, rows, prior, x)
     for layer in range(bricks.layers):
         vectors, held = weights.vectors[layer], memory[layer]
-        for r in range(count):
-            if bricks.post:
-                y[r] = x[r]
-            else:
-                norm(x[r], vectors[0], vectors[1], bricks.rms, y[r])
+        enter(bricks, x, vectors[0], vectors[1], y)
         project(weights.qkv[layer], y, projected, threads)
-        for r in range(count):
-            for i in range(projected.shape[1]):
-                projected[r, i] += weights.qkv_bias[layer, i]
+        shift(projected, weights.qkv_bias[layer])
         remember(bricks, weights.turns, held, rows, projected)
         if threads > 1:
             attention_by_threads(bricks, held, rows, projected, shares, mixed, threads)
@@ -297,22 +317,15 @@ def forward(bricks, numbers, memory, scratch, rows, prior, wanted, logits, threa
             attention(bricks, held, rows, projected, shares, mixed, 0, count)
         project(weights.out[layer], mixed, y, threads)
         add(x, y, vectors[4])
-        for r in range(count):
-            if bricks.post:
-                norm(x[r], vectors[0], vectors[1], bricks.rms, x[r])
-                y[r] = x[r]
-            else:
-                norm(x[r], vectors[2], vectors[3], bricks.rms, y[r])
+        leave(bricks, x, vectors[0], vectors[1])
+        enter(bricks, x, vectors[2], vectors[3], y)
         project(weights.up[layer], y, grown, threads)
+        shift(grown, weights.up_bias[layer])
         for r in range(count):
-            for i in range(grown.shape[1]):
-                grown[r, i] += weights.up_bias[layer, i]
             activate(bricks.activation, grown[r], inner[r])
         project(weights.down[layer], inner, y, threads)
         add(x, y, vectors[5])
-        if bricks.post:
-            for r in range(count):
-                norm(x[r], vectors[2], vectors[3], bricks.rms, x[r])
+        leave(bricks, x, vectors[2], vectors[3])
     for r in wanted:
         if bricks.post:
             y[0] = x[r]

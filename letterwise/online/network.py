@@ -25,7 +25,7 @@ from letterwise.inference.weights import lay_out
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 
-RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps; docs/log.md has what others gave
+RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
 
 
 class Network:

@@ -13,14 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.constraints import VOCABULARY, cases
+from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.inference.compiled import Compiled
 from letterwise.inference.completion import find
 from letterwise.inference.constraints import Constraint, Guide, constraint_for
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, engine
-from letterwise.inference.plain import Plain
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stream import follow, write
 from letterwise.model import build, initialize
@@ -136,7 +137,7 @@ def test_samples_match_as_others_see_it(name: str, noise) -> None:
     """Twenty texts by a model that knows nothing, each checked by another library."""
     limits, matches = CASES[name]
     for seed in range(20):
-        samples = write(Plain(noise), VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=[seed])
+        samples = write(noise, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=[seed])
         (text,) = samples.texts()
         assert matches(text), text
         assert len(text) <= limits.num_tokens
@@ -146,9 +147,8 @@ def test_samples_match_as_others_see_it(name: str, noise) -> None:
 @pytest.fixture(scope="module")
 def noise():
     """A model of fresh weights."""
-    return initialize(
-        build(ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0), len(VOCABULARY)), 0
-    ).eval()
+    config = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0)
+    return Compiled(config, len(VOCABULARY), weights_of(initialize(build(config, len(VOCABULARY)), 0)))
 
 
 def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
