@@ -1,11 +1,11 @@
-# make demo · make test · make torture · make check · make bench · make docs      each sets up .venv first, if need be
+# make demo · make test · make torture · make check · make bench · make docs · make compiled      each sets up .venv first, if need be
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test torture check format lint types bench docs clean
+.PHONY: demo test torture check format lint types bench docs compiled clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -40,6 +40,9 @@ bench: $(READY)  ## every benchmark, in turn; results as JSON lines
 docs: $(READY)  ## bring the generated parts of the docs up to date
 	$(BIN)/python docs/make_flags.py
 	$(BIN)/python -m benchmarks.table
+
+compiled:  ## forget what numba compiled, after changing functions that others call
+	find letterwise \( -name '*.nbi' -o -name '*.nbc' \) -delete
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -198,11 +198,13 @@ class LanguageModel:
         )  # fmt: skip
 
     def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
-        """The continuation of `prompt`, without it, piece by piece as it is written. Same options as `samples`.
+        """The continuation of `prompt`, without it, piece by piece as it is written: the first is a character, then come more.
+
+        Same options as `samples`.
 
         Example:
             >>> list(model.stream("The cat sat", num_tokens=3, greedy=True))
-            [' ', 'o', 'n']
+            [' ', 'on']
         """
         samples = self.samples(prompt, **options, num_samples=1)  # whatever cannot be is said now, and not at the first piece
         return (piece for _, piece in samples)

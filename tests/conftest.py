@@ -11,7 +11,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run 
 OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end
 os.environ["LETTERWISE_CACHE"] = OWN_CACHE.name
 SHAPED = ["model", "loss", "evaluation", "training.muon"]
-COMPILED = ("kernel", "weights")  # numba reads these functions itself, and wants them as they are
+COMPILED = (
+    "kernel",
+    "weights",
+    "products",
+    "filters",
+    "team",
+)  # numba reads these functions itself, and wants them as they are
 INFERENCE = Path(__file__).parents[1] / "letterwise" / "inference"
 SHAPED += [f"inference.{path.stem}" for path in INFERENCE.glob("*.py") if path.stem not in (*COMPILED, "__init__")]
 jaxtyping.install_import_hook([f"letterwise.{part}" for part in SHAPED], "shapes.check")  # before anything imports them

@@ -33,8 +33,8 @@ def tables(counts: Counts) -> Tables:
     entries = np.cumsum([0, *(len(rung.characters) for rung in rungs)])
     starts = [rung.starts[:-1] + before for rung, before in zip(rungs, entries, strict=False)]
     return Tables(
-        np.cumsum([0, *(len(rung.backoff) for rung in rungs)]),
-        np.concatenate([*starts, entries[-1:]]),
+        np.cumsum([0, *(len(rung.backoff) for rung in rungs)], dtype=np.int64),
+        np.concatenate([*starts, entries[-1:]]).astype(np.int64),
         np.concatenate([rung.characters for rung in rungs]).astype(np.uint32),
         np.concatenate([rung.weights for rung in rungs]).astype(np.float32),
         np.concatenate([rung.backoff for rung in rungs]).astype(np.float32),
@@ -82,12 +82,17 @@ def tell(tables, state, told):
 
 
 @njit(nogil=True, cache=True)
-def read_on(tables, states, rows, told):
+def read_on(tables, state, token, told):
+    """One more character: what follows goes to `told` (K, V+1)."""
+    grow(tables, state, token)
+    tell(tables, state, told)
+
+
+@njit(nogil=True, cache=True)
+def read_rows(tables, states, rows, told):
     """One more character for each of R rows, in turn: what follows goes to `told` (R, K, V+1)."""
     for r in range(len(rows)):
-        state = states[rows[r, 0]]
-        grow(tables, state, rows[r, 2])
-        tell(tables, state, told[r])
+        read_on(tables, states[rows[r, 0]], rows[r, 2], told[r])
 
 
 class Reader:
@@ -100,7 +105,7 @@ class Reader:
 
     def read(self, rows: np.ndarray, told: np.ndarray) -> None:
         """For each of R rows of (text, place, id), that text reads that id; `told` (R, K, V+1) is then ln p, escapes last."""
-        read_on(self.tables, self.states, rows, told)
+        read_rows(self.tables, self.states, rows, told)
 
     def begin(self, text: int, before: Sequence[int]) -> None:
         """A text begins anew, and has read `before`, of which the last order-1 characters matter."""

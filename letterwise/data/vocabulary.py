@@ -7,6 +7,7 @@ A character vocabulary holds a text's unique characters. The byte vocabulary hol
 
 import codecs
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -108,9 +109,9 @@ class TextDecoder:
         self.vocabulary = vocabulary
         self.bytes = codecs.getincrementaldecoder("utf-8")("surrogateescape") if vocabulary.kind == "byte" else None
 
-    def feed(self, id: int) -> str:
+    def feed(self, ids: Sequence[int]) -> str:
         """The text that is certain now."""
-        return self.bytes.decode(bytes([id])) if self.bytes else self.vocabulary.characters[id]
+        return self.bytes.decode(bytes(ids)) if self.bytes else "".join(map(self.vocabulary.characters.__getitem__, ids))
 
     def finish(self) -> str:
         """What was held back."""

@@ -3,20 +3,25 @@
 rows (text, place, id) ──Reader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import get_num_threads
 
 from letterwise.config import ModelConfig
 from letterwise.counts import Counts
-from letterwise.counts.reader import Reader, tables
+from letterwise.counts.reader import Reader, Tables, tables
 from letterwise.inference import kernel
+from letterwise.inference.filters import Filters
 from letterwise.inference.predictor import ROWS
+from letterwise.inference.products import padded
+from letterwise.inference.team import Team, processors
 from letterwise.inference.weights import aligned, bricks_of, lay_out
 
-WORTH_A_THREAD = 2**20  # products: with fewer for each, handing them out takes longer than doing them
+WORTH_A_THREAD = 2**22  # products of a piece of work: with fewer for each thread, waking it takes longer than the work
+AT_ONCE = 2**27  # products of what is written at once: some 10 ms, after which Ctrl-C is heard and text is shown
+CHARACTERS_AT_ONCE = 128
+NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
 
 
 class Compiled:
@@ -29,8 +34,8 @@ class Compiled:
         self.config, self.vocab_size = config, vocab_size
         self.bricks = bricks_of(config, vocab_size)
         self.numbers = lay_out(config, self.bricks, arrays)
-        self.threads = get_num_threads()
-        self.tables = tables(counts) if counts and self.bricks.orders else None
+        self.threads = processors()
+        self.tables = tables(counts) if counts and self.bricks.orders else NO_COUNTS
 
     def memory(self, texts: int) -> "Memory":
         """Room for so many texts."""
@@ -43,26 +48,53 @@ class Memory:
     def __init__(self, model: Compiled, texts: int) -> None:
         bricks = model.bricks
         self.model = model
-        self.held = aligned(model.config.n_layer, texts, 2, bricks.kv_heads, bricks.block_size * bricks.head_dim)
-        self.reader = Reader(model.tables, bricks.orders, texts) if model.tables else None
-        self.scratch = aligned(kernel.scratch_size(bricks, ROWS))
+        each = padded(bricks.block_size) * padded(bricks.head_dim)
+        self.held = aligned(model.config.n_layer, texts, 2, bricks.kv_heads, each)
+        self.reader = Reader(model.tables, bricks.orders, texts)
+        self.team = Team(model.threads, WORTH_A_THREAD)
+        self.scratch = aligned(1 + model.threads, kernel.scratch_size(bricks, ROWS))
         self.prior = np.zeros((ROWS, bricks.orders, model.vocab_size + 1), np.float32)
 
     def begin(self, text: int, before: Sequence[int]) -> None:
         """A text begins anew at place 0, with `before` before it, which only counts see."""
-        if self.reader:
+        if self.model.bricks.orders:
             self.reader.begin(text, before)
 
     def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read at most 64 rows of (text, place, id), one text's in order. For the `wanted`, `logits[text]` is what follows."""
+        self._together(kernel.read, len(rows), 1, rows, self.prior, wanted, logits)
+
+    def write(
+        self,
+        rows: Int[np.ndarray, "R 3"],
+        logits: Float[np.ndarray, "n V"],
+        filters: Filters,
+        bias: Float[np.ndarray, "V"],
+        uniforms: Float[np.ndarray, "R c"],
+        unread: bool,
+    ) -> Int[np.ndarray, "R c"]:
+        """Draw c characters for each of at most 64 texts, and read all but the last. -1 stands for scores that are no numbers.
+
+        `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
+        comes next. `uniforms` are what each character is drawn with.
+        """
+        ids = np.zeros(uniforms.shape, np.int64)
+        self._together(kernel.write, len(rows), ids.shape[1], rows, self.prior, logits, filters, bias, uniforms, ids, unread)
+        return ids
+
+    def at_once(self, texts: int) -> int:
+        """How many characters to write before looking around."""
+        return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (texts * len(self.model.numbers))))
+
+    def _together(self, function: Callable[..., None], rows: int, times: int, *arguments: object) -> None:
+        """By as many threads as it pays for."""
         model = self.model
-        if self.reader:
-            self.reader.read(rows, self.prior)
-        threads = min(model.threads, max(1, len(rows) * len(model.numbers) // WORTH_A_THREAD))
-        kernel.forward(model.bricks, model.numbers, self.held, self.scratch, rows, self.prior, wanted, logits, threads)
+        self.team.run(
+            function, rows * len(model.numbers), times,
+            model.bricks, model.numbers, self.held, self.scratch, model.tables, self.reader.states, *arguments,
+        )  # fmt: skip
 
     def copy(self, text: int, other: "Memory", theirs: int) -> None:
         """Text `text` goes on from where text `theirs` of another memory is."""
         self.held[:, text] = other.held[:, theirs]
-        if self.reader and other.reader:
-            self.reader.states[text] = other.reader.states[theirs]
+        self.reader.states[text] = other.reader.states[theirs]

@@ -1,42 +1,36 @@
 """Kernel: characters through the transformer on a CPU, compiled by numba. The formulas are those of letterwise/model.
 
-    R rows, each (which text, its place there, the character) ──▶ x (R, C) ──layers──▶ logits (R, V)
+    R rows, each (which text, its place there, the character) ──▶ x (R, C) ──layers──▶ logits (R, V) ──draw──▶ R characters
 
 A row appends its keys and values to its own text's cache, and attends to what that text holds up to there. So one function
 reads a prompt (rows of one text, one place after another), writes many texts side by side (rows of many texts), and writes
 one (one row). Whatever the company and the number of threads, a row's numbers are added up in the same order: the same bits.
+
+Threads go through all of it together (team.py). Each takes its share of a product's outputs, of the heads, of the rows to
+draw for; what costs less than waiting for each other, all do for themselves: the stream x is every thread's own.
 
 Why it stands beside the model: one character at a time, PyTorch pays more for calling than for computing (docs/log.md). The
 model is its oracle in tests/inference.
 """
 
 import math
-import os
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
-from letterwise.inference.weights import LINE, cut, unfold
-
-# How long a thread waits awake for more to do. The default burns a processor for milliseconds after each product.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-from numba import njit, prange
+from letterwise.counts.reader import read_on
+from letterwise.inference.filters import chosen
+from letterwise.inference.products import LANES, padded, project, tile_place, times, unowned
+from letterwise.inference.team import meet
+from letterwise.inference.weights import cut, grown, projections, unfold
 
 EPSILON = np.float32(1e-5)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
-POWERS = np.exp2(np.arange(-126, 128)).astype(np.float32)  # 2^n at n + 126
 DEEPEST, HIGHEST = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
 
-exact = njit(nogil=True, cache=True, fastmath={"contract"})
-swift = njit(nogil=True, cache=True, fastmath=True)  # sums may be taken in any order, but always the same
-
-
-@swift
-def dot(a, b):
-    """Σ a·b of two vectors of one length."""
-    total = np.float32(0)
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
+exact = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")  # a check before a division would cost
+swift = njit(nogil=True, cache=True, fastmath=True, error_model="numpy")  # sums may be taken in any order, but always the same
 
 
 @exact
@@ -51,7 +45,8 @@ def exp(x):
     p = p * r + np.float32(4.1665795894e-2)
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + np.float32(5.0000001201e-1)
-    return (p * r * r + r + np.float32(1)) * POWERS[np.uint32(n + np.float32(126))]
+    power = (np.int32(n) + np.int32(127)) << np.int32(23)  # 2^n, as a float32 is written in bits
+    return (p * r * r + r + np.float32(1)) * np.int32(power).view(np.float32)
 
 
 @exact
@@ -84,32 +79,6 @@ def norm(x, gain, shift, rms, y):
         y[i] = y[i] * gain[i] + shift[i]
 
 
-@swift
-def linear(matrix, x, y, first, last):
-    """y[r, j] = matrix[j] · x[r], for all rows of x, and outputs j from `first` to `last`. A matrix row is fetched once."""
-    for j in range(first, last):
-        row = matrix[j]
-        for r in range(x.shape[0]):
-            y[r, j] = dot(row, x[r])
-
-
-@njit(nogil=True, cache=True, parallel=True)
-def linear_by_threads(matrix, x, y, threads):
-    """The same, each thread taking its share of the outputs."""
-    outputs = matrix.shape[0]
-    for t in prange(threads):
-        linear(matrix, x, y, outputs * t // threads, outputs * (t + 1) // threads)
-
-
-@exact
-def project(matrix, x, y, threads):
-    """y = x · matrixᵀ, with as many threads as it pays for."""
-    if threads > 1:
-        linear_by_threads(matrix, x, y, threads)
-    else:
-        linear(matrix, x, y, 0, matrix.shape[0])
-
-
 @exact
 def rotate(x, cos, sin):
     """Turn each pair (x[i], x[i + D/2]) in place (model/positions.py)."""
@@ -120,222 +89,290 @@ def rotate(x, cos, sin):
         x[i + half] = right * cos[i] + left * sin[i]
 
 
-@swift
-def attend(q, keys, values, seen, shares, y):
+@exact
+def attend(q, keys, values, seen, shares, blend, y):
     """y (D,) = softmax(q·kᵀ / √D) · v over the first `seen` places.
 
-    `keys` (D·block_size,) lie on their side, a row per dimension; `values` (block_size·D,) have a row per place.
+    `keys` (block_size, D) and `values` (D, block_size) lie in tiles, so that both are products of a matrix and a vector.
+    `shares` and `blend` are room for as much, up to whole tiles.
     """
-    dim, size = q.size, keys.size // q.size
-    told = shares[:seen]
-    told[:] = np.float32(0)
-    for d in range(dim):
-        turned, key = q[d], keys[d * size : d * size + seen]
-        for t in range(seen):
-            told[t] += turned * key[t]
-    peak = told[0]
+    dim, wide = q.size, padded(shares.size)
+    times(keys, padded(dim), q, dim, shares, seen)
+    peak = shares[0]
     for t in range(seen):
-        peak = max(peak, told[t])
+        peak = max(peak, shares[t])
     scale, total = np.float32(1) / np.sqrt(np.float32(dim)), np.float32(0)
     for t in range(seen):
-        told[t] = exp((told[t] - peak) * scale)
+        shares[t] = exp((shares[t] - peak) * scale)
     for t in range(seen):
-        total += told[t]
-    y[:] = np.float32(0)
-    for t in range(seen):
-        share, value = told[t] / total, values[t * dim : (t + 1) * dim]
-        for d in range(dim):
-            y[d] += share * value[d]
+        total += shares[t]
+    for t in range(seen, padded(seen)):
+        shares[t] = np.float32(0)
+    times(values, wide, shares, seen, blend, dim)
+    for d in range(dim):
+        y[d] = blend[d] / total
 
 
 @exact
-def attention(bricks, held, rows, queries, shares, mixed, first, last):
-    """What rows `first` to `last` read from their texts, whose keys and values are all `held`: into `mixed` (R, C)."""
-    dim, group = bricks.head_dim, bricks.heads // bricks.kv_heads
-    for r in range(first, last):
-        mine = held[rows[r, 0]]
-        for h in range(bricks.heads):
-            begin, end = h * dim, (h + 1) * dim
-            attend(
-                queries[r, begin:end], mine[0, h // group], mine[1, h // group], rows[r, 1] + 1, shares[r], mixed[r, begin:end]
-            )
-
-
-@njit(nogil=True, cache=True, parallel=True)
-def attention_by_threads(bricks, held, rows, queries, shares, mixed, threads):
-    """The same for all rows, each thread taking its share of them."""
-    count = len(rows)
-    for t in prange(threads):
-        attention(bricks, held, rows, queries, shares, mixed, count * t // threads, count * (t + 1) // threads)
+def aim(bricks, turns, place, bias, x):
+    """A query or a key (D,) as it is compared, in place: with its bias, normalized and turned as the model has it."""
+    for d in range(x.size):
+        x[d] += bias[d]
+    if bricks.qk_norm:
+        normalize(x, bricks.rms, x)
+    if bricks.rotary:
+        rotate(x, turns[0, place], turns[1, place])
 
 
 @exact
-def remember(bricks, turns, held, rows, projected):
-    """Normalize and turn queries and keys, in place, and append each row's keys and values to its text's."""
+def remember(bricks, weights, bias, held, rows, projected, first, last):
+    """Append the keys and values of key/value heads `first` to `last` of each row to its text's."""
     dim, heads, kv_heads, size = bricks.head_dim, bricks.heads, bricks.kv_heads, bricks.block_size
     for r in range(len(rows)):
         place, mine, row = rows[r, 1], held[rows[r, 0]], projected[r]
-        for h in range(heads + kv_heads):
-            part = row[h * dim : (h + 1) * dim]
-            if bricks.qk_norm:
-                normalize(part, bricks.rms, part)
-            if bricks.rotary:
-                rotate(part, turns[0, place], turns[1, place])
-        for h in range(kv_heads):
-            k, v = row[(heads + h) * dim :], row[(heads + kv_heads + h) * dim :]
+        for h in range(first, last):
+            begin, other = (heads + h) * dim, (heads + kv_heads + h) * dim
+            k, v, v_bias = row[begin : begin + dim], row[other : other + dim], bias[other : other + dim]
+            aim(bricks, weights.turns, place, bias[begin : begin + dim], k)
             keys, values = mine[0, h], mine[1, h]
             for d in range(dim):
-                keys[d * size + place] = k[d]
-                values[place * dim + d] = v[d]
+                keys[tile_place(place, d, padded(dim))] = k[d]
+                values[tile_place(d, place, padded(size))] = v[d] + v_bias[d]
 
 
 @exact
-def activate(activation, x, y):
-    """What `up` gave (U,) becomes what `down` takes (F,). Numbers as in `weights.ACTIVATIONS`."""
+def attention(bricks, weights, layer, held, rows, room, thread, threads):
+    """What rows read from their texts, whose keys and values are all `held`: `projected` into `mixed`. A share of the heads.
+
+    Threads share the key/value heads, with all heads that read them.
+    """
+    dim, group, bias = bricks.head_dim, bricks.heads // bricks.kv_heads, weights.qkv_bias[layer]
+    first, last = bricks.kv_heads * thread // threads, bricks.kv_heads * (thread + 1) // threads
+    remember(bricks, weights, bias, held, rows, room.projected, first, last)
+    for r in range(len(rows)):
+        mine, place, row, read = held[rows[r, 0]], rows[r, 1], room.projected[r], room.mixed[r]
+        for h in range(first * group, last * group):
+            q, y = row[h * dim : (h + 1) * dim], read[h * dim : (h + 1) * dim]
+            aim(bricks, weights.turns, place, bias[h * dim : (h + 1) * dim], q)
+            attend(q, mine[0, h // group], mine[1, h // group], place + 1, room.shares, room.blend, y)
+
+
+@exact
+def activate(activation, x, bias, y):
+    """What `up` gave (U,), with its bias, becomes what `down` takes (F,). Numbers as in `weights.ACTIVATIONS`."""
     zero, one = np.float32(0), np.float32(1)
     hidden = y.size
     if activation == 0:
         for i in range(hidden):
-            y[i] = max(x[i], zero)
+            y[i] = max(x[i] + bias[i], zero)
     elif activation == 1:
         for i in range(hidden):
-            v = x[i]
+            v = x[i] + bias[i]
             bent = tanh(np.float32(math.sqrt(2 / math.pi)) * (v + np.float32(0.044715) * v * v * v))
             y[i] = np.float32(0.5) * v * (one + bent)
     elif activation == 2:
         for i in range(hidden):
-            v = max(x[i], zero)
+            v = max(x[i] + bias[i], zero)
             y[i] = v * v
     else:
-        gates, values = x[:hidden], x[hidden:]
         for i in range(hidden):
-            y[i] = gates[i] / (one + exp(-gates[i])) * values[i]
+            v = x[i] + bias[i]
+            y[i] = v / (one + exp(-v)) * (x[hidden + i] + bias[hidden + i])
 
 
 @exact
-def add(x, y, bias):
-    """x += y + bias, for all rows."""
-    for r in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            x[r, i] += y[r, i] + bias[i]
-
-
-@exact
-def shift(x, bias):
-    """x += bias, for all rows."""
-    for r in range(x.shape[0]):
-        for i in range(x.shape[1]):
-            x[r, i] += bias[i]
-
-
-@exact
-def enter(bricks, x, gain, shift, y):
+def enter(bricks, x, gain, shift, count, y):
     """What a component takes of the stream x, into y: normalized, or as it is where normalization comes after (post-norm)."""
-    for r in range(x.shape[0]):
+    for r in range(count):
         if bricks.post:
             y[r] = x[r]
         else:
-            norm(x[r], gain, shift, bricks.rms, y[r])
+            norm(x[r, : bricks.wide], gain, shift, bricks.rms, y[r])
 
 
 @exact
-def leave(bricks, x, gain, shift):
-    """Normalize the stream, in place, after a component was added to it: only in post-norm."""
-    if bricks.post:
-        for r in range(x.shape[0]):
-            norm(x[r], gain, shift, bricks.rms, x[r])
+def leave(bricks, x, y, bias, gain, shift, count):
+    """x += y + bias, the stream with what a component says; in post-norm it is normalized then."""
+    for r in range(count):
+        row, said = x[r, : bricks.wide], y[r]
+        for i in range(row.size):
+            row[i] += said[i] + bias[i]
+        if bricks.post:
+            norm(row, gain, shift, bricks.rms, row)
+
+
+class Room(NamedTuple):
+    """Where numbers stand on their way, for M rows at most; widths are padded. The first six are this thread's own."""
+
+    x: np.ndarray  # (M, C): the stream
+    y: np.ndarray  # (M, C): what a component takes of it
+    inner: np.ndarray  # (M, F)
+    shares: np.ndarray  # (block_size,)
+    blend: np.ndarray  # (D,)
+    scores: np.ndarray  # (V,)
+    told: np.ndarray  # (M, V + K): probabilities that counts give, and their escapes
+    projected: np.ndarray  # (M, P)
+    mixed: np.ndarray  # (M, C)
+    said: np.ndarray  # (M, C): what a component says
+    grown: np.ndarray  # (M, U)
+    scored: np.ndarray  # (M, V + K): the head's scores, and the gates
 
 
 @exact
-def embed(bricks, weights, rows, prior, x):
-    """The characters' vectors, with their places and what counts expect of them, into `x` (R, C)."""
-    vocab_size = weights.tokens.shape[0]
+def room_of(bricks, scratch, most, thread):
+    """The `Room` in `scratch` (1 + threads, `scratch_size`): what all share in its first row, and what is a thread's own."""
+    wide, own = padded(bricks.wide), scratch[1 + thread]
+    x, own = cut(own, 1, most, wide)
+    y, own = cut(own, 1, most, wide)
+    inner, own = cut(own, 1, most, padded(bricks.hidden))
+    shares, own = cut(own, 1, 1, padded(bricks.block_size))
+    blend, own = cut(own, 1, 1, padded(bricks.head_dim))
+    scores, own = cut(own, 1, 1, bricks.vocab_size)
+    told, common = cut(scratch[0], 1, most, padded(bricks.vocab_size + bricks.orders))
+    projected, common = cut(common, 1, most, padded(projections(bricks)))
+    mixed, common = cut(common, 1, most, wide)
+    said, common = cut(common, 1, most, wide)
+    up, common = cut(common, 1, most, padded(grown(bricks)))
+    scored, common = cut(common, 1, most, padded(bricks.vocab_size + bricks.orders))
+    return Room(
+        x[0], y[0], inner[0], shares[0, 0], blend[0, 0], scores[0, 0], told[0], projected[0], mixed[0], said[0], up[0], scored[0]
+    )  # fmt: skip
+
+
+def scratch_size(bricks, most):
+    """How many numbers a row of scratch has for so many rows: the larger of both kinds of rooms."""
+    wide, scores = padded(bricks.wide), padded(bricks.vocab_size + bricks.orders)
+    own = most * (2 * wide + padded(bricks.hidden)) + padded(bricks.block_size) + wide + scores + 5 * LANES
+    common = most * (2 * scores + padded(projections(bricks)) + 2 * wide + padded(grown(bricks))) + 6 * LANES
+    return padded(max(own, common))
+
+
+@exact
+def count_on(bricks, tables, states, rows, prior, told, thread, threads):
+    """What counts say after each row: logarithms into `prior` (R, K, V+1), what the model is told into `told`. Some texts'."""
+    vocab_size, orders = bricks.vocab_size, bricks.orders
     for r in range(len(rows)):
-        row, vector = x[r], weights.tokens[rows[r, 2]]
+        if rows[r, 0] % threads == thread:
+            read_on(tables, states[rows[r, 0]], rows[r, 2], prior[r])
+            likely, row = prior[r, orders - 1], told[r]
+            for c in range(vocab_size):
+                row[c] = exp(likely[c])
+            for k in range(orders):
+                row[vocab_size + k] = exp(prior[r, k, vocab_size])
+
+
+@exact
+def embed(bricks, weights, rows, said, x):
+    """The characters' vectors, with their places and what counts expect of them, into `x` (R, C)."""
+    for r in range(len(rows)):
+        row, vector = x[r, : bricks.wide], weights.tokens[rows[r, 2]]
         for i in range(row.size):
             row[i] = vector[i]
         if not bricks.rotary:
             place = weights.places[rows[r, 1]]
             for i in range(row.size):
                 row[i] += place[i]
-        for k in range(bricks.orders):
-            escape, share = weights.told[vocab_size + k], exp(prior[r, k, vocab_size])
-            for i in range(row.size):
-                row[i] += share * escape[i]
         if bricks.orders:
-            expected = prior[r, bricks.orders - 1]
-            for c in range(vocab_size):
-                likely, share = weights.told[c], exp(expected[c])
-                for i in range(row.size):
-                    row[i] += share * likely[i]
+            expected = said[r]
+            for i in range(row.size):
+                row[i] += expected[i]
         if bricks.embed_norm:
             normalize(row, bricks.rms, row)
 
 
 @exact
-def score(bricks, weights, h, prior, logits):
-    """What follows (V,), from the blocks' last word `h` (C,) and what counts say (K, V+1)."""
+def score(bricks, weights, scored, prior, logits):
+    """What follows (V,), from what the head and the gates say of a row, and what counts say (K, V+1)."""
     for c in range(logits.size):
-        logits[c] = dot(weights.head[c], h)
+        logits[c] = scored[c]
     if bricks.softcap:
         cap = np.float32(bricks.softcap)
         for c in range(logits.size):
             logits[c] = cap * tanh(logits[c] / cap)
     for k in range(bricks.orders):
-        gate, told = dot(weights.gates[k], h) + weights.gates_bias[k], prior[k]
+        gate, told = scored[logits.size + k] + weights.gates_bias[k], prior[k]
         for c in range(logits.size):
             logits[c] += gate * told[c]
 
 
 @exact
-def forward(bricks, numbers, memory, scratch, rows, prior, wanted, logits, threads):
+def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads):
     """Read R `rows` (R, 3): text, place, id. For those `wanted` (W,), `logits[text]` (texts, V) is then what follows.
 
     Rows of one text stand in the order of their places, which follow on what `memory` (L, texts, 2, kv_heads, block_size·D)
-    holds of it. `numbers` are the weights; `prior` (R, K, V+1) is what counts say after each row; `scratch` has
-    `scratch_size` numbers.
+    holds of it, and its `states` (texts, order) in the counts' `tables`. `prior` (M, K, V+1) is room for what counts say.
     """
-    weights, count = unfold(bricks, numbers), len(rows)
-    x, rest = cut(scratch, 1, count, bricks.wide)
-    y, rest = cut(rest, 1, count, bricks.wide)
-    mixed, rest = cut(rest, 1, count, bricks.wide)
-    projected, rest = cut(rest, 1, count, weights.qkv.shape[1])
-    grown, rest = cut(rest, 1, count, weights.up.shape[1])
-    inner, rest = cut(rest, 1, count, bricks.hidden)
-    shares, rest = cut(rest, 1, count, bricks.block_size)
-    x, y, mixed, projected, grown, inner, shares = x[0], y[0], mixed[0], projected[0], grown[0], inner[0], shares[0]
-    embed(bricks, weights, rows, prior, x)
+    count, x, y = len(rows), room.x, room.y
+    if bricks.orders:
+        count_on(bricks, tables, states, rows, prior, room.told, thread, threads)
+        meet(gate, thread, threads)
+        project(weights.told, room.told, count, room.said, thread, threads)
+        meet(gate, thread, threads)
+    embed(bricks, weights, rows, room.said, x)
     for layer in range(bricks.layers):
         vectors, held = weights.vectors[layer], memory[layer]
-        enter(bricks, x, vectors[0], vectors[1], y)
-        project(weights.qkv[layer], y, projected, threads)
-        shift(projected, weights.qkv_bias[layer])
-        remember(bricks, weights.turns, held, rows, projected)
-        if threads > 1:
-            attention_by_threads(bricks, held, rows, projected, shares, mixed, threads)
-        else:
-            attention(bricks, held, rows, projected, shares, mixed, 0, count)
-        project(weights.out[layer], mixed, y, threads)
-        add(x, y, vectors[4])
-        leave(bricks, x, vectors[0], vectors[1])
-        enter(bricks, x, vectors[2], vectors[3], y)
-        project(weights.up[layer], y, grown, threads)
-        shift(grown, weights.up_bias[layer])
+        enter(bricks, x, vectors[0], vectors[1], count, y)
+        project(weights.qkv[layer], y, count, room.projected, thread, threads)
+        meet(gate, thread, threads)
+        attention(bricks, weights, layer, held, rows, room, thread, threads)
+        meet(gate, thread, threads)
+        project(weights.out[layer], room.mixed, count, room.said, thread, threads)
+        meet(gate, thread, threads)
+        leave(bricks, x, room.said, vectors[4], vectors[0], vectors[1], count)
+        enter(bricks, x, vectors[2], vectors[3], count, y)
+        project(weights.up[layer], y, count, room.grown, thread, threads)
+        meet(gate, thread, threads)
         for r in range(count):
-            activate(bricks.activation, grown[r], inner[r])
-        project(weights.down[layer], inner, y, threads)
-        add(x, y, vectors[5])
-        leave(bricks, x, vectors[2], vectors[3])
-    for r in wanted:
+            activate(bricks.activation, room.grown[r], weights.up_bias[layer], room.inner[r, : bricks.hidden])
+        project(weights.down[layer], room.inner, count, room.said, thread, threads)
+        meet(gate, thread, threads)
+        leave(bricks, x, room.said, vectors[5], vectors[2], vectors[3], count)
+    for i in range(len(wanted)):
+        row, end = x[wanted[i], : bricks.wide], y[i]
         if bricks.post:
-            y[0] = x[r]
+            for j in range(row.size):
+                end[j] = row[j]
         else:
-            norm(x[r], weights.norm[0], weights.norm[1], bricks.rms, y[0])
-        score(bricks, weights, y[0], prior[r], logits[rows[r, 0]])
+            norm(row, weights.norm[0], weights.norm[1], bricks.rms, end)
+    project(weights.head, y, len(wanted), room.scored, thread, threads)
+    meet(gate, thread, threads)
+    for i in range(thread, len(wanted), threads):
+        r = wanted[i]
+        score(bricks, weights, room.scored[i], prior[r], logits[rows[r, 0]])
+    meet(gate, thread, threads)
 
 
-def scratch_size(bricks, rows):
-    """How much room so many rows take on their way through `forward`."""
-    projections, grown = (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim, 2 * bricks.hidden
-    widths = (bricks.wide, bricks.wide, bricks.wide, projections, grown, bricks.hidden, bricks.block_size)
-    return sum(rows * width + LINE for width in widths)
+@exact
+def read(bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, gate, thread, threads):
+    """What `forward` does, by each of `threads` threads."""
+    numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
+    prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
+    weights, room = unfold(bricks, numbers), room_of(bricks, scratch, len(prior), thread)
+    forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
+
+
+@exact
+def write(
+    bricks, numbers, memory, scratch, tables, states, rows, prior, logits, filters, bias, uniforms, ids, unread, gate, thread,
+    threads,
+):  # fmt: skip
+    """Draw characters for R texts and read all but the last: into `ids` (R, n), -1 where scores are no numbers.
+
+    `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first; all is used up.
+    `bias` (V,) is added to the scores; `uniforms` (R, n) are the random numbers that each character is drawn with.
+    """
+    numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
+    prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
+    weights, room = unfold(bricks, numbers), room_of(bricks, scratch, len(prior), thread)
+    wanted = np.arange(len(rows))
+    for step in range(ids.shape[1]):
+        if step or unread:
+            forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
+        for r in range(thread, len(rows), threads):
+            said = logits[rows[r, 0]]
+            for c in range(said.size):
+                room.scores[c] = said[c] + bias[c]
+            ids[r, step] = chosen(room.scores, filters, uniforms[r, step])
+            rows[r, 1] += 1 if step or unread else 0
+            rows[r, 2] = max(ids[r, step], 0)
+        meet(gate, thread, threads)

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 
 from letterwise.counts import Counts
+from letterwise.inference.filters import Filters, chosen
 from letterwise.model import KVCache, Transformer
 
 
@@ -49,6 +50,33 @@ class Memory:
             told = self.model.model(ids, self.caches[text], self._prior(text, tokens))[0, -1]
             if mine[-1] in wanted:
                 logits[text] = told.cpu().numpy()
+
+    def write(
+        self,
+        rows: Int[np.ndarray, "R 3"],
+        logits: Float[np.ndarray, "n V"],
+        filters: Filters,
+        bias: Float[np.ndarray, "V"],
+        uniforms: Float[np.ndarray, "R c"],
+        unread: bool,
+    ) -> Int[np.ndarray, "R c"]:
+        """Draw c characters for each of R texts, and read all but the last. -1 stands for scores that are no numbers.
+
+        `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
+        comes next. `uniforms` are what each character is drawn with.
+        """
+        ids = np.zeros(uniforms.shape, np.int64)
+        for step, drawn in enumerate(uniforms.T):
+            if step:
+                rows[:, 2] = np.maximum(ids[:, step - 1], 0)
+            if step or unread:
+                self.read(rows, np.arange(len(rows)), logits)
+            ids[:, step] = [chosen(logits[text] + bias, filters, u) for text, u in zip(rows[:, 0], drawn, strict=True)]
+        return ids
+
+    def at_once(self, texts: int) -> int:
+        """How many characters to write before looking around."""
+        return 1
 
     def _prior(self, text: int, tokens: Int[np.ndarray, "R"]) -> torch.Tensor | None:
         """What counts say after each of `tokens`, (1, R, K, V+1)."""

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from letterwise.config import ModelConfig
+from letterwise.inference.sampling import Chooser, sound
 
 ROWS = 64  # characters that a memory reads at a time
 
@@ -26,6 +27,10 @@ class Memory(Protocol):
 
     def begin(self, text: int, before: Sequence[int]) -> None: ...
     def read(self, rows: np.ndarray, wanted: np.ndarray, logits: np.ndarray) -> None: ...
+    def write(
+        self, rows: np.ndarray, logits: np.ndarray, filters: Any, bias: np.ndarray, uniforms: np.ndarray, unread: bool
+    ) -> np.ndarray: ...
+    def at_once(self, texts: int) -> int: ...
     def copy(self, text: int, other: Any, theirs: int) -> None: ...
 
 
@@ -49,6 +54,8 @@ class Batch:
         self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
         self.held = [0] * texts  # how many of them are the window's
         self.new: dict[int, list[int]] = {}  # what each text was given and has not read
+        self.asked: dict[int, tuple[Chooser, int]] = {}  # who draws for which text, and how many characters at most
+        self.drawn: dict[int, list[int]] = {}  # what was drawn for a text, and not fetched
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
 
     def read(self) -> None:
@@ -63,6 +70,27 @@ class Batch:
         for start in range(0, len(rows), ROWS):
             wanted = [end - start for end in ends if start <= end < start + ROWS]
             self.memory.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
+
+    def write(self) -> None:
+        """Draw characters for the texts that asked for some, which all choose alike; each at least one, and all as many."""
+        texts, choosers = [*self.asked], [chooser for chooser, _ in self.asked.values()]
+        unread = all(len(self.new.get(text, ())) == 1 and self.held[text] < self.block_size for text in texts)
+        last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
+        self.read()
+        room = self.block_size - max(self.held[text] for text in texts) + (not unread)  # the last is drawn, and not read
+        count = min(room, self.memory.at_once(len(texts)), *(most for _, most in self.asked.values()))
+        uniforms = np.stack([chooser.uniforms(count) for chooser in choosers])
+        rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
+        sampler, bias = choosers[0].sampler, choosers[0].bias
+        bias = np.zeros(self.model.vocab_size, np.float32) if bias is None else bias
+        drawn = self.memory.write(rows, self.logits, sampler.filters, bias, uniforms, unread)
+        sound(int(drawn.min()))
+        for text, before, ids in zip(texts, last, drawn.tolist(), strict=True):
+            read = [before, *ids[:-1]] if unread else ids[:-1]
+            self.history[text] += read
+            self.held[text] += len(read)
+            self.new[text], self.drawn[text] = ids[-1:], ids
+        self.asked = {}
 
     def _take(self, text: int, ids: list[int]) -> tuple[int, list[int]]:
         """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
@@ -107,6 +135,16 @@ class Predictor:
         if self.text in self.batch.new:
             self.batch.read()
         return self.batch.logits[self.text].copy()
+
+    def ask(self, chooser: Chooser, most: int) -> None:
+        """Ask for at most so many characters of the text to be drawn, by one who sees no more than their logits."""
+        self.batch.asked[self.text] = chooser, most
+
+    def drawn(self) -> list[int]:
+        """Some of the characters that were asked for, one at least, as ids; read already. In company, all ask first."""
+        if self.text in self.batch.asked:
+            self.batch.write()
+        return self.batch.drawn.pop(self.text)
 
     def fork(self) -> "Predictor":
         """Another that has read the same, and reads on by itself."""

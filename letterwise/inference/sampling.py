@@ -1,10 +1,8 @@
-"""Sampling: choose the next character from its scores. Each filter is a pure function from logits to logits, in NumPy.
+"""Sampling: choose the next character from its scores.
 
-    logits (V,) ──bias──▶ ──penalties──▶ ÷ temperature ──▶ top-k ▶ top-p ▶ min-p ▶ typical-p ──draw──▶ id
+    logits (V,) ──bias──▶ ──penalties──▶ filters (filters.py) ──draw──▶ id
 
-A filter removes a character by setting its score to -∞. Ties at a border are kept, so no order among equals is invented.
-Draws invert the cumulative distribution in float64, one uniform number each, from a counter-based generator: what a seed writes
-depends on nothing else.
+Each is a pure function. Uniform numbers come from a counter-based generator: what a seed writes depends on nothing else.
 """
 
 import math
@@ -17,40 +15,10 @@ from jaxtyping import Bool, Float, Int
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.inference.filters import Filters, chosen, filtered, softmax
 
 Logits = Float[np.ndarray, "V"]
-
-
-def top_k(logits: Logits, k: int) -> Logits:
-    """Keep the k likeliest (Fan et al. 2018)."""
-    if k >= len(logits):
-        return logits
-    return np.where(logits < np.partition(logits, -k)[-k], -np.inf, logits)
-
-
-def top_p(logits: Logits, p: float) -> Logits:
-    """Keep the likeliest until they hold a probability of p together: the nucleus (Holtzman et al. 2020, section 3.1)."""
-    probabilities = softmax(logits)
-    ordered = np.sort(probabilities)[::-1]
-    inside = np.cumsum(ordered) - ordered < p  # the one that crosses p is still in
-    return np.where(probabilities < ordered[inside][-1], -np.inf, logits)
-
-
-def min_p(logits: Logits, p: float) -> Logits:
-    """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024)."""
-    return np.where(logits < logits.max() + math.log(p), -np.inf, logits)
-
-
-def typical_p(logits: Logits, p: float) -> Logits:
-    """Keep those whose surprise is nearest to the one expected, until they hold p together (Meister et al. 2023)."""
-    probabilities = softmax(logits)
-    possible = probabilities > 0
-    surprise = -np.log(probabilities, where=possible, out=np.zeros(len(logits)))
-    oddness = np.where(possible, np.abs(surprise - probabilities @ surprise), np.inf)
-    order = np.argsort(oddness)
-    held = np.cumsum(probabilities[order])
-    last = min(int(np.searchsorted(held, p)), len(order) - 1)  # the one that reaches p is still in
-    return np.where(oddness > oddness[order[last]] + TIE, -np.inf, logits)
+PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 def repetition(logits: Logits, counts: Int[np.ndarray, "V"], penalty: float) -> Logits:
@@ -61,28 +29,6 @@ def repetition(logits: Logits, counts: Int[np.ndarray, "V"], penalty: float) -> 
 def frequency(logits: Logits, counts: Int[np.ndarray, "V"], each: float, once: float) -> Logits:
     """Subtract `each` per time a character was there, and `once` if it was there at all (nats)."""
     return logits - each * counts - once * (counts > 0)
-
-
-def softmax(logits: Logits) -> Float[np.ndarray, "V"]:
-    """Probabilities (V,), float64."""
-    weights = np.exp(np.subtract(logits, logits.max(), dtype=np.float64))
-    return weights / weights.sum()
-
-
-def draw(logits: Logits, uniform: float) -> int:
-    """The id at `uniform` (0 ≤ u < 1) of the cumulative distribution. Raises `UserError` when the scores are no numbers."""
-    peak = logits.max()
-    if not math.isfinite(peak):
-        raise UserError(
-            "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
-        )
-    held = np.exp(np.subtract(logits, peak, dtype=np.float64)).cumsum()
-    id = int(held.searchsorted(uniform * held[-1], "right"))
-    return id if id < len(held) else int(held.searchsorted(held[-1]))  # u·total may round up to the total
-
-
-TIE = 1e-9  # nats: surprises that differ by less are equal
-PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 @dataclass(frozen=True)
@@ -160,29 +106,33 @@ class Sampler:
             np.add.at(added, vocabulary.encode(characters), nats)
         return added
 
+    @property
+    def filters(self) -> Filters:
+        """What compiled code asks for."""
+        return Filters(
+            float(self.temperature), int(self.top_k), float(self.top_p), float(self.min_p), float(self.typical_p), self.greedy
+        )
+
     def filtered(self, logits: Logits) -> Logits:
         """Scores (V,) after temperature and filters."""
-        if self.temperature != 1:
-            logits = logits / np.float32(self.temperature)
-        if self.top_k:
-            logits = top_k(logits, self.top_k)
-        if self.top_p < 1:
-            logits = top_p(logits, self.top_p)
-        if self.min_p:
-            logits = min_p(logits, self.min_p)
-        if self.typical_p < 1:
-            logits = typical_p(logits, self.typical_p)
-        return logits
+        return filtered(logits, self.filters)
 
     def distribution(self, logits: Logits) -> Float[np.ndarray, "V"]:
         """The probabilities (V,), float64, that are drawn from."""
         return softmax(self.filtered(logits))
 
     def choose(self, logits: Logits, generator: np.random.Generator) -> int:
-        """The id of the next character."""
-        if self.greedy:
-            return int(logits.argmax())
-        return draw(self.filtered(logits), generator.random())
+        """The id of the next character. Raises `UserError` when the scores are no numbers."""
+        return sound(chosen(logits, self.filters, 0.0 if self.greedy else generator.random()))
+
+
+def sound(id: int) -> int:
+    """An id that was drawn. Raises `UserError` when it is none."""
+    if id < 0:
+        raise UserError(
+            "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
+        )
+    return id
 
 
 class Chooser:
@@ -201,6 +151,11 @@ class Chooser:
             self.bias = np.where(only, np.float32(0) if self.bias is None else self.bias, np.float32(-np.inf))
         self.window: deque[int] = deque(maxlen=sampler.penalty_window if sampler.penalizes else 0)
         self.counts = np.zeros(len(vocabulary), np.int64)  # of the window
+
+    @property
+    def free(self) -> bool:
+        """Does it choose by the model's logits alone, whatever was written?"""
+        return not self.sampler.penalizes
 
     def saw(self, ids: Sequence[int] | np.ndarray) -> None:
         """Text that was read or written, for the penalties."""
@@ -225,3 +180,7 @@ class Chooser:
     def choose(self, scores: Logits) -> int:
         """The id of the next character, from what `scores` gave."""
         return self.sampler.choose(scores, self.generator)
+
+    def uniforms(self, count: int) -> Float[np.ndarray, "n"]:
+        """What the next `count` characters are drawn with: the numbers that `choose` would take one by one."""
+        return np.zeros(count) if self.sampler.greedy else self.generator.random(count)

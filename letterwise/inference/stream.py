@@ -51,11 +51,12 @@ class Writing:
         return next(self.pieces)
 
     def _write(self) -> Iterator[str]:
-        """Character by character."""
+        """As it is drawn."""
         finder = StopFinder(self.limits.stop, self.limits.until_line)
         decoder = self.vocabulary.text_decoder()
-        for id in self._draw():
-            if piece := finder.feed(decoder.feed(id)):
+        until = time.monotonic() + self.limits.max_seconds
+        for ids in self._freely(until) if self.guide is None and self.chooser.free else self._watched(until):
+            if piece := finder.feed(decoder.feed(ids)):
                 yield piece
             if finder.found:
                 self.ended = finder.found
@@ -63,14 +64,30 @@ class Writing:
         if piece := finder.feed(decoder.finish()) + finder.finish():
             yield piece
 
-    def _draw(self) -> Iterator[int]:
-        """The ids that are drawn, one after another, up to the length, the time, or the end of the constraint."""
-        until = time.monotonic() + self.limits.max_seconds
+    def _freely(self, until: float) -> Iterator[list[int]]:
+        """Where only the model says what comes next: some ids at a time, first one, then more and more."""
+        left, most = self.limits.num_tokens, 1
+        if left:
+            self.predictor.ask(self.chooser, most)
+        while left:
+            if time.monotonic() >= until:
+                self.ended = "time"
+                return
+            ids = self.predictor.drawn()
+            left, most = left - len(ids), 4 * most
+            if left:
+                self.predictor.ask(self.chooser, min(left, most))  # before these are handed out: in company, all ask first
+            yield ids
+        self.ended = "length"
+
+    def _watched(self, until: float) -> Iterator[list[int]]:
+        """Where what may follow, or its score, depends on what was written: one id at a time, up to the constraint's end."""
         chooser, guide = self.chooser, self.guide
         for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
                 self.ended = "time"
-                yield from guide.finish() if guide else ()
+                if guide:
+                    yield list(guide.finish())
                 return
             scores = chooser.scores(self.predictor.logits())
             id = chooser.choose(scores) if guide is None else follow(guide, chooser, scores)
@@ -80,7 +97,7 @@ class Writing:
             if left > 1:
                 chooser.saw((id,))
                 self.predictor.feed((id,))
-            yield id
+            yield [id]
             if guide and guide.place.over():
                 self.ended = "match"
                 return

@@ -3,8 +3,8 @@
     arrays by name, as a model file keeps them ──lay_out──▶ one run of numbers ──unfold──▶ Weights: an array per kind
 
 All layers' arrays of a kind lie on top of each other. One run, because each array that is handed to the kernel costs time.
-Linear layers keep their own order (a row per output), so that each output is one product of two runs of memory. What a model
-does without is there as zeros (a bias), as ones (a gain), or with no rows at all (a table): the kernel need not ask.
+Matrices lie in tiles (products.py), padded with zeros. What a model does without is there as zeros (a bias), as ones (a gain),
+or not at all (a table, a matrix): the kernel need not ask.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,10 @@ import numpy as np
 from numba import njit
 
 from letterwise.config import ModelConfig
+from letterwise.inference.products import LANES, OUTPUTS, in_tiles, padded
 
 ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")  # by number, as the kernel knows them
 SWIGLU = ACTIVATIONS.index("swiglu")
-LINE = 16  # numbers: a line of the processor's cache, and the widest vector register
 VECTORS = (
     "attention_norm.weight", "attention_norm.bias", "feedforward_norm.weight", "feedforward_norm.bias", "attention.out.bias",
     "feedforward.down.bias",
@@ -45,22 +45,24 @@ class Bricks(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """All numbers, float32. L layers, C wide, P = (H + 2·kv_heads)·D projections, F hidden (U = F, or 2F with swiglu)."""
+    """All numbers, float32. L layers, C wide, P = (H + 2·kv_heads)·D projections, F hidden (U = F, or 2F with swiglu).
+
+    What is marked "tiles" is a matrix of that shape in tiles.
+    """
 
     tokens: np.ndarray  # (V, C)
-    told: np.ndarray  # (V + K, C): what each of the prior's expectations and escapes adds; (0, C) without counts
+    told: np.ndarray  # (C, V + K) tiles: what each of the prior's expectations and escapes adds; nothing without counts
     places: np.ndarray  # (block_size, C); rotary: (0, C)
     turns: np.ndarray  # (2, block_size, D/2), cosines and sines; learned positions: (2, 0, D/2)
-    qkv: np.ndarray  # (L, P, C)
+    qkv: np.ndarray  # (L, (P, C) tiles)
     qkv_bias: np.ndarray  # (L, P)
-    out: np.ndarray  # (L, C, C)
-    up: np.ndarray  # (L, U, C)
+    out: np.ndarray  # (L, (C, C) tiles)
+    up: np.ndarray  # (L, (U, C) tiles)
     up_bias: np.ndarray  # (L, U)
-    down: np.ndarray  # (L, C, F)
+    down: np.ndarray  # (L, (C, F) tiles)
     vectors: np.ndarray  # (L, 6, C): gain and shift of attention's norm and of feed-forward's, biases of out and down
     norm: np.ndarray  # (2, C): gain and shift of the last one; post-norm: (0, C)
-    head: np.ndarray  # (V, C)
-    gates: np.ndarray  # (K, C)
+    head: np.ndarray  # (V + K, C) tiles: the scores of all characters, and a gate for each order of counts
     gates_bias: np.ndarray  # (K,)
 
 
@@ -75,29 +77,44 @@ def bricks_of(config: ModelConfig, vocab_size: int) -> Bricks:
 
 
 @njit(nogil=True, cache=True)
+def projections(bricks):
+    """P: how many numbers queries, keys and values of a character are."""
+    return (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim
+
+
+@njit(nogil=True, cache=True)
+def grown(bricks):
+    """U: how many numbers `up` gives."""
+    return 2 * bricks.hidden if bricks.activation == SWIGLU else bricks.hidden
+
+
+@njit(nogil=True, cache=True)
+def tiled(outputs, inputs):
+    """How many numbers a matrix is in tiles."""
+    return padded(outputs, OUTPUTS) * padded(inputs)
+
+
+@njit(nogil=True, cache=True)
 def unfold(bricks, numbers):
     """The `Weights` that lie in one run of `numbers`, as views."""
     layers, wide, vocab_size, orders = bricks.layers, bricks.wide, bricks.vocab_size, bricks.orders
-    projections = (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim
-    grown = 2 * bricks.hidden if bricks.activation == SWIGLU else bricks.hidden
     tokens, rest = cut(numbers, 1, vocab_size, wide)
-    told, rest = cut(rest, 1, vocab_size + orders if orders else 0, wide)
+    told, rest = cut(rest, 1, 1, tiled(wide, vocab_size + orders) if orders else 0)
     places, rest = cut(rest, 1, 0 if bricks.rotary else bricks.block_size, wide)
     turns, rest = cut(rest, 2, bricks.block_size if bricks.rotary else 0, bricks.head_dim // 2)
-    qkv, rest = cut(rest, layers, projections, wide)
-    qkv_bias, rest = cut(rest, 1, layers, projections)
-    out, rest = cut(rest, layers, wide, wide)
-    up, rest = cut(rest, layers, grown, wide)
-    up_bias, rest = cut(rest, 1, layers, grown)
-    down, rest = cut(rest, layers, wide, bricks.hidden)
+    qkv, rest = cut(rest, 1, layers, tiled(projections(bricks), wide))
+    qkv_bias, rest = cut(rest, 1, layers, projections(bricks))
+    out, rest = cut(rest, 1, layers, tiled(wide, wide))
+    up, rest = cut(rest, 1, layers, tiled(grown(bricks), wide))
+    up_bias, rest = cut(rest, 1, layers, grown(bricks))
+    down, rest = cut(rest, 1, layers, tiled(wide, bricks.hidden))
     vectors, rest = cut(rest, layers, 6, wide)
     norm, rest = cut(rest, 1, 0 if bricks.post else 2, wide)
-    head, rest = cut(rest, 1, vocab_size, wide)
-    gates, rest = cut(rest, 1, orders, wide)
+    head, rest = cut(rest, 1, 1, tiled(vocab_size + orders, wide))
     gates_bias, rest = cut(rest, 1, 1, orders)
     return Weights(
-        tokens[0], told[0], places[0], turns, qkv, qkv_bias[0], out, up, up_bias[0], down, vectors, norm[0], head[0], gates[0],
-        gates_bias[0, 0],
+        tokens[0], told[0, 0], places[0], turns, qkv[0], qkv_bias[0], out[0], up[0], up_bias[0], down[0], vectors, norm[0],
+        head[0, 0], gates_bias[0, 0],
     )  # fmt: skip
 
 
@@ -105,7 +122,7 @@ def unfold(bricks, numbers):
 def cut(numbers, many, rows, width):
     """The first `many` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
     size = many * rows * width
-    return numbers[:size].reshape((many, rows, width)), numbers[(size + LINE - 1) // LINE * LINE :]
+    return numbers[:size].reshape((many, rows, width)), numbers[padded(size) :]
 
 
 def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -114,35 +131,35 @@ def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) 
     nothing = np.zeros((0, bricks.wide))
 
     def layers(name: str, *otherwise: int) -> np.ndarray:
-        """One array of every layer; zeros of this shape where layers have none."""
+        """One vector of every layer; zeros of this shape where layers have none."""
         each = [arrays.get(f"blocks.{i}.{name}", np.zeros(otherwise)) for i in range(bricks.layers)]
         return np.array(each, np.float32)
 
-    vectors = [layers(name, *wide) for name in VECTORS]
-    grown = [
-        len(arrays[name]) for name in ("blocks.0.attention.qkv.weight", "blocks.0.feedforward.up.weight") if name in arrays
-    ]
+    def matrices(name: str) -> np.ndarray:
+        """One matrix of every layer."""
+        return np.array([in_tiles(arrays[f"blocks.{i}.{name}.weight"]) for i in range(bricks.layers)], np.float32)
+
+    head = arrays["tokens.weight" if config.tied else "head.weight"]
     parts = [
         arrays["tokens.weight"],
-        arrays["prior.read.weight"].T if bricks.orders else nothing,
+        in_tiles(arrays["prior.read.weight"]) if bricks.orders else nothing,
         arrays.get("positions.table", nothing),
         turns(config) if bricks.rotary else nothing,
-        layers("attention.qkv.weight"),
-        layers("attention.qkv.bias", *grown[:1]),
-        layers("attention.out.weight"),
-        layers("feedforward.up.weight"),
-        layers("feedforward.up.bias", *grown[1:]),
-        layers("feedforward.down.weight"),
-        np.stack(vectors, 1),
+        matrices("attention.qkv"),
+        layers("attention.qkv.bias", projections(bricks)),
+        matrices("attention.out"),
+        matrices("feedforward.up"),
+        layers("feedforward.up.bias", grown(bricks)),
+        matrices("feedforward.down"),
+        np.stack([layers(name, *wide) for name in VECTORS], 1),
         nothing if bricks.post else np.array([arrays["norm.weight"], arrays.get("norm.bias", np.zeros(wide))]),
-        arrays["tokens.weight" if config.tied else "head.weight"],
-        arrays.get("prior.gates.weight", nothing),
-        arrays.get("prior.gates.bias", nothing),
+        in_tiles(np.concatenate((head, arrays["prior.gates.weight"])) if bricks.orders else head),
+        arrays["prior.gates.bias"] if bricks.orders else nothing,
     ]
-    numbers, begin = aligned(sum(-(-part.size // LINE) * LINE for part in parts)), 0
+    numbers, begin = aligned(sum(padded(part.size) for part in parts)), 0
     for part in parts:
         numbers[begin : begin + part.size] = part.reshape(-1)
-        begin += -(-part.size // LINE) * LINE
+        begin += padded(part.size)
     return numbers
 
 
@@ -156,6 +173,6 @@ def turns(config: ModelConfig) -> np.ndarray:
 def aligned(*shape: int) -> np.ndarray:
     """Zeros, float32, that begin at a line of the cache: vectors that straddle two lines cost twice."""
     size = int(np.prod(shape))
-    room = np.zeros(size + LINE, np.float32)
-    start = -(room.ctypes.data // 4) % LINE
+    room = np.zeros(size + LANES, np.float32)
+    start = -(room.ctypes.data // 4) % LANES
     return room[start : start + size].reshape(shape)

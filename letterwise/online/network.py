@@ -11,7 +11,6 @@ take the same step to the last bit.
 from collections.abc import Generator
 from contextlib import contextmanager
 
-import numba
 import numpy as np
 import torch
 from torch import nn
@@ -57,7 +56,7 @@ class Network:
             return
         with one_thread():
             self._learn()
-            self.batch.read()
+        self.batch.read()
         del self.recent[: max(0, len(self.recent) - self.block_size - self.reach)]
 
     def _learn(self) -> None:
@@ -78,13 +77,10 @@ class Network:
 
 @contextmanager
 def one_thread() -> Generator[None]:
-    """PyTorch and the kernel calculate in one thread: PyTorch for the same bits, the kernel because threads of the two would
-    wait for each other."""
-    before = torch.get_num_threads(), numba.get_num_threads()
+    """PyTorch calculates in one thread: the same bits everywhere."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
-    numba.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+        torch.set_num_threads(before)

@@ -41,20 +41,20 @@ def test_any_bytes_survive_text_and_back(data: bytes) -> None:
 @given(data=st.binary() | st.text().map(lambda t: t.encode("utf-8", "replace")))
 def test_bytes_one_at_a_time_spell_the_same_text(data: bytes) -> None:
     decoder = Vocabulary("byte").text_decoder()
-    pieces = [decoder.feed(byte) for byte in data]
+    pieces = [decoder.feed([byte]) for byte in data]
     text = "".join(pieces) + decoder.finish()
     assert text.encode("utf-8", "surrogateescape") == data
 
 
 def test_a_character_is_held_back_until_it_is_whole() -> None:
     decoder = Vocabulary("byte").text_decoder()
-    assert [decoder.feed(byte) for byte in "é!".encode()] == ["", "é", "!"]
+    assert [decoder.feed([byte]) for byte in "é!".encode()] == ["", "é", "!"]
 
 
 def test_characters_one_at_a_time() -> None:
     vocabulary = vocabulary_of("abc")
     decoder = vocabulary.text_decoder()
-    assert [decoder.feed(i) for i in (2, 0)] == ["c", "a"]
+    assert [decoder.feed([i]) for i in (2, 0)] == ["c", "a"]
     assert decoder.finish() == ""
 
 

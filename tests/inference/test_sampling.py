@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.sampling import Chooser, Sampler, draw, frequency, min_p, repetition, top_k, top_p, typical_p
+from letterwise.inference.filters import draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.sampling import Chooser, Sampler, frequency, repetition
 
 HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
 ABCD = Vocabulary("char", "abcd")

@@ -55,8 +55,21 @@ def test_exactly_as_many_characters_as_asked(tiny) -> None:
 
 def test_pieces_join_to_the_whole(tiny) -> None:
     pieces = list(tiny.stream("The ", num_tokens=60, rng_seed=3))
-    assert len(pieces) == 60
+    assert len(pieces[0]) == 1  # the first is there as soon as it can be
     assert "".join(pieces) == tiny.generate("The ", num_tokens=60, rng_seed=3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"temperature": 1.7, "exclude": "cd"}, {"top_k": 3, "logit_bias": {"o": 2.0}}, {"top_p": 0.9}, {"min_p": 0.1},
+     {"typical_p": 0.8}, {"greedy": True}],
+    ids=lambda options: " ".join(options) or "plain",
+)  # fmt: skip
+def test_many_at_a_time_is_one_by_one(tiny, monkeypatch: pytest.MonkeyPatch, options: dict) -> None:
+    """What compiled code draws and reads in one go is what is drawn and read step by step; contexts fill on the way."""
+    some = tiny.samples("The ", num_tokens=150, num_samples=3, rng_seed=5, **options).texts()
+    monkeypatch.setattr("letterwise.inference.sampling.Chooser.free", False)
+    assert tiny.samples("The ", num_tokens=150, num_samples=3, rng_seed=5, **options).texts() == some
 
 
 def test_equal_seeds_write_equal_text_and_others_do_not(tiny) -> None:
@@ -146,7 +159,7 @@ def test_what_ended_a_text_is_told(tiny, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ended(regex="( [a-z]+)+")[1] == "match"  # the model wanted a full stop: 60 letters would not be the tiny text's
     now = iter(range(100))
     monkeypatch.setattr(stream.time, "monotonic", lambda: next(now))
-    assert ended(greedy=True, max_seconds=5) == (whole[:4], "time")  # it began at 0; letters at 1, 2, 3, 4
+    assert ended(greedy=True, max_seconds=4) == (whole[:21], "time")  # it began at 0; letters at 1, 2 and 3: 1, 4 and 16
 
 
 def test_time_that_is_up_completes_what_has_to_match(tiny, monkeypatch: pytest.MonkeyPatch) -> None:

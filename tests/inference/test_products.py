@@ -1,0 +1,85 @@
+"""Products: what NumPy says, the same bits in any company; and the threads that share them."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numba import njit
+
+from letterwise.inference.products import LANES, in_tiles, padded, project, tile_place, times
+from letterwise.inference.team import OWN, Team, meet
+
+sizes = st.integers(1, 40)
+
+
+def rows_of(vectors: np.ndarray) -> np.ndarray:
+    """The same, padded with zeros."""
+    return np.pad(vectors, ((0, 0), (0, padded(vectors.shape[1]) - vectors.shape[1]))).astype(np.float32)
+
+
+@settings(deadline=None)
+@given(outputs=sizes, inputs=sizes, count=st.integers(1, 5), threads=st.integers(1, 3), seed=st.integers(0, 99))
+def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    matrix, vectors = random.normal(size=(outputs, inputs)).astype(np.float32), random.normal(size=(count, inputs))
+    tiles, x = in_tiles(matrix), rows_of(vectors)
+    together, alone = (np.full((count, padded(outputs)), np.nan, np.float32) for _ in range(2))
+    for thread in range(threads):
+        project(tiles, x, count, together, thread, threads)
+    for r in range(count):
+        project(tiles, x[r:], 1, alone[r:], 0, 1)
+    np.testing.assert_array_equal(together, alone)
+    np.testing.assert_allclose(together[:, :outputs], x[:, :inputs] @ matrix.T, rtol=1e-4, atol=1e-5)
+
+
+@settings(deadline=None)
+@given(outputs=sizes, inputs=sizes, rows=sizes, seed=st.integers(0, 99))
+def test_a_matrix_that_grows_in_tiles(outputs: int, inputs: int, rows: int, seed: int) -> None:
+    """Filled number by number, as keys and values are; only its first rows and columns are asked."""
+    random, rows = np.random.default_rng(seed), min(rows, outputs)
+    matrix, x = random.normal(size=(outputs, inputs)).astype(np.float32), random.normal(size=inputs).astype(np.float32)
+    tiles = np.zeros(padded(outputs) * padded(inputs), np.float32)
+    for i in range(outputs):
+        for j in range(inputs):
+            tiles[tile_place(i, j, padded(inputs))] = matrix[i, j]
+    np.testing.assert_array_equal(tiles[: in_tiles(matrix).size], in_tiles(matrix))
+    told = np.zeros(padded(outputs) + LANES, np.float32)
+    times(tiles, padded(inputs), rows_of(x[None])[0], inputs, told, rows)
+    np.testing.assert_allclose(told[:rows], matrix[:rows] @ x, rtol=1e-4, atol=1e-5)
+
+
+@njit(nogil=True)
+def fibonacci(numbers, gate, thread, threads):
+    """Each thread adds what the others wrote last."""
+    for step in range(1, len(numbers)):
+        numbers[step, thread] = numbers[step - 1].sum() + 1
+        meet(gate, thread, threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_who_meets_sees_what_others_wrote(threads: int) -> None:
+    team = Team(threads, worth=1)
+    for _ in range(8):
+        numbers = np.zeros((20, threads), np.int64)
+        team.run(fibonacci, threads, 19, numbers)
+        assert numbers[-1].tolist() in ([sum(threads**i for i in range(19))] * threads, [19] + [0] * (threads - 1))
+
+
+def test_nobody_waits_for_one_who_does_not_come() -> None:
+    """Ctrl-C, before all are there."""
+    waited = []
+
+    def interrupted(gate: np.ndarray, thread: int, threads: int) -> None:
+        if thread == 0 and threads > 1:
+            raise KeyboardInterrupt
+        meet(gate, thread, threads)
+        waited.append(thread)
+
+    meet(np.zeros(OWN + 16, np.int64), 0, 1)  # compiled
+    team = Team(2, worth=1)
+    for _ in range(2):
+        team.run(interrupted, 2, 1)
+    with pytest.raises(KeyboardInterrupt):
+        team.run(interrupted, 2, 1)
+    Team.pool.submit(int).result(timeout=60)
+    assert waited == [0, 0, 1]
