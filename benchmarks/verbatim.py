@@ -2,8 +2,8 @@
 
     python -m benchmarks.verbatim --model_paths out/with/model.safetensors out/without/model.safetensors
 
-`expected` is the same for as much of the validation text: what a text by the same author shares anyway. `limited` is for what it
-writes with `--max_copy 20`. Beside it stands what it takes to know, in seconds, and to write, in microseconds for each character.
+`expected` is the same for as much of the validation text: what a text by the same author shares anyway. `limited` is for what
+it writes with `--max_copy 20`. Beside it stands what it takes to know, in seconds, and to write, in microseconds a character.
 """
 
 import time

@@ -524,7 +524,10 @@ class LanguageModel:
         from letterwise.data.suffixes import suffixes_of
 
         try:
-            return suffixes_of(self._own_text(told(None), instead="train it again"))
+            text = self._own_text(told(None), instead="train it again")
+            if text.vocabulary != self.vocabulary:
+                raise UserError("what is kept of it has other characters: train it again.")
+            return suffixes_of(text)
         except UserError as error:
             raise UserError(f"the training text is needed, to know what is copied from it: {error}") from error
 

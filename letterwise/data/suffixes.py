@@ -22,6 +22,7 @@ from letterwise.data.stream import TokenStream, checksum_of, sealed
 VERSION = 1
 PIECE = 2**25  # bytes of ids that are sorted at once
 OVERLAP = 2**16  # characters that a piece shares with the next
+FAR = 2**12  # characters: up to that long, every run is told as it is
 
 compiled = njit(nogil=True, cache=True)
 
@@ -62,10 +63,11 @@ class Suffixes:
     def runs(self, query: np.ndarray) -> np.ndarray:
         """The runs of `query` (n,) that stand in the text and are part of no longer one: rows of start, end, in order (R, 2).
 
-        Ids below 0 stand in no text. A run over `reach` may be told shorter than it is.
+        Ids below 0 stand in no text. A run over `FAR` may be told shorter, where it overlaps another by more than that, or
+        goes over the border of a piece.
         """
         query = query.astype(np.int64)
-        every = np.concatenate([maximal(ids, order, query) for _, ids, order in self.pieces])
+        every = np.concatenate([maximal(ids, order, query, FAR) for _, ids, order in self.pieces])
         every = every[np.lexsort((-every[:, 1], every[:, 0]))]
         reached = np.maximum.accumulate(np.append(0, every[:-1, 1]))
         return every[every[:, 1] > reached] if len(every) else every
@@ -118,6 +120,33 @@ def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
 
 
 @compiled
+def edge(ids, order, query, start, end, behind):
+    """The first suffix that does not come before query[start:end]; or, `behind`, the first that comes behind all it begins."""
+    low, high = 0, order.size
+    low_alike, high_alike = 0, 0  # how many characters those beside the edge share with the query: all between share as many
+    while low < high:
+        middle = (low + high) // 2
+        place, alike = order[middle], min(low_alike, high_alike)
+        while start + alike < end and place + alike < ids.size and np.int64(ids[place + alike]) == query[start + alike]:
+            alike += 1
+        if start + alike == end:
+            before = behind
+        else:
+            before = place + alike == ids.size or np.int64(ids[place + alike]) < query[start + alike]
+        if before:
+            low, low_alike = middle + 1, alike
+        else:
+            high, high_alike = middle, alike
+    return low
+
+
+@compiled
+def span(ids, order, query, start, end):
+    """Which suffixes begin with query[start:end]: order[low:high]."""
+    return edge(ids, order, query, start, end, False), edge(ids, order, query, start, end, True)
+
+
+@compiled
 def bound(ids, order, low, high, depth, id):
     """Of the suffixes order[low:high], which begin alike for `depth` characters, the first that goes on with `id` or more."""
     while low < high:
@@ -128,19 +157,6 @@ def bound(ids, order, low, high, depth, id):
         else:
             high = middle
     return low
-
-
-@compiled
-def span(ids, order, query, start, end):
-    """Which suffixes begin with query[start:end]: order[low:high]."""
-    low, high = 0, order.size
-    for i in range(start, end):
-        id = np.int64(query[i])
-        if low == high or id < 0:
-            return 0, 0
-        low = bound(ids, order, low, high, i - start, id)
-        high = bound(ids, order, low, high, i - start, id + 1)
-    return low, high
 
 
 @compiled
@@ -164,13 +180,33 @@ def occurs(ids, order, query, start, end):
 
 
 @compiled
-def maximal(ids, order, query):
-    """The runs of `query` that stand in the text and are part of no longer one: rows of start, end, in order (R, 2)."""
+def opening(ids, order, query, behind, good, end):
+    """The first place behind one from where on to `end` all stands in the text, as it does from `good` on."""
+    step = 1
+    while behind + step < good and not occurs(ids, order, query, behind + step, end):
+        behind, step = behind + step, 2 * step
+    good = min(good, behind + step)
+    while good - behind > 1:
+        middle = (good + behind) // 2
+        if occurs(ids, order, query, middle, end):
+            good = middle
+        else:
+            behind = middle
+    return good
+
+
+@compiled
+def maximal(ids, order, query, far):
+    """The runs of `query` that stand in the text and are part of no longer one: rows of start, end, in order (R, 2).
+
+    Each goes on over the end of the one before, and is looked for among that one's last `far` characters. (Among all of them, a
+    stretch of one character that is longer than any in the text would cost its square.)
+    """
     runs = np.empty((query.size, 2), np.int64)
     count, start, end = 0, 0, 0
     while start < query.size:
         low, high = span(ids, order, query, start, end)
-        while end < query.size and query[end] >= 0:
+        while end < query.size:
             low = bound(ids, order, low, high, end - start, query[end])
             high = bound(ids, order, low, high, end - start, query[end] + 1)
             if low == high:
@@ -181,18 +217,6 @@ def maximal(ids, order, query):
             count += 1
         if end == query.size:
             break
-        # The next one goes on over the end of this one. It begins where the longest run begins that stands in the text and
-        # ends with what this one could not go on with: found from its end, since it is short, however long this one was.
-        good, bad = end + 1, start
-        step = 1
-        while good - step > bad and occurs(ids, order, query, good - step, end + 1):
-            good, step = good - step, 2 * step
-        bad = max(bad, good - step)
-        while good - bad > 1:
-            middle = (good + bad) // 2
-            if occurs(ids, order, query, middle, end + 1):
-                good = middle
-            else:
-                bad = middle
-        start, end = good, end + 1
+        start = opening(ids, order, query, max(start, end - far), end + 1, end + 1)
+        end += 1
     return runs[:count].copy()

@@ -96,8 +96,8 @@ class Writing:
             if left > 1:
                 chooser.saw((id,))
                 self.predictor.feed((id,))
-            yield id
             written.append(id)
+            yield id
             if guide and guide.place.over():
                 self.ended = "match"
                 return
@@ -189,7 +189,10 @@ def write(
     if len(rng_seeds) > 1 and sampler.beam:
         raise UserError(f"beam={sampler.beam} finds one text, always the same: leave out --num_samples.")
     ids = vocabulary.encode(prompt, unknown=unknown)
-    copies = Copies(training, vocabulary, limits.max_copy, ids) if training and limits.max_copy else None
+    copies = None
+    if limits.max_copy:
+        assert training
+        copies = Copies(training, vocabulary, limits.max_copy, ids)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")
     begun = Predictor(model)

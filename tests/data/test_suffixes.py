@@ -43,6 +43,27 @@ def test_runs_places_and_what_follows(text: str, query: str, copied: tuple[int, 
         assert index.following(ids[:length], 4).nonzero()[0].tolist() == as_ids("".join(sorted(following))).tolist()
 
 
+@settings(deadline=None, max_examples=100)
+@given(text=st.text("ab", min_size=1, max_size=80), query=st.text("abc", max_size=80), far=st.integers(1, 5))
+def test_runs_that_overlap_far(text: str, query: str, far: int) -> None:
+    """What is told stands in the text; of runs up to that long all are told, and of others each character is in one."""
+    with patch.object(suffixes, "FAR", far):
+        runs = plain_suffixes(as_ids(text)).runs(as_ids(query)).tolist()
+    assert all(query[start:end] in text for start, end in runs)
+    for start, end in plain_runs(query, text):
+        assert [start, end] in runs or end - start > far
+    for length in range(1, far + 1):
+        told, there = ({i for a, b in each if b - a >= length for i in range(a, b)} for each in (runs, plain_runs(query, text)))
+        assert told == there
+
+
+def test_a_stretch_of_one_character_does_not_cost_its_square() -> None:
+    """Longer than any in the text: it stands in it from everywhere on."""
+    ids = np.append(np.zeros(50_000, np.uint8), np.uint8(1))
+    order = np.append(np.arange(50_000), 50_000).astype(np.int32)  # the longer the stretch of zeros, the earlier
+    assert suffixes.Suffixes(ids, order).runs(np.zeros(100_000, np.int64))[0].tolist() == [0, 50_000]
+
+
 def test_pieces_that_overlap_by_as_much_as_a_run_is_long_hide_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it stands, across their borders too."""
     monkeypatch.setattr(suffixes, "PIECE", 10)

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tiny_run import TEXT
 
 import letterwise
+from letterwise.config import DataConfig
+from letterwise.data.stream import prepare
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import novelty as stage
@@ -145,6 +147,11 @@ def test_a_training_text_that_is_gone(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "t.txt").write_text(RHYME * 8)
     with pytest.raises(UserError, match=r"what is copied from it: the text changed since training: .*; train it again\.$"):
         letterwise.load(model).novelty("burning bright")
+    other = prepare(DataConfig(input_file=(str(tmp_path / "t.txt"),), vocab="byte"), note=print)
+    model_of_another = letterwise.load(model)
+    model_of_another.data["fingerprint"] = other.fingerprint
+    with pytest.raises(UserError, match="what is kept of it has other characters: train it again"):
+        model_of_another.novelty("burning bright")
     (tmp_path / "t.txt").unlink()
     with pytest.raises(UserError, match=r"what is copied from it: there is no file '.*t\.txt'"):
         letterwise.load(model).generate("In", max_copy=9)
