@@ -43,9 +43,9 @@ class Suffixes:
         return OVERLAP if len(self.pieces) > 1 else sys.maxsize
 
     def following(self, run: np.ndarray, size: int) -> np.ndarray:
-        """Which of the `size` characters of the vocabulary stand behind `run` anywhere in the text: (V,) bool.
+        """Which of the `size` characters of the vocabulary stand behind a run anywhere in the text: (V,) bool.
 
-        It has up to `reach` characters.
+        `run` has up to `reach` characters.
         """
         found = np.zeros(size, np.bool_)
         for _, ids, order in self.pieces:
