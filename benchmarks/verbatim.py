@@ -1,45 +1,49 @@
-"""Verbatim: the longest run of the training text that a model writes word for word, in so many characters of its own.
+"""Verbatim: how much of its training text a model writes word for word, in so many characters of its own.
 
     python -m benchmarks.verbatim --model_paths out/with/model.safetensors out/without/model.safetensors
 
-`expected` is the same for the validation text read in pieces of that length: what a text by the same author shares anyway.
+`expected` is the same for as much of the validation text: what a text by the same author shares anyway. `limited` is for what
+it writes with `--max_copy 20`. Beside it stands what it takes to know, in seconds, and to write, in microseconds a character.
 """
+
+import time
 
 from benchmarks.record import flags, record
 from letterwise.api import LanguageModel, load
-from letterwise.data.stream import reopen
 
-CHARS = 10_000
+CHARS, MAX_COPY = 10_000, 20
 
 
 def main() -> None:
     parser = flags(__doc__ or "")
-    parser.add_argument("--model_paths", nargs="+", required=True, help="model files, with their text still in the cache")
+    parser.add_argument("--model_paths", nargs="+", required=True, help="model files, with their training text still there")
     asked = parser.parse_args()
     for path in asked.model_paths:
         model = load(path)
-        train, held_out = own_text(model)
-        run = longest_run(model.generate("", num_tokens=CHARS, temperature=1.0, rng_seed=1), train)
-        expected = longest_run(held_out[:CHARS], train)
-        about = dict(benchmark="verbatim", counts_order=model.config.model.counts_order, chars=CHARS)
-        record(asked.append, **about, longest=len(run), run=run, expected=len(expected))
+        model.novelty(model.generate(num_tokens=10, max_copy=MAX_COPY))  # what can be made beforehand is there now
+        pairs = [(write(model), write(model, max_copy=MAX_COPY)) for _ in range(asked.rounds)]  # they take turns
+        (text, free_us), (bounded, bounded_us) = map(min, zip(*pairs, strict=True))
+        began = time.perf_counter()
+        found = model.novelty(text)
+        told_s = time.perf_counter() - began
+        expected, limited = model.novelty(model.held_out()[:CHARS]), model.novelty(bounded)
+        assert found.longest
+        assert expected.longest
+        assert limited.longest
+        about = dict(
+            benchmark="verbatim", preset=model.config.preset, counts_order=model.config.model.counts_order, chars=CHARS
+        )
+        longest = dict(longest=found.longest.chars, expected=expected.longest.chars, limited=limited.longest.chars)
+        costs = dict(novelty_s=told_s, free_us=free_us, max_copy_us=bounded_us)
+        shares = dict(shares=found.shares, expected_shares=expected.shares)
+        record(asked.append, **about, **longest, run=found.longest.text, **shares, **costs)
 
 
-def own_text(model: LanguageModel) -> tuple[str, str]:
-    """The model's training and validation text."""
-    stream = reopen(model.data["fingerprint"])
-    if stream is None:
-        raise SystemExit("the model's text is no longer in the cache: train it again.")
-    return tuple(stream.vocabulary.decode(stream.part(part)) for part in ("train", "val"))
-
-
-def longest_run(written: str, source: str) -> str:
-    """The longest stretch of `written` that stands in `source`."""
-    start = best = 0
-    for end in range(1, len(written) + 1):
-        while written[end - best - 1 : end] in source and end - best - 1 >= 0:
-            best, start = best + 1, end - best - 1
-    return written[start : start + best]
+def write(model: LanguageModel, **options: int) -> tuple[str, float]:
+    """A text, and the microseconds that each of its characters took."""
+    began = time.perf_counter()
+    text = model.generate(num_tokens=CHARS, rng_seed=1, **options)
+    return text, (time.perf_counter() - began) / CHARS * 1e6
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Python interface: a facade with no logic of its own.
 
-train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate · stream · evaluate · vocabulary
+train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate · stream · evaluate · score · novelty · compress · vocabulary
 
 PyTorch is loaded by what needs it, when it is asked for: a model is read without.
 """
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from letterwise.compression import Packed, Predictors
+    from letterwise.data.suffixes import Suffixes
     from letterwise.evaluation import Score
     from letterwise.evaluation.classify import Verdict
+    from letterwise.evaluation.novelty import Novelty
     from letterwise.evaluation.rank import Ranked
     from letterwise.evaluation.score import Characters, Line
     from letterwise.inference.compiled import Compiled
@@ -129,6 +131,7 @@ class LanguageModel:
         regex: str | None = None,
         json_schema: str | dict[str, Any] | PathLike[str] | None = None,
         grammar: str | PathLike[str] | None = None,
+        max_copy: int | None = None,
         num_samples: int = 1,
         rng_seed: int | None = None,
         unknown: Unknown = "error",
@@ -162,6 +165,8 @@ class LanguageModel:
             regex: what is written matches it as a whole (Rust's syntax: no look-around, no back-references).
             json_schema: what is written is JSON of this schema: text, a file, or a dict.
             grammar: what is written is a sentence of this Lark grammar: text or a file.
+            max_copy: no run of more characters that ends in what is written stands in the training text. It may begin in the
+                prompt: what it copies itself counts.
             num_samples: how many continuations.
             rng_seed: equal seeds write equal text (None: a fresh one); sample k has rng_seed + k, whatever its company.
             unknown: "error" or "skip" for characters of the prompt outside the vocabulary.
@@ -171,7 +176,8 @@ class LanguageModel:
             as a whole.
 
         Raises:
-            UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet.
+            UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet; with
+                `max_copy` a training text that is gone, and, while it is written, a text that could only go on as a copy.
 
         Example:
             >>> model.samples("The cat", num_samples=2, regex=" sat on the (mat|log)").texts()
@@ -187,14 +193,15 @@ class LanguageModel:
         limits = Limits(
             num_tokens=num_tokens, stop=texts(stop), until_line=until_line, max_seconds=max_seconds,
             charset=charset, exclude=exclude, must_contain=texts(must_contain), regex=regex,
-            json_schema=spelled(json_schema), grammar=spelled(grammar),
+            json_schema=spelled(json_schema), grammar=spelled(grammar), max_copy=max_copy,
         )  # fmt: skip
         if num_samples < 1:
             raise UserError(f"--num_samples {num_samples} must be 1 or more.")
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
         seeds = range(seed, seed + num_samples)
         return write(
-            self._reader, self.vocabulary, prompt, sampler=sampler, limits=limits, rng_seeds=seeds, unknown=unknown
+            self._reader, self.vocabulary, prompt, sampler=sampler, limits=limits, rng_seeds=seeds, unknown=unknown,
+            training=self._suffixes if max_copy else None,
         )  # fmt: skip
 
     def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
@@ -352,6 +359,45 @@ class LanguageModel:
         encoding = self.config.data.encoding
         return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown)
 
+    def novelty(
+        self,
+        text: str | None = None,
+        *,
+        input_file: str | PathLike[str] | Sequence[str] | None = None,
+        nearest: int = 1,
+        progress: "Progress | None" = None,
+    ) -> "Novelty":
+        """How much of a text is copied from the training text (its training part): see evaluation/novelty.py.
+
+        Args:
+            text: the text itself;
+            input_file: or its files. Without both, the validation part of the text that the model was trained on: what a new
+                text of its kind shares with it anyway.
+            nearest: tell the most similar training line of so many lines, those with the longest runs.
+
+        Returns:
+            The longest verbatim run with its places, the share of characters in runs of 20, 50, 100 or more, and the nearest
+            lines. Characters that the model does not know are never copied.
+
+        Raises:
+            UserError: the text is missing or empty, or the training text is gone.
+
+        Example:
+            >>> found = model.novelty("My cat sat on the mat. It purrs.")
+            >>> found.longest.text, found.longest.start, found.longest.training_start
+            (' cat sat on the mat. ', 2, 3)
+            >>> found.shares
+            {20: 0.65625, 50: 0.0, 100: 0.0}
+        """
+        from letterwise.evaluation.novelty import novelty
+
+        if text is None:
+            note = told(progress)
+            own = input_file is None
+            stream = self._own_text(note) if own else prepare(self._data_config(names(input_file)), note=note)
+            text = stream.vocabulary.decode(stream.part("val" if own else "all"))
+        return novelty(text, self.vocabulary, self._suffixes, nearest=nearest)
+
     def cost(self, text: str) -> float:
         """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.
 
@@ -474,20 +520,31 @@ class LanguageModel:
             note(str(error))
             return ""
 
-    def _own_text(self, note: Any) -> TokenStream:
-        """The text of training: as the cache kept it, or read anew and compared."""
+    @cached_property
+    def _suffixes(self) -> "Suffixes":
+        """What its training text holds, ready to be searched."""
+        from letterwise.data.suffixes import suffixes_of
+
+        try:
+            text = self._own_text(told(None), instead="train it again")
+            if text.vocabulary != self.vocabulary:
+                raise UserError("what is kept of it has other characters: train it again.")
+            return suffixes_of(text)
+        except UserError as error:
+            raise UserError(f"the training text is needed, to know what is copied from it: {error}") from error
+
+    def _own_text(self, note: Any, instead: str = "name a text with --input_file") -> TokenStream:
+        """The text of training: as the cache kept it, or read anew and compared. Where it is gone: what to do instead."""
         kept = reopen(self.data["fingerprint"])
         if kept is not None:
             return kept
         if "-" in self.config.data.input_file:
-            raise UserError(
-                "this model was trained on stdin, and its text is no longer in the cache: name it with --input_file."
-            )
+            raise UserError(f"this model was trained on stdin, and its text is no longer in the cache: {instead}.")
         stream = prepare(self.config.data, note=note)
         if stream.fingerprint != self.data["fingerprint"]:
             raise UserError(
                 f"the text changed since training: fingerprint {self.data['fingerprint'][:12]}, now {stream.fingerprint[:12]}; "
-                "name a text with --input_file to evaluate on it."
+                f"{instead}."
             )
         return stream
 

@@ -54,6 +54,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     what.add_argument("--regex", metavar="REGEX", help="a text that matches as a whole")
     what.add_argument("--json_schema", metavar="SCHEMA|FILE", help="JSON of this schema")
     what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
+    what.add_argument("--max_copy", type=number(int), metavar="N", help="no more than N characters on end of the training text")
     parser.add_argument("--num_samples", type=number(int), metavar="K", help="how many continuations (default: 1)")
     parser.add_argument("--rng_seed", type=number(int), metavar="N", help="equal seeds write equal text; sample k uses N+k")
     parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")

@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": "write on from a seed text",
     "evaluate": "measure a model on a text, in bits per character",
     "score": "show what each character costs, find odd lines, tell which model's text it is",
+    "novelty": "tell how much of a text is copied from the training text",
     "compress": "pack any file into the bits that a model needs to tell it",
     "decompress": "unpack it, with the same model",
     "inspect": "show what is inside a model file",

@@ -38,7 +38,7 @@ A_DAY_S = 86_400
 class TokenStream:
     """A prepared text: read-only ids (N,), and where its parts end: training, validation, test.
 
-    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME".
+    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie.
     """
 
     ids: np.ndarray
@@ -46,6 +46,7 @@ class TokenStream:
     fingerprint: str
     bounds: tuple[int, int, int]
     sources: tuple[str, ...]
+    folder: Path
 
     def part(self, name: str) -> np.ndarray:
         """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
@@ -152,7 +153,7 @@ def _write(
             "bounds": _bounds(config, corpus, *lengths),
             "sources": corpus.names,
         }
-        write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": _sealed(checksum, facts)}).encode())
+        write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": sealed(checksum, facts)}).encode())
         if beside != place:
             _move(beside, place)
     except OSError as error:
@@ -229,22 +230,22 @@ def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | Non
     try:
         facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
         seal = facts.pop("crc32")
-        if facts["version"] != VERSION or _sealed(_checksum(place / "ids.bin"), facts) != seal:
+        if facts["version"] != VERSION or sealed(checksum_of(place / "ids.bin"), facts) != seal:
             return None
         vocabulary = Vocabulary.from_json(facts["vocabulary"])
         train, val, test = facts["bounds"]
         ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
-        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(facts["sources"]))
+        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(facts["sources"]), place)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return None
 
 
-def _sealed(checksum: int, facts: dict[str, Any]) -> int:
+def sealed(checksum: int, facts: dict[str, Any]) -> int:
     """The checksum of ids and of the facts about them."""
     return zlib.crc32(json.dumps(facts).encode(), checksum)
 
 
-def _checksum(path: Path) -> int:
+def checksum_of(path: Path) -> int:
     """crc32 of a file, read and not mapped: what is mapped counts as this process's memory."""
     told = 0
     with path.open("rb") as file:

@@ -52,10 +52,15 @@ class Vocabulary:
         return int(self.encode("\n")[0]) if "\n" in self else None
 
     @cached_property
+    def points(self) -> np.ndarray:
+        """Id → code point: (V,) uint32."""
+        return code_points(self.characters)
+
+    @cached_property
     def table(self) -> np.ndarray:
         """Code point → id, or ABSENT: (0x110000,) uint32."""
         table = np.full(CODE_POINTS, ABSENT, np.uint32)
-        table[code_points(self.characters)] = np.arange(len(self.characters), dtype=np.uint32)
+        table[self.points] = np.arange(len(self.characters), dtype=np.uint32)
         return table
 
     def encode(self, text: str, unknown: Unknown = "error") -> np.ndarray:
@@ -80,7 +85,8 @@ class Vocabulary:
         """The text that ids spell; bytes that are no UTF-8 become lone surrogates, so that `encode` gives them back."""
         if self.kind == "byte":
             return bytes(np.asarray(ids, np.uint8)).decode("utf-8", "surrogateescape")
-        return "".join(map(self.characters.__getitem__, np.asarray(ids).tolist()))
+        ids = np.asarray(ids)
+        return from_code_points(self.points[ids]) if ids.size else ""  # an empty list is no array of whole numbers
 
     def text_decoder(self) -> "TextDecoder":
         """A decoder for ids that come one at a time."""
@@ -121,3 +127,8 @@ class TextDecoder:
 def code_points(text: str) -> np.ndarray:
     """Code points (N,), uint32; lone surrogates included."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def from_code_points(points: np.ndarray) -> str:
+    """The inverse of `code_points`."""
+    return points.tobytes().decode("utf-32-le", "surrogatepass")

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints import Guide
+from letterwise.inference.copies import Copies
 from letterwise.inference.limits import Limits
 from letterwise.inference.predictor import Predictor
 from letterwise.inference.sampling import Chooser
@@ -43,18 +44,33 @@ class Done:
 
 
 def likeliest(
-    predictor: Predictor, vocabulary: Vocabulary, chooser: Chooser, limits: Limits, guide: Guide | None
+    predictor: Predictor,
+    vocabulary: Vocabulary,
+    chooser: Chooser,
+    limits: Limits,
+    guide: Guide | None,
+    copies: Copies | None = None,
 ) -> tuple[str, Literal["length", "stop", "line", "match"]]:
-    """The likeliest text that `chooser.sampler.beam` prefixes find, and what ended it. No length is favoured."""
+    """The likeliest text that `chooser.sampler.beam` prefixes find, and what ended it. No length is favoured.
+
+    Raises `UserError` when every prefix is left with copies only.
+    """
     prefixes = [Prefix([], 0.0, predictor, guide, predictor.logits())]
     best: Done | None = None
+    stuck: list[int] = []
     for written in range(limits.num_tokens + 1):
         candidates = []  # (nats, which prefix, id; or no id for the end), the likeliest first
         for i, prefix in enumerate(prefixes):
             if written == limits.num_tokens:
                 best = likelier(best, Done(text_of(prefix.ids, vocabulary, limits)[0], prefix.nats, "length"))
                 continue
-            nats, end = outcomes(chooser.scores(prefix.logits), prefix.guide)
+            scores = chooser.scores(prefix.logits)
+            if copies:
+                scores = copies.without(scores, prefix.ids)
+                if scores.max() == -math.inf:
+                    stuck = prefix.ids
+                    continue
+            nats, end = outcomes(scores, prefix.guide)
             if end > -math.inf:
                 best = likelier(best, Done(vocabulary.decode(prefix.ids), prefix.nats + end, "match"))
             candidates += [(prefix.nats + nats[id], i, int(id)) for id in np.flatnonzero(nats > -math.inf)]
@@ -73,7 +89,9 @@ def likeliest(
             reader = prefixes[i].predictor.fork()
             grown.append(Prefix(ids, nats, reader, way, reader.read([id])))
         prefixes = grown
-    assert best
+    if best is None:
+        assert copies
+        raise copies.refusal(stuck)
     return best.text, best.ended
 
 

@@ -235,7 +235,8 @@ def room_of(bricks, scratch, most, thread):
     up, common = cut(common, 1, most, padded(grown(bricks)))
     scored, common = cut(common, 1, most, padded(bricks.vocab_size + bricks.orders))
     return Room(
-        x[0], y[0], inner[0], shares[0, 0], blend[0, 0], scores[0, 0], told[0], projected[0], mixed[0], said[0], up[0], scored[0]
+        x[0], y[0], inner[0], shares[0, 0], blend[0, 0], scores[0, 0], told[0], projected[0], mixed[0], said[0], up[0],
+        scored[0],
     )  # fmt: skip
 
 

@@ -24,6 +24,7 @@ class Limits:
         charset, exclude: only these characters; none of these.
         must_contain: each of these texts is in what is written.
         regex, json_schema, grammar: what is written, as a whole, matches this (one of them).
+        max_copy: no run of more characters, of prompt and text, that ends in the text stands in the training text.
     """
 
     num_tokens: int = 100
@@ -36,6 +37,7 @@ class Limits:
     regex: str | None = None
     json_schema: str | None = None
     grammar: str | None = None
+    max_copy: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_tokens < 0:
@@ -57,6 +59,13 @@ class Limits:
             raise UserError(f"a text that ends before stop={self.stop[0]!r} would not match: say the end in {what} instead.")
         if self.constrained and self.num_tokens > LONGEST:
             raise UserError(f"num_tokens={self.num_tokens} is too long for a constraint: {LONGEST} is the most.")
+        if self.max_copy is not None and self.max_copy < 1:
+            raise UserError(f"max_copy={self.max_copy} must be 1 or more: single characters are always copied.")
+        if self.constrained and self.max_copy:
+            what = forms[0] if forms else "--must_contain"
+            raise UserError(
+                f"--max_copy {self.max_copy} and {what} do not go together: what has to match may have to be copied."
+            )
 
     @property
     def constrained(self) -> bool:

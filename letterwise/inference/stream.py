@@ -2,14 +2,14 @@
 
 prompt ──encode──▶ Predictor ──logits──▶ Chooser ──id──▶ decoder ──▶ StopFinder ──▶ text
                        ▲                    ▲ │ what may follow
-                       │                   Guide
+                       │              Guide, Copies
                        └──────────────────id──┘
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -17,10 +17,14 @@ from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints import Guide, constraint_for
+from letterwise.inference.copies import Copies
 from letterwise.inference.limits import Limits
 from letterwise.inference.predictor import Batch, Model, Predictor
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stopping import StopFinder
+
+if TYPE_CHECKING:
+    from letterwise.data.suffixes import Suffixes
 
 Ended = Literal["", "length", "stop", "line", "match", "time"]
 SIDE_BY_SIDE, MEMORY = 64, 2**30  # so many texts at once at most, with keys and values of so many bytes
@@ -34,13 +38,21 @@ class Writing:
     """
 
     def __init__(
-        self, predictor: Predictor, vocabulary: Vocabulary, ids: np.ndarray, sampler: Sampler, limits: Limits, rng_seed: int
+        self,
+        predictor: Predictor,
+        vocabulary: Vocabulary,
+        ids: np.ndarray,
+        sampler: Sampler,
+        limits: Limits,
+        rng_seed: int,
+        copies: Copies | None = None,
     ) -> None:
         """`predictor` has been given the prompt's `ids`."""
-        self.predictor, self.vocabulary, self.limits = predictor, vocabulary, limits
+        self.predictor, self.vocabulary, self.limits, self.copies = predictor, vocabulary, limits, copies
         self.guide = constraint_for(vocabulary, limits).guide() if limits.constrained else None
         self.chooser = Chooser(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
         self.chooser.saw(ids)
+        self.free = self.guide is None and self.copies is None and self.chooser.free  # the model alone says what comes next
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()
 
@@ -55,7 +67,7 @@ class Writing:
         finder = StopFinder(self.limits.stop, self.limits.until_line)
         decoder = self.vocabulary.text_decoder()
         until = time.monotonic() + self.limits.max_seconds
-        for ids in self._freely(until) if self.guide is None and self.chooser.free else self._watched(until):
+        for ids in self._freely(until) if self.free else self._watched(until):
             if piece := finder.feed(decoder.feed(ids)):
                 yield piece
             if finder.found:
@@ -65,7 +77,7 @@ class Writing:
             yield piece
 
     def _freely(self, until: float) -> Iterator[list[int]]:
-        """Where only the model says what comes next: some ids at a time, first one, then more and more."""
+        """Some ids at a time, first one, then more and more."""
         left, most = self.limits.num_tokens, 1
         if left:
             self.predictor.ask(self.chooser, most)
@@ -82,7 +94,8 @@ class Writing:
 
     def _watched(self, until: float) -> Iterator[list[int]]:
         """Where what may follow, or its score, depends on what was written: one id at a time, up to the constraint's end."""
-        chooser, guide = self.chooser, self.guide
+        chooser, guide, copies = self.chooser, self.guide, self.copies
+        written: list[int] = []
         for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
                 self.ended = "time"
@@ -90,6 +103,10 @@ class Writing:
                     yield list(guide.finish())
                 return
             scores = chooser.scores(self.predictor.logits())
+            if copies:
+                scores = copies.without(scores, written)
+                if scores.max() == -math.inf:
+                    raise copies.refusal(written)
             id = chooser.choose(scores) if guide is None else follow(guide, chooser, scores)
             if id is None:
                 self.ended = "match"
@@ -97,6 +114,7 @@ class Writing:
             if left > 1:
                 chooser.saw((id,))
                 self.predictor.feed((id,))
+            written.append(id)
             yield [id]
             if guide and guide.place.over():
                 self.ended = "match"
@@ -105,7 +123,7 @@ class Writing:
 
     def _search(self) -> Iterator[str]:
         """The likeliest text, as a whole."""
-        text, self.ended = likeliest(self.predictor, self.vocabulary, self.chooser, self.limits, self.guide)
+        text, self.ended = likeliest(self.predictor, self.vocabulary, self.chooser, self.limits, self.guide, self.copies)
         yield text
 
 
@@ -177,8 +195,11 @@ def write(
     limits: Limits,
     rng_seeds: Sequence[int] = (0,),
     unknown: Unknown = "error",
+    training: "Suffixes | None" = None,
 ) -> Samples:
     """A continuation of `prompt`, without it, within `limits`, for each of `rng_seeds`: equal seeds write equal text.
+
+    `limits.max_copy` looks at `training`, the training text.
 
     An empty prompt continues an imagined line break, where the vocabulary has one; else anything may come first.
     Raises `UserError` on unknown characters, senseless requests, and constraints that no text can meet.
@@ -186,8 +207,16 @@ def write(
     if len(rng_seeds) > 1 and sampler.beam:
         raise UserError(f"beam={sampler.beam} finds one text, always the same: leave out --num_samples.")
     ids = vocabulary.encode(prompt, unknown=unknown)
+    copies = None
+    if limits.max_copy:
+        assert training
+        copies = Copies(training, vocabulary, limits.max_copy, ids)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")
     begun = Predictor(model)
     begun.feed(ids)
-    return Samples(begun, lambda predictor, seed: Writing(predictor, vocabulary, ids, sampler, limits, seed), rng_seeds)
+
+    def start(predictor: Predictor, seed: int) -> Writing:
+        return Writing(predictor, vocabulary, ids, sampler, limits, seed, copies)
+
+    return Samples(begun, start, rng_seeds)

@@ -1,0 +1,55 @@
+"""`letterwise novelty`: a form over `LanguageModel.novelty`."""
+
+from dataclasses import asdict
+from typing import Any
+
+from letterwise.cli.flags import Parser, number
+from letterwise.cli.output import say, say_json
+
+SHOWN = 100  # characters of each end of a long run
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file, whose training text is there yet")
+    parser.add_argument("--input_file", nargs="+", metavar="PATH", help="the text, - for stdin (default: stdin)")
+    parser.add_argument(
+        "--nearest",
+        type=number(int),
+        metavar="N",
+        help="find the nearest training line of N lines, the most copied (default: 1)",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Compare."""
+    from letterwise.api import load
+    from letterwise.training.progress import PlainProgress
+
+    path, as_json = flags.pop("model_path"), flags.pop("json", False)
+    flags.setdefault("input_file", ["-"])
+    found = load(path, device="cpu").novelty(progress=PlainProgress(), **flags)
+    if as_json:
+        say_json(asdict(found))
+        return 0
+    if run := found.longest:
+        say(
+            f"longest run in the training text: {run.chars:,} characters, from line {run.line:,}, column "
+            f"{run.column:,}; there from line {run.training_line:,}, character {run.training_start:,}\n    {shown(run.text)}\n"
+        )
+    else:
+        say("no character of this text is in the training text\n")
+    shares = ", ".join(f"{share:.1%} ({length} or more)" for length, share in found.shares.items())
+    say(f"part of the {found.chars:,} characters in long runs: {shares}\n")
+    for line in found.nearest:
+        say(
+            f"line {line.line:,} is most like line {line.training_line:,} of the training text: {line.similarity:.0%}\n"
+            f"    {line.text}\n    {line.training_text}\n"
+        )
+    return 0
+
+
+def shown(text: str) -> str:
+    """A text on one line, its middle left out where it is long."""
+    return repr(text) if len(text) <= 2 * SHOWN else f"{text[:SHOWN]!r} … {text[-SHOWN:]!r}"
