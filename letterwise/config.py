@@ -35,6 +35,7 @@ class DataConfig:
     val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
     encoding: str = knob("utf-8", "how the input's bytes spell characters")
+    lines: bool = knob(False, "each line is one example: it begins from nothing, and validation gets other lines")
 
     def __post_init__(self) -> None:
         check(self)
