@@ -69,14 +69,15 @@ class LanguageModel:
             return self._compiled
         from letterwise.inference.plain import Plain
 
-        return Plain(self.transformer, self.file.counts)
+        return Plain(self.transformer, self.file.counts, self.file.line_break)
 
     @cached_property
     def _compiled(self) -> "Compiled":
         """The model as the CPU's kernel reads it: the same bits whatever its company."""
         from letterwise.inference.compiled import Compiled
 
-        return Compiled(self.config.model, len(self.vocabulary), self.file.weights, self.file.counts)
+        file = self.file
+        return Compiled(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
 
     @property
     def config(self) -> Config:
@@ -249,7 +250,7 @@ class LanguageModel:
 
             score = evaluate_online(self.file, ids)
         else:
-            score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
+            score = evaluate(self.transformer, ids, counts=self.file.counts, line_break=self.file.line_break, protocol=protocol)
         score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
         if input_file is None and split == "val" and self.file.counts is None:  # what training found
             counting = self.data.get("baselines", {}).get("counting alone")
@@ -288,7 +289,7 @@ class LanguageModel:
         scored = self._scored(
             text, input_file=input_file, protocol=protocol, closely=closely, unknown=unknown, progress=progress
         )
-        return lines(scored, self.vocabulary)
+        return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
 
     def heat_map(self, text: str | None = None, *, title: str = "Heat map", **options: Any) -> str:
         """A page of HTML that shows what each character costs. Same options as `score`, but for `closely`.
@@ -347,8 +348,8 @@ class LanguageModel:
         """
         from letterwise.evaluation.follow import follow
 
-        encoding = self.config.data.encoding
-        return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown)
+        encoding, of_lines = self.config.data.encoding, self.file.line_break is not None
+        return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown, first_predicted=of_lines)
 
     def cost(self, text: str) -> float:
         """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.
@@ -361,7 +362,7 @@ class LanguageModel:
         """
         from letterwise.evaluation.classify import cost
 
-        return cost(self.transformer, self.vocabulary, text, counts=self.file.counts)
+        return cost(self.transformer, self.vocabulary, text, counts=self.file.counts, line_break=self.file.line_break)
 
     def _scored(
         self,
@@ -379,8 +380,22 @@ class LanguageModel:
         if text is None:
             ids, _ = self._ids(input_file, None, unknown, progress)
         else:
-            ids = self.vocabulary.encode(text, unknown)
-        return score(self.transformer, ids, counts=self.file.counts, protocol=protocol, closely=closely)
+            ids = self._begun(self.vocabulary.encode(text, unknown))
+        return score(
+            self.transformer,
+            ids,
+            counts=self.file.counts,
+            line_break=self.file.line_break,
+            protocol=protocol,
+            closely=closely,
+        )
+
+    def _begun(self, ids: "np.ndarray") -> "np.ndarray":
+        """The ids of a text; for a model of lines, after a line break."""
+        import numpy as np
+
+        begin = self.file.line_break
+        return ids if begin is None else np.concatenate((np.array([begin], ids.dtype), ids))
 
     def _ids(
         self, input_file: Any, split: str | None, unknown: Unknown, progress: "Progress | None"
@@ -389,10 +404,12 @@ class LanguageModel:
         note = told(progress)
         if input_file is None:
             stream, split = self._own_text(note), split or "val"
+            ids = stream.part(split)
         else:
-            stream = encode_corpus(self._data_config(names(input_file)), self.vocabulary, unknown=unknown, note=note)
             split = split or "all"
-        ids = stream.part(split)
+            config, in_order = self._data_config(names(input_file)), split == "all"
+            stream = encode_corpus(config, self.vocabulary, unknown=unknown, in_order=in_order, note=note)
+            ids = self._begun(stream.part(split)) if in_order else stream.part(split)
         if len(ids) < 2:
             raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
         return ids, split
@@ -461,8 +478,7 @@ class LanguageModel:
 
     def _data_config(self, input_file: tuple[str, ...]) -> DataConfig:
         """How training read its text, for another one."""
-        data = self.config.data
-        return DataConfig(input_file=input_file, val_fraction=data.val_fraction, vocab=data.vocab, encoding=data.encoding)
+        return replace(self.config.data, input_file=input_file, dataset=None, val_file=())
 
     def held_out(self, note: Callable[[str], None] = lambda said: None) -> str:
         """The validation part of the text that it was trained on; "" when that is gone."""

@@ -41,6 +41,11 @@ class ModelFile:
     history: list[dict[str, Any]]
     counts: Counts | None = None
 
+    @property
+    def line_break(self) -> int | None:
+        """The id that each example begins after, for a model of lines; None for others."""
+        return self.vocabulary.line_break if self.config.data.lines else None
+
     def header(self) -> dict[str, Any]:
         """All but weights and counts, in plain containers."""
         return {

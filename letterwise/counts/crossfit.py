@@ -32,9 +32,8 @@ class Gone:
 class CrossFitted:
     """The cross-fitted prior of a training text, and `counts` for text it has not seen.
 
-    `ids` (N,) is the whole text. Of each of its last M characters, which are those that were counted, `depths` (M,) is how much
-    context it has, and `top` (M,) its place on that rung. What comes before them was not counted, so the whole counts are honest
-    there.
+    `ids` (N,) is the whole text. Its last M characters were counted: `depths` (M,) is how much context each of them has, and
+    `top` (M,) its place on that rung. What comes before them was not, so the whole counts are honest there.
     """
 
     counts: Counts
@@ -47,7 +46,7 @@ class CrossFitted:
     def at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V+1), float32.
 
-        K = `orders` and escapes as for `Counts.log_probs`.
+        K = `orders` and escapes as for `Counts.log_probs`. What is said of places behind the end of the text means nothing.
         """
         told = np.empty((len(starts), length, orders, self.ladder.vocab_size + 1), np.float32)
         uncounted = len(self.ids) - len(self.top)
@@ -60,7 +59,7 @@ class CrossFitted:
 
     def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
         """ln p of characters of the counted text (n, K, V+1). A place just before it gets letter frequencies."""
-        inside = np.maximum(places, 0)
+        inside = np.clip(places, 0, len(self.top) - 1)
         depths, top, rungs = np.where(places >= 0, self.depths[inside], 0), self.top[inside], self.ladder.rungs
         chain = [np.where(depths == len(rungs) - 1, top, -1)]
         for j in reversed(range(1, len(rungs))):
@@ -80,7 +79,7 @@ def fold_of(places: np.ndarray, chars: int, folds: int) -> np.ndarray:
 def cross_fit(
     ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most: int, line_break: int | None = None
 ) -> CrossFitted:
-    """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole; with a line break, line by line."""
+    """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole; `line_break` as for `learn`."""
     text, ids = ids, ids[-most:]
     folds = min(folds, len(ids))
     fold = fold_of(np.arange(len(ids)), len(ids), folds).astype(np.int32)

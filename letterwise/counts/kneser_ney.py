@@ -74,9 +74,13 @@ class Counts:
         return np.log(told, out=told).reshape(len(windows), length, orders, self.vocab_size + 1)
 
     def before(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
-        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1)."""
+        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1).
+
+        What is said of places behind the end of `ids` means nothing.
+        """
         places = starts[:, None] + np.arange(1 - self.order, length)
-        return self.log_probs(np.where(places >= 0, ids[np.maximum(places, 0)].astype(np.int64), -1), length, orders)
+        known = ids[np.clip(places, 0, len(ids) - 1)].astype(np.int64)
+        return self.log_probs(np.where(places >= 0, known, -1), length, orders)
 
     def nats_per_char(self, ids: np.ndarray, *, chunk: int = 2**12, every: int = 1) -> float:
         """Mean surprise over all of `ids` (N,) but the first, or over each `every`-th chunk of them."""

@@ -7,6 +7,9 @@ it, so every prediction sees at least half a context (as evaluation's protocol `
 begin at fixed places of the text, whatever the chunking; re-reading half a window every half window keeps the cost of
 a character constant however long the text grows, and serves every kind of position, learned ones included. Counts need only
 the last few characters, so they read straight through.
+
+A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing was
+read yet, it stands after a line break.
 """
 
 from collections.abc import Sequence
@@ -35,6 +38,7 @@ class Model(Protocol):
 
     config: ModelConfig
     vocab_size: int
+    line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
 
     def memory(self, texts: int) -> Memory: ...
 
@@ -48,7 +52,9 @@ class Batch:
         self.kept, self.reach = self.block_size // 2, max(0, model.config.counts_order - 1)
         self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
         self.held = [0] * texts  # how many of them are the window's
-        self.new: dict[int, list[int]] = {}  # what each text was given and has not read
+        self.line_break, begin = model.line_break, [] if model.line_break is None else [model.line_break]
+        # what each text was given and has not read
+        self.new: dict[int, list[int]] = {text: begin[:] for text in range(texts) if begin}
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
 
     def read(self) -> None:
@@ -66,6 +72,10 @@ class Batch:
 
     def _take(self, text: int, ids: list[int]) -> tuple[int, list[int]]:
         """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
+        if self.line_break in ids:
+            ids = ids[len(ids) - 1 - ids[::-1].index(self.line_break) :]
+            self.history[text], self.held[text] = [], 0
+            self.memory.begin(text, [])
         history, held = self.history[text], self.held[text]
         rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
         history += ids
@@ -81,6 +91,7 @@ class Batch:
 
     def copy(self, text: int, other: "Batch", theirs: int) -> None:
         """Text `text` goes on from where text `theirs` of another batch is."""
+        self.new.pop(text, None)
         self.memory.copy(text, other.memory, theirs)
         self.history[text], self.held[text] = other.history[theirs][:], other.held[theirs]
         self.logits[text] = other.logits[theirs]

@@ -34,7 +34,8 @@ class Network:
     def __init__(self, file: ModelFile) -> None:
         self.transformer: Transformer = restore(file)
         self.counts: Counts | None = file.counts
-        self.model = Compiled(file.config.model, len(file.vocabulary), weights_of(self.transformer), file.counts)
+        weights, self.line_break = weights_of(self.transformer), file.line_break
+        self.model = Compiled(file.config.model, len(file.vocabulary), weights, file.counts, self.line_break)
         self.batch = Batch(self.model)
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
         self.block_size = file.config.model.block_size
