@@ -113,19 +113,25 @@ def cut_lines(ids: np.ndarray, line_break: int, block_size: int, overlap: int) -
 
 def sweep(
     ids: np.ndarray, block_size: int, batch_size: int, *, overlap: int = 0, every: int = 1, line_break: int | None = None
-) -> Iterator[Windows]:
-    """Each character but the first as a target exactly once, in the order of the text.
+) -> Iterator[list[Windows]]:
+    """Each character but the first as a target exactly once, in the order of the text: a few batches of windows at a time.
 
     Windows overlap by `overlap`, and what the one before has told is no target. The first window, and a shorter last one, come
-    alone. `every` takes each so-manieth window only. With a line break, windows are lines.
+    alone. `every` takes each so-manieth window only. With a line break, windows are lines, and those of a few batches are dealt
+    to them by length.
     """
     if len(ids) < 2:
         return
     if line_break is not None:
         cuts = Cuts(*(part[::every] for part in cut_lines(ids, line_break, block_size, overlap)))
-        group = np.cumsum(cuts.lengths) // (batch_size * block_size)
-        for mine in np.split(np.arange(len(group)), np.flatnonzero(np.diff(group)) + 1):
-            yield _filled(ids, cuts.starts[mine], cuts.lengths[mine], cuts.skips[mine])
+        stretch = np.cumsum(cuts.lengths) // (SORTED * batch_size * block_size)
+        for mine in np.split(np.arange(len(stretch)), np.flatnonzero(np.diff(stretch)) + 1):
+            left, together = mine[np.argsort(-cuts.lengths[mine], kind="stable")], list[Windows]()
+            room = min(batch_size * block_size, max(block_size, cuts.lengths[mine].sum() // SORTED))
+            while len(left):
+                now, left = np.split(left, [room // cuts.lengths[left[0]]])
+                together.append(_filled(ids, cuts.starts[now], cuts.lengths[now], cuts.skips[now]))
+            yield together
         return
     starts = np.arange(0, max(1, len(ids) - 1 - overlap), block_size - overlap)[::every]
     full = starts + block_size < len(ids)
@@ -136,7 +142,7 @@ def sweep(
         if len(group):
             starts, inputs, targets = _windows(ids, group, min(block_size, len(ids) - 1 - int(group[0])))
             fresh = np.arange(targets.shape[1]) >= (overlap if group[0] else 0)
-            yield Windows(starts, inputs, np.where(fresh, targets, NONE))
+            yield [Windows(starts, inputs, np.where(fresh, targets, NONE))]
 
 
 def require(ids: np.ndarray, block_size: int, part: str) -> None:

@@ -69,15 +69,33 @@ def passes(
     was_training = model.training
     model.eval()
     try:
-        for starts, inputs, targets in sweep(
-            ids, config.block_size, batch, overlap=overlap, every=every, line_break=line_break
-        ):
-            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-            told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
-            asked = y != NONE
-            with torch.inference_mode():
-                logits = model(x, log_prior=told)[asked]
-            alone = None if told is None else told[:, :, -1, :-1][asked]
-            yield Pass(logits, y[asked], alone, asked.sum(-1).tolist())
+        for together in sweep(ids, config.block_size, batch, overlap=overlap, every=every, line_break=line_break):
+            made = []
+            for starts, inputs, targets in together:
+                x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+                told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
+                asked = y != NONE
+                with torch.inference_mode():
+                    logits = model(x, log_prior=told)[asked]
+                alone = None if told is None else told[:, :, -1, :-1][asked]
+                made.append(Pass(logits, y[asked], alone, asked.sum(-1).tolist()))
+            yield made[0] if len(made) == 1 else in_order(made, np.concatenate([windows.starts for windows in together]))
     finally:
         model.train(was_training)
+
+
+def in_order(made: list[Pass], starts: np.ndarray) -> Pass:
+    """Several passes as one, their windows in the order of their `starts`."""
+    lengths, order = [length for some in made for length in some.lengths], np.argsort(starts).tolist()
+
+    def joined(parts: list[Tensor]) -> Tensor:
+        windows = torch.cat(parts).split(lengths)
+        return torch.cat([windows[i] for i in order])
+
+    priors = [some.log_prior for some in made if some.log_prior is not None]
+    return Pass(
+        joined([some.logits for some in made]),
+        joined([some.targets for some in made]),
+        joined(priors) if priors else None,
+        [lengths[i] for i in order],
+    )

@@ -15,7 +15,7 @@ from letterwise.errors import UserError
 @given(length=st.integers(0, 200), block=st.integers(1, 30), batch=st.integers(1, 5), half=st.booleans())
 def test_a_sweep_scores_each_character_but_the_first_once(length: int, block: int, batch: int, half: bool) -> None:
     overlap, targets = block // 2 if half else 0, []
-    for starts, inputs, following in sweep(np.arange(length), block, batch, overlap=overlap):
+    for [(starts, inputs, following)] in sweep(np.arange(length), block, batch, overlap=overlap):
         assert inputs.shape == following.shape
         assert inputs.shape[0] <= batch
         assert inputs.shape[1] <= block
@@ -27,7 +27,7 @@ def test_a_sweep_scores_each_character_but_the_first_once(length: int, block: in
 
 
 def test_every_third_window() -> None:
-    windows = list(sweep(np.arange(100), 10, 4, every=3))
+    windows = [windows for [windows] in sweep(np.arange(100), 10, 4, every=3)]
     assert np.concatenate([w.starts for w in windows]).tolist() == [0, 30, 60, 90]
     assert [x[0] for w in windows for x in w.inputs] == [0, 30, 60, 90]
 
@@ -102,12 +102,15 @@ def test_a_sweep_of_lines(ids: list[int], block: int, batch: int, half: bool, ev
     """Each window is one line's, and every character but the first is told once, after nothing but its own line."""
     overlap = block // 2 if half else 0
     expected, got = plain_windows(ids, block, overlap), []
-    for windows in sweep(np.array(ids), block, batch, overlap=overlap, every=every, line_break=0):
-        assert windows.inputs.shape == windows.targets.shape
-        assert windows.inputs.shape[1] <= block
-        for start, inputs, targets in zip(*windows, strict=True):
-            told = np.flatnonzero(targets != NONE)
-            got.append((int(start), inputs[: told[-1] + 1].tolist(), targets[told].tolist()))
+    for together in sweep(np.array(ids), block, batch, overlap=overlap, every=every, line_break=0):
+        some = []
+        for windows in together:
+            assert windows.inputs.shape == windows.targets.shape
+            assert windows.inputs.size <= batch * block
+            for start, inputs, targets in zip(*windows, strict=True):
+                told = np.flatnonzero(targets != NONE)
+                some.append((int(start), inputs[: told[-1] + 1].tolist(), targets[told].tolist()))
+        got += sorted(some)
     assert got == expected[::every]
     if every == 1:
         assert [id for _, _, targets in got for id in targets] == ids[1:]
