@@ -19,10 +19,12 @@ from letterwise.accounting import parameters
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
+from letterwise.data.lines import LineSet
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.limits import Limits
+from letterwise.inference.lines import WrittenLines
 from letterwise.inference.predictor import Model, Predictor
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import Samples, write
@@ -216,6 +218,84 @@ class LanguageModel:
             ' on the'
         """
         return "".join(self.stream(prompt, **options))
+
+    def lines(
+        self,
+        many: int,
+        prompt: str = "",
+        *,
+        unique: bool = False,
+        new: bool = False,
+        num_tokens: int = 1000,
+        max_seconds: float = math.inf,
+        rng_seed: int | None = None,
+        progress: "Progress | None" = None,
+        **options: Any,
+    ) -> WrittenLines:
+        """So many lines, without their line breaks, each as soon as it is found. Each is written by itself, after a line break.
+
+        A line that is empty, or has no end within `num_tokens`, is dropped and another one written in its place; so are those
+        that `unique` and `new` exclude. When 1,000 in a row were dropped, no more come: see `ended` of what is returned.
+
+        Args:
+            many: how many lines.
+            prompt: what every line begins with. (Of several lines it is the last one; the others only come before.)
+            unique: no two are equal.
+            new: none is a line of the text that the model was made from, validation part included.
+            num_tokens: how many characters to write in each at most.
+            max_seconds: end after this time.
+            rng_seed: equal seeds write equal lines (None: a fresh one); candidate k has rng_seed + k, whatever its company.
+            progress: something to tell about reading the text again, for `new`.
+            options: as for `samples`: how to choose, and what may be written.
+
+        Returns:
+            An iterator over lines. Its `candidates` says how many were written for them, `unfinished`, `known` and `repeated`
+            why some were dropped.
+
+        Raises:
+            UserError: as for `samples`; or the model's text had no line break, or, for `new`, is gone.
+
+        Example:
+            >>> lines = model_of_a_log.lines(2, unique=True, rng_seed=1)
+            >>> sorted(lines), lines.candidates >= 2
+            (['start', 'stop'], True)
+        """
+        if many < 1:
+            raise UserError(f"--lines {many} must be 1 or more.")
+        if self.vocabulary.line_break is None:
+            raise UserError("this model's text had no line break, and it knows no end of a line: train one with --lines.")
+        for name in ("greedy", "beam"):
+            if many > 1 and options.get(name):
+                raise UserError(f"--{name} writes one line, always the same: give --lines 1, or leave it out.")
+        known = ()
+        if new:
+            missing = "without it nobody can tell what is new: leave out --new."
+            known = LineSet(self._own_text(told(progress), missing).part("all"), self.vocabulary)
+        options["exclude"] = options.get("exclude", "").replace("\n", "")
+        constrained = any(options.get(name) for name in ("must_contain", "regex", "json_schema", "grammar"))
+        if constrained:  # then the text ends where the model would end the line
+            options["exclude"] += "\n"
+        elif options.get("charset") is not None:
+            options["charset"] += "\n"
+        seed = secrets.randbits(32) if rng_seed is None else rng_seed
+        return WrittenLines(
+            lambda seeds: self.samples(
+                "\n" + prompt,
+                num_tokens=num_tokens + (not constrained),  # a line break more
+                until_line=not constrained,
+                max_seconds=max_seconds,
+                num_samples=len(seeds),
+                rng_seed=seeds[0],
+                **options,
+            ),
+            many,
+            begin=prompt.rpartition("\n")[2],
+            whole=("match", "length") if constrained else ("line", "stop"),
+            unique=unique,
+            known=known,
+            rng_seed=seed,
+            max_seconds=max_seconds,
+        )
 
     def evaluate(
         self,
@@ -488,20 +568,24 @@ class LanguageModel:
             note(str(error))
             return ""
 
-    def _own_text(self, note: Any) -> TokenStream:
-        """The text of training: as the cache kept it, or read anew and compared."""
+    def _own_text(self, note: Any, missing: str = "name a text with --input_file.") -> TokenStream:
+        """The text of training: as the cache kept it, or read anew and compared.
+
+        Raises `UserError` that ends in `missing` when it is not there.
+        """
         kept = reopen(self.data["fingerprint"])
         if kept is not None:
             return kept
         if "-" in self.config.data.input_file:
-            raise UserError(
-                "this model was trained on stdin, and its text is no longer in the cache: name it with --input_file."
-            )
-        stream = prepare(self.config.data, note=note)
+            raise UserError(f"this model was trained on stdin, and its text is no longer in the cache: {missing}")
+        try:
+            stream = prepare(self.config.data, note=note)
+        except UserError as error:
+            raise UserError(f"the text of training cannot be read ({str(error).rstrip('.')}): {missing}") from error
         if stream.fingerprint != self.data["fingerprint"]:
             raise UserError(
-                f"the text changed since training: fingerprint {self.data['fingerprint'][:12]}, now {stream.fingerprint[:12]}; "
-                "name a text with --input_file to evaluate on it."
+                f"the text changed since training (fingerprint {self.data['fingerprint'][:12]}, now "
+                f"{stream.fingerprint[:12]}): {missing}"
             )
         return stream
 

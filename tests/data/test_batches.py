@@ -80,7 +80,7 @@ def test_too_short_a_part_is_refused_with_both_lengths() -> None:
 
 
 def plain_windows(ids: list[int], block: int, overlap: int) -> list[tuple[int, list[int], list[int]]]:
-    """The obvious statement: each line, with the break (0) before it, cut like a text of its own; start, inputs, new targets."""
+    """Put plainly: each line, with the break (0) before it, cut like a text of its own: start, inputs, new targets."""
     windows, edges = [], [i for i in range(len(ids) - 1) if i == 0 or ids[i] == 0] + [len(ids) - 1]
     for begin, end in pairwise(edges):
         start = begin

@@ -1,0 +1,84 @@
+"""Lines: as many as are asked for, each written by itself, and of what was written only what is wanted.
+
+    candidate k (its seed: rng_seed + k) ──▶ whole? not known? not written before? ──▶ a line
+                                         └──▶ counted, and dropped
+
+Candidates are written side by side and taken in the order of their numbers: what comes out depends on the seed alone.
+"""
+
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Literal
+
+from letterwise.inference.stream import SIDE_BY_SIDE, Ended, Samples
+
+BARREN = 1000  # candidates in a row of which none was wanted: there is no sense in going on
+
+
+class WrittenLines:
+    """Lines, as they are found: iterate over them once.
+
+    Attributes:
+        candidates: how many were written so far; of them
+        unfinished: had no end within the longest that was asked for, or nothing in them;
+        known: are lines that were to be new, and are not;
+        repeated: were written before.
+        ended: at last "enough"; or "barren", when 1,000 candidates in a row were not wanted; or "time".
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[int]], Samples],
+        many: int,
+        *,
+        begin: str = "",
+        whole: Container[Ended] = ("line", "stop"),
+        unique: bool = False,
+        known: Container[str] = (),
+        rng_seed: int = 0,
+        max_seconds: float,
+    ) -> None:
+        """`write` gives a candidate for each of some seeds; each begins with `begin`, and is `whole` if it ended so."""
+        self.write, self.many, self.begin, self.whole, self.known_lines = write, many, begin, whole, known
+        self.seen: set[str] | None = set() if unique else None
+        self.rng_seed, self.until = rng_seed, time.monotonic() + max_seconds
+        self.candidates = self.unfinished = self.known = self.repeated = self.given = 0
+        self.ended: Literal["", "enough", "barren", "time"] = ""
+        self.samples = self._next()  # so that whatever cannot be is said at once
+
+    def __iter__(self) -> Iterator[str]:
+        barren = 0
+        while not self.ended:
+            for text, ended in zip(self.samples.texts(), self.samples.ended, strict=True):
+                self.candidates += 1
+                line = self.begin + text.removesuffix("\n")
+                barren = 0 if (wanted := self._wanted(line, ended)) else barren + 1
+                if wanted:
+                    self.given += 1
+                    yield line
+                if self.given == self.many or barren == BARREN:
+                    self.ended = "enough" if self.given == self.many else "barren"
+                    return
+            if time.monotonic() >= self.until:
+                self.ended = "time"
+                return
+            self.samples = self._next()
+
+    def _next(self) -> Samples:
+        """More candidates: about as many as lines are wanted, and more when many are dropped."""
+        first = self.rng_seed + self.candidates
+        return self.write(range(first, first + min(SIDE_BY_SIDE, max(self.many - self.given, self.candidates))))
+
+    def _wanted(self, line: str, ended: Ended) -> bool:
+        """Whether the line is one to give; counts why not."""
+        if not line or ended not in self.whole:
+            self.unfinished += 1
+        elif line in self.known_lines:
+            self.known += 1
+        elif self.seen is not None and line in self.seen:
+            self.repeated += 1
+        else:
+            if self.seen is not None:
+                self.seen.add(line)
+            return True
+        return False
