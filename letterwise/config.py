@@ -17,6 +17,7 @@ from typing import Any, Literal
 from letterwise.errors import UserError, did_you_mean
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
+LATER = ("lines",)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
 
 
@@ -207,7 +208,11 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for files. `config_from_json` reads them back."""
-        return {"preset": self.preset, "size": self.size, **{part: asdict(getattr(self, part)) for part in PARTS}}
+        parts = {part: asdict(getattr(self, part)) for part in PARTS}
+        for name in LATER:
+            if not parts["data"][name]:
+                del parts["data"][name]
+        return {"preset": self.preset, "size": self.size, **parts}
 
 
 def config_from_json(stored: dict[str, Any]) -> Config:
