@@ -279,11 +279,11 @@ class LanguageModel:
             options["charset"] += "\n"
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
         return WrittenLines(
-            lambda seeds: self.samples(
+            lambda seeds, seconds: self.samples(
                 "\n" + prompt,
                 num_tokens=num_tokens + (not constrained),  # a line break more
                 until_line=not constrained,
-                max_seconds=max_seconds,
+                max_seconds=seconds,
                 num_samples=len(seeds),
                 rng_seed=seeds[0],
                 **options,

@@ -28,7 +28,7 @@ class WrittenLines:
 
     def __init__(
         self,
-        write: Callable[[Sequence[int]], Samples],
+        write: Callable[[Sequence[int], float], Samples],
         many: int,
         *,
         begin: str = "",
@@ -38,7 +38,8 @@ class WrittenLines:
         rng_seed: int = 0,
         max_seconds: float,
     ) -> None:
-        """`write` gives a candidate for each of some seeds; each begins with `begin`, and is `whole` if it ended so."""
+        """`write` gives a candidate for each of some seeds, within some seconds; it goes behind `begin`, and is `whole` if it
+        ended so."""
         self.write, self.many, self.begin, self.whole, self.known_lines = write, many, begin, whole, known
         self.seen: set[str] | None = set() if unique else None
         self.rng_seed, self.until = rng_seed, time.monotonic() + max_seconds
@@ -50,6 +51,9 @@ class WrittenLines:
         barren = 0
         while not self.ended:
             for text, ended in zip(self.samples.texts(), self.samples.ended, strict=True):
+                if ended == "time":
+                    self.ended = "time"
+                    return
                 self.candidates += 1
                 line = self.begin + text.removesuffix("\n")
                 barren = 0 if (wanted := self._wanted(line, ended)) else barren + 1
@@ -59,15 +63,12 @@ class WrittenLines:
                 if self.given == self.many or barren == BARREN:
                     self.ended = "enough" if self.given == self.many else "barren"
                     return
-            if time.monotonic() >= self.until:
-                self.ended = "time"
-                return
             self.samples = self._next()
 
     def _next(self) -> Samples:
         """More candidates: about as many as lines are wanted, and more when many are dropped."""
-        first = self.rng_seed + self.candidates
-        return self.write(range(first, first + min(SIDE_BY_SIDE, max(self.many - self.given, self.candidates))))
+        first, some = self.rng_seed + self.candidates, min(SIDE_BY_SIDE, max(self.many - self.given, self.candidates))
+        return self.write(range(first, first + some), max(1e-9, self.until - time.monotonic()))
 
     def _wanted(self, line: str, ended: Ended) -> bool:
         """Whether the line is one to give; counts why not."""
