@@ -115,7 +115,7 @@ class TrainingConfig:
 
     max_iters: int = knob(2000, "optimizer steps", least=0)
     minutes: float = knob(0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0)
-    batch_size: int = knob(16, "sequences in a batch", least=1)
+    batch_size: int = knob(16, "sequences in a batch (with --lines, as many characters in more of them)", least=1)
     gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1)
     optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob("muon", "muon steps matrices and leaves the rest to adamw")
     learning_rate: float = knob(0.01, "peak learning rate", least=0)

@@ -1,6 +1,6 @@
 """Data: text becomes batches.
 
-corpus, datasets ──▶ vocabulary ──▶ stream ──▶ batches        NumPy only; nothing here knows about models
+corpus, datasets ──▶ vocabulary ──▶ (lines) ──▶ stream ──▶ batches        NumPy only; nothing here knows about models
 """
 
 from letterwise.data.batches import Batches, sweep
