@@ -24,7 +24,7 @@ from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.limits import Limits
-from letterwise.inference.lines import WrittenLines
+from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.predictor import Model, Predictor
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import Samples, write
@@ -271,29 +271,17 @@ class LanguageModel:
         if new:
             missing = "without it nobody can tell what is new: leave out --new."
             known = LineSet(self._own_text(told(progress), missing).part("all"), self.vocabulary)
-        options["exclude"] = options.get("exclude", "").replace("\n", "")
-        constrained = any(options.get(name) for name in ("must_contain", "regex", "json_schema", "grammar"))
-        if constrained:  # then the text ends where the model would end the line
-            options["exclude"] += "\n"
-        elif options.get("charset") is not None:
-            options["charset"] += "\n"
-        seed = secrets.randbits(32) if rng_seed is None else rng_seed
+        options, whole = one_line(num_tokens=num_tokens, **options)
         return WrittenLines(
             lambda seeds, seconds: self.samples(
-                "\n" + prompt,
-                num_tokens=num_tokens + (not constrained),  # a line break more
-                until_line=not constrained,
-                max_seconds=seconds,
-                num_samples=len(seeds),
-                rng_seed=seeds[0],
-                **options,
+                "\n" + prompt, max_seconds=seconds, num_samples=len(seeds), rng_seed=seeds[0], **options
             ),
             many,
             begin=prompt.rpartition("\n")[2],
-            whole=("match", "length") if constrained else ("line", "stop"),
+            whole=whole,
             unique=unique,
             known=known,
-            rng_seed=seed,
+            rng_seed=secrets.randbits(32) if rng_seed is None else rng_seed,
             max_seconds=max_seconds,
         )
 

@@ -60,7 +60,10 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
     lines = parser.add_argument_group("lines (each begins with the seed text; best by a model that was trained with --lines)")
     lines.add_argument(
-        "--lines", type=number(int), metavar="N", help="write N whole lines, and say how many it took to find them"
+        "--lines",
+        type=number(int),
+        metavar="N",
+        help="write N whole lines, and say how many it took; fewer, and exit code 2, when 1,000 in a row were dropped",
     )
     lines.add_argument("--unique", action="store_true", help="no two of them are equal")
     lines.add_argument("--new", action="store_true", help="none is in the model's own text, training or validation part")

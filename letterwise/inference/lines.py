@@ -8,11 +8,29 @@ Candidates are written side by side and taken in the order of their numbers: wha
 
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from letterwise.inference.stream import SIDE_BY_SIDE, Ended, Samples
 
 BARREN = 1000  # candidates in a row of which none was wanted: there is no sense in going on
+
+
+def one_line(
+    num_tokens: int, charset: str | None = None, exclude: str = "", **options: Any
+) -> tuple[dict[str, Any], tuple[Ended, ...]]:
+    """What to ask of a text (as `LanguageModel.samples` is asked) that is to be one line, and what then ends a whole one.
+
+    A line ends with a line break, whatever may be in it otherwise. Under a constraint there is none: the text ends where it is
+    whole, and the model would rather end the line.
+    """
+    within = exclude.replace("\n", "")
+    if any(options.get(name) for name in ("must_contain", "regex", "json_schema", "grammar")):
+        return {**options, "num_tokens": num_tokens, "charset": charset, "exclude": within + "\n"}, ("match", "length")
+    charset = None if charset is None else charset + "\n"
+    return {**options, "num_tokens": num_tokens + 1, "charset": charset, "exclude": within, "until_line": True}, (
+        "line",
+        "stop",
+    )
 
 
 class WrittenLines:
