@@ -23,14 +23,13 @@ def one_line(
     A line ends with a line break, whatever may be in it otherwise. Under a constraint there is none: the text ends where it is
     whole, and the model would rather end the line.
     """
-    within = exclude.replace("\n", "")
-    if any(options.get(name) for name in ("must_contain", "regex", "json_schema", "grammar")):
-        return {**options, "num_tokens": num_tokens, "charset": charset, "exclude": within + "\n"}, ("match", "length")
+    within, constraints = exclude.replace("\n", ""), ("must_contain", "regex", "json_schema", "grammar")
+    if any(options.get(name) for name in constraints):
+        asked = dict(num_tokens=num_tokens, charset=charset, exclude=within + "\n")
+        return options | asked, ("match", "length")
     charset = None if charset is None else charset + "\n"
-    return {**options, "num_tokens": num_tokens + 1, "charset": charset, "exclude": within, "until_line": True}, (
-        "line",
-        "stop",
-    )
+    asked = dict(num_tokens=num_tokens + 1, charset=charset, exclude=within, until_line=True)
+    return options | asked, ("line", "stop")
 
 
 class WrittenLines:
@@ -56,8 +55,10 @@ class WrittenLines:
         rng_seed: int = 0,
         max_seconds: float,
     ) -> None:
-        """`write` gives a candidate for each of some seeds, within some seconds; it goes behind `begin`, and is `whole` if it
-        ended so."""
+        """`write` gives a candidate for each of some seeds, within some seconds.
+
+        A line is `begin` and a candidate behind it, if that ended in one of the ways that are `whole`.
+        """
         self.write, self.many, self.begin, self.whole, self.known_lines = write, many, begin, whole, known
         self.seen: set[str] | None = set() if unique else None
         self.rng_seed, self.until = rng_seed, time.monotonic() + max_seconds
