@@ -19,10 +19,12 @@ from letterwise.accounting import parameters
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
+from letterwise.data.lines import LineSet
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.limits import Limits
+from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.predictor import Model, Predictor
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import Samples, write
@@ -71,14 +73,15 @@ class LanguageModel:
             return self._compiled
         from letterwise.inference.plain import Plain
 
-        return Plain(self.transformer, self.file.counts)
+        return Plain(self.transformer, self.file.counts, self.file.line_break)
 
     @cached_property
     def _compiled(self) -> "Compiled":
         """The model as the CPU's kernel reads it: the same bits whatever its company."""
         from letterwise.inference.compiled import Compiled
 
-        return Compiled(self.config.model, len(self.vocabulary), self.file.weights, self.file.counts)
+        file = self.file
+        return Compiled(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
 
     @property
     def config(self) -> Config:
@@ -225,6 +228,72 @@ class LanguageModel:
         """
         return "".join(self.stream(prompt, **options))
 
+    def lines(
+        self,
+        many: int,
+        prompt: str = "",
+        *,
+        unique: bool = False,
+        new: bool = False,
+        num_tokens: int = 1000,
+        max_seconds: float = math.inf,
+        rng_seed: int | None = None,
+        progress: "Progress | None" = None,
+        **options: Any,
+    ) -> WrittenLines:
+        """So many lines, without their line breaks, each as soon as it is found. Each is written by itself, after a line break.
+
+        A line that is empty, or has no end within `num_tokens`, is dropped and another one written in its place; so are those
+        that `unique` and `new` exclude. When 1,000 in a row were dropped, no more come: see `ended` of what is returned.
+
+        Args:
+            many: how many lines.
+            prompt: what every line begins with. (Of several lines it is the last one; the others only come before.)
+            unique: no two are equal.
+            new: none is a line of the text that the model was made from, validation part included.
+            num_tokens: how many characters to write in each at most.
+            max_seconds: end after this time.
+            rng_seed: equal seeds write equal lines (None: a fresh one); candidate k has rng_seed + k, whatever its company.
+            progress: something to tell about reading the text again, for `new`.
+            options: as for `samples`: how to choose, and what may be written.
+
+        Returns:
+            An iterator over lines. Its `candidates` says how many were written for them, `unfinished`, `known` and `repeated`
+            why some were dropped.
+
+        Raises:
+            UserError: as for `samples`; or the model's text had no line break, or, for `new`, is gone.
+
+        Example:
+            >>> lines = model_of_a_log.lines(2, unique=True, rng_seed=1)
+            >>> sorted(lines), lines.candidates >= 2
+            (['start', 'stop'], True)
+        """
+        if many < 1:
+            raise UserError(f"--lines {many} must be 1 or more.")
+        if self.vocabulary.line_break is None:
+            raise UserError("this model's text had no line break, and it knows no end of a line: train one with --lines.")
+        for name in ("greedy", "beam"):
+            if many > 1 and options.get(name):
+                raise UserError(f"--{name} writes one line, always the same: give --lines 1, or leave it out.")
+        known = ()
+        if new:
+            missing = "without it nobody can tell what is new: leave out --new."
+            known = LineSet(self._own_text(told(progress), missing).part("all"), self.vocabulary)
+        options, whole = one_line(num_tokens=num_tokens, **options)
+        return WrittenLines(
+            lambda seeds, seconds: self.samples(
+                "\n" + prompt, max_seconds=seconds, num_samples=len(seeds), rng_seed=seeds[0], **options
+            ),
+            many,
+            begin=prompt.rpartition("\n")[2],
+            whole=whole,
+            unique=unique,
+            known=known,
+            rng_seed=secrets.randbits(32) if rng_seed is None else rng_seed,
+            max_seconds=max_seconds,
+        )
+
     def evaluate(
         self,
         input_file: str | PathLike[str] | Sequence[str] | None = None,
@@ -258,7 +327,7 @@ class LanguageModel:
 
             score = evaluate_online(self.file, ids)
         else:
-            score = evaluate(self.transformer, ids, counts=self.file.counts, protocol=protocol)
+            score = evaluate(self.transformer, ids, counts=self.file.counts, line_break=self.file.line_break, protocol=protocol)
         score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
         if input_file is None and split == "val" and self.file.counts is None:  # what training found
             counting = self.data.get("baselines", {}).get("counting alone")
@@ -297,7 +366,7 @@ class LanguageModel:
         scored = self._scored(
             text, input_file=input_file, protocol=protocol, closely=closely, unknown=unknown, progress=progress
         )
-        return lines(scored, self.vocabulary)
+        return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
 
     def heat_map(self, text: str | None = None, *, title: str = "Heat map", **options: Any) -> str:
         """A page of HTML that shows what each character costs. Same options as `score`, but for `closely`.
@@ -356,8 +425,8 @@ class LanguageModel:
         """
         from letterwise.evaluation.follow import follow
 
-        encoding = self.config.data.encoding
-        return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown)
+        encoding, of_lines = self.config.data.encoding, self.file.line_break is not None
+        return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown, first_predicted=of_lines)
 
     def novelty(
         self,
@@ -409,7 +478,7 @@ class LanguageModel:
         """
         from letterwise.evaluation.classify import cost
 
-        return cost(self.transformer, self.vocabulary, text, counts=self.file.counts)
+        return cost(self.transformer, self.vocabulary, text, counts=self.file.counts, line_break=self.file.line_break)
 
     def _scored(
         self,
@@ -427,8 +496,22 @@ class LanguageModel:
         if text is None:
             ids, _ = self._ids(input_file, None, unknown, progress)
         else:
-            ids = self.vocabulary.encode(text, unknown)
-        return score(self.transformer, ids, counts=self.file.counts, protocol=protocol, closely=closely)
+            ids = self._begun(self.vocabulary.encode(text, unknown))
+        return score(
+            self.transformer,
+            ids,
+            counts=self.file.counts,
+            line_break=self.file.line_break,
+            protocol=protocol,
+            closely=closely,
+        )
+
+    def _begun(self, ids: "np.ndarray") -> "np.ndarray":
+        """The ids of a text; for a model of lines, after a line break."""
+        import numpy as np
+
+        begin = self.file.line_break
+        return ids if begin is None else np.concatenate((np.array([begin], ids.dtype), ids))
 
     def _ids(
         self, input_file: Any, split: str | None, unknown: Unknown, progress: "Progress | None"
@@ -437,10 +520,12 @@ class LanguageModel:
         note = told(progress)
         if input_file is None:
             stream, split = self._own_text(note), split or "val"
+            ids = stream.part(split)
         else:
-            stream = encode_corpus(self._data_config(names(input_file)), self.vocabulary, unknown=unknown, note=note)
             split = split or "all"
-        ids = stream.part(split)
+            config, in_order = self._data_config(names(input_file)), split == "all"
+            stream = encode_corpus(config, self.vocabulary, unknown=unknown, in_order=in_order, note=note)
+            ids = self._begun(stream.part(split)) if in_order else stream.part(split)
         if len(ids) < 2:
             raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
         return ids, split
@@ -509,8 +594,7 @@ class LanguageModel:
 
     def _data_config(self, input_file: tuple[str, ...]) -> DataConfig:
         """How training read its text, for another one."""
-        data = self.config.data
-        return DataConfig(input_file=input_file, val_fraction=data.val_fraction, vocab=data.vocab, encoding=data.encoding)
+        return replace(self.config.data, input_file=input_file, dataset=None, val_file=())
 
     def held_out(self, note: Callable[[str], None] = lambda said: None) -> str:
         """The validation part of the text that it was trained on; "" when that is gone."""
@@ -526,25 +610,31 @@ class LanguageModel:
         from letterwise.data.suffixes import suffixes_of
 
         try:
-            text = self._own_text(told(None), instead="train it again")
+            text = self._own_text(told(None), missing="train it again.")
             if text.vocabulary != self.vocabulary:
                 raise UserError("what is kept of it has other characters: train it again.")
             return suffixes_of(text)
         except UserError as error:
             raise UserError(f"the training text is needed, to know what is copied from it: {error}") from error
 
-    def _own_text(self, note: Any, instead: str = "name a text with --input_file") -> TokenStream:
-        """The text of training: as the cache kept it, or read anew and compared. Where it is gone: what to do instead."""
+    def _own_text(self, note: Any, missing: str = "name a text with --input_file.") -> TokenStream:
+        """The text of training: as the cache kept it, or read anew and compared.
+
+        Raises `UserError` that ends in `missing` when it is not there.
+        """
         kept = reopen(self.data["fingerprint"])
         if kept is not None:
             return kept
         if "-" in self.config.data.input_file:
-            raise UserError(f"this model was trained on stdin, and its text is no longer in the cache: {instead}.")
-        stream = prepare(self.config.data, note=note)
+            raise UserError(f"this model was trained on stdin, and its text is no longer in the cache: {missing}")
+        try:
+            stream = prepare(self.config.data, note=note)
+        except UserError as error:
+            raise UserError(f"the text of training cannot be read ({str(error).rstrip('.')}): {missing}") from error
         if stream.fingerprint != self.data["fingerprint"]:
             raise UserError(
-                f"the text changed since training: fingerprint {self.data['fingerprint'][:12]}, now {stream.fingerprint[:12]}; "
-                f"{instead}."
+                f"the text changed since training (fingerprint {self.data['fingerprint'][:12]}, now "
+                f"{stream.fingerprint[:12]}): {missing}"
             )
         return stream
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from letterwise.errors import UserError, did_you_mean
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
+LATER = ("lines",)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
 
 
@@ -35,6 +36,7 @@ class DataConfig:
     val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
     encoding: str = knob("utf-8", "how the input's bytes spell characters")
+    lines: bool = knob(False, "each line is one example: it begins from nothing, and validation gets other lines")
 
     def __post_init__(self) -> None:
         check(self)
@@ -113,7 +115,7 @@ class TrainingConfig:
 
     max_iters: int = knob(2000, "optimizer steps", least=0)
     minutes: float = knob(0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0)
-    batch_size: int = knob(16, "sequences in a batch", least=1)
+    batch_size: int = knob(16, "sequences in a batch (with --lines, as many characters in more of them)", least=1)
     gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1)
     optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob("muon", "muon steps matrices and leaves the rest to adamw")
     learning_rate: float = knob(0.01, "peak learning rate", least=0)
@@ -206,7 +208,11 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for files. `config_from_json` reads them back."""
-        return {"preset": self.preset, "size": self.size, **{part: asdict(getattr(self, part)) for part in PARTS}}
+        parts = {part: asdict(getattr(self, part)) for part in PARTS}
+        for name in LATER:
+            if not parts["data"][name]:
+                del parts["data"][name]
+        return {"preset": self.preset, "size": self.size, **parts}
 
 
 def config_from_json(stored: dict[str, Any]) -> Config:

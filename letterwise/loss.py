@@ -9,20 +9,22 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from letterwise.data.batches import NONE
+
 
 def cross_entropy(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """Mean surprise over all B·T targets, in nats."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+    """Mean surprise over all targets, in nats. `NONE` is no target; one has to be there."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NONE)
 
 
-def each_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, "B T"]:
+def each_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
     """The surprise of each target, in nats."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), reduction="none").unflatten(0, targets.shape)
+    return F.cross_entropy(logits.float(), targets, reduction="none")
 
 
-def total_nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> list[float]:
-    """Summed surprise over the T targets of each of B windows, in nats, added up in float64."""
-    return each_nats(logits, targets).double().sum(-1).tolist()
+def total_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"], lengths: list[int]) -> list[float]:
+    """Summed surprise over the targets of each window, of so many in turn, in nats, added up in float64."""
+    return [window.sum().item() for window in each_nats(logits, targets).double().cpu().split(lengths)]
 
 
 def bits(nats: float) -> float:

@@ -4,8 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import jaxtyping
 import pytest
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # the first call of a compiled function takes its time
+hypothesis.settings.load_profile("untimed")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run side by side
 OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end

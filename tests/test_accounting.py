@@ -34,7 +34,7 @@ CONFIGS = st.fixed_dictionaries(
 ).filter(lambda flags: flags["n_layer"] or flags["positions"] == "rotary")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(flags=CONFIGS, vocab_size=st.integers(1, 600))
 def test_parameters(flags: dict, vocab_size: int) -> None:
     config = resolve(flags).model
@@ -43,7 +43,7 @@ def test_parameters(flags: dict, vocab_size: int) -> None:
     assert parameters(config, vocab_size).total == sum(weight.numel() for weight in held.values())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(flags=CONFIGS, vocab_size=st.sampled_from([50, 513]))
 def test_flops(flags: dict, vocab_size: int) -> None:
     config = resolve(flags).model

@@ -125,7 +125,7 @@ def test_configuration_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", probe], cwd=ROOT, check=True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(n_embd=st.integers(1, 300), n_head=st.integers(1, 20), positions=st.sampled_from(["learned", "rotary"]))
 def test_the_width_that_is_advised_fits(n_embd: int, n_head: int, positions: str) -> None:
     try:

@@ -44,7 +44,9 @@ def test_every_command(folder: Path) -> None:
             words += [f"--{name}={value}" for name, value in SMALL.items()]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (command, done.stderr)
-        if "generate" in command:
+        if "--lines" in words and "generate" in words:
+            assert done.stdout.count("\n") == int(words[words.index("--lines") + 1])
+        elif "generate" in command:
             seed = words[words.index("--seed") + 1]
             assert done.stdout.startswith(seed)
 

@@ -41,6 +41,11 @@ class ModelFile:
     history: list[dict[str, Any]]
     counts: Counts | None = None
 
+    @property
+    def line_break(self) -> int | None:
+        """The id that each example begins after, for a model of lines; None for others."""
+        return self.vocabulary.line_break if self.config.data.lines else None
+
     def header(self) -> dict[str, Any]:
         """All but weights and counts, in plain containers."""
         return {
@@ -95,6 +100,8 @@ def load_model(path: str | Path) -> ModelFile:
             header["config"]["model"]["counts_order"] = 0
         config = config_from_json(header["config"])
         vocabulary = Vocabulary.from_json(header["vocabulary"])
+        if config.data.lines and vocabulary.line_break is None:
+            raise UserError("it is a model of lines, and its vocabulary has no line break")
         weights = {name: array for name, array in held.items() if not name.startswith(COUNTS)}
         counted = {name.removeprefix(COUNTS): array for name, array in held.items() if name.startswith(COUNTS)}
         counts = from_arrays(counted, len(vocabulary)) if config.model.counts_order else None

@@ -1,4 +1,4 @@
-"""`letterwise generate`: a form over `LanguageModel.stream`."""
+"""`letterwise generate`: a form over `LanguageModel.samples` and `LanguageModel.lines`."""
 
 import argparse
 import secrets
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
 from letterwise.cli.output import end_line, say, say_json
+from letterwise.errors import UserError
 
 if TYPE_CHECKING:
+    from letterwise.api import LanguageModel
     from letterwise.inference.stream import Samples
 
 BETWEEN_SAMPLES = "\n---------------\n"
@@ -20,7 +22,9 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--seed", metavar="TEXT", help="text to start from; may be empty")
     start.add_argument("--prompt", metavar="TEXT", help="the same")
-    parser.add_argument("--num_tokens", type=number(int), metavar="N", help="characters to write (default: 100)")
+    parser.add_argument(
+        "--num_tokens", type=number(int), metavar="N", help="characters to write (default: 100; of a line, at most 1000)"
+    )
     choice = parser.add_argument_group("how to choose")
     choice.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
     choice.add_argument("--top_k", type=number(int), metavar="K", help="draw from the K likeliest only")
@@ -55,6 +59,15 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     what.add_argument("--json_schema", metavar="SCHEMA|FILE", help="JSON of this schema")
     what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
     what.add_argument("--max_copy", type=number(int), metavar="N", help="no more than N characters on end of the training text")
+    lines = parser.add_argument_group("lines (each begins with the seed text; best by a model that was trained with --lines)")
+    lines.add_argument(
+        "--lines",
+        type=number(int),
+        metavar="N",
+        help="write N whole lines, and say how many it took; fewer, and exit code 2, when 1,000 in a row were dropped",
+    )
+    lines.add_argument("--unique", action="store_true", help="no two of them are equal")
+    lines.add_argument("--new", action="store_true", help="none is in the model's own text, training or validation part")
     parser.add_argument("--num_samples", type=number(int), metavar="K", help="how many continuations (default: 1)")
     parser.add_argument("--rng_seed", type=number(int), metavar="N", help="equal seeds write equal text; sample k uses N+k")
     parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
@@ -70,8 +83,11 @@ def run(flags: dict[str, Any]) -> int:
     if "logit_bias" in flags:
         flags["logit_bias"] = dict(flags["logit_bias"])
     seed = flags.pop("rng_seed", secrets.randbits(32))
+    _agree(flags)
     from letterwise.api import load
 
+    if "lines" in flags:
+        return write_lines(load(path, device=device), prompt, seed, flags, as_json)
     samples = load(path, device=device).samples(prompt, rng_seed=seed, **flags)
     if as_json:
         told = zip(samples.texts(), samples.rng_seeds, samples.ended, strict=True)
@@ -82,6 +98,44 @@ def run(flags: dict[str, Any]) -> int:
         end_line()
     sys.stdout.flush()
     return 0
+
+
+def _agree(flags: dict[str, Any]) -> None:
+    """Raises `UserError` where flags contradict each other."""
+    for name in ("unique", "new"):
+        if name in flags and "lines" not in flags:
+            raise UserError(f"--{name} chooses among lines: say how many with --lines N.")
+    for name in ("num_samples", "until_line"):
+        if name in flags and "lines" in flags:
+            raise UserError(f"--lines {flags['lines']} writes so many texts of one line each: leave out --{name}.")
+
+
+def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str, Any], as_json: bool) -> int:
+    """Lines on stdout, each as it is found, and on stderr what became of the candidates.
+
+    Raises `UserError`, when all that could be found is written, if it is less than what was asked for.
+    """
+    from letterwise.inference.lines import BARREN
+    from letterwise.training.progress import PlainProgress
+
+    progress = PlainProgress()
+    lines = model.lines(flags.pop("lines"), prompt, rng_seed=seed, progress=progress, **flags)
+    if as_json:
+        told = {"prompt": prompt, "lines": list(lines), "rng_seed": seed}
+        say_json(
+            {**told, **{name: getattr(lines, name) for name in ("candidates", "unfinished", "known", "repeated", "ended")}}
+        )
+    else:
+        for line in lines:
+            say(f"{line}\n")
+    dropped = {"known": lines.known, "repeated": lines.repeated, "empty or without end": lines.unfinished}
+    why = ", ".join(f"{many:,} {what}" for what, many in dropped.items() if many)
+    took = f"{lines.given:,} lines from {lines.candidates:,} candidates" + (f" ({why})" if why else "")
+    if lines.ended == "enough":
+        progress.note(f"{took}.")
+        return 0
+    gave_up = "the time is over" if lines.ended == "time" else f"none of the last {BARREN:,} was wanted"
+    raise UserError(f"{took}: {gave_up}. Ask for fewer, raise --temperature, or leave out a restriction.")
 
 
 def show(prompt: str, samples: "Samples") -> None:

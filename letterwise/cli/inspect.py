@@ -41,11 +41,12 @@ def facts(file: "ModelFile") -> dict[str, str]:
     """What a person wants to know of a model, a line each."""
     model, training, vocabulary = file.config.model, file.config.training, file.vocabulary
     shape = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, context {model.block_size}"
+    lines = "lines of " if file.config.data.lines else ""
     characters = repr(vocabulary.characters) if vocabulary.kind == "char" else "every byte"
     return {
         "model": f"{file.config.preset} {file.config.size}: {shape}",
         "bricks": f"{model.positions} positions, {model.norm} norm ({model.norm_order}), {model.activation}",
         "vocabulary": f"{len(vocabulary)}: {characters if len(characters) < 400 else characters[:400] + '…'}",
-        "learned from": f"{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})",
+        "learned from": f"{lines}{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})",
         "trained with": f"{training.optimizer}, batch {training.batch_size}, rng_seed {training.rng_seed}",
     }

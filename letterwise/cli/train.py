@@ -64,8 +64,8 @@ def closing_words(result: Any) -> str:
     held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"
     held_out += "" if counting is None else f" (counting alone: {counting:.4f}); more minutes {result.advice}"
     program = "python generate.py" if sys.argv[0].endswith("train.py") else "letterwise generate"
-    flags = ["--model_path", result.model_path, "--seed", result.opening, "--num_tokens", "300"]
-    command = f"{program} {shlex.join(flags)}"
+    more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
+    command = f"{program} {shlex.join(['--model_path', result.model_path, *more])}"
     return f"\n{result.sample}\n\n{held_out}\n{result.model_path} · {result.run_dir}/report.html\n{command}\n"
 
 

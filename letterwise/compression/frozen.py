@@ -19,6 +19,7 @@ class Frozen:
 
     def __init__(self, model: Model, streams: int) -> None:
         self.batch = Batch(model, streams)
+        self.batch.read()  # a model of lines begins with a line break
 
     def probabilities(self) -> np.ndarray:
         """(S, V), float64, of what comes next in each."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from letterwise.counts.kneser_ney import Counts, continued, discount, smooth
 from letterwise.counts.ladder import Ladder, Rung
-from letterwise.counts.trie import Level, distinct, expand, grow
+from letterwise.counts.trie import Level, after, depths, distinct, expand, grow
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,21 @@ class Gone:
 class CrossFitted:
     """The cross-fitted prior of a training text, and `counts` for text it has not seen.
 
-    `ids` (N,) is the whole text, and `top` (M,) the place on the highest rung of each of the last M characters, which
-    are those that were counted. What comes before them was not, so the whole counts are honest there.
+    `ids` (N,) is the whole text. Its last M characters were counted: `depths` (M,) is how much context each of them has, and
+    `top` (M,) its place on that rung. What comes before them was not, so the whole counts are honest there.
     """
 
     counts: Counts
     ladder: Ladder
     ids: np.ndarray
+    depths: np.ndarray
     top: np.ndarray
     folds: int
 
     def at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V+1), float32.
 
-        K = `orders` and escapes as for `Counts.log_probs`.
+        K = `orders` and escapes as for `Counts.log_probs`. What is said of places behind the end of the text means nothing.
         """
         told = np.empty((len(starts), length, orders, self.ladder.vocab_size + 1), np.float32)
         uncounted = len(self.ids) - len(self.top)
@@ -58,10 +59,13 @@ class CrossFitted:
 
     def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
         """ln p of characters of the counted text (n, K, V+1). A place just before it gets letter frequencies."""
-        inside = np.maximum(places, 0)
-        chain = [np.where(places >= 0, self.top[inside], -1)]
-        for rung in self.ladder.rungs[:0:-1]:
-            chain.append(np.where(chain[-1] >= 0, rung.lower[chain[-1]], -1))
+        inside = np.clip(places, 0, len(self.top) - 1)
+        depths, top, rungs = np.where(places >= 0, self.depths[inside], 0), self.top[inside], self.ladder.rungs
+        chain = [np.where(depths == len(rungs) - 1, top, -1)]
+        for j in reversed(range(1, len(rungs))):
+            rows, further = np.where(depths == j - 1, top, -1), (chain[-1] >= 0).nonzero()[0]
+            rows[further] = rungs[j].lower[chain[-1][further]]
+            chain.append(rows)
         chain[-1] = fold_of(inside, len(self.top), self.folds)
         told = self.ladder.distributions(chain[::-1], orders)
         return np.log(told, out=told)
@@ -72,29 +76,44 @@ def fold_of(places: np.ndarray, chars: int, folds: int) -> np.ndarray:
     return places.astype(np.int64) * folds // chars
 
 
-def cross_fit(ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most: int) -> CrossFitted:
-    """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole."""
+def cross_fit(
+    ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most: int, line_break: int | None = None
+) -> CrossFitted:
+    """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole; `line_break` as for `learn`."""
     text, ids = ids, ids[-most:]
     folds = min(folds, len(ids))
     fold = fold_of(np.arange(len(ids)), len(ids), folds).astype(np.int32)
+    depth, top = depths(ids, order, line_break), np.zeros(len(ids), np.int32)
     raw: list[Level] = []
     pairs: list[np.ndarray] = []  # of each level: row·folds + fold of the (context, fold) pairs that occur, ascending
     alone: list[Gone] = []  # of each level: n-grams that occur in one fold only
-    for j, (level, events) in enumerate(grow(ids, vocab_size, order)):
-        keys, top, _ = distinct(events.rows[j:].astype(np.int64) * folds + fold[j:], level.rows * folds)
+    begun: list[Gone] = []  # of each level: what folds put into n-grams that are counted as they occur
+    for j, (level, events) in enumerate(grow(ids, vocab_size, order, depth)):
+        here = fold[events.there]
+        keys, places, _ = distinct(events.rows.astype(np.int64) * folds + here, level.rows * folds)
+        top[events.there] = places  # of those with more context, a higher rung's takes its place
         raw.append(level)
         pairs.append(keys.astype(np.int32) if level.rows * folds < 2**31 else keys)
-        alone.append(_alone(events.entries[j:], fold[j:], len(level.characters)))
-    longest = events.entries[order - 1 :].astype(np.int64)
-    inside, _, many = distinct(longest * folds + fold[order - 1 :], len(level.characters) * folds)
-    gone = Gone((inside // folds).astype(np.int32), inside % folds, many)
-    counts = Counts(continued(raw), vocab_size, len(ids))
+        alone.append(_alone(events.entries, here, len(level.characters)))
+        counted = slice(None) if j == order - 1 else after(raw, line_break)[j][events.rows]
+        begun.append(_put_in(events.entries[counted], here[counted], len(level.characters), folds))
+    counts = Counts(continued(raw, line_break), vocab_size, len(ids))
     rungs: list[Rung] = []
+    gone = begun.pop()
     for j in reversed(range(order)):
         rungs.insert(0, _rung(counts, j, pairs, gone, folds))
-        gone = _vanished(counts, j - 1, alone.pop(), folds) if j else gone
-    top = np.concatenate((np.full(order - 1, -1, np.int32), top))
-    return CrossFitted(counts, Ladder(rungs, vocab_size), text, top, folds)
+        gone = _both(_vanished(counts, j - 1, alone.pop(), folds), begun.pop()) if j else gone
+    return CrossFitted(counts, Ladder(rungs, vocab_size), text, depth, top, folds)
+
+
+def _put_in(entries: np.ndarray, fold: np.ndarray, many: int, folds: int) -> Gone:
+    """How often each of a level's `many` entries occurs in each fold."""
+    inside, _, times = distinct(entries.astype(np.int64) * folds + fold, many * folds)
+    return Gone((inside // folds).astype(np.int32), inside % folds, times)
+
+
+def _both(one: Gone, other: Gone) -> Gone:
+    return Gone(*(np.concatenate((getattr(one, name), getattr(other, name))) for name in ("entries", "folds", "many")))
 
 
 def _alone(entries: np.ndarray, fold: np.ndarray, many: int) -> Gone:

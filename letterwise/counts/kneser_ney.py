@@ -5,6 +5,9 @@
 Interpolated modified Kneser-Ney smoothing (Chen & Goodman 1998 §3; Kneser & Ney 1995). The longest n-grams are counted as
 they occur. A shorter one is counted once for each different character that stands before it: what matters below is in how
 many contexts a character appears, because the shorter n-gram is only asked where the longer ones are silent.
+
+Where lines are examples, a context ends at the line break that its line begins after: no n-gram reaches across one. Those that
+begin with it have nothing before them that could differ, and are counted as they occur (as KenLM's with <s>, Heafield 2011).
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from itertools import pairwise
 import numpy as np
 
 from letterwise.counts.ladder import Ladder, Rung
-from letterwise.counts.trie import Level, grow, suffixes
+from letterwise.counts.trie import Level, after, depths, grow, suffixes
 
 ORDER = 7  # of counting alone, as a baseline: on a million characters of English longer ones bring nothing
 FALLBACK = (0.5, 1.0, 1.5)  # discounts of 1, 2, 3 or more where the text is too small to tell them (as KenLM's, Heafield 2011)
@@ -71,9 +74,13 @@ class Counts:
         return np.log(told, out=told).reshape(len(windows), length, orders, self.vocab_size + 1)
 
     def before(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
-        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1)."""
+        """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1).
+
+        What is said of places behind the end of `ids` means nothing.
+        """
         places = starts[:, None] + np.arange(1 - self.order, length)
-        return self.log_probs(np.where(places >= 0, ids[np.maximum(places, 0)].astype(np.int64), -1), length, orders)
+        known = ids[np.clip(places, 0, len(ids) - 1)].astype(np.int64)
+        return self.log_probs(np.where(places >= 0, known, -1), length, orders)
 
     def nats_per_char(self, ids: np.ndarray, *, chunk: int = 2**12, every: int = 1) -> float:
         """Mean surprise over all of `ids` (N,) but the first, or over each `every`-th chunk of them."""
@@ -86,19 +93,20 @@ class Counts:
         return float(total / chars)
 
 
-def learn(ids: np.ndarray, vocab_size: int, order: int) -> Counts:
-    """Count `ids` (N,), which must be no fewer than the order."""
-    levels = [level for level, _ in grow(ids, vocab_size, order)]
-    return Counts(continued(levels), vocab_size, len(ids))
+def learn(ids: np.ndarray, vocab_size: int, order: int, line_break: int | None = None) -> Counts:
+    """Count `ids` (N,), which must be no fewer than the order; with the id of a line break, line by line."""
+    levels = [level for level, _ in grow(ids, vocab_size, order, depths(ids, order, line_break))]
+    return Counts(continued(levels, line_break), vocab_size, len(ids))
 
 
-def continued(levels: list[Level]) -> list[Level]:
-    """The levels with continuation counts, except the last."""
-    lower = suffixes(levels)
+def continued(levels: list[Level], line_break: int | None = None) -> list[Level]:
+    """The levels with continuation counts, except the last, and those n-grams that begin with the line break of their line."""
+    lower, begun = suffixes(levels), after(levels, line_break)
     counted = []
     for j, (level, above) in enumerate(pairwise(levels)):
         shorter = level.find(lower[j + 1][above.row_of], above.characters)  # each longer n-gram without its first character
         counts = np.bincount(shorter, minlength=len(level.characters))
+        counts = np.where(begun[j][level.row_of], level.counts, counts)
         counted.append(Level(level.starts, level.characters, counts, level.vocab_size))
     return [*counted, levels[-1]]
 

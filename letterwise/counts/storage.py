@@ -42,7 +42,8 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
             vocab_size,
         )
         sound = len(lengths) == rows and len(characters) == len(counts) == level.starts[-1] and (lengths >= 0).all()
-        if not sound or not len(counts) or characters.min() < 0 or characters.max() >= vocab_size or counts.min() < 0:
+        within = characters.min(initial=0) >= 0 and characters.max(initial=0) < vocab_size and counts.min(initial=0) >= 0
+        if not sound or not within or not (j or len(counts)):
             raise UserError(f"the counts of level {j} do not fit each other")
         if (np.diff(level.keys) <= 0).any():
             raise UserError(f"the counts of level {j} are not in order")

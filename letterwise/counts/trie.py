@@ -52,28 +52,46 @@ class Level:
 
 @dataclass(frozen=True)
 class Events:
-    """Where each character of the text stands on one level: `rows[t]` is the context before it, `entries[t]` itself.
+    """Where each character of the text that has a context of length j stands on level j.
 
-    The first j characters have no context of length j: they stand at -1 on level j.
+    `there` (N,) says which have one, `rows` is the context before each of these, and `entries` is the character itself.
     """
 
+    there: np.ndarray
     rows: np.ndarray
     entries: np.ndarray
 
 
-def grow(ids: np.ndarray, vocab_size: int, order: int) -> Iterator[tuple[Level, Events]]:
+def depths(ids: np.ndarray, order: int, line_break: int | None = None) -> np.ndarray:
+    """How many characters before each place count as its context: (N,), at most order-1.
+
+    None from before the text's first; and where lines are examples, none from before the line break that a line begins after.
+    """
+    told = np.full(len(ids), order - 1, np.min_scalar_type(order))
+    told[: order - 1] = np.arange(min(order - 1, len(ids)))
+    if line_break is not None:
+        breaks = np.flatnonzero(ids == line_break)
+        for back in range(order - 1, 0, -1):
+            places = breaks[: np.searchsorted(breaks, len(ids) - back)] + back
+            told[places] = back
+    return told
+
+
+def grow(ids: np.ndarray, vocab_size: int, order: int, depths: np.ndarray) -> Iterator[tuple[Level, Events]]:
     """Levels 0 … order-1 of the text's trie, with raw counts, one at a time: each needs but the one before."""
     rows = np.zeros(len(ids), np.int32)
     parents = 1
     for j in range(order):
-        keys, entries, counts = distinct(rows[j:].astype(np.int64) * vocab_size + ids[j:], parents * vocab_size)
+        there = depths >= j
+        rows = rows[there]
+        keys, entries, counts = distinct(rows.astype(np.int64) * vocab_size + ids[there], parents * vocab_size)
         starts = np.searchsorted(keys, np.arange(parents + 1, dtype=np.int64) * vocab_size)
         characters = (keys % vocab_size).astype(np.min_scalar_type(vocab_size - 1))
         level = Level(starts, characters, counts.astype(np.int32), vocab_size)
-        absent = np.full(min(j, len(ids)), -1, np.int32)
-        entries = np.concatenate((absent, entries))
-        yield level, Events(rows, entries)
-        rows = np.concatenate((absent, [-1], entries[j:-1])).astype(np.int32)[: len(ids)]
+        yield level, Events(there, rows, entries)
+        rows = np.full(len(ids), -1, np.int32)
+        rows[there] = entries
+        rows[1:] = rows[:-1]
         parents = len(keys)
 
 
@@ -95,6 +113,14 @@ def distinct(keys: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray, np.n
     place[order] = np.cumsum(first, dtype=np.int32) - 1
     starts = first.nonzero()[0]
     return ascending[starts], place, np.diff(np.append(starts, len(keys)))
+
+
+def after(levels: list[Level], line_break: int | None) -> list[np.ndarray]:
+    """For each level, which of its contexts begin with the line break (R,)."""
+    found = [np.zeros(1, bool)]
+    for level in levels[:-1]:
+        found.append(found[-1][level.row_of] if len(found) > 1 else level.characters == line_break)
+    return found
 
 
 def suffixes(levels: list[Level]) -> list[np.ndarray]:

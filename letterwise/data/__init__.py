@@ -1,7 +1,7 @@
 """Data: text becomes batches.
 
-corpus, datasets ──▶ vocabulary ──▶ stream ──▶ batches        no PyTorch; nothing here knows about models
-                                       └──▶ suffixes: what stands where, and what follows it
+corpus, datasets ──▶ vocabulary ──▶ (lines) ──▶ stream ──▶ batches        no PyTorch; nothing here knows about models
+                                                   └──▶ suffixes: what stands where, and what follows it
 """
 
 from letterwise.data.batches import Batches, sweep

@@ -4,18 +4,21 @@
        └──code points──▶ vocabulary ──code points──▶ ids.bin ──▲          (only when nothing is kept under that fingerprint)
 
 Nothing here holds the text in memory: it may be larger. A kept entry is complete and checked, or it is not used.
+
+Where lines are examples (`lines`), they are shuffled and dealt to the parts, and ids begin with a line break.
 """
 
 import atexit
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +29,7 @@ from letterwise.atomic import sync_directory, write_bytes
 from letterwise.config import DataConfig
 from letterwise.data.corpus import CHUNK, Corpus, Note, Source, canonical_encoding, open_corpus
 from letterwise.data.datasets import cache_dir
+from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, SHOWN, Unknown, Vocabulary
 from letterwise.errors import UserError
 
@@ -38,7 +42,9 @@ A_DAY_S = 86_400
 class TokenStream:
     """A prepared text: read-only ids (N,), and where its parts end: training, validation, test.
 
-    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie.
+    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie. With `lines`,
+    each line is an example, whole and with its line break in one part, and each part begins with the line break before its
+    first line, which it shares.
     """
 
     ids: np.ndarray
@@ -47,6 +53,12 @@ class TokenStream:
     bounds: tuple[int, int, int]
     sources: tuple[str, ...]
     folder: Path
+    lines: bool = False
+
+    @property
+    def line_break(self) -> int | None:
+        """The id that each example begins after, where they are lines."""
+        return self.vocabulary.line_break if self.lines else None
 
     def part(self, name: str) -> np.ndarray:
         """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
@@ -55,7 +67,7 @@ class TokenStream:
         if name not in spans:
             raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
         start, end = spans[name]
-        return self.ids[start:end]
+        return self.ids[max(0, start - self.lines) : end]
 
 
 def prepare(config: DataConfig, *, note: Note) -> TokenStream:
@@ -66,9 +78,14 @@ def prepare(config: DataConfig, *, note: Note) -> TokenStream:
     return _stream(config, None, "error", note)
 
 
-def encode_corpus(config: DataConfig, vocabulary: Vocabulary, *, unknown: Unknown = "error", note: Note) -> TokenStream:
-    """The text that `config` names, in a given vocabulary. Raises `UserError` on other characters, unless skipped."""
-    return _stream(replace(config, vocab=vocabulary.kind), vocabulary, unknown, note)
+def encode_corpus(
+    config: DataConfig, vocabulary: Vocabulary, *, unknown: Unknown = "error", in_order: bool = False, note: Note
+) -> TokenStream:
+    """The text that `config` names, in a given vocabulary. `in_order`, its lines stay where they are, as one text.
+
+    Raises `UserError` on other characters, unless skipped.
+    """
+    return _stream(replace(config, vocab=vocabulary.kind), vocabulary, unknown, note, in_order)
 
 
 def reopen(fingerprint: str) -> TokenStream | None:
@@ -76,16 +93,27 @@ def reopen(fingerprint: str) -> TokenStream | None:
     return _open_kept(cache_dir() / "streams" / fingerprint)
 
 
-def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: Note) -> TokenStream:
+def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: Note, in_order: bool = False) -> TokenStream:
     corpus = open_corpus(config, note)
-    fingerprint = _fingerprint(config, corpus, given, unknown)
+    if config.lines:
+        corpus = _with_line_ends(corpus, whole=not in_order)
+    fingerprint = _fingerprint(config, corpus, given, unknown, in_order)
     if kept := reopen(fingerprint):
         return replace(kept, sources=corpus.names)  # the same content may have been kept under another name
     vocabulary = given or find_vocabulary(config.vocab, [*corpus.sources, *corpus.val_sources])
-    return _write(config, corpus, given, vocabulary, unknown, fingerprint, note)
+    return _write(config, corpus, given, vocabulary, unknown, in_order, fingerprint, note)
 
 
-def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, unknown: str) -> str:
+def _with_line_ends(corpus: Corpus, whole: bool) -> Corpus:
+    """The corpus, its lines' ends all alike, and, where each file's lines are `whole`, after its last one, too."""
+    sources, val_sources = (
+        [LineSource(source.name, source.pieces, source.encoding, whole=whole) for source in sources]
+        for sources in (corpus.sources, corpus.val_sources)
+    )
+    return replace(corpus, sources=sources, val_sources=val_sources)
+
+
+def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, unknown: str, in_order: bool) -> str:
     """sha256 over the content and every setting that changes ids or split."""
     facts = {
         "version": VERSION,
@@ -98,6 +126,8 @@ def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, u
         "vocabulary": given.to_json() if given else None,
         "unknown": unknown,
     }
+    if config.lines:
+        facts["lines"] = "in order" if in_order else "shuffled"
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
@@ -118,6 +148,7 @@ def _write(
     given: Vocabulary | None,
     vocabulary: Vocabulary,
     unknown: str,
+    in_order: bool,
     fingerprint: str,
     note: Note,
 ) -> TokenStream:
@@ -131,27 +162,28 @@ def _write(
         atexit.register(shutil.rmtree, place, ignore_errors=True)
         note(f"the cache {str(cache_dir())!r} cannot be written ({error.strerror}): ids are kept for this run only.")
     try:
+        texts = (
+            _text(config.val_file if val else corpus.names, sources, vocabulary, unknown, note)
+            for val, sources in enumerate((corpus.sources, corpus.val_sources))
+        )
+        shuffling = config.lines and not in_order
         with (beside / "ids.bin").open("wb") as file:
-            checksum, lengths = 0, []
-            for names, sources in ((corpus.names, corpus.sources), (config.val_file, corpus.val_sources)):
-                began = file.tell()
-                for source in sources:
-                    for ids in _ids(source, vocabulary, unknown, note):
-                        checksum = zlib.crc32(ids.data, checksum)
-                        file.write(ids.data)
-                lengths.append((file.tell() - began) // vocabulary.dtype.itemsize)
-                if sources and not lengths[-1]:
-                    lacks = "has no character that the model knows" if unknown == "skip" else "is empty"
-                    raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
+            checksum, ends = 0, []
+            for chunks in _line_parts(config, corpus, texts, vocabulary, beside, note) if shuffling else texts:
+                for ids in chunks:
+                    checksum = zlib.crc32(ids.data, checksum)
+                    file.write(ids.data)
+                ends.append(file.tell() // vocabulary.dtype.itemsize)
             file.flush()
             os.fsync(file.fileno())
-        if _fingerprint(config, corpus, given, unknown) != fingerprint:
+        if _fingerprint(config, corpus, given, unknown, in_order) != fingerprint:
             raise UserError(f"{', '.join(corpus.names)} changed while it was read: wait until it is written, and try again.")
         facts = {
             "version": VERSION,
             "vocabulary": vocabulary.to_json(),
-            "bounds": _bounds(config, corpus, *lengths),
+            "bounds": ends if shuffling else _bounds(config, corpus, ends[0], ends[1] - ends[0]),
             "sources": corpus.names,
+            "lines": shuffling,
         }
         write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": sealed(checksum, facts)}).encode())
         if beside != place:
@@ -166,6 +198,56 @@ def _write(
     made = _open_kept(place, fingerprint)
     assert made
     return made
+
+
+def _text(
+    names: tuple[str, ...], sources: list[Source], vocabulary: Vocabulary, unknown: str, note: Note
+) -> Iterator[np.ndarray]:
+    """The ids of some sources. Raises `UserError`, at their end, when there were none."""
+    empty = bool(sources)
+    for source in sources:
+        for ids in _ids(source, vocabulary, unknown, note):
+            empty &= not len(ids)
+            yield ids
+    if empty:
+        lacks = "has no character that the model knows" if unknown == "skip" else "is empty"
+        raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
+
+
+def _line_parts(
+    config: DataConfig,
+    corpus: Corpus,
+    texts: Iterable[Iterator[np.ndarray]],
+    vocabulary: Vocabulary,
+    beside: Path,
+    note: Note,
+) -> Iterator[Iterator[np.ndarray]]:
+    """The lines of training, validation and test part; before all of them, a line break."""
+    text, val_text = (_found(chunks, vocabulary, beside / f"text-{i}.bin") for i, chunks in enumerate(texts))
+    train, val, test = shuffled(text.digests, _shares(config, corpus))
+    if corpus.val_sources:
+        known = np.isin(text.digests[train], val_text.digests)
+        if known.any():
+            note(f"{known.sum():,} lines of the text are in --val_file, too, and are left out of the training part.")
+        train, val = train[~known], np.argsort(val_text.digests, kind="stable")
+    if not len(train):
+        raise UserError(f"{', '.join(corpus.names)} has no line to learn that is not empty, or in --val_file.")
+    begin = np.array([vocabulary.line_break], vocabulary.dtype)
+    yield itertools.chain([begin], text.taken(train))
+    yield (val_text if corpus.val_sources else text).taken(val)
+    yield text.taken(test)
+    for name in beside.glob("text-*.bin"):
+        name.unlink()
+
+
+def _found(chunks: Iterator[np.ndarray], vocabulary: Vocabulary, path: Path) -> Lines:
+    """The lines of a text, whose ids are put into a file meanwhile."""
+    with path.open("wb") as file:
+        for ids in chunks:
+            file.write(ids.data)
+    empty = not path.stat().st_size
+    ids = np.zeros(0, vocabulary.dtype) if empty else np.memmap(path, vocabulary.dtype, mode="r")
+    return find_lines(ids, vocabulary)
 
 
 def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> Iterator[np.ndarray]:
@@ -206,6 +288,16 @@ def _bounds(config: DataConfig, corpus: Corpus, length: int, val_length: int) ->
     return int(length * (1 - config.val_fraction)), length, length
 
 
+def _shares(config: DataConfig, corpus: Corpus) -> tuple[float, float, float]:
+    """How much of the text training, validation and test part get."""
+    if corpus.val_sources:
+        return 1.0, 0.0, 0.0
+    if corpus.percent:
+        train, val, test = corpus.percent
+        return train / 100, val / 100, test / 100
+    return 1 - config.val_fraction, config.val_fraction, 0.0
+
+
 def _move(beside: Path, place: Path) -> None:
     """Put a finished entry in its place; another process may have been faster, or have left a damaged one."""
     if place.exists() and _open_kept(place) is None:
@@ -235,7 +327,8 @@ def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | Non
         vocabulary = Vocabulary.from_json(facts["vocabulary"])
         train, val, test = facts["bounds"]
         ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
-        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), tuple(facts["sources"]), place)
+        sources, lines = tuple(facts["sources"]), facts.get("lines", False)
+        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), sources, place, lines)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return None
 

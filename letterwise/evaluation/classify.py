@@ -67,8 +67,12 @@ def pieces(text: str, length: int) -> list[str]:
     return [text[starts[i] : starts[i] + length] for i in chosen]
 
 
-def cost(model: Transformer, vocabulary: Vocabulary, text: str, *, counts: Counts | None = None) -> float:
+def cost(
+    model: Transformer, vocabulary: Vocabulary, text: str, *, counts: Counts | None = None, line_break: int | None = None
+) -> float:
     """What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
+
+    `line_break` as for `score`.
 
     Each character that the vocabulary lacks costs `STRANGER_BITS`, and the model reads on as if it were not there.
     """
@@ -77,7 +81,7 @@ def cost(model: Transformer, vocabulary: Vocabulary, text: str, *, counts: Count
     before = [vocabulary.line_break] if vocabulary.line_break is not None else []
     first = 0.0 if before or not len(known) else math.log2(len(vocabulary))
     ids = np.concatenate((np.array(before, known.dtype), known))
-    scored = score(model, ids, counts=counts, protocol="sliding") if len(ids) > 1 else ()
+    scored = score(model, ids, counts=counts, line_break=line_break, protocol="sliding") if len(ids) > 1 else ()
     return STRANGER_BITS * strangers + first + sum(float(some.bits.sum()) for some in scored)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from letterwise.counts import Counts
 from letterwise.evaluation.passes import passes
-from letterwise.loss import bits, total_nats
+from letterwise.loss import bits, each_nats, total_nats
 from letterwise.model import Transformer
 
 GROUPS = 100  # runs of neighbouring windows whose means tell how much the mean of all may be off
@@ -61,22 +61,25 @@ def evaluate(
     ids: np.ndarray,
     *,
     counts: Counts | None = None,
+    line_break: int | None = None,
     protocol: str = "blocks",
     every: int = 1,
     between: Callable[[], None] = lambda: None,
 ) -> Score:
     """Score `ids` (N,), or each `every`-th window of them, with the `counts` that the model learned beside.
 
+    For a model of lines, `line_break` is the id that each begins after, and the first of `ids`.
+
     `between` is called after each batch, and may raise to give up. Leaves the model's mode and all randomness as they were.
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     nats, counted = 0.0, 0.0
     windows: list[tuple[float, int]] = []  # nats and characters of each
-    for some in passes(model, ids, counts=counts, protocol=protocol, every=every):
-        each = total_nats(some.logits, some.targets)
+    for some in passes(model, ids, counts=counts, line_break=line_break, protocol=protocol, every=every):
+        each = total_nats(some.logits, some.targets, some.lengths)
         nats += sum(each)
-        windows += [(window, some.targets.size(1)) for window in each]
-        counted += sum(total_nats(some.log_prior, some.targets)) if some.log_prior is not None else 0.0
+        windows += zip(each, some.lengths, strict=True)
+        counted += each_nats(some.log_prior, some.targets).double().sum().item() if some.log_prior is not None else 0.0
         between()
     chars = sum(length for _, length in windows)
     alone = counted / chars if counts else None

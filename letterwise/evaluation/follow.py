@@ -16,9 +16,17 @@ Read = Callable[[Sequence[int]], np.ndarray]  # what `Predictor.read` is (infere
 
 
 def follow(
-    read: Read, vocabulary: Vocabulary, chunks: Iterable[bytes], encoding: str = "utf-8", unknown: Unknown = "error"
+    read: Read,
+    vocabulary: Vocabulary,
+    chunks: Iterable[bytes],
+    encoding: str = "utf-8",
+    unknown: Unknown = "error",
+    *,
+    first_predicted: bool = False,
 ) -> Iterator[Line]:
     """The lines of the text whose bytes come in `chunks`, a line that is longer than 65,536 characters in pieces.
+
+    Is the text's first character predicted, too? With a model of lines it can be.
 
     Raises `UserError` on characters that the vocabulary lacks, unless they are to be skipped.
     """
@@ -26,12 +34,13 @@ def follow(
     if vocabulary.kind == "byte":
         decode = lambda chunk, final: chunk.decode("utf-8", "surrogateescape")  # noqa: E731
     number, start, costs = 0, 0, list[float]()
-    expected: np.ndarray | None = None
+    expected = read(()).astype(np.float64) if first_predicted else None
     ids = list[int]()
 
     def line() -> Line:
         characters = barely(np.array(ids), np.array(costs))
-        return Line(number, start, vocabulary.decode(ids), characters, len(ids) - (start == 0))
+        predicted = len(ids) - (start == 0 and not first_predicted)
+        return Line(number, start, vocabulary.decode(ids), characters, predicted)
 
     for final, chunk in _with_end(chunks):
         for id in vocabulary.encode(decode(chunk, final), unknown).tolist():

@@ -76,7 +76,7 @@ def page(title: str, scored: Iterable[Characters], vocabulary: Vocabulary) -> st
             )
         ],
     }
-    chars, total = max(1, len(content["bits"]) - 1), sum(content["bits"]) / 1000
+    chars, total = max(1, sum(rank > 0 for rank in content["ranks"])), sum(content["bits"]) / 1000
     return "\n".join([
         "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',

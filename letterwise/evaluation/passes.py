@@ -1,10 +1,12 @@
 """Passes: a model over a text, window by window, by a stated protocol.
 
-    ids ──sweep──▶ windows ──Transformer──▶ logits (B T V) of every target, in the order of the text
+    ids ──sweep──▶ windows ──Transformer──▶ logits (n V) of the targets, in the order of the text
                         └───Counts───▲
 blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
 sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
           (which is just what `Predictor` sees when it writes on past a full context)
+
+For a model of lines each line is a text of its own: its first window begins with the line break before it.
 
 Both predict every character but the text's first exactly once, in float32, in batches whose size depends on the model
 alone: the same model and text give the same figures, whoever asks. Windows bound what the transformer sees; counts, for a
@@ -20,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from letterwise.counts import Counts
-from letterwise.data.batches import sweep
+from letterwise.data.batches import NONE, sweep
 from letterwise.errors import UserError
 from letterwise.model import Transformer
 
@@ -31,17 +33,26 @@ MANY_IN_FLIGHT = 2**26
 
 @dataclass(frozen=True)
 class Pass:
-    """Some windows: scores and what really followed, B windows of T targets each."""
+    """Some windows' targets, one after another: scores, what really followed, and how many of them each window has."""
 
-    logits: Float[Tensor, "B T V"]
-    targets: Int[Tensor, "B T"]
-    log_prior: Float[Tensor, "B T V"] | None  # what counting alone says, where the model has counts
+    logits: Float[Tensor, "n V"]
+    targets: Int[Tensor, "n"]
+    log_prior: Float[Tensor, "n V"] | None  # what counting alone says, where the model has counts
+    lengths: list[int]
 
 
 def passes(
-    model: Transformer, ids: np.ndarray, *, counts: Counts | None = None, protocol: str = "blocks", every: int = 1
+    model: Transformer,
+    ids: np.ndarray,
+    *,
+    counts: Counts | None = None,
+    line_break: int | None = None,
+    protocol: str = "blocks",
+    every: int = 1,
 ) -> Iterator[Pass]:
     """The windows of `ids` (N,), or each `every`-th of them, with the `counts` that the model learned beside.
+
+    For a model of lines, `line_break` is the id that each begins after, and the first of `ids`.
 
     Leaves the model's mode and all randomness as they were. Raises `UserError` when there is nothing to predict, or the
     protocol is not known.
@@ -58,12 +69,35 @@ def passes(
     was_training = model.training
     model.eval()
     try:
-        for (starts, inputs, targets), skip in sweep(ids, config.block_size, batch, overlap=overlap, every=every):
-            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets[:, skip:]).to(device)
-            told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
-            alone = None if told is None else told[:, skip:, -1, :-1]
-            with torch.inference_mode():
-                logits = model(x, log_prior=told)[:, skip:]
-            yield Pass(logits, y, alone)
+        for together in sweep(ids, config.block_size, batch, overlap=overlap, every=every, line_break=line_break):
+            made = []
+            for starts, inputs, targets in together:
+                x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+                told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
+                asked = y != NONE
+                with torch.inference_mode():
+                    logits = model(x, log_prior=told)[asked]
+                alone = None if told is None else told[:, :, -1, :-1][asked]
+                made.append(Pass(logits, y[asked], alone, asked.sum(-1).tolist()))
+            yield in_order(made, np.concatenate([windows.starts for windows in together]))
     finally:
         model.train(was_training)
+
+
+def in_order(made: list[Pass], starts: np.ndarray) -> Pass:
+    """Several passes as one, their windows in the order of their `starts`."""
+    if len(made) == 1 and (np.diff(starts) > 0).all():
+        return made[0]
+    lengths, order = [length for some in made for length in some.lengths], np.argsort(starts).tolist()
+
+    def joined(parts: list[Tensor]) -> Tensor:
+        windows = torch.cat(parts).split(lengths)
+        return torch.cat([windows[i] for i in order])
+
+    priors = [some.log_prior for some in made if some.log_prior is not None]
+    return Pass(
+        joined([some.logits for some in made]),
+        joined([some.targets for some in made]),
+        joined(priors) if priors else None,
+        [lengths[i] for i in order],
+    )

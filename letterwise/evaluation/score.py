@@ -59,7 +59,7 @@ class Line:
     start: int  # its first character's place in the text, from 0
     text: str
     characters: Characters
-    predicted: int  # how many of them were: all, but for the text's first
+    predicted: int  # how many of them were: all, but for the text's first (a model of lines predicts that, too)
 
     @property
     def bits(self) -> float:
@@ -77,22 +77,28 @@ def score(
     ids: np.ndarray,
     *,
     counts: Counts | None = None,
+    line_break: int | None = None,
     protocol: str = "blocks",
     closely: bool = False,
 ) -> Iterator[Characters]:
     """What each of `ids` (N,) costs, a batch of windows at a time; `closely` also tells ranks and the likeliest alternatives.
 
+    For a model of lines, `ids` begin with `line_break`, which is none of the text's: its first character is predicted, too.
+
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
-    first = True
-    for some in passes(model, ids, counts=counts, protocol=protocol):
+    first = line_break is None
+    for some in passes(model, ids, counts=counts, line_break=line_break, protocol=protocol):
         scored = _scored(some, closely)
         yield barely(ids[:1], np.zeros(1), scored.likeliest.shape[1]) + scored if first else scored
         first = False
 
 
-def lines(scored: Iterable[Characters], vocabulary: Vocabulary) -> Iterator[Line]:
-    """The lines of a scored text, as soon as each is whole. A byte vocabulary's lines are spelled as far as they are UTF-8."""
+def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predicted: bool = False) -> Iterator[Line]:
+    """The lines of a scored text, as soon as each is whole. A byte vocabulary's lines are spelled as far as they are UTF-8.
+
+    Was the text's first character predicted, too?
+    """
     number, start, held = 0, 0, None
     for some in scored:
         held = some if held is None else held + some
@@ -100,25 +106,23 @@ def lines(scored: Iterable[Characters], vocabulary: Vocabulary) -> Iterator[Line
         ends = (np.flatnonzero(held.ids == vocabulary.line_break) + 1).tolist()
         for end in ends if ends or len(held) < LONGEST else [LONGEST]:
             number += 1
-            yield _line(number, start, held.cut(begin, end), vocabulary)
+            yield _line(number, start, held.cut(begin, end), vocabulary, first_predicted)
             start, begin = start + end - begin, end
         held = held.cut(begin, len(held))
     if held is not None and len(held):
-        yield _line(number + 1, start, held, vocabulary)
+        yield _line(number + 1, start, held, vocabulary, first_predicted)
 
 
-def _line(number: int, start: int, characters: Characters, vocabulary: Vocabulary) -> Line:
-    predicted = len(characters) - (start == 0)
+def _line(number: int, start: int, characters: Characters, vocabulary: Vocabulary, first_predicted: bool) -> Line:
+    predicted = len(characters) - (start == 0 and not first_predicted)
     return Line(number, start, vocabulary.decode(characters.ids), characters, predicted)
 
 
 def _scored(some: Pass, closely: bool) -> Characters:
-    surprise = each_nats(some.logits, some.targets).double().flatten().cpu().numpy() * bits(1.0)
-    ids = some.targets.flatten().cpu().numpy()
+    surprise = each_nats(some.logits, some.targets).double().cpu().numpy() * bits(1.0)
+    ids, logits = some.targets.cpu().numpy(), some.logits
     if not closely:
         return barely(ids, surprise)
-    logits = some.logits.flatten(0, 1)
-    targets = some.targets.flatten()
-    ranks = 1 + (logits > logits.gather(1, targets[:, None])).sum(-1)
+    ranks = 1 + (logits > logits.gather(1, some.targets[:, None])).sum(-1)
     probabilities, likeliest = logits.float().softmax(-1).topk(min(LIKELIEST, logits.size(1)))
     return Characters(ids, surprise, *(part.cpu().numpy() for part in (ranks, likeliest, probabilities)))

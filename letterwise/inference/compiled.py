@@ -28,10 +28,15 @@ class Compiled:
     """A model's weights and counts, in the kernel's order."""
 
     def __init__(
-        self, config: ModelConfig, vocab_size: int, arrays: dict[str, np.ndarray], counts: Counts | None = None
+        self,
+        config: ModelConfig,
+        vocab_size: int,
+        arrays: dict[str, np.ndarray],
+        counts: Counts | None = None,
+        line_break: int | None = None,
     ) -> None:
-        """`arrays` are the weights as a model file names them."""
-        self.config, self.vocab_size = config, vocab_size
+        """`arrays` are the weights as a model file names them; `line_break` is for a model of lines."""
+        self.config, self.vocab_size, self.line_break = config, vocab_size, line_break
         self.bricks = bricks_of(config, vocab_size)
         self.numbers = lay_out(config, self.bricks, arrays)
         self.threads = processors()

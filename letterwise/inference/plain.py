@@ -18,8 +18,9 @@ from letterwise.model import KVCache, Transformer
 class Plain:
     """A model and its counts."""
 
-    def __init__(self, model: Transformer, counts: Counts | None = None) -> None:
-        self.model, self.counts = model, counts if model.prior else None
+    def __init__(self, model: Transformer, counts: Counts | None = None, line_break: int | None = None) -> None:
+        """`line_break` is for a model of lines."""
+        self.model, self.counts, self.line_break = model, counts if model.prior else None, line_break
         self.config, self.vocab_size = model.config, model.vocab_size
 
     def memory(self, texts: int) -> "Memory":

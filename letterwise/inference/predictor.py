@@ -7,6 +7,9 @@ it, so every prediction sees at least half a context (as evaluation's protocol `
 begin at fixed places of the text, whatever the chunking; re-reading half a window every half window keeps the cost of
 a character constant however long the text grows, and serves every kind of position, learned ones included. Counts need only
 the last few characters, so they read straight through.
+
+A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing was
+read yet, it stands after a line break.
 """
 
 from collections.abc import Sequence
@@ -40,6 +43,7 @@ class Model(Protocol):
 
     config: ModelConfig
     vocab_size: int
+    line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
 
     def memory(self, texts: int) -> Memory: ...
 
@@ -53,7 +57,9 @@ class Batch:
         self.kept, self.reach = self.block_size // 2, max(0, model.config.counts_order - 1)
         self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
         self.held = [0] * texts  # how many of them are the window's
-        self.new: dict[int, list[int]] = {}  # what each text was given and has not read
+        self.line_break, begin = model.line_break, [] if model.line_break is None else [model.line_break]
+        # what each text was given and has not read
+        self.new: dict[int, list[int]] = {text: begin[:] for text in range(texts) if begin}
         self.asked: dict[int, tuple[Chooser, int]] = {}  # who draws for which text, and how many characters at most
         self.drawn: dict[int, list[int]] = {}  # what was drawn for a text, and not fetched
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
@@ -74,7 +80,7 @@ class Batch:
     def write(self) -> None:
         """Draw characters for the texts that asked for some, which all choose alike; each at least one, and all as many."""
         texts, choosers = [*self.asked], [chooser for chooser, _ in self.asked.values()]
-        unread = all(len(self.new.get(text, ())) == 1 and self.held[text] < self.block_size for text in texts)
+        unread = all(self._goes_on(text) for text in texts)
         last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
         self.read()
         room = self.block_size - max(self.held[text] for text in texts) + (not unread)  # the last is drawn, and not read
@@ -85,15 +91,27 @@ class Batch:
         bias = np.zeros(self.model.vocab_size, np.float32) if bias is None else bias
         drawn = self.memory.write(rows, self.logits, sampler.filters, bias, uniforms, unread)
         sound(int(drawn.min()))
-        for text, before, ids in zip(texts, last, drawn.tolist(), strict=True):
+        for text, chooser, before, ids in zip(texts, choosers, last, drawn.tolist(), strict=True):
+            if self.line_break in ids:  # what was drawn behind it knew of what is before it
+                ids = ids[: ids.index(self.line_break) + 1]
+                chooser.put_back(count - len(ids))
             read = [before, *ids[:-1]] if unread else ids[:-1]
             self.history[text] += read
             self.held[text] += len(read)
             self.new[text], self.drawn[text] = ids[-1:], ids
         self.asked = {}
 
+    def _goes_on(self, text: int) -> bool:
+        """Has it one character to read, and room for it in its window?"""
+        new = self.new.get(text, [])
+        return len(new) == 1 and new[0] != self.line_break and self.held[text] < self.block_size
+
     def _take(self, text: int, ids: list[int]) -> tuple[int, list[int]]:
         """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
+        if self.line_break in ids:
+            ids = ids[len(ids) - 1 - ids[::-1].index(self.line_break) :]
+            self.history[text], self.held[text] = [], 0
+            self.memory.begin(text, [])
         history, held = self.history[text], self.held[text]
         rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
         history += ids
@@ -109,6 +127,7 @@ class Batch:
 
     def copy(self, text: int, other: "Batch", theirs: int) -> None:
         """Text `text` goes on from where text `theirs` of another batch is."""
+        self.new.pop(text, None)
         self.memory.copy(text, other.memory, theirs)
         self.history[text], self.held[text] = other.history[theirs][:], other.held[theirs]
         self.logits[text] = other.logits[theirs]

@@ -146,6 +146,7 @@ class Chooser:
             raise UserError(f"rng_seed={rng_seed} must be 0 or more.")
         self.sampler = sampler
         self.generator = np.random.Generator(np.random.Philox(rng_seed))
+        self.taken = self.returned = np.zeros(0)  # uniform numbers, and those of them that are to be used first
         self.bias = sampler.bias(vocabulary)
         if only is not None:
             self.bias = np.where(only, np.float32(0) if self.bias is None else self.bias, np.float32(-np.inf))
@@ -183,4 +184,15 @@ class Chooser:
 
     def uniforms(self, count: int) -> Float[np.ndarray, "n"]:
         """What the next `count` characters are drawn with: the numbers that `choose` would take one by one."""
-        return np.zeros(count) if self.sampler.greedy else self.generator.random(count)
+        if self.sampler.greedy:
+            return np.zeros(count)
+        fresh = self.generator.random(max(0, count - len(self.returned)))
+        self.taken = np.concatenate((self.returned, fresh))
+        self.returned = self.taken[count:]
+        return self.taken[:count]
+
+    def put_back(self, count: int) -> None:
+        """The last `count` of them were not used: they come again."""
+        if not self.sampler.greedy:
+            end = len(self.taken) - len(self.returned)
+            self.returned = self.taken[end - count :]

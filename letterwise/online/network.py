@@ -3,6 +3,8 @@
     read one id ──kernel──▶ logits (V,)
     context full ──▶ one gradient step on the half that was read last ──▶ a new window, read again with the new weights
 
+A model of lines begins a window with each of them: it takes a step at the end of a line, once as much was read as in that half.
+
 A window is read again anyway where it begins anew (inference/predictor.py), so new weights cost nothing beyond the step. The
 step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0. One thread and fixed shapes: encoder and decoder
 take the same step to the last bit.
@@ -10,6 +12,7 @@ take the same step to the last bit.
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +21,7 @@ from torch import nn
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.weights import restore, weights_of
 from letterwise.counts import Counts
+from letterwise.data.batches import NONE
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.predictor import Batch
 from letterwise.inference.weights import lay_out
@@ -27,19 +31,37 @@ from letterwise.model import Transformer
 RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
 
 
+class Window(NamedTuple):
+    """A window that was read to its end: `ids` are what counts see before it, itself, and what followed it."""
+
+    ids: np.ndarray
+    start: int  # where it begins in them
+    known: int  # how many of its targets were learned from with the window before
+
+    @property
+    def targets(self) -> np.ndarray:
+        """What followed each of its characters; `NONE` for what is known."""
+        targets = self.ids[self.start + 1 :]
+        return np.where(np.arange(len(targets)) < self.known, NONE, targets)
+
+
 class Network:
     """One text being read, one character at a time, by weights of its own."""
 
     def __init__(self, file: ModelFile) -> None:
         self.transformer: Transformer = restore(file)
         self.counts: Counts | None = file.counts
-        self.model = Compiled(file.config.model, len(file.vocabulary), weights_of(self.transformer), file.counts)
+        weights, self.line_break = weights_of(self.transformer), file.line_break
+        self.model = Compiled(file.config.model, len(file.vocabulary), weights, file.counts, self.line_break)
         self.batch = Batch(self.model)
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
         self.block_size = file.config.model.block_size
         self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next
         self.reach = max(0, file.config.model.counts_order - 1)  # characters before a window that counts see
-        self.recent: list[int] = []  # the window, the character that has to come into the next, and what counts see before
+        self.batch.read()  # a model of lines begins with a line break
+        self.recent = [] if self.line_break is None else [self.line_break]  # the window, and what counts see before
+        self.known = self.block_size // 2 if self.line_break is None else 0  # of this window's targets
+        self.waiting: list[Window] = []  # to be learned from
 
     def probabilities(self) -> np.ndarray:
         """(V,), float64, of what comes next."""
@@ -51,25 +73,37 @@ class Network:
         """One more character; where it begins a new window, it is learned from what was read."""
         self.recent.append(id)
         self.batch.new = {0: [id]}
-        if self.batch.held[0] < self.block_size:
-            self.batch.read()
-            return
-        with one_thread():
-            self._learn()
+        held = self.batch.held[0]
+        if held == self.block_size or id == self.line_break:
+            start = len(self.recent) - 1 - held
+            self.waiting.append(Window(np.array(self.recent, np.int64), start, self.known))
+            self.known = 0 if id == self.line_break else self.block_size // 2
+            del self.recent[: max(0, len(self.recent) - self.block_size - self.reach)]
+            if sum((window.targets != NONE).sum() for window in self.waiting) >= self.fresh:
+                with one_thread():
+                    self._learn()
         self.batch.read()
-        del self.recent[: max(0, len(self.recent) - self.block_size - self.reach)]
 
     def _learn(self) -> None:
-        """One step on the last characters that were scored in this window."""
-        ids = np.array(self.recent, np.int64)
-        start = len(ids) - self.block_size - 1
-        tokens = torch.from_numpy(ids[start:])[None]
+        """One step on what was read since the last one."""
+        longest = max(len(window.targets) for window in self.waiting)
+        inputs = np.zeros((len(self.waiting), longest), np.int64)
+        targets, told = np.full(inputs.shape, NONE), None
         orders = self.transformer.prior.orders if self.transformer.prior else 0
-        told = torch.from_numpy(self.counts.before(ids, np.array([start]), self.block_size, orders)) if self.counts else None
+        if orders:
+            told = torch.zeros(*inputs.shape, orders, self.model.vocab_size + 1)
+        for row, window in enumerate(self.waiting):
+            size = len(window.targets)
+            inputs[row, :size], targets[row, :size] = window.ids[window.start : -1], window.targets
+            if told is not None and self.counts:
+                prior = self.counts.before(window.ids, np.array([window.start]), size, orders)
+                told[row, :size] = torch.from_numpy(prior[0])
+        self.waiting = []
+        x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
         self.optimizer.zero_grad()
         with torch.enable_grad():
-            logits = self.transformer(tokens[:, :-1], log_prior=told)
-            cross_entropy(logits[:, -self.fresh :], tokens[:, -self.fresh :]).backward()
+            logits = self.transformer(x, log_prior=told)[y != NONE]
+            cross_entropy(logits[None], y[y != NONE][None]).backward()
         nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()
         self.model.numbers = lay_out(self.model.config, self.model.bricks, weights_of(self.transformer))

@@ -16,13 +16,17 @@ PROTOCOL = "online"
 
 
 def evaluate(file: ModelFile, ids: np.ndarray) -> Score:
-    """Score `ids` (N,). Raises `UserError` when there is nothing to predict."""
+    """Score `ids` (N,) but the first. Raises `UserError` when there is nothing to predict.
+
+    For a model of lines the first is a line break, after which it stands anyway.
+    """
     if len(ids) < 2:
         raise UserError(f"a text of {len(ids)} characters has nothing to predict: evaluation needs 2 or more.")
     predictor, nats = Online(file), 0.0
-    for place, id in enumerate(ids.tolist()):
-        if place:
-            nats -= math.log(predictor.probabilities()[0, id])
+    if file.line_break is None:
+        predictor.read(ids[:1])
+    for id in ids[1:].tolist():
+        nats -= math.log(predictor.probabilities()[0, id])
         predictor.read(np.array([id]))
     counting = file.counts.nats_per_char(ids) if file.counts else None
     return Score(nats / (len(ids) - 1), len(ids) - 1, PROTOCOL, file.config.model.block_size, counting)

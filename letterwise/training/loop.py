@@ -22,7 +22,7 @@ from letterwise.checkpoint.training_state import damaged
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.counts import Counts, CrossFitted
-from letterwise.data.batches import Batches
+from letterwise.data.batches import NONE, Batches, LineBatches
 from letterwise.data.stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
@@ -145,7 +145,9 @@ class Run:
         after going back to what was saved, or when in the end the model cannot be written.
         """
         training, text = self.config.training, self.stream.part("train")
-        batches = Batches(text, self.config.model.block_size, training.sequences, training.rng_seed)
+        shape = (self.config.model.block_size, training.sequences, training.rng_seed)
+        line_break = self.stream.line_break
+        batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
         self.progress.start(None if self.budget.timed else training.max_iters)
         try:
             with Interruption() as interruption:
@@ -186,7 +188,7 @@ class Run:
             return bool(self.counts) or self.budget.spent(0, 0.0)
         return self.budget.validation_due(self.step, self.seconds, self.validated_s)
 
-    def take_step(self, batches: Batches) -> None:
+    def take_step(self, batches: Batches | LineBatches) -> None:
         """Learn from one batch. Raises `BlownUp` when a look at the loss finds no number."""
         done = self.budget.done(self.step, self.seconds)
         self.optimizers.set_learning_rate(self.learning_rate_factor(self.step))
@@ -230,27 +232,30 @@ class Run:
         self.keeper.forget()
         self.keeper.keep(self)
 
-    def accumulate(self, batches: Batches, done: float) -> Tensor:
+    def accumulate(self, batches: Batches | LineBatches, done: float) -> Tensor:
         """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats.
 
         What looking ahead adds to the loss moves the weights, but is not in the figure. It ends as the run does.
         """
         starts, *arrays = batches.at(self.step)
         if self.crossfitted and self.model.prior:
-            arrays.append(self.crossfitted.at(starts, self.config.model.block_size, self.model.prior.orders))
+            arrays.append(self.crossfitted.at(starts, arrays[0].shape[1], self.model.prior.orders))
         inputs, targets, *told = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
         pieces = self.config.training.gradient_accumulation_steps
         torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
         total = torch.zeros((), device=self.runtime.device)
-        priors = told[0].chunk(pieces) if told else [None] * pieces
-        for x, y, log_prior in zip(inputs.chunk(pieces), targets.chunk(pieces), priors, strict=True):
+        priors, chars = told[0].tensor_split(pieces) if told else [None] * pieces, (targets != NONE).sum()
+        for x, y, log_prior in zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), priors, strict=True):
+            if not len(x):  # a few long lines may be fewer than the pieces
+                continue
+            share = (y != NONE).sum() / chars
             with self.runtime.autocast():
                 h = self.model.states(x, log_prior=log_prior)
                 loss = nats = cross_entropy(self.model.scores(h, log_prior), y)
                 if self.lookahead:
                     loss = nats + self.config.training.lookahead * (1 - done) * self.lookahead(h, y)
-            (loss / pieces).backward()
-            total += nats.detach() / pieces
+            (loss * share).backward()
+            total += nats.detach() * share
         return total
 
     def validate(self, between: Callable[[], None]) -> None:
@@ -262,7 +267,7 @@ class Run:
         train_nats, held_out, nats = self.mean_nats(), self.stream.part("val"), None
         if len(held_out) >= 2:
             self.every = self.every or self.window_stride(held_out)
-            nats = evaluate(self.model, held_out, counts=self.counts, every=self.every, between=between).nats_per_char
+            nats = self.score(held_out, every=self.every, between=between)
             if not math.isfinite(nats):
                 raise BlownUp(f"the validation loss became {nats} by step {self.step}")
         best, rate = self.best, self.learning_rate_factor(self.step - 1) if self.step else 0.0
@@ -292,7 +297,7 @@ class Run:
         if training.eval_chars:
             return math.ceil(chars / training.eval_chars)
         began = time.monotonic()
-        evaluate(self.model, held_out[:PROBE_CHARS], counts=self.counts)
+        self.score(held_out[:PROBE_CHARS])
         seconds = (time.monotonic() - began) * max(1.0, chars / PROBE_CHARS)
         if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
             stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
@@ -306,11 +311,16 @@ class Run:
             )
         return 1
 
+    def score(self, held_out: np.ndarray, **options: Any) -> float:
+        """Nats per character, by `evaluate` and its options."""
+        return evaluate(self.model, held_out, counts=self.counts, line_break=self.stream.line_break, **options).nats_per_char
+
     def sample(self) -> str:
         """What the model writes now, from nothing."""
         self.model.eval()
         sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
-        (text,) = write(Plain(self.model, self.counts), self.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
+        model = Plain(self.model, self.counts, self.stream.line_break)
+        (text,) = write(model, self.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
         self.model.train()
         return text
 

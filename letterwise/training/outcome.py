@@ -38,6 +38,7 @@ class TrainResult:
     baselines: dict[str, float]
     params: int
     vocab_size: int
+    lines: bool
     opening: str
     sample: str
     advice: str
@@ -64,6 +65,7 @@ def result(run: "Run") -> TrainResult:
         baselines=run.baselines,
         params=parameters(run.config.model, len(run.stream.vocabulary)).total,
         vocab_size=len(run.stream.vocabulary),
+        lines=run.stream.lines,
         opening=opening(run.stream),
         sample=best["sample"],
         advice=advice(run.rows),

@@ -12,6 +12,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from letterwise.accounting import flops_per_char, parameters
@@ -41,6 +42,8 @@ COUNTING_SHARE = 0.25  # of the minutes
 FRESH_FOR = 4  # a text wears out so many times later for a model that has to learn all of it, beside no counts
 WORN_AFTER = 20  # readings of the text: a run of more of them learns more slowly, or it would only learn the text by heart
 SLOWEST = 0.02  # of the usual rate
+FITTING, STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
+LONGEST_LINE = 256  # characters: a longer context only where the shape has it anyway
 PROBE_STEPS = 6  # the fastest tells: the first warms up, and others may be disturbed
 
 
@@ -52,13 +55,25 @@ class Plan:
     lines: list[str]
 
 
-def make_plan(config: Config, asked: Set[str], *, chars: int, vocab_size: int, runtime: Runtime) -> Plan:
-    """What to train in `config.training.minutes` on `chars` characters. `asked` names knobs that are settled already."""
+def make_plan(
+    config: Config, asked: Set[str], *, chars: int, vocab_size: int, runtime: Runtime, context: int | None = None
+) -> Plan:
+    """What to train in `config.training.minutes` on `chars` characters. `asked` names knobs that are settled already.
+
+    `context` is what `context_for` says of lines.
+    """
     flops = measured_flops(config, vocab_size, runtime)
-    return choose(config, asked, chars=chars, vocab_size=vocab_size, flops=flops)
+    return choose(config, asked, chars=chars, vocab_size=vocab_size, flops=flops, context=context)
 
 
-def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float) -> Plan:
+def context_for(ids: np.ndarray, line_break: int) -> int:
+    """A context for the lines of `ids` (N,): nearly all of them fit."""
+    breaks = np.flatnonzero(ids == line_break)
+    longest = float(np.quantile(np.diff(breaks), FITTING)) if len(breaks) > 1 else len(ids)
+    return max(1, -(-int(longest) // STEP) * STEP)
+
+
+def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float, context: int | None = None) -> Plan:
     """The plan for a machine that does `flops` floating-point operations a second in training."""
     seconds = max(0.5 * config.training.minutes * 60, config.training.minutes * 60 - OVERHEAD_S)
     settled = asked | (set(SIZES["nano"]) if "size" in asked else set()) | (WIDTH if WIDTH & asked else set())
@@ -67,7 +82,8 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         shaped = config.with_values({name: value for name, value in shape.items() if name not in settled})
         return shaped, seconds * flops / BACKWARD / flops_per_char(shaped.model, vocab_size)
 
-    fitting = [shape for shape in SHAPES if shape["block_size"] * 4 < chars] or SHAPES[:1]
+    shapes = SHAPES if context is None else [for_lines(shape, context) for shape in SHAPES]
+    fitting = [shape for shape in shapes if shape["block_size"] * 4 < chars] or shapes[:1]
     best = fitting[0]
     for shape in fitting:
         shaped, seen = with_shape(shape)
@@ -97,6 +113,12 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
             f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
         )
     return Plan(values, lines)
+
+
+def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
+    """A shape with a context for lines, and about as many characters in a step."""
+    chars, block_size = shape["block_size"] * shape["batch_size"], min(context, max(shape["block_size"], LONGEST_LINE))
+    return {**shape, "block_size": block_size, "batch_size": max(1, round(chars / block_size))}
 
 
 def dropout(epochs: float) -> float:

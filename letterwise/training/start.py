@@ -29,7 +29,7 @@ from letterwise.training.loop import Run
 from letterwise.training.meter import Meter
 from letterwise.training.optimizer import build_optimizers
 from letterwise.training.outcome import TrainResult, baselines, result
-from letterwise.training.plan import Plan, make_plan
+from letterwise.training.plan import Plan, context_for, make_plan
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory, run_directory
 
@@ -133,7 +133,9 @@ def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Pro
 
 def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
     """The configuration, completed by a plan for its minutes."""
-    made = make_plan(config, asked, chars=len(stream.part("train")), vocab_size=len(stream.vocabulary), runtime=runtime)
+    text, size = stream.part("train"), len(stream.vocabulary)
+    context = None if stream.line_break is None else context_for(text, stream.line_break)
+    made = make_plan(config, asked, chars=len(text), vocab_size=size, context=context, runtime=runtime)
     return config.with_values(made.values), made
 
 
@@ -155,7 +157,8 @@ def prepare_run(
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
             progress.note(line)
-    require(stream.part("train"), config.model.block_size, "training")
+    if not stream.lines:  # of lines, one is enough
+        require(stream.part("train"), config.model.block_size, "training")
     if state:
         state.check(len(stream.vocabulary))  # before anything of that size is built
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
@@ -197,14 +200,15 @@ def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitt
     if not training.max_iters:  # counting alone
         return count_whole(config, stream, order), None
     folds, most = training.counts_folds, training.counts_chars
-    crossfitted = cross_fit(stream.part("train"), len(stream.vocabulary), order, folds=folds, most=most)
+    text, size = stream.part("train"), len(stream.vocabulary)
+    crossfitted = cross_fit(text, size, order, folds=folds, most=most, line_break=stream.line_break)
     return crossfitted.counts, crossfitted
 
 
 def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
     """The counts of the training part, as far as the configuration lets them reach."""
     counted = stream.part("train")[-config.training.counts_chars :]
-    return learn(counted, len(stream.vocabulary), min(order, len(counted)))
+    return learn(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
 
 
 def open_text(config: Config, state: TrainingState | None, progress: Progress) -> TokenStream:
@@ -248,8 +252,10 @@ def absolute(config: Config) -> Config:
 def introduction(run: Run) -> str:
     """What is about to happen, in one line."""
     params = parameters(run.config.model, len(run.stream.vocabulary)).total
-    train, val = len(run.stream.part("train")), len(run.stream.part("val"))
+    parts, line_break = [run.stream.part("train"), run.stream.part("val")], run.stream.line_break
+    train, val = (len(part) if line_break is None else int((part[1:] == line_break).sum()) for part in parts)
+    what = "characters" if line_break is None else "lines"
     return (
-        f"{run.config.preset} {run.config.size}: {params:,} parameters, {train:,} characters to learn, {val:,} to validate on, "
+        f"{run.config.preset} {run.config.size}: {params:,} parameters, {train:,} {what} to learn, {val:,} to validate on, "
         f"{len(run.stream.vocabulary)} different; {run.runtime}; {run.directory.path}"
     )

@@ -54,7 +54,7 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
 
 
 @given(content=st.one_of(st.binary(max_size=40), st.text("abé—\r\n x", max_size=40).map(str.encode)))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_bytes_come_back(model: LanguageModel, content: bytes) -> None:
     assert model.decompress(model.compress(content)) == content
 
@@ -162,7 +162,7 @@ def test_blocks_follow_each_other(model: LanguageModel, monkeypatch: pytest.Monk
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_whatever_is_hurt_is_refused(data: st.DataObject) -> None:
     model = HURT
     whole = model.compress(CONTENT)

@@ -6,18 +6,26 @@ FALLBACK = {1: 0.5, 2: 1.0, 3: 1.5}
 
 
 class PlainKneserNey:
-    """Counts the n-grams of `ids` whose last character is at one of `places` (default: all)."""
+    """Counts the n-grams of `ids` whose last character is at one of `places` (default: all).
 
-    def __init__(self, ids, vocab_size, order, places=None):
-        self.vocab_size, self.order = vocab_size, order
+    With a line break, none reaches back over the one that its line begins after.
+    """
+
+    def __init__(self, ids, vocab_size, order, places=None, line_break=None):
+        self.vocab_size, self.order, self.line_break = vocab_size, order, line_break
         places = range(len(ids)) if places is None else places
-        grams = {n: Counter(tuple(ids[t - n + 1 : t + 1]) for t in places if t >= n - 1) for n in range(1, order + 1)}
+        grams = {n: Counter() for n in range(1, order + 1)}
+        for t in places:
+            for n in range(1, len(self.context(ids[:t])) + 2):
+                grams[n][tuple(ids[t - n + 1 : t + 1])] += 1
         self.counts = {order: grams[order]}
         for n in range(1, order):
             before = defaultdict(set)
             for gram in grams[n + 1]:
                 before[gram[1:]].add(gram[0])
             self.counts[n] = {gram: len(before[gram]) for gram in grams[n] if before[gram]}
+            if n > 1:
+                self.counts[n] |= {gram: count for gram, count in grams[n].items() if gram[0] == line_break}
         self.discounts = {n: self.told_discounts(self.counts[n].values()) for n in self.counts}
 
     @staticmethod
@@ -43,5 +51,10 @@ class PlainKneserNey:
 
     def row(self, text):
         """The distribution of what follows `text`."""
+        return [self.p(self.context(text), c) for c in range(self.vocab_size)]
+
+    def context(self, text):
+        """What counts of `text`: its last characters, from the last line break on."""
         context = tuple(text[len(text) - min(len(text), self.order - 1) :])
-        return [self.p(context, c) for c in range(self.vocab_size)]
+        breaks = [i for i, id in enumerate(context) if id == self.line_break]
+        return context[breaks[-1] :] if breaks else context

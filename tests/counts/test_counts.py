@@ -32,7 +32,7 @@ def told(counts: Counts, ids: np.ndarray) -> np.ndarray:
 
 
 @given(texts, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_probabilities_are_those_of_the_plain_dictionaries(text: tuple[np.ndarray, int], order: int) -> None:
     ids, vocab_size = text
     plain = PlainKneserNey(ids.tolist(), vocab_size, min(order, len(ids)))
@@ -82,7 +82,7 @@ def test_discounts_on_paper() -> None:
 
 
 @given(texts, st.integers(1, 5), st.integers(2, 6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_fold_is_told_what_counting_without_it_would_tell(text: tuple[np.ndarray, int], order: int, folds: int) -> None:
     ids, vocab_size = text
     same_as_rebuilt(ids, vocab_size, min(order, len(ids)), folds)
@@ -90,17 +90,36 @@ def test_a_fold_is_told_what_counting_without_it_would_tell(text: tuple[np.ndarr
 
 def test_folds_with_discounts_of_their_own() -> None:
     same_as_rebuilt(skewed(160, 5, seed=8), 5, 4, 3)
+    same_as_rebuilt(skewed(160, 5, seed=8), 5, 4, 3, line_break=2)
 
 
-def same_as_rebuilt(ids: np.ndarray, vocab_size: int, order: int, folds: int) -> None:
-    fitted = cross_fit(ids, vocab_size, order, folds=folds, most=10**9)
+@given(texts, st.integers(1, 5), st.integers(1, 6))
+@settings(max_examples=60)
+def test_line_by_line_nothing_reaches_over_a_line_break(text: tuple[np.ndarray, int], order: int, folds: int) -> None:
+    ids, vocab_size = text
+    order = min(order, len(ids))
+    plain, counts = PlainKneserNey(ids.tolist(), vocab_size, order, line_break=0), learn(ids, vocab_size, order, line_break=0)
+    new = np.random.default_rng(1).integers(0, vocab_size, 20)
+    expected = [plain.row(new[: t + 1].tolist()) for t in range(len(new))]
+    np.testing.assert_allclose(told(counts, new), expected, rtol=2e-5)
+    reader, one_by_one = Reader(tables(counts), orders=1), np.zeros((len(new), 1, vocab_size + 1), np.float32)
+    reader.read(np.array([(0, 0, id) for id in new]), one_by_one)
+    np.testing.assert_allclose(np.exp(one_by_one[:, 0, :-1]), expected, rtol=2e-5)
+    back = from_arrays(to_arrays(counts), vocab_size)
+    np.testing.assert_array_equal(told(back, new), told(counts, new))
+    same_as_rebuilt(ids, vocab_size, order, folds, line_break=0)
+
+
+def same_as_rebuilt(ids: np.ndarray, vocab_size: int, order: int, folds: int, line_break: int | None = None) -> None:
+    fitted = cross_fit(ids, vocab_size, order, folds=folds, most=10**9, line_break=line_break)
     folds = fitted.folds
     fold = [t * folds // len(ids) for t in range(len(ids))]
     plain = [
-        PlainKneserNey(ids.tolist(), vocab_size, order, [t for t in range(len(ids)) if fold[t] != f]) for f in range(folds)
+        PlainKneserNey(ids.tolist(), vocab_size, order, [t for t in range(len(ids)) if fold[t] != f], line_break)
+        for f in range(folds)
     ]
     got = np.exp(fitted.at(np.array([0]), len(ids) - 1)[0, :, 0, :-1])
-    for t in range(max(1, order - 1), len(ids)):
+    for t in range(1, len(ids)):
         np.testing.assert_allclose(got[t - 1], plain[fold[t]].row(ids[:t].tolist()), rtol=2e-5)
 
 

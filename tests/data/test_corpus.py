@@ -32,7 +32,7 @@ def read(*names: object, notes: list[str] | None = None, **options: str) -> str:
     return "".join(map(chr, np.concatenate(arrays))) if arrays else ""
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(st.characters(exclude_categories=["Cs"])).filter(lambda t: not t.startswith("\ufeff")), chunk=st.integers(1, 7)
 )
@@ -156,7 +156,7 @@ def test_a_byte_order_mark_is_dropped_with_a_note(tmp_path: Path, monkeypatch: p
         assert "byte order mark" in notes[0]
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     before=st.text("aé€😀", max_size=12),
     chunk=st.integers(1, 9),

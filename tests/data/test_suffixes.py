@@ -21,7 +21,7 @@ def as_ids(text: str, dtype: type = np.uint8) -> np.ndarray:
     return np.frombuffer(text.encode("ascii"), np.uint8).astype(dtype) - ord("a")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     text=st.text("ab", min_size=1, max_size=130) | st.text("abcd", min_size=1, max_size=130),
     query=st.text("abcx", max_size=20),
@@ -43,7 +43,7 @@ def test_runs_places_and_what_follows(text: str, query: str, copied: tuple[int, 
         assert index.following(ids[:length], 4).nonzero()[0].tolist() == as_ids("".join(sorted(following))).tolist()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(text=st.text("ab", min_size=1, max_size=80), query=st.text("abc", max_size=80), far=st.integers(1, 5))
 def test_runs_that_overlap_far(text: str, query: str, far: int) -> None:
     """What is told stands in the text; of runs up to that long all are told, and of others each character is in one."""

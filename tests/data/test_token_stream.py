@@ -40,7 +40,7 @@ def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda t: t[0] != "\ufeff"))
 def test_ids_spell_the_text(tmp_path: Path, cache: Path, text: str) -> None:
     (tmp_path / "t").write_bytes(text.encode())

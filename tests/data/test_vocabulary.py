@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary, smallest_unsigned
@@ -18,7 +18,6 @@ def vocabulary_of(text: str) -> Vocabulary:
     return Vocabulary("char", "".join(sorted(set(text))))
 
 
-@settings(deadline=None)
 @given(text=TEXTS | st.just(NASTY))
 def test_round_trip(text: str) -> None:
     vocabulary = vocabulary_of(text)
@@ -29,7 +28,6 @@ def test_round_trip(text: str) -> None:
     assert Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json()))) == vocabulary
 
 
-@settings(deadline=None)
 @given(data=st.binary())
 def test_any_bytes_survive_text_and_back(data: bytes) -> None:
     vocabulary = Vocabulary("byte")
@@ -37,7 +35,6 @@ def test_any_bytes_survive_text_and_back(data: bytes) -> None:
     assert vocabulary.encode(text).tobytes() == data
 
 
-@settings(deadline=None)
 @given(data=st.binary() | st.text().map(lambda t: t.encode("utf-8", "replace")))
 def test_bytes_one_at_a_time_spell_the_same_text(data: bytes) -> None:
     decoder = Vocabulary("byte").text_decoder()

@@ -46,7 +46,7 @@ def similarity(one: str, other: str) -> float:
     return 1 - edits(one, other) / max(len(one), len(other), 1)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     before=st.text("ab\nö", min_size=1, max_size=30),
     copied=st.tuples(st.integers(0, 60), st.integers(0, 120)),
@@ -70,7 +70,7 @@ def test_against_a_slow_look(before: str, copied: tuple[int, int], after: str, t
     assert found.longest == expected
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(text=st.text("abcö\n", min_size=1, max_size=60), training=st.text("abc\n", min_size=1, max_size=120))
 def test_the_nearest_lines_against_a_slow_look(text: str, training: str) -> None:
     """Of the lines with the longest stretch in one run; where several are as near, the first."""

@@ -81,7 +81,7 @@ def test_a_regex_writes_all_texts_that_match_and_no_other(regex: str, more: dict
             Constraint(SMALL, limits)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(parts=st.lists(st.text("abé", min_size=1, max_size=3), min_size=1, max_size=3), longest=st.integers(0, 5))
 def test_texts_to_contain_overlap_as_they_can(parts: list[str], longest: int) -> None:
     limits = Limits(num_tokens=longest, must_contain=tuple(parts))

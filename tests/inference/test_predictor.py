@@ -78,7 +78,7 @@ def alone(model: Transformer, ids: list[int]) -> np.ndarray:
 texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=60)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ids=texts, cuts=st.sets(st.integers(0, 60)))
 def test_any_chunking_gives_the_answer_of_the_window_alone(
     reader: Model, model: Transformer, ids: list[int], cuts: set[int]
@@ -91,7 +91,7 @@ def test_any_chunking_gives_the_answer_of_the_window_alone(
     np.testing.assert_allclose(logits, alone(model, ids), rtol=1e-4, atol=1e-4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(lines=st.lists(texts, min_size=1, max_size=5), seed=st.integers(0, 99), many_threads=st.booleans())
 def test_texts_side_by_side_are_read_as_each_alone(
     model: Transformer, lines: list[list[int]], seed: int, many_threads: bool

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
@@ -17,7 +17,6 @@ def rows_of(vectors: np.ndarray) -> np.ndarray:
     return np.pad(vectors, ((0, 0), (0, padded(vectors.shape[1]) - vectors.shape[1]))).astype(np.float32)
 
 
-@settings(deadline=None)
 @given(outputs=sizes, inputs=sizes, count=st.integers(1, 5), threads=st.integers(1, 3), seed=st.integers(0, 99))
 def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -32,7 +31,6 @@ def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads
     np.testing.assert_allclose(together[:, :outputs], x[:, :inputs] @ matrix.T, rtol=1e-4, atol=1e-5)
 
 
-@settings(deadline=None)
 @given(outputs=sizes, inputs=sizes, rows=sizes, seed=st.integers(0, 99))
 def test_a_matrix_that_grows_in_tiles(outputs: int, inputs: int, rows: int, seed: int) -> None:
     """Filled number by number, as keys and values are; only its first rows and columns are asked."""

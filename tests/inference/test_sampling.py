@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
@@ -131,7 +131,6 @@ def test_draws_follow_the_distribution(seed: int, options: dict) -> None:
     assert ((counts - expected)[possible] ** 2 / expected[possible]).sum() < 16.27
 
 
-@settings(deadline=None)
 @given(
     logits=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30),
     k=st.integers(0, 40),
@@ -149,7 +148,6 @@ def test_whatever_the_filters_the_likeliest_stays_and_what_is_drawn_is_possible(
     assert got[draw(sampler.filtered(scores), uniform)] > 0
 
 
-@settings(deadline=None)
 @given(logits=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30), p=st.floats(0.01, 0.99))
 def test_typical_p_holds_p_and_no_odder_ones(logits: list[float], p: float) -> None:
     """The plain statement: whoever is kept is less odd than whoever is not, and together they hold p."""

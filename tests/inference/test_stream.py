@@ -25,7 +25,7 @@ def first_stop(text: str, stops: list[str]) -> str:
     return text
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(
     pieces=st.lists(st.text("ab-", max_size=4), max_size=12),
     stops=st.lists(st.text("ab-", min_size=1, max_size=4), max_size=3),
@@ -110,7 +110,6 @@ def test_senseless_requests(tiny, options: dict, value: str) -> None:
         tiny.generate("The", **options)
 
 
-@settings(deadline=None)
 @given(pieces=st.lists(st.text("ab\n", max_size=4), max_size=12))
 def test_a_line_is_let_go_at_once_and_ends(pieces: list[str]) -> None:
     finder, passed = StopFinder((), until_line=True), ""
@@ -133,7 +132,7 @@ def first_end(text: str, stops: list[str]) -> str:
     return text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     pieces=st.lists(st.text("ab\n", max_size=4), max_size=5),
     stops=st.lists(st.text("ab\n", min_size=1, max_size=3), max_size=3),

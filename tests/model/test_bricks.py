@@ -86,7 +86,7 @@ def test_rotary_pairs_turn_slower_and_slower() -> None:
     torch.testing.assert_close(cos.flatten(), torch.tensor([math.cos(2), math.cos(0.2)]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(a=st.integers(0, 40), b=st.integers(0, 40), shift=st.integers(0, 20))
 def test_rotary_products_depend_on_distance_alone(a: int, b: int, shift: int) -> None:
     positions = RotaryPositions(block_size=64, head_dim=8, base=10_000.0)

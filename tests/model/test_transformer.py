@@ -62,7 +62,7 @@ def test_classic_is_the_blackboards_formula() -> None:
         torch.testing.assert_close(weight.grad, weights[name].grad, rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(place=st.integers(0, 15), seed=st.integers(0, 99))
 def test_the_future_cannot_change_the_past(model: Transformer, place: int, seed: int) -> None:
     before = torch.randint(V, (1, 16), generator=torch.Generator().manual_seed(seed))
@@ -74,7 +74,7 @@ def test_the_future_cannot_change_the_past(model: Transformer, place: int, seed:
     assert (a[place] - b[place]).abs().max() > 1e-3  # and the present does change
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(cuts=st.sets(st.integers(1, 15)))
 def test_reading_in_chunks_with_a_cache_is_reading_at_once(model: Transformer, cuts: set[int]) -> None:
     tokens = torch.randint(V, (2, 16), generator=torch.Generator().manual_seed(2))

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from letterwise.config import ModelConfig
+from letterwise.data.batches import NONE
 from letterwise.model import Transformer, build, initialize
 from letterwise.training.lookahead import Lookahead
 
@@ -38,3 +39,12 @@ def test_a_window_of_one_has_nothing_further_on(model: Transformer) -> None:
 def test_what_the_blocks_say_is_all_that_is_scored(model: Transformer) -> None:
     tokens = torch.randint(5, (2, 6))
     assert torch.equal(model(tokens), model.scores(model.states(tokens)))
+
+
+def test_what_is_no_target_is_not_guessed(model: Transformer) -> None:
+    """Rows of lines are filled up: neither what stands there nor how much of it matters."""
+    lookahead = Lookahead(model)
+    torch.nn.init.normal_(lookahead.head.weight)
+    h, targets = torch.randn(1, 6, 8), torch.tensor([[1, 2, 3, 0, NONE, NONE]])
+    whole = lookahead(h[:, :4], targets[:, :4])
+    assert lookahead(h, targets).item() == pytest.approx(whole.item(), rel=1e-6)

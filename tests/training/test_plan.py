@@ -1,11 +1,12 @@
 """Plan: what minutes, text and machine lead to."""
 
+import numpy as np
 import pytest
 
 from letterwise.config import Config
 from letterwise.presets import PRESETS, resolve
 from letterwise.runtime.device import find_runtime
-from letterwise.training.plan import SHAPES, Plan, choose, make_plan
+from letterwise.training.plan import SHAPES, Plan, choose, context_for, make_plan
 
 GFLOPS = 1e9
 
@@ -73,3 +74,16 @@ def test_the_machine_is_measured() -> None:
     config = resolve({"minutes": 1.0})
     made = make_plan(config, set(), chars=10_000, vocab_size=20, runtime=find_runtime(config.runtime))
     assert "GFLOP/s measured here" in made.lines[0]
+
+
+def test_a_context_for_lines_holds_nearly_all_of_them() -> None:
+    lines = np.concatenate([[0], *([1] * length + [0] for length in [20] * 2000 + [300])])
+    assert context_for(lines, 0) == 32
+    assert context_for(np.array([0, 1, 1]), 0) == 16
+    config = resolve({"minutes": 1.0})
+    made = choose(config, set(), chars=10**6, vocab_size=65, flops=150 * GFLOPS, context=32).values
+    usual = plan(1, 10**6).values
+    assert made["block_size"] == 32
+    assert made["batch_size"] * made["block_size"] == usual["batch_size"] * usual["block_size"]
+    endless = choose(config, set(), chars=10**6, vocab_size=65, flops=150 * GFLOPS, context=10**6).values
+    assert endless["block_size"] == 256

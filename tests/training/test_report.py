@@ -105,7 +105,7 @@ def test_the_numbers_reach_the_page() -> None:
 
 
 @given(st.lists(st.floats(0, 20), min_size=1, max_size=5), st.lists(st.floats(0, 20), max_size=2))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_bits_are_nats_over_ln_2_at_every_height(losses: list[float], baselines: list[float]) -> None:
     rows = [row(i + 1, train=nats, val=None) for i, nats in enumerate(losses)]
     drawn = figure(rows, {f"line {i}": bits for i, bits in enumerate(baselines)})
@@ -171,7 +171,7 @@ def test_title_facts_and_samples_in_words() -> None:
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
 @example(NASTY)
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_text_reads_back_exactly(sample: str) -> None:
     html = f"<blockquote>{escaped(sample)}</blockquote>"
     html = html.replace("\r\n", "\n").replace("\r", "\n")  # what a browser does before it parses
@@ -179,7 +179,7 @@ def test_text_reads_back_exactly(sample: str) -> None:
 
 
 @given(st.text(st.sampled_from("\0\ud83d\ude00\udfffa\r")))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_what_html_cannot_say_is_shown_by_a_stand_in(sample: str) -> None:
     page = escaped(sample)
     page.encode()

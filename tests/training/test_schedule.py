@@ -36,7 +36,7 @@ def test_the_climb_is_straight_and_never_zero() -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 @given(shares=st.lists(SHARES, min_size=2, max_size=20), floor=SHARES, warmup=st.integers(0, 50))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_after_the_climb_it_only_falls_and_stays_between_floor_and_peak(
     name: str, shares: list[float], floor: float, warmup: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_after_the_climb_it_only_falls_and_stays_between_floor_and_peak(
 
 @pytest.mark.parametrize("name", SHAPES)
 @given(done=st.floats(0, 0.999), floor=SHARES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_shape_jumps(name: str, done: float, floor: float) -> None:
     """The steepest is the trapezoid's side: 1/0.4 = 2.5 peaks over a whole run."""
     assert abs(SHAPES[name](done + 1e-3, floor) - SHAPES[name](done, floor)) <= 2.5e-3 + 1e-9

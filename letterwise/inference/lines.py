@@ -1,0 +1,104 @@
+"""Lines: as many as are asked for, each written by itself, and of what was written only what is wanted.
+
+    candidate k (its seed: rng_seed + k) ──▶ whole? not known? not written before? ──▶ a line
+                                         └──▶ counted, and dropped
+
+Candidates are written side by side and taken in the order of their numbers: what comes out depends on the seed alone.
+"""
+
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any, Literal
+
+from letterwise.inference.stream import SIDE_BY_SIDE, Ended, Samples
+
+BARREN = 1000  # candidates in a row of which none was wanted: there is no sense in going on
+
+
+def one_line(
+    num_tokens: int, charset: str | None = None, exclude: str = "", **options: Any
+) -> tuple[dict[str, Any], tuple[Ended, ...]]:
+    """What to ask of a text (as `LanguageModel.samples` is asked) that is to be one line, and what then ends a whole one.
+
+    A line ends with a line break, whatever may be in it otherwise. Under a constraint there is none: the text ends where it is
+    whole, and the model would rather end the line.
+    """
+    within, constraints = exclude.replace("\n", ""), ("must_contain", "regex", "json_schema", "grammar")
+    if any(options.get(name) for name in constraints):
+        asked = dict(num_tokens=num_tokens, charset=charset, exclude=within + "\n")
+        return options | asked, ("match", "length")
+    charset = None if charset is None else charset + "\n"
+    asked = dict(num_tokens=num_tokens + 1, charset=charset, exclude=within, until_line=True)
+    return options | asked, ("line", "stop")
+
+
+class WrittenLines:
+    """Lines, as they are found: iterate over them once.
+
+    Attributes:
+        candidates: how many were written so far; of them
+        unfinished: had no end within the longest that was asked for, or nothing in them;
+        known: are lines that were to be new, and are not;
+        repeated: were written before.
+        ended: at last "enough"; or "barren", when 1,000 candidates in a row were not wanted; or "time".
+    """
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[int], float], Samples],
+        many: int,
+        *,
+        begin: str = "",
+        whole: Container[Ended] = ("line", "stop"),
+        unique: bool = False,
+        known: Container[str] = (),
+        rng_seed: int = 0,
+        max_seconds: float,
+    ) -> None:
+        """`write` gives a candidate for each of some seeds, within some seconds.
+
+        A line is `begin` and a candidate behind it, if that ended in one of the ways that are `whole`.
+        """
+        self.write, self.many, self.begin, self.whole, self.known_lines = write, many, begin, whole, known
+        self.seen: set[str] | None = set() if unique else None
+        self.rng_seed, self.until = rng_seed, time.monotonic() + max_seconds
+        self.candidates = self.unfinished = self.known = self.repeated = self.given = 0
+        self.ended: Literal["", "enough", "barren", "time"] = ""
+        self.samples = self._next()  # so that whatever cannot be is said at once
+
+    def __iter__(self) -> Iterator[str]:
+        barren = 0
+        while not self.ended:
+            for text, ended in zip(self.samples.texts(), self.samples.ended, strict=True):
+                if ended == "time":
+                    self.ended = "time"
+                    return
+                self.candidates += 1
+                line = self.begin + text.removesuffix("\n")
+                barren = 0 if (wanted := self._wanted(line, ended)) else barren + 1
+                if wanted:
+                    self.given += 1
+                    yield line
+                if self.given == self.many or barren == BARREN:
+                    self.ended = "enough" if self.given == self.many else "barren"
+                    return
+            self.samples = self._next()
+
+    def _next(self) -> Samples:
+        """More candidates: about as many as lines are wanted, and more when many are dropped."""
+        first, some = self.rng_seed + self.candidates, min(SIDE_BY_SIDE, max(self.many - self.given, self.candidates))
+        return self.write(range(first, first + some), max(1e-9, self.until - time.monotonic()))
+
+    def _wanted(self, line: str, ended: Ended) -> bool:
+        """Whether the line is one to give; counts why not."""
+        if not line or ended not in self.whole:
+            self.unfinished += 1
+        elif line in self.known_lines:
+            self.known += 1
+        elif self.seen is not None and line in self.seen:
+            self.repeated += 1
+        else:
+            if self.seen is not None:
+                self.seen.add(line)
+            return True
+        return False

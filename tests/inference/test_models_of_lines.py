@@ -1,0 +1,153 @@
+"""Models of lines: nothing reaches over a line break, in reading, scoring and learning alike."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inference.test_predictor import SHAPE, V, lively
+
+from letterwise.checkpoint.weights import weights_of
+from letterwise.counts import Counts, cross_fit, learn
+from letterwise.data.batches import NONE, LineBatches
+from letterwise.evaluation import evaluate
+from letterwise.evaluation.score import score
+from letterwise.inference.compiled import Compiled
+from letterwise.inference.plain import Plain
+from letterwise.inference.predictor import Model, Predictor
+from letterwise.loss import cross_entropy
+from letterwise.model import Transformer
+from letterwise.presets import PRESETS, resolve
+from letterwise.training.lookahead import Lookahead
+
+BREAK = 0
+LEARNED = np.concatenate([[BREAK], np.random.default_rng(0).integers(0, V, 300)])
+line_texts = st.lists(st.integers(0, V - 1).map(lambda id: id if id < V - 1 else BREAK), max_size=50).map(
+    lambda ids: [BREAK, *ids]
+)
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def model(request: pytest.FixtureRequest) -> Transformer:
+    return lively(resolve({**SHAPE, "preset": request.param, **PRESETS[request.param], "block_size": 6}).model)
+
+
+@pytest.fixture(scope="module")
+def counts(model: Transformer) -> Counts | None:
+    return learn(LEARNED, V, model.config.counts_order, BREAK) if model.prior else None
+
+
+@pytest.fixture(scope="module", params=["compiled", "plain"])
+def reader(request: pytest.FixtureRequest, model: Transformer, counts: Counts | None) -> Model:
+    if request.param == "compiled":
+        return Compiled(model.config, V, weights_of(model), counts, BREAK)
+    return Plain(model, counts, BREAK)
+
+
+@settings(max_examples=15)
+@given(ids=line_texts, cuts=st.sets(st.integers(1, 50)))
+def test_only_the_line_matters_to_the_last_bit(reader: Model, ids: list[int], cuts: set[int]) -> None:
+    """Whatever came before it, and in whatever chunks."""
+    predictor, begin = Predictor(reader), len(ids) - 1 - ids[::-1].index(BREAK)
+    for start, end in pairwise([0, *sorted(cut for cut in cuts if cut < len(ids)), len(ids)]):
+        got = predictor.read(ids[start:end])
+    alone = Predictor(reader)
+    for id in ids[begin:]:
+        expected = alone.read([id])
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+    if isinstance(reader, Compiled):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_when_nothing_was_read_a_line_begins(reader: Model) -> None:
+    begun = Predictor(reader).read([BREAK])
+    np.testing.assert_array_equal(Predictor(reader).logits(), begun)
+    np.testing.assert_array_equal(Predictor(reader).fork().logits(), begun)
+    predictor = Predictor(reader)
+    predictor.read([3, 4])
+    assert (predictor.fork().logits() != begun).any()
+    np.testing.assert_array_equal(predictor.read([BREAK]), begun)
+
+
+@settings(max_examples=6)
+@given(ids=line_texts.filter(lambda ids: len(ids) > 1))
+def test_evaluation_is_what_the_predictor_says(
+    reader: Model, model: Transformer, counts: Counts | None, ids: list[int]
+) -> None:
+    """Character by character; `sliding` at any length of lines, `blocks` where they fit."""
+    predictor, nats = Predictor(reader), []
+    for current, following in pairwise(ids):
+        nats.append(-torch.from_numpy(predictor.read([current])).log_softmax(-1)[following].item())
+    told = list(score(model, np.array(ids), counts=counts, line_break=BREAK, protocol="sliding"))
+    assert [id for some in told for id in some.ids.tolist()] == ids[1:]
+    bits = np.concatenate([some.bits for some in told])
+    np.testing.assert_allclose(bits * np.log(2), nats, rtol=1e-4, atol=1e-4)
+    whole = evaluate(model, np.array(ids), counts=counts, line_break=BREAK, protocol="sliding")
+    assert whole.chars == len(ids) - 1
+    assert whole.bits_per_char == pytest.approx(bits.mean(), abs=1e-9)
+
+
+def test_another_line_changes_nothing(model: Transformer, counts: Counts | None) -> None:
+    """Neither before nor after it, shorter or longer."""
+    line, costs = [3, 1, 4, 1, 5, 9, 2, 6, BREAK], []
+    for before, after in (
+        ([], []),
+        ([2, 7, BREAK], [1, BREAK]),
+        ([8] * 20 + [BREAK], [8, 8]),
+        ([3, 1, 4, 1, 5, 9, BREAK], [3]),
+    ):
+        ids = np.array([BREAK, *before, *line, *after])
+        for protocol in ("blocks", "sliding"):
+            told = score(model, ids, counts=counts, line_break=BREAK, protocol=protocol)
+            costs.append((protocol, np.concatenate([some.bits for some in told])[len(before) :][: len(line)]))
+    for protocol, bits in costs:
+        expected = next(first for name, first in costs if name == protocol)
+        np.testing.assert_allclose(bits, expected, rtol=1e-5, atol=1e-5)
+
+
+def gradients(
+    model: Transformer, lookahead: Lookahead, counts: Counts | None, ids: np.ndarray, step: int
+) -> list[torch.Tensor]:
+    """What a step of training on `ids` moves the weights by."""
+    starts, inputs, targets = LineBatches(ids, BREAK, 6, 4, seed=1).at(step)
+    x, y, told = torch.from_numpy(inputs), torch.from_numpy(targets), None
+    if counts and model.prior:
+        told = torch.from_numpy(counts.before(ids, starts, inputs.shape[1], model.prior.orders))
+    model.zero_grad()
+    lookahead.zero_grad()
+    h = model.states(x, log_prior=told)
+    (cross_entropy(model.scores(h, told), y) + lookahead(h, y)).backward()
+    held = [*model.parameters(), *lookahead.parameters()]
+    return [weight.grad.clone() for weight in held if weight.grad is not None]
+
+
+def test_training_on_a_line_sees_that_line_only(model: Transformer, counts: Counts | None) -> None:
+    """All lines of a step stay, those between them are others of the same length: the step is the same."""
+    draw = np.random.default_rng(2)
+    lines = [[*draw.integers(1, V, length), BREAK] for length in draw.integers(1, 12, 40)]
+    ids = np.concatenate([[BREAK], *lines])
+    lookahead = Lookahead(model)
+    torch.nn.init.normal_(lookahead.head.weight)
+    for step in (0, 5):
+        taken, inside = LineBatches(ids, BREAK, 6, 4, seed=1).at(step), np.zeros(len(ids), bool)
+        for start, targets in zip(taken.starts, taken.targets, strict=True):
+            begin = np.flatnonzero(ids[: start + 1] == BREAK)[-1]  # of the line: counts see what stands before a window in it
+            inside[begin : start + (targets != NONE).sum() + 1] = True
+        other = np.where(inside | (ids == BREAK), ids, (ids + 3) % (V - 1) + 1)
+        assert (other != ids).any()
+        for one, two in zip(
+            gradients(model, lookahead, counts, ids, step), gradients(model, lookahead, counts, other, step), strict=True
+        ):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_what_training_is_told_of_a_line_begins_at_its_line_break() -> None:
+    """The folds' counts of a place are the same whatever line comes before."""
+    ids = np.tile([BREAK, 1, 2, 3, BREAK, 4, 2, 3, BREAK, 5, 6], 30)
+    fitted = cross_fit(ids, V, 5, folds=3, most=10**9, line_break=BREAK)
+    told = fitted.at(np.array([0, 4, 8, 11]), 2, orders=5)
+    np.testing.assert_array_equal(told[0, 0], told[1, 0])  # after a line break, in the first fold
+    np.testing.assert_array_equal(told[0, 0], told[2, 0])
+    np.testing.assert_array_equal(told[0], told[3])
