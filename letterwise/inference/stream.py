@@ -94,7 +94,7 @@ class Writing:
 
     def _watched(self, until: float) -> Iterator[list[int]]:
         """Where what may follow, or its score, depends on what was written: one id at a time, up to the constraint's end."""
-        chooser, guide, copies = self.chooser, self.guide, self.copies
+        chooser, guide = self.chooser, self.guide
         written: list[int] = []
         for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
@@ -102,12 +102,7 @@ class Writing:
                 if guide:
                     yield list(guide.finish())
                 return
-            scores = chooser.scores(self.predictor.logits())
-            if copies:
-                scores = copies.without(scores, written)
-                if scores.max() == -math.inf:
-                    raise copies.refusal(written)
-            id = chooser.choose(scores) if guide is None else follow(guide, chooser, scores)
+            id = self._one(written) if guide is None else follow(guide, chooser, self._scores)
             if id is None:
                 self.ended = "match"
                 return
@@ -121,20 +116,37 @@ class Writing:
                 return
         self.ended = "length"
 
+    def _scores(self) -> np.ndarray:
+        """What comes next, with bias and penalties."""
+        return self.chooser.scores(self.predictor.logits())
+
+    def _one(self, written: Sequence[int]) -> int:
+        """The next id behind what is `written`, that would not copy too much."""
+        scores = self._scores()
+        if self.copies:
+            scores = self.copies.without(scores, written)
+            if scores.max() == -math.inf:
+                raise self.copies.refusal(written)
+        return self.chooser.choose(scores)
+
     def _search(self) -> Iterator[str]:
         """The likeliest text, as a whole."""
         text, self.ended = likeliest(self.predictor, self.vocabulary, self.chooser, self.limits, self.guide, self.copies)
         yield text
 
 
-def follow(guide: Guide, chooser: Chooser, scores: np.ndarray) -> int | None:
-    """The next id that the guide lets pass, or None for the end of the text."""
+def follow(guide: Guide, chooser: Chooser, scores: Callable[[], np.ndarray]) -> int | None:
+    """The next id that the guide lets pass, or None for the end of the text. Where it lets one pass, no `scores` are asked."""
     may = guide.allowed()
     if guide.may_end():  # the end is as likely as all that may not follow
-        id = chooser.choose(scores) if may.any() else None
+        id = chooser.choose(scores()) if may.any() else None
         return id if id is not None and may[id] and guide.take(id) else None
+    if may.sum() == 1:
+        id = int(may.argmax())
+        return id if guide.take(id) else guide.on()
+    told = scores()
     for _ in range(TRIES):
-        id = chooser.choose(np.where(may, scores, np.float32(-math.inf)))
+        id = chooser.choose(np.where(may, told, np.float32(-math.inf)))
         if guide.take(id):
             return id
         may[id] = False

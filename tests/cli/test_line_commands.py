@@ -38,11 +38,11 @@ def test_new_names_are_new(run: Path, line_file: Path) -> None:
 
 def test_less_than_was_asked_for_is_an_error_after_all_there_is(run: Path) -> None:
     done = letterwise(
-        "generate", "--model_path", run / "model.safetensors", "--lines", 99, "--unique", "--num_tokens", 1, "--rng_seed", 1
+        "generate", "--model_path", run / "model.safetensors", "--lines", 99, "--unique", "--num_tokens", 2, "--rng_seed", 1
     )
     lines = done.stdout.split()
-    assert 0 < len(lines) == len(set(lines)) < 20
-    assert {len(line) for line in lines} == {1}
+    assert 0 < len(lines) == len(set(lines)) < 50
+    assert max(len(line) for line in lines) <= 2
     assert done.returncode == 2
     assert f"letterwise: {len(lines)} lines from 1," in done.stderr
     assert "none of the last 1,000 was wanted" in done.stderr

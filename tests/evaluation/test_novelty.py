@@ -145,7 +145,7 @@ def test_a_training_text_that_is_gone(tmp_path: Path, cache: Path) -> None:
     assert letterwise.load(model).novelty("burning bright").longest.chars == 14
     shutil.rmtree(cache)
     (tmp_path / "t.txt").write_text(RHYME * 8)
-    with pytest.raises(UserError, match=r"what is copied from it: the text changed since training: .*; train it again\.$"):
+    with pytest.raises(UserError, match=r"what is copied from it: the text changed since training .*: train it again\.$"):
         letterwise.load(model).novelty("burning bright")
     other = prepare(DataConfig(input_file=(str(tmp_path / "t.txt"),), vocab="byte"), note=print)
     model_of_another = letterwise.load(model)
@@ -153,5 +153,5 @@ def test_a_training_text_that_is_gone(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(UserError, match="what is kept of it has other characters: train it again"):
         model_of_another.novelty("burning bright")
     (tmp_path / "t.txt").unlink()
-    with pytest.raises(UserError, match=r"what is copied from it: there is no file '.*t\.txt'"):
+    with pytest.raises(UserError, match=r"what is copied from it: .*there is no file '.*t\.txt'.*: train it again"):
         letterwise.load(model).generate("In", max_copy=9)
