@@ -74,7 +74,7 @@ class Memory:
         rows: Int[np.ndarray, "R 3"],
         logits: Float[np.ndarray, "n V"],
         filters: Filters,
-        bias: Float[np.ndarray, "V"],
+        bias: Float[np.ndarray, "R V"],
         uniforms: Float[np.ndarray, "R c"],
         unread: bool,
     ) -> Int[np.ndarray, "R c"]:

@@ -360,7 +360,7 @@ def write(
     """Draw characters for R texts and read all but the last: into `ids` (R, n), -1 where scores are no numbers.
 
     `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first; all is used up.
-    `bias` (V,) is added to the scores; `uniforms` (R, n) are the random numbers that each character is drawn with.
+    `bias` (R, V) is added to the scores; `uniforms` (R, n) are the random numbers that each character is drawn with.
     """
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
@@ -372,7 +372,7 @@ def write(
         for r in range(thread, len(rows), threads):
             said = logits[rows[r, 0]]
             for c in range(said.size):
-                room.scores[c] = said[c] + bias[c]
+                room.scores[c] = said[c] + bias[r, c]
             ids[r, step] = chosen(room.scores, filters, uniforms[r, step])
             rows[r, 1] += 1 if step or unread else 0
             rows[r, 2] = max(ids[r, step], 0)

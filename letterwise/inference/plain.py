@@ -57,7 +57,7 @@ class Memory:
         rows: Int[np.ndarray, "R 3"],
         logits: Float[np.ndarray, "n V"],
         filters: Filters,
-        bias: Float[np.ndarray, "V"],
+        bias: Float[np.ndarray, "R V"],
         uniforms: Float[np.ndarray, "R c"],
         unread: bool,
     ) -> Int[np.ndarray, "R c"]:
@@ -72,7 +72,9 @@ class Memory:
                 rows[:, 2] = np.maximum(ids[:, step - 1], 0)
             if step or unread:
                 self.read(rows, np.arange(len(rows)), logits)
-            ids[:, step] = [chosen(logits[text] + bias, filters, u) for text, u in zip(rows[:, 0], drawn, strict=True)]
+            ids[:, step] = [
+                chosen(logits[text] + added, filters, u) for text, added, u in zip(rows[:, 0], bias, drawn, strict=True)
+            ]
         return ids
 
     def at_once(self, texts: int) -> int:

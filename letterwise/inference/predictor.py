@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 
 from letterwise.config import ModelConfig
 from letterwise.inference.sampling import Chooser, sound
@@ -60,7 +60,8 @@ class Batch:
         self.line_break, begin = model.line_break, [] if model.line_break is None else [model.line_break]
         # what each text was given and has not read
         self.new: dict[int, list[int]] = {text: begin[:] for text in range(texts) if begin}
-        self.asked: dict[int, tuple[Chooser, int]] = {}  # who draws for which text, and how many characters at most
+        # who draws for which text, how many characters at most, and which may be drawn
+        self.asked: dict[int, tuple[Chooser, int, np.ndarray | None]] = {}
         self.drawn: dict[int, list[int]] = {}  # what was drawn for a text, and not fetched
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
 
@@ -79,26 +80,25 @@ class Batch:
 
     def write(self) -> None:
         """Draw characters for the texts that asked for some, which all choose alike; each at least one, and all as many."""
-        texts, choosers = [*self.asked], [chooser for chooser, _ in self.asked.values()]
+        texts, choosers = [*self.asked], [chooser for chooser, _, _ in self.asked.values()]
         unread = all(self._goes_on(text) for text in texts)
         last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
         self.read()
         room = self.block_size - max(self.held[text] for text in texts) + (not unread)  # the last is drawn, and not read
-        count = min(room, self.memory.at_once(len(texts)), *(most for _, most in self.asked.values()))
-        uniforms = np.stack([chooser.uniforms(count) for chooser in choosers])
+        count = min(room, self.memory.at_once(len(texts)), *(most for _, most, _ in self.asked.values()))
+        uniforms = np.array([chooser.uniforms(count) for chooser in choosers])
         rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
-        sampler, bias = choosers[0].sampler, choosers[0].bias
-        bias = np.zeros(self.model.vocab_size, np.float32) if bias is None else bias
-        drawn = self.memory.write(rows, self.logits, sampler.filters, bias, uniforms, unread)
-        sound(int(drawn.min()))
+        bias = np.array([chooser.biased(may) for chooser, _, may in self.asked.values()])
+        drawn = self.memory.write(rows, self.logits, choosers[0].filters, bias, uniforms, unread)
         for text, chooser, before, ids in zip(texts, choosers, last, drawn.tolist(), strict=True):
+            sound(min(ids))
             if self.line_break in ids:  # what was drawn behind it knew of what is before it
                 ids = ids[: ids.index(self.line_break) + 1]
                 chooser.put_back(count - len(ids))
             read = [before, *ids[:-1]] if unread else ids[:-1]
             self.history[text] += read
             self.held[text] += len(read)
-            self.new[text], self.drawn[text] = ids[-1:], ids
+            self.drawn[text] = ids
         self.asked = {}
 
     def _goes_on(self, text: int) -> bool:
@@ -147,7 +147,7 @@ class Predictor:
     def feed(self, ids: Sequence[int] | Integer[np.ndarray, "n"]) -> None:
         """Note what is to be read. In company this costs less: all read when the first one asks for its logits."""
         if len(ids):
-            self.batch.new.setdefault(self.text, []).extend(np.asarray(ids).tolist())
+            self.batch.new.setdefault(self.text, []).extend(map(int, ids))
 
     def logits(self) -> Float[np.ndarray, "V"]:
         """What comes next: float32 logits (V,)."""
@@ -155,12 +155,25 @@ class Predictor:
             self.batch.read()
         return self.batch.logits[self.text].copy()
 
-    def ask(self, chooser: Chooser, most: int) -> None:
-        """Ask for at most so many characters of the text to be drawn, by one who sees no more than their logits."""
-        self.batch.asked[self.text] = chooser, most
+    def ask(self, chooser: Chooser, most: int, may: Bool[np.ndarray, "V"] | None = None) -> None:
+        """Ask for at most so many characters of the text to be drawn, by one who sees logits only, of those that `may`."""
+        self.batch.asked[self.text] = chooser, most, may
+
+    def one(self, chooser: Chooser, may: Bool[np.ndarray, "V"] | None) -> int:
+        """One character that was asked for, or is now; it is not read."""
+        if self.text not in self.batch.asked and self.text not in self.batch.drawn:
+            self.ask(chooser, 1, may)
+        (id,) = self._drawn()
+        return id
 
     def drawn(self) -> list[int]:
         """Some of the characters that were asked for, one at least, as ids; read already. In company, all ask first."""
+        ids = self._drawn()
+        self.feed(ids[-1:])
+        return ids
+
+    def _drawn(self) -> list[int]:
+        """The same, the last one not read."""
         if self.text in self.batch.asked:
             self.batch.write()
         return self.batch.drawn.pop(self.text)

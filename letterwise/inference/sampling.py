@@ -9,6 +9,7 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -90,7 +91,7 @@ class Sampler:
     def _given(self, name: str) -> bool:
         return getattr(self, name) != Sampler.__dataclass_fields__[name].default
 
-    @property
+    @cached_property
     def penalizes(self) -> bool:
         """Does what was written before matter, beyond what the model makes of it?"""
         return any(self._given(name) for name in PENALTIES)
@@ -106,7 +107,7 @@ class Sampler:
             np.add.at(added, vocabulary.encode(characters), nats)
         return added
 
-    @property
+    @cached_property
     def filters(self) -> Filters:
         """What compiled code asks for."""
         return Filters(
@@ -145,13 +146,19 @@ class Chooser:
         if rng_seed < 0:
             raise UserError(f"rng_seed={rng_seed} must be 0 or more.")
         self.sampler = sampler
+        self.filters = sampler.filters
         self.generator = np.random.Generator(np.random.Philox(rng_seed))
         self.taken = self.returned = np.zeros(0)  # uniform numbers, and those of them that are to be used first
         self.bias = sampler.bias(vocabulary)
         if only is not None:
             self.bias = np.where(only, np.float32(0) if self.bias is None else self.bias, np.float32(-np.inf))
+        self.plain = np.zeros(len(vocabulary), np.float32) if self.bias is None else self.bias
         self.window: deque[int] = deque(maxlen=sampler.penalty_window if sampler.penalizes else 0)
         self.counts = np.zeros(len(vocabulary), np.int64)  # of the window
+
+    def biased(self, may: Bool[np.ndarray, "V"] | None) -> Logits:
+        """What is added to scores (V,), float32, where only some characters `may` be drawn (None: all)."""
+        return self.plain if may is None else np.where(may, self.plain, np.float32(-np.inf))
 
     @property
     def free(self) -> bool:
@@ -186,8 +193,9 @@ class Chooser:
         """What the next `count` characters are drawn with: the numbers that `choose` would take one by one."""
         if self.sampler.greedy:
             return np.zeros(count)
-        fresh = self.generator.random(max(0, count - len(self.returned)))
-        self.taken = np.concatenate((self.returned, fresh))
+        self.taken = self.generator.random(max(0, count - len(self.returned)))
+        if len(self.returned):
+            self.taken = np.concatenate((self.returned, self.taken))
         self.returned = self.taken[count:]
         return self.taken[:count]
 

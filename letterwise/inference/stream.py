@@ -94,27 +94,45 @@ class Writing:
 
     def _watched(self, until: float) -> Iterator[list[int]]:
         """Where what may follow, or its score, depends on what was written: one id at a time, up to the constraint's end."""
-        chooser, guide = self.chooser, self.guide
-        written: list[int] = []
+        guide, written = self.guide, []
+        self._ask()
         for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
                 self.ended = "time"
                 if guide:
                     yield list(guide.finish())
                 return
-            id = self._one(written) if guide is None else follow(guide, chooser, self._scores)
+            id = follow(guide, self.may, self.whole, self._draw) if guide else self._one(written)
             if id is None:
                 self.ended = "match"
                 return
-            if left > 1:
-                chooser.saw((id,))
-                self.predictor.feed((id,))
             written.append(id)
+            over = guide is not None and guide.place.over()
+            if left > 1 and not over:
+                self.chooser.saw((id,))
+                self.predictor.feed((id,))
+                self._ask()  # before this one is handed out: in company, all ask first
             yield [id]
-            if guide and guide.place.over():
+            if over:
                 self.ended = "match"
                 return
         self.ended = "length"
+
+    def _ask(self) -> None:
+        """See what the guide lets follow, and where there is a choice, ask for a character to be drawn."""
+        if self.guide:
+            self.may, self.whole = self.guide.allowed(), self.guide.may_end()
+            if self.chooser.free and np.count_nonzero(self.may) > (0 if self.whole else 1):
+                self.predictor.ask(self.chooser, 1, None if self.whole else self.may)
+
+    def _draw(self, may: np.ndarray | None) -> int:
+        """One of those that `may` follow, of all without: the only one, or one that is drawn."""
+        if may is not None and np.count_nonzero(may) == 1:
+            return int(may.argmax())
+        if self.chooser.free:
+            return self.predictor.one(self.chooser, may)
+        scores = self._scores()
+        return self.chooser.choose(scores if may is None else np.where(may, scores, np.float32(-math.inf)))
 
     def _scores(self) -> np.ndarray:
         """What comes next, with bias and penalties."""
@@ -135,18 +153,16 @@ class Writing:
         yield text
 
 
-def follow(guide: Guide, chooser: Chooser, scores: Callable[[], np.ndarray]) -> int | None:
-    """The next id that the guide lets pass, or None for the end of the text. Where it lets one pass, no `scores` are asked."""
-    may = guide.allowed()
-    if guide.may_end():  # the end is as likely as all that may not follow
-        id = chooser.choose(scores()) if may.any() else None
+def follow(guide: Guide, may: np.ndarray, whole: bool, draw: Callable[[np.ndarray | None], int]) -> int | None:
+    """The next id that the guide lets pass, or None for the end of the text.
+
+    `may` (V,) is what it lets follow, `whole` whether it lets the text end; `draw` gives one of those that may, or of all.
+    """
+    if whole:  # the end is as likely as all that may not follow
+        id = draw(None) if may.any() else None
         return id if id is not None and may[id] and guide.take(id) else None
-    if may.sum() == 1:
-        id = int(may.argmax())
-        return id if guide.take(id) else guide.on()
-    told = scores()
     for _ in range(TRIES):
-        id = chooser.choose(np.where(may, told, np.float32(-math.inf)))
+        id = draw(may)
         if guide.take(id):
             return id
         may[id] = False

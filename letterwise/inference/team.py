@@ -24,6 +24,7 @@ GIVEN_UP, OWN = 0, LINE  # places in a gate: whether to wait no more, and how of
 PATIENCE = 20_000  # looks, some 10 µs, before a waiting thread offers its processor to others
 AGAIN = 32  # after so many times the other way is tried again
 compiled: Any = intrinsic
+ALONE = np.zeros(OWN + LINE, np.int64)  # the gate of a lone thread, which waits for nobody
 LOCK = threading.Lock()  # there is one team in a process: who finds it at work goes alone
 yield_processor = types.ExternalFunction("sched_yield", types.int32())
 
@@ -86,9 +87,11 @@ class Team:
 
     def run(self, function: Callable[..., None], size: int, pieces: int, *arguments: Any) -> None:
         """Call `function(*arguments, gate, thread, threads)` in one thread or in all. It does so many `pieces` of this size."""
+        if self.threads == 1 or size * pieces < self.worth * self.threads:
+            function(*arguments, ALONE, 0, 1)
+            return
         pace = self.kinds.setdefault((function, size.bit_length(), pieces.bit_length()), Pace())
-        together = self.threads > 1 and size * pieces >= self.worth * self.threads and pace.together()
-        began = time.perf_counter()
+        together, began = pace.together(), time.perf_counter()
         if together and LOCK.acquire(blocking=False):
             try:
                 self._together(function, arguments)
@@ -96,7 +99,7 @@ class Team:
                 LOCK.release()
         else:
             together = False
-            function(*arguments, np.zeros(OWN + LINE, np.int64), 0, 1)
+            function(*arguments, ALONE, 0, 1)
         pace.took(together, (time.perf_counter() - began) / pieces)
 
     def _together(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -161,9 +161,13 @@ def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
     constraint = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?"))
     chooser, logits = Chooser(Sampler(), SMALL, rng_seed=3), np.log(np.array([1 / 8, 1 / 2, 1 / 4, 1 / 8], np.float32))
     counts: Counter[str] = Counter()
+
+    def draw(may: np.ndarray | None) -> int:
+        return chooser.choose(logits if may is None else np.where(may, logits, np.float32(-np.inf)))
+
     for _ in range(4000):
         guide, ids = constraint.guide(), []
-        while guide.left and (id := follow(guide, chooser, logits)) is not None:
+        while guide.left and (id := follow(guide, guide.allowed(), guide.may_end(), draw)) is not None:
             ids.append(id)
         counts[SMALL.decode(ids)] += 1
     assert counts.keys() == odds.keys()

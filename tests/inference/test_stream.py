@@ -62,7 +62,7 @@ def test_pieces_join_to_the_whole(tiny) -> None:
 @pytest.mark.parametrize(
     "options",
     [{}, {"temperature": 1.7, "exclude": "cd"}, {"top_k": 3, "logit_bias": {"o": 2.0}}, {"top_p": 0.9}, {"min_p": 0.1},
-     {"typical_p": 0.8}, {"greedy": True}],
+     {"typical_p": 0.8}, {"greedy": True}, {"regex": "[a-z ]{60}( [a-z]+[.])+"}],
     ids=lambda options: " ".join(options) or "plain",
 )  # fmt: skip
 def test_many_at_a_time_is_one_by_one(tiny, monkeypatch: pytest.MonkeyPatch, options: dict) -> None:
@@ -154,7 +154,7 @@ def test_what_ended_a_text_is_told(tiny, monkeypatch: pytest.MonkeyPatch) -> Non
     whole, length = ended(greedy=True)
     assert (len(whole), length) == (60, "length")
     assert ended(greedy=True, stop=". ") == (whole[: whole.index(". ")], "stop")
-    assert ended(regex=" sat[a-z ]*[.]") == (whole[: whole.index(".") + 1], "match")
+    assert ended(greedy=True, regex=" sat[a-z ]*[.]") == (whole[: whole.index(".") + 1], "match")
     assert ended(regex="( [a-z]+)+")[1] == "match"  # the model wanted a full stop: 60 letters would not be the tiny text's
     now = iter(range(100))
     monkeypatch.setattr(stream.time, "monotonic", lambda: next(now))
