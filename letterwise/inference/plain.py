@@ -61,11 +61,7 @@ class Memory:
         uniforms: Float[np.ndarray, "R c"],
         unread: bool,
     ) -> Int[np.ndarray, "R c"]:
-        """Draw c characters for each of R texts, and read all but the last. -1 stands for scores that are no numbers.
-
-        `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
-        comes next. `uniforms` are what each character is drawn with.
-        """
+        """Draw characters and read them, as `compiled.Memory.write` does."""
         ids = np.zeros(uniforms.shape, np.int64)
         for step, drawn in enumerate(uniforms.T):
             if step:
