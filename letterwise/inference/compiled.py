@@ -39,7 +39,7 @@ class Compiled:
         self.config, self.vocab_size, self.line_break = config, vocab_size, line_break
         self.bricks = bricks_of(config, vocab_size)
         self.numbers = lay_out(config, self.bricks, arrays)
-        self.threads = processors()
+        self.team = Team(processors(), WORTH_A_THREAD)
         self.tables = tables(counts) if counts and self.bricks.orders else NO_COUNTS
 
     def memory(self, texts: int) -> "Memory":
@@ -56,8 +56,7 @@ class Memory:
         each = padded(bricks.block_size) * padded(bricks.head_dim)
         self.held = aligned(model.config.n_layer, texts, 2, bricks.kv_heads, each)
         self.reader = Reader(model.tables, bricks.orders, texts)
-        self.team = Team(model.threads, WORTH_A_THREAD)
-        self.scratch = aligned(1 + model.threads, kernel.scratch_size(bricks, ROWS))
+        self.scratch = aligned(1 + model.team.threads, kernel.scratch_size(bricks, ROWS))
         self.prior = np.zeros((ROWS, bricks.orders, model.vocab_size + 1), np.float32)
 
     def begin(self, text: int, before: Sequence[int]) -> None:
@@ -94,7 +93,7 @@ class Memory:
     def _together(self, function: Callable[..., None], rows: int, times: int, *arguments: object) -> None:
         """By as many threads as it pays for."""
         model = self.model
-        self.team.run(
+        model.team.run(
             function, rows * len(model.numbers), times,
             model.bricks, model.numbers, self.held, self.scratch, model.tables, self.reader.states, *arguments,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from letterwise.inference import kernel
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.plain import Plain
 from letterwise.inference.predictor import Batch, Model, Predictor
+from letterwise.inference.team import Team
 from letterwise.model import Transformer, build, initialize
 from letterwise.presets import PRESETS, resolve
 
@@ -98,20 +99,18 @@ def test_texts_side_by_side_are_read_as_each_alone(
 ) -> None:
     """To the last bit, whatever the company, the chunks and the number of threads: so a seed writes the same in any batch."""
     reader, chunks = compiled(model, counts_for(model)), np.random.default_rng(seed)
+    if many_threads:
+        reader.team = Team(3, worth=1)
     batch = Batch(reader, len(lines))
     company = [Predictor(reader, batch, i) for i in range(len(lines))]
     left = [list(line) for line in lines]
-    with pytest.MonkeyPatch.context() as patch:
-        if many_threads:
-            patch.setattr("letterwise.inference.compiled.WORTH_A_THREAD", 1)
-            reader.threads = 3
-        while any(left):
-            for predictor, ids in zip(company, left, strict=True):
-                take = chunks.integers(0, 20)
-                predictor.feed(ids[:take])
-                del ids[:take]
-            company[0].logits()
-        together = [predictor.logits() for predictor in company]
+    while any(left):
+        for predictor, ids in zip(company, left, strict=True):
+            take = chunks.integers(0, 20)
+            predictor.feed(ids[:take])
+            del ids[:take]
+        company[0].logits()
+    together = [predictor.logits() for predictor in company]
     for got, line in zip(together, lines, strict=True):
         one = Predictor(reader)
         np.testing.assert_array_equal(got, [one.read([id]) for id in line][-1])
