@@ -27,7 +27,7 @@ from letterwise.errors import UserError
 from letterwise.model import Transformer
 
 PROTOCOLS = ("blocks", "sliding")
-NUMBERS_IN_FLIGHT = {"cpu": 2**22}  # widest activation of a batch: on a CPU, small enough to stay in cache
+NUMBERS_IN_FLIGHT = {"cpu": 2**20}  # widest activation of a batch: on a CPU, small enough to stay in cache
 MANY_IN_FLIGHT = 2**26
 
 
