@@ -21,6 +21,7 @@ from letterwise.inference.weights import aligned, bricks_of, lay_out
 WORTH_A_THREAD = 2**22  # products of a piece of work: with fewer for each thread, waking it takes longer than the work
 AT_ONCE = 2**27  # products of what is written at once: some 10 ms, after which Ctrl-C is heard and text is shown
 CHARACTERS_AT_ONCE = 128
+COMPANY = 5  # texts side by side take about as long as one more alone, which has all weights to itself
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
 
 
@@ -88,7 +89,7 @@ class Memory:
 
     def at_once(self, texts: int) -> int:
         """How many characters to write before looking around."""
-        return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (texts * len(self.model.numbers))))
+        return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (len(self.model.numbers) * (1 + texts // COMPANY))))
 
     def _together(self, function: Callable[..., None], rows: int, times: int, *arguments: object) -> None:
         """By as many threads as it pays for."""

@@ -109,13 +109,23 @@ class Team:
             Team.pool = ThreadPoolExecutor(self.threads - 1, "letterwise")
         gate = np.zeros(OWN + self.threads * LINE, np.int64)
         try:
-            others = [Team.pool.submit(function, *arguments, gate, thread, self.threads) for thread in range(1, self.threads)]
-            function(*arguments, gate, 0, self.threads)
-            for other in others:
-                other.result()
+            others = [Team.pool.submit(share, function, arguments, gate, t, self.threads) for t in range(1, self.threads)]
+            function(*arguments, gate, 0, self.threads)  # its last act is to meet: the others are at their end, too
         except BaseException:  # Ctrl-C, perhaps before all were there: nobody waits for those who do not come
             gate[GIVEN_UP] = 1
             raise
+        if gate[GIVEN_UP]:
+            for other in others:
+                other.result()
+
+
+def share(function: Callable[..., None], arguments: tuple[Any, ...], gate: np.ndarray, thread: int, threads: int) -> None:
+    """One thread's part; where it fails, nobody waits for it."""
+    try:
+        function(*arguments, gate, thread, threads)
+    except BaseException:
+        gate[GIVEN_UP] = 1
+        raise
 
 
 class Pace:

@@ -81,3 +81,16 @@ def test_nobody_waits_for_one_who_does_not_come() -> None:
         team.run(interrupted, 2, 1)
     Team.pool.submit(int).result(timeout=60)
     assert waited == [0, 0, 1]
+
+
+def test_who_fails_is_heard() -> None:
+    def failing(gate: np.ndarray, thread: int, threads: int) -> None:
+        if thread:
+            raise MemoryError("no room for the second")
+        meet(gate, thread, threads)
+
+    team = Team(2, worth=1)
+    for _ in range(2):
+        team.run(failing, 2, 1)
+    with pytest.raises(MemoryError, match="no room"):
+        team.run(failing, 2, 1)
