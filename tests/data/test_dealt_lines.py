@@ -55,9 +55,9 @@ def test_every_line_is_on_one_side(tmp_path: Path, cache: Path, text: str, fract
 @SHARED
 @given(text=texts, seed=st.integers(0, 99))
 def test_the_split_does_not_depend_on_the_order_of_the_file(tmp_path: Path, cache: Path, text: str, seed: int) -> None:
-    if not plain(text):
+    lines = [line for line in plain(text) if not line.endswith("\r")]  # which a line break would take for a part of itself
+    if not lines:
         return
-    lines = plain(text)
     other = np.random.default_rng(seed).permutation(lines).tolist()
     one, two = dealt(tmp_path / "t", "\n".join(lines)), dealt(tmp_path / "u", "\r\n".join(other) + "\r\n")
     assert [lines_of(one, part) for part in ("train", "val")] == [lines_of(two, part) for part in ("train", "val")]
