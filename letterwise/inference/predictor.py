@@ -89,7 +89,7 @@ class Batch:
         uniforms = np.array([chooser.uniforms(count) for chooser in choosers])
         rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
         bias = np.array([chooser.biased(may) for chooser, _, may in self.asked.values()])
-        drawn = self.memory.write(rows, self.logits, choosers[0].filters, bias, uniforms, unread)
+        drawn = self.memory.write(rows, self.logits, choosers[0].sampler.filters, bias, uniforms, unread)
         for text, chooser, before, ids in zip(texts, choosers, last, drawn.tolist(), strict=True):
             sound(min(ids))
             if self.line_break in ids:  # what was drawn behind it knew of what is before it

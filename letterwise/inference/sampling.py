@@ -96,10 +96,8 @@ class Sampler:
         """Does what was written before matter, beyond what the model makes of it?"""
         return any(self._given(name) for name in PENALTIES)
 
-    def bias(self, vocabulary: Vocabulary) -> Logits | None:
+    def bias(self, vocabulary: Vocabulary) -> Logits:
         """What `logit_bias` adds to each id (V,), float32. Raises `UserError` for characters without one."""
-        if not self.logit_bias:
-            return None
         added = np.zeros(len(vocabulary), np.float32)
         for characters, nats in self.logit_bias.items():
             if vocabulary.kind == "byte" and not characters.isascii():
@@ -146,19 +144,17 @@ class Chooser:
         if rng_seed < 0:
             raise UserError(f"rng_seed={rng_seed} must be 0 or more.")
         self.sampler = sampler
-        self.filters = sampler.filters
         self.generator = np.random.Generator(np.random.Philox(rng_seed))
         self.taken = self.returned = np.zeros(0)  # uniform numbers, and those of them that are to be used first
         self.bias = sampler.bias(vocabulary)
         if only is not None:
-            self.bias = np.where(only, np.float32(0) if self.bias is None else self.bias, np.float32(-np.inf))
-        self.plain = np.zeros(len(vocabulary), np.float32) if self.bias is None else self.bias
+            self.bias = self.biased(only)
         self.window: deque[int] = deque(maxlen=sampler.penalty_window if sampler.penalizes else 0)
         self.counts = np.zeros(len(vocabulary), np.int64)  # of the window
 
     def biased(self, may: Bool[np.ndarray, "V"] | None) -> Logits:
         """What is added to scores (V,), float32, where only some characters `may` be drawn (None: all)."""
-        return self.plain if may is None else np.where(may, self.plain, np.float32(-np.inf))
+        return self.bias if may is None else np.where(may, self.bias, np.float32(-np.inf))
 
     @property
     def free(self) -> bool:
@@ -177,9 +173,7 @@ class Chooser:
 
     def scores(self, logits: Logits) -> Logits:
         """Scores (V,) with bias and penalties."""
-        sampler = self.sampler
-        if self.bias is not None:
-            logits = logits + self.bias
+        sampler, logits = self.sampler, logits + self.bias
         if sampler.penalizes:
             logits = repetition(logits, self.counts, sampler.repetition_penalty)
             logits = frequency(logits, self.counts, sampler.frequency_penalty, sampler.presence_penalty)
