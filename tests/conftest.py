@@ -21,6 +21,7 @@ COMPILED = (
     "weights",
     "products",
     "filters",
+    "automaton",
     "team",
 )  # numba reads these functions itself, and wants them as they are
 INFERENCE = Path(__file__).parents[1] / "letterwise" / "inference"

@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.inference.constraints import Guide
 from letterwise.inference.copies import Copies
+from letterwise.inference.guide import Guide
 from letterwise.inference.limits import Limits
 from letterwise.inference.predictor import Predictor
 from letterwise.inference.sampling import Chooser

@@ -6,12 +6,13 @@ rows (text, place, id) ──Reader──▶ what counts say ──kernel──�
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
 from letterwise.counts import Counts
 from letterwise.counts.reader import Reader, Tables, tables
 from letterwise.inference import kernel
+from letterwise.inference.automaton import END, Automaton
 from letterwise.inference.filters import Filters
 from letterwise.inference.predictor import ROWS
 from letterwise.inference.products import padded
@@ -77,15 +78,19 @@ class Memory:
         bias: Float[np.ndarray, "R V"],
         uniforms: Float[np.ndarray, "R c"],
         unread: bool,
-    ) -> Int[np.ndarray, "R c"]:
+        automaton: Automaton,
+        walks: Int[np.ndarray, "R 2"],
+    ) -> tuple[Int[np.ndarray, "R c"], Bool[np.ndarray, "R c"]]:
         """Draw c characters for each of at most 64 texts, and read all but the last. -1 stands for scores that are no numbers.
 
         `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
-        comes next. `uniforms` are what each character is drawn with.
+        comes next. `uniforms` are what each character is drawn with; told is, too, which of them were used. `walks` are the
+        texts' states in the automaton, and the characters left: a text at its end has automaton.END from there on.
         """
-        ids = np.zeros(uniforms.shape, np.int64)
-        self._together(kernel.write, len(rows), ids.shape[1], rows, self.prior, logits, filters, bias, uniforms, ids, unread)
-        return ids
+        ids, drawn = np.full(uniforms.shape, END), np.zeros(uniforms.shape, bool)
+        arguments = rows, self.prior, logits, filters, bias, uniforms, unread, automaton, walks, ids, drawn
+        self._together(kernel.write, len(rows), ids.shape[1], *arguments)
+        return ids, drawn
 
     def at_once(self, texts: int) -> int:
         """How many characters to write before looking around."""

@@ -4,8 +4,9 @@
 
 The promise is that a text under a constraint always matches it when it ends, `num_tokens` included. How it is kept:
 
-* A regex, the texts to contain, the vocabulary and the length are one regex, their intersection. Its automaton lets a character
-  pass only if a whole text can still follow from these characters in the places that are left.
+* A regex, the texts to contain, a line and the vocabulary are one automaton, which knows from each state how far the end is
+  (automaton.py). Where its table would be too large, the engine of matching.py takes the same together with the length as one
+  regex, their intersection. Both let a character pass only if a whole text can still follow.
 * For JSON schemas and grammars (and for byte vocabularies, where a character can take several places) the guide knows one way
   to complete the text, at each step. A character after which no such way is found, short enough, is not taken. The search is
   bounded, so near the end it may pass over characters that a longer search would have let through; it never lets a wrong one.
@@ -26,11 +27,16 @@ from jaxtyping import Bool
 
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
+from letterwise.inference.automaton import FAR, START, Automaton
 from letterwise.inference.completion import find
+from letterwise.inference.expression import ANY, One, Repeat, Row, Unusual, literal, parse
+from letterwise.inference.guide import Guide
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, Place, engine
+from letterwise.inference.nets import TooLarge, automaton_of
+from letterwise.inference.walk import Walk
 
-ANY = "(?s:.)"
+ANYTHING, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
 STEP_EFFORT = 300  # places that are looked at to find out where one character leads
 BYTE = Vocabulary("byte")
 
@@ -47,16 +53,45 @@ class Constraint:
         texts = dict.fromkeys(limits.must_contain)  # those that others contain go without saying
         self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
-        self.bounded = self.grammar is None and vocabulary.kind == "char"  # its automaton keeps the promise alone
-        self.start, self.rest = self._place(limits.num_tokens), None
-        if not self.bounded:
-            self.rest = find(self.start, limits.num_tokens, phrases=self.phrases)
-        if self.rest is None and not (self.bounded and _possible(self.start)):
+        self.regular = self.grammar is None and vocabulary.kind == "char"  # what may follow keeps the promise alone
+        self.automaton = self._automaton() if self.regular else None
+        if self.automaton:
+            possible = self.automaton.ends[START] <= limits.num_tokens
+        else:
+            self.start = self._place(limits.num_tokens)
+            self.rest = None if self.regular else find(self.start, limits.num_tokens, phrases=self.phrases)
+            possible = self.rest is not None or (self.regular and _possible(self.start))
+        if not possible:
             raise self._refusal()
 
-    def guide(self) -> "Guide":
+    def guide(self) -> Guide:
         """For one text, from its beginning."""
-        return Guide(self, self.start.fork(), self.limits.num_tokens, self.rest)
+        if self.automaton:
+            return Walk(self.automaton, self.limits.num_tokens)
+        return EngineGuide(self, self.start.fork(), self.limits.num_tokens, self.rest)
+
+    def _automaton(self) -> Automaton | None:
+        """The table of texts that match, of any length; None where its making would take too long, or is not known."""
+        limits, any_text = self.limits, Repeat(ANY, 0, None)
+        ids = {character: id for id, character in enumerate(self.vocabulary.characters)}
+        usable = np.ones(len(self.vocabulary), bool) if self.usable is None else self.usable
+
+        def which(one: One) -> Bool[np.ndarray, "V"]:
+            """The characters that may be written of those that it stands for; a plain one need not be looked up."""
+            if one.flags or len(one.written) > 1 or one.written == ".":
+                return self.alphabet.place(self._regular([_slashed(f"(?{one.flags}:{one.written})")])).allowed()
+            mask = np.zeros(len(self.vocabulary), bool)
+            if one.written in ids:
+                mask[ids[one.written]] = usable[ids[one.written]]
+            return mask
+
+        try:
+            parts = [] if limits.regex is None else [parse(limits.regex)]
+            parts += [Row((any_text, literal(text), any_text)) for text in self.texts]
+            parts += [parse(ONE_LINE)] if limits.until_line else []
+            return automaton_of(parts, len(self.vocabulary), which)
+        except (Unusual, TooLarge):
+            return None
 
     def _understood(self) -> None:
         """Is what was given grammatical, vocabulary aside?"""
@@ -80,8 +115,8 @@ class Constraint:
         """What llguidance is told: the grammar, if there is one, and the intersection of all that is regular."""
         limits = self.limits
         parts = [] if limits.regex is None else [_slashed(limits.regex)]
-        parts += [f"{ANY}*{_literal(text)}{ANY}*" for text in self.texts]
-        parts += [r"[^\n]*\n?"] if limits.until_line else []
+        parts += [f"{ANYTHING}{_literal(text)}{ANYTHING}" for text in self.texts]
+        parts += [ONE_LINE] if limits.until_line else []
         regular = [self._regular([*parts, alphabet])] if parts or self.grammar is None else []
         return regular if self.grammar is None else [self.grammar, *regular]
 
@@ -98,7 +133,7 @@ class Constraint:
             return UserError(
                 f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}; raise --num_tokens."
             )
-        free = Alphabet(BYTE).place(*self._grammars(f"{ANY}*"))
+        free = Alphabet(BYTE).place(*self._grammars(ANYTHING))
         text = find(free, LONGEST, phrases=[list(text.encode()) for text in self.texts])
         if text is None:
             return UserError("no text was found that matches all that is asked: loosen it, or say it in a simpler way.")
@@ -115,7 +150,10 @@ class Constraint:
 
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-        if not self.bounded:
+        if self.automaton:
+            needed = int(self.automaton.ends[START])
+            return needed if needed < FAR else 0
+        if not self.regular:
             return len(find(self._place(None), LONGEST, phrases=self.phrases) or ())
         if not _possible(self._place(None)):
             return 0
@@ -129,8 +167,8 @@ class Constraint:
         return enough
 
 
-class Guide:
-    """A text on its way: what may follow, and what would complete it."""
+class EngineGuide:
+    """Asks the engine at each step, and keeps a way to the end in mind where the engine alone does not promise one."""
 
     def __init__(self, constraint: Constraint, place: Place, left: int, rest: list[int] | None) -> None:
         self.constraint, self.place = constraint, place
@@ -138,7 +176,7 @@ class Guide:
         self.phrases = constraint.phrases if rest is not None else []  # those not written yet, as far as the search must know
         self.written: list[int] = []
 
-    def fork(self) -> "Guide":
+    def fork(self) -> "EngineGuide":
         """Another text that goes its own way from here."""
         twin = copy.copy(self)
         twin.place, twin.written = self.place.fork(), self.written[:]
@@ -153,6 +191,10 @@ class Guide:
     def may_end(self) -> bool:
         """Is the text whole?"""
         return self.place.may_end()
+
+    def over(self) -> bool:
+        """Is the text whole, and can nothing follow?"""
+        return self.place.over()
 
     def take(self, id: int) -> bool:
         """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
@@ -251,7 +293,7 @@ def _one_of(vocabulary: Vocabulary, usable: np.ndarray | None) -> str:
     """A regex for one character that may be written."""
     if vocabulary.kind == "byte":
         if usable is None:
-            return ANY
+            return "(?s:.)"
         points: Iterable[int] = np.flatnonzero(usable[:128]).tolist()
         beyond = [(0x80, 0x10FFFF)] if usable[128:].all() else []
     else:

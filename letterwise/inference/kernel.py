@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 from letterwise.counts.reader import read_on
-from letterwise.inference.filters import chosen
+from letterwise.inference.automaton import END, passed
 from letterwise.inference.products import LANES, padded, project, tile_place, times, unowned
 from letterwise.inference.team import meet
 from letterwise.inference.weights import cut, grown, projections, unfold
@@ -354,26 +354,39 @@ def read(bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, 
 
 @exact
 def write(
-    bricks, numbers, memory, scratch, tables, states, rows, prior, logits, filters, bias, uniforms, ids, unread, gate, thread,
-    threads,
+    bricks, numbers, memory, scratch, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
+    ids, drawn, gate, thread, threads,
 ):  # fmt: skip
-    """Draw characters for R texts and read all but the last: into `ids` (R, n), -1 where scores are no numbers.
+    """Write characters for R texts and read all but the last: into `ids` (R, n), -1 where scores are no numbers.
 
-    `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first; all is used up.
-    `bias` (R, V) is added to the scores; `uniforms` (R, n) are the random numbers that each character is drawn with.
+    `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first. `bias` (R, V)
+    is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
+    a text at its end has automaton.END from there on. `rows` and `walks` are used up. `uniforms` (R, n) are random numbers,
+    one for each character that is drawn: `drawn` (R, n) says which were.
     """
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
     weights, room = unfold(bricks, numbers), room_of(bricks, scratch, len(prior), thread)
-    wanted = np.arange(len(rows))
+    wanted, turns = np.arange(len(rows)), np.zeros(len(rows), np.int64)
     for step in range(ids.shape[1]):
         if step or unread:
             forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
         for r in range(thread, len(rows), threads):
+            if step and ids[r, step - 1] == END:  # it is over; what its place in the memory holds is of no more use
+                ids[r, step] = END
+                continue
             said = logits[rows[r, 0]]
             for c in range(said.size):
                 room.scores[c] = said[c] + bias[r, c]
-            ids[r, step] = chosen(room.scores, filters, uniforms[r, step])
+            uniform = uniforms[r, turns[r]]
+            id, drawn[r, step] = passed(room.scores, automaton, walks[r, 0], walks[r, 1], filters, uniform)
+            ids[r, step] = id
+            turns[r] += drawn[r, step]
             rows[r, 1] += 1 if step or unread else 0
-            rows[r, 2] = max(ids[r, step], 0)
+            rows[r, 2] = max(id, 0)
+            if id >= 0 and automaton.kinds.size:
+                walks[r, 0] = automaton.goes[walks[r, 0], automaton.kinds[id]]
+                walks[r, 1] -= 1
         meet(gate, thread, threads)
+        if len(rows) == 1 and ids[0, step] == END:
+            return

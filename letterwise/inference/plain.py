@@ -8,10 +8,11 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from letterwise.counts import Counts
-from letterwise.inference.filters import Filters, chosen
+from letterwise.inference.automaton import Automaton, passed
+from letterwise.inference.filters import Filters
 from letterwise.model import KVCache, Transformer
 
 
@@ -58,20 +59,19 @@ class Memory:
         logits: Float[np.ndarray, "n V"],
         filters: Filters,
         bias: Float[np.ndarray, "R V"],
-        uniforms: Float[np.ndarray, "R c"],
+        uniforms: Float[np.ndarray, "R 1"],
         unread: bool,
-    ) -> Int[np.ndarray, "R c"]:
-        """Draw characters and read them, as `compiled.Memory.write` does."""
-        ids = np.zeros(uniforms.shape, np.int64)
-        for step, drawn in enumerate(uniforms.T):
-            if step:
-                rows[:, 2] = np.maximum(ids[:, step - 1], 0)
-            if step or unread:
-                self.read(rows, np.arange(len(rows)), logits)
-            ids[:, step] = [
-                chosen(logits[text] + added, filters, u) for text, added, u in zip(rows[:, 0], bias, drawn, strict=True)
-            ]
-        return ids
+        automaton: Automaton,
+        walks: Int[np.ndarray, "R 2"],
+    ) -> tuple[Int[np.ndarray, "R 1"], Bool[np.ndarray, "R 1"]]:
+        """Draw a character for each text, as `compiled.Memory.write` does."""
+        if unread:
+            self.read(rows, np.arange(len(rows)), logits)
+        found = [
+            passed(logits[text] + added, automaton, state, left, filters, uniform)
+            for text, added, (state, left), uniform in zip(rows[:, 0], bias, walks, uniforms[:, 0], strict=True)
+        ]
+        return np.array([[id] for id, _ in found]), np.array([[drawn] for _, drawn in found])
 
     def at_once(self, texts: int) -> int:
         """How many characters to write before looking around."""

@@ -13,13 +13,15 @@ read yet, it stands after a line break.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from letterwise.config import ModelConfig
+from letterwise.inference.automaton import ANYTHING, END, Automaton
 from letterwise.inference.sampling import Chooser, sound
+from letterwise.inference.walk import Walk
 
 ROWS = 64  # characters that a memory reads at a time
 
@@ -31,8 +33,9 @@ class Memory(Protocol):
     def begin(self, text: int, before: Sequence[int]) -> None: ...
     def read(self, rows: np.ndarray, wanted: np.ndarray, logits: np.ndarray) -> None: ...
     def write(
-        self, rows: np.ndarray, logits: np.ndarray, filters: Any, bias: np.ndarray, uniforms: np.ndarray, unread: bool
-    ) -> np.ndarray: ...
+        self, rows: np.ndarray, logits: np.ndarray, filters: Any, bias: np.ndarray, uniforms: np.ndarray, unread: bool,
+        automaton: Automaton, walks: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
     def at_once(self, texts: int) -> int: ...
     def copy(self, text: int, other: Any, theirs: int) -> None: ...
 
@@ -48,6 +51,15 @@ class Model(Protocol):
     def memory(self, texts: int) -> Memory: ...
 
 
+class Request(NamedTuple):
+    """Who is to draw characters for a text, and how many at most; of which, or on which way."""
+
+    chooser: Chooser
+    most: int
+    may: Bool[np.ndarray, "V"] | None
+    walk: Walk | None
+
+
 class Batch:
     """Some texts being read side by side, each at its own place. Owns the policy for a full context."""
 
@@ -60,9 +72,8 @@ class Batch:
         self.line_break, begin = model.line_break, [] if model.line_break is None else [model.line_break]
         # what each text was given and has not read
         self.new: dict[int, list[int]] = {text: begin[:] for text in range(texts) if begin}
-        # who draws for which text, how many characters at most, and which may be drawn
-        self.asked: dict[int, tuple[Chooser, int, np.ndarray | None]] = {}
-        self.drawn: dict[int, list[int]] = {}  # what was drawn for a text, and not fetched
+        self.asked: dict[int, Request] = {}
+        self.drawn: dict[int, tuple[list[int], bool]] = {}  # what was drawn for a text and not fetched; is it over?
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
 
     def read(self) -> None:
@@ -80,26 +91,37 @@ class Batch:
 
     def write(self) -> None:
         """Draw characters for the texts that asked for some, which all choose alike; each at least one, and all as many."""
-        texts, choosers = [*self.asked], [chooser for chooser, _, _ in self.asked.values()]
+        texts, requests = [*self.asked], [*self.asked.values()]
         unread = all(self._goes_on(text) for text in texts)
         last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
         self.read()
         room = self.block_size - max(self.held[text] for text in texts) + (not unread)  # the last is drawn, and not read
-        count = min(room, self.memory.at_once(len(texts)), *(most for _, most, _ in self.asked.values()))
-        uniforms = np.array([chooser.uniforms(count) for chooser in choosers])
+        count = min(room, self.memory.at_once(len(texts)), *(request.most for request in requests))
+        uniforms = np.array([request.chooser.uniforms(count) for request in requests])
         rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
-        bias = np.array([chooser.biased(may) for chooser, _, may in self.asked.values()])
-        drawn = self.memory.write(rows, self.logits, choosers[0].sampler.filters, bias, uniforms, unread)
-        for text, chooser, before, ids in zip(texts, choosers, last, drawn.tolist(), strict=True):
-            sound(min(ids))
-            if self.line_break in ids:  # what was drawn behind it knew of what is before it
-                ids = ids[: ids.index(self.line_break) + 1]
-                chooser.put_back(count - len(ids))
-            read = [before, *ids[:-1]] if unread else ids[:-1]
-            self.history[text] += read
-            self.held[text] += len(read)
-            self.drawn[text] = ids
+        bias = np.array([request.chooser.biased(request.may) for request in requests])
+        walks = np.array([(walk.state, walk.left) if (walk := request.walk) else (0, 0) for request in requests])
+        automaton = requests[0].walk.automaton if requests[0].walk else ANYTHING
+        filters = requests[0].chooser.sampler.filters
+        found, drawn = self.memory.write(rows, self.logits, filters, bias, uniforms, unread, automaton, walks)
+        for text, request, before, ids, used in zip(texts, requests, last, found.tolist(), drawn, strict=True):
+            self._written(text, request, [before] if unread else [], ids, used)
         self.asked = {}
+
+    def _written(self, text: int, request: Request, read: list[int], ids: list[int], used: Bool[np.ndarray, "c"]) -> None:
+        """Note what was written behind what was `read`, up to its end, and the random numbers that were not used for it."""
+        over, steps = END in ids, len(ids)
+        if over:
+            ids, steps = ids[: ids.index(END)], ids.index(END) + 1
+        sound(min(ids, default=0))
+        if self.line_break in ids:  # what was drawn behind it knew of what is before it
+            steps = ids.index(self.line_break) + 1
+            ids, over = ids[:steps], False
+        request.chooser.put_back(len(used) - int(used[:steps].sum()))
+        read = [*read, *ids] if over else [*read, *ids[:-1]]
+        self.history[text] += read
+        self.held[text] += len(read)
+        self.drawn[text] = ids, over
 
     def _goes_on(self, text: int) -> bool:
         """Has it one character to read, and room for it in its window?"""
@@ -155,24 +177,28 @@ class Predictor:
             self.batch.read()
         return self.batch.logits[self.text].copy()
 
-    def ask(self, chooser: Chooser, most: int, may: Bool[np.ndarray, "V"] | None = None) -> None:
-        """Ask for at most so many characters of the text to be drawn, by one who sees logits only, of those that `may`."""
-        self.batch.asked[self.text] = chooser, most, may
+    def ask(self, chooser: Chooser, most: int, may: Bool[np.ndarray, "V"] | None = None, walk: Walk | None = None) -> None:
+        """Ask for at most so many characters to be drawn, by one who sees logits only: of those that `may`, on this `walk`."""
+        self.batch.asked[self.text] = Request(chooser, most, may, walk)
 
     def one(self, chooser: Chooser, may: Bool[np.ndarray, "V"] | None) -> int:
         """One character that was asked for, or is now; it is not read."""
         if self.text not in self.batch.asked and self.text not in self.batch.drawn:
             self.ask(chooser, 1, may)
-        (id,) = self._drawn()
+        ((id,), _) = self._drawn()
         return id
 
-    def drawn(self) -> list[int]:
-        """Some of the characters that were asked for, one at least, as ids; read already. In company, all ask first."""
-        ids = self._drawn()
-        self.feed(ids[-1:])
-        return ids
+    def drawn(self) -> tuple[list[int], bool]:
+        """Some of the characters that were asked for, as ids, read already; and whether its walk ends the text there.
 
-    def _drawn(self) -> list[int]:
+        There is one at least, if the text does not end. In company, all ask first.
+        """
+        ids, over = self._drawn()
+        if not over:
+            self.feed(ids[-1:])
+        return ids, over
+
+    def _drawn(self) -> tuple[list[int], bool]:
         """The same, the last one not read."""
         if self.text in self.batch.asked:
             self.batch.write()

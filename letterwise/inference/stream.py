@@ -16,12 +16,14 @@ import numpy as np
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.beam import likeliest
-from letterwise.inference.constraints import Guide, constraint_for
+from letterwise.inference.constraints import constraint_for
 from letterwise.inference.copies import Copies
+from letterwise.inference.guide import Guide
 from letterwise.inference.limits import Limits
 from letterwise.inference.predictor import Batch, Model, Predictor
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stopping import StopFinder
+from letterwise.inference.walk import Walk
 
 if TYPE_CHECKING:
     from letterwise.data.suffixes import Suffixes
@@ -52,7 +54,8 @@ class Writing:
         self.guide = constraint_for(vocabulary, limits).guide() if limits.constrained else None
         self.chooser = Chooser(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
         self.chooser.saw(ids)
-        self.free = self.guide is None and self.copies is None and self.chooser.free  # the model alone says what comes next
+        self.walk = self.guide if isinstance(self.guide, Walk) else None
+        self.free = self.guide is self.walk and self.copies is None and self.chooser.free  # needs no look at what was written
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()
 
@@ -78,18 +81,29 @@ class Writing:
 
     def _freely(self, until: float) -> Iterator[list[int]]:
         """Some ids at a time, first one, then more and more."""
-        left, most = self.limits.num_tokens, 1
+        left, most, walk = self.limits.num_tokens, 1, self.walk
         if left:
-            self.predictor.ask(self.chooser, most)
+            self.predictor.ask(self.chooser, most, walk=walk)
         while left:
             if time.monotonic() >= until:
                 self.ended = "time"
+                if walk:
+                    yield walk.finish()
                 return
-            ids = self.predictor.drawn()
+            ids, over = self.predictor.drawn()
             left, most = left - len(ids), 4 * most
-            if left:
-                self.predictor.ask(self.chooser, min(left, most))  # before these are handed out: in company, all ask first
+            if walk:
+                for id in ids:
+                    walk.take(id)
+                over = over or walk.over()
+            if left and not over:
+                self.predictor.ask(
+                    self.chooser, min(left, most), walk=walk
+                )  # before these are handed out: in company, all first
             yield ids
+            if over:
+                self.ended = "match"
+                return
         self.ended = "length"
 
     def _watched(self, until: float) -> Iterator[list[int]]:
@@ -100,14 +114,14 @@ class Writing:
             if time.monotonic() >= until:
                 self.ended = "time"
                 if guide:
-                    yield list(guide.finish())
+                    yield guide.finish()
                 return
             id = follow(guide, self.may, self.whole, self._draw) if guide else self._one(written)
             if id is None:
                 self.ended = "match"
                 return
             written.append(id)
-            over = guide is not None and guide.place.over()
+            over = guide is not None and guide.over()
             if left > 1 and not over:
                 self.chooser.saw((id,))
                 self.predictor.feed((id,))

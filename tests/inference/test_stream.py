@@ -62,7 +62,8 @@ def test_pieces_join_to_the_whole(tiny) -> None:
 @pytest.mark.parametrize(
     "options",
     [{}, {"temperature": 1.7, "exclude": "cd"}, {"top_k": 3, "logit_bias": {"o": 2.0}}, {"top_p": 0.9}, {"min_p": 0.1},
-     {"typical_p": 0.8}, {"greedy": True}, {"regex": "[a-z ]{60}( [a-z]+[.])+"}],
+     {"typical_p": 0.8}, {"greedy": True}, {"regex": "[a-z ]{60}( [a-z]+[.])+"},
+     {"must_contain": ["cat", "dog"], "top_p": 0.7}, {"regex": ".{9}(mat. (The |A )?)*", "greedy": True}],
     ids=lambda options: " ".join(options) or "plain",
 )  # fmt: skip
 def test_many_at_a_time_is_one_by_one(tiny, monkeypatch: pytest.MonkeyPatch, options: dict) -> None:

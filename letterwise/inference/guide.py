@@ -1,0 +1,39 @@
+"""Guide: leads one text so that it matches. What writing asks of it, whichever way it knows (automaton.py, constraints.py)."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool
+
+
+@runtime_checkable
+class Guide(Protocol):
+    """A text on its way: what may follow, and what would complete it."""
+
+    def fork(self) -> "Guide":
+        """Another text that goes its own way from here."""
+        ...
+
+    def allowed(self) -> Bool[np.ndarray, "V"]:
+        """Which characters may follow (V,), before `take` has looked at where they lead."""
+        ...
+
+    def may_end(self) -> bool:
+        """Is the text whole?"""
+        ...
+
+    def over(self) -> bool:
+        """Is the text whole, and can nothing follow?"""
+        ...
+
+    def take(self, id: int) -> bool:
+        """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
+        ...
+
+    def on(self) -> int:
+        """One step on the known way to the end."""
+        ...
+
+    def finish(self) -> list[int]:
+        """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
+        ...

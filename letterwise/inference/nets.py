@@ -1,0 +1,151 @@
+"""Nets: expressions become an automaton.
+
+    expressions ──(Thompson 1968)──▶ a net of places for each ──sets of places (Rabin & Scott 1959)──▶ Automaton
+
+A state of the automaton is all places where a text may be, in each net. So texts that several expressions describe at once
+match all of them. The engine of matching.py says the same, a character at a time; it is the oracle in tests/inference.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from letterwise.inference.automaton import FAR, START, Automaton
+from letterwise.inference.expression import Choice, Expression, One, Repeat, Row
+
+LARGEST, EFFORT = 20_000, 2**21  # places of a net, and states; steps from place to place: what is larger is the engine's
+
+
+class TooLarge(Exception):
+    """The table would have too many states."""
+
+
+class Net:
+    """Places with arrows: some are followed by a character, some without. The text is whole at `end`."""
+
+    def __init__(self, expression: Expression) -> None:
+        """Raises `TooLarge`."""
+        self.arrows: list[list[tuple[One, int]]] = []
+        self.free: list[list[int]] = []
+        self.begin = self._place()
+        self.end = self._add(expression, self.begin)
+        self.reach: dict[int, frozenset[int]] = {}
+
+    def _place(self) -> int:
+        if len(self.free) == LARGEST:
+            raise TooLarge
+        self.arrows.append([])
+        self.free.append([])
+        return len(self.free) - 1
+
+    def _add(self, expression: Expression, at: int) -> int:
+        """Lay an expression from a place on. The place where it is whole."""
+        match expression:
+            case One():
+                end = self._place()
+                self.arrows[at].append((expression, end))
+            case Row(parts):
+                end = at
+                for part in parts:
+                    end = self._add(part, end)
+            case Choice(parts):
+                end = self._place()
+                for part in parts:
+                    self.free[self._add(part, self._after(at))].append(end)
+            case Repeat(part, least, most):
+                for _ in range(least):
+                    at = self._add(part, self._after(at))
+                end = self._after(at)
+                if most is None:
+                    self.free[self._add(part, end)].append(end)
+                for _ in range((most or 0) - least):
+                    at = self._add(part, self._after(at))
+                    self.free[at].append(end)
+        return end
+
+    def _after(self, at: int) -> int:
+        """A new place that is reached from another without a character."""
+        place = self._place()
+        self.free[at].append(place)
+        return place
+
+    def reached(self, place: int) -> frozenset[int]:
+        """Where one is at this place, besides: those places that have arrows, and the end."""
+        if place not in self.reach:
+            seen, todo = {place}, [place]
+            while todo:
+                new = [p for p in self.free[todo.pop()] if p not in seen]
+                seen.update(new)
+                todo += new
+            self.reach[place] = frozenset(p for p in seen if self.arrows[p] or p == self.end)
+        return self.reach[place]
+
+
+def automaton_of(
+    expressions: Sequence[Expression], vocab_size: int, which: Callable[[One], Bool[np.ndarray, "V"]]
+) -> Automaton:
+    """The automaton of texts that match all of some expressions; `which` says what characters a `One` stands for.
+
+    Raises `TooLarge`.
+    """
+    nets = [Net(expression) for expression in expressions]
+    ones = list({one: None for net in nets for arrows in net.arrows for one, _ in arrows})
+    masks = np.array([which(one) for one in ones]).reshape(len(ones), vocab_size)
+    columns, kinds = np.unique(masks, axis=1, return_inverse=True)
+    kinds_of = {one: np.flatnonzero(row).tolist() for one, row in zip(ones, columns, strict=True)}
+
+    start = tuple(net.reached(net.begin) for net in nets)
+    numbers, todo = {start: START}, deque([start])
+    goes, whole, effort = [np.zeros(columns.shape[1], np.int32)], [False], 0
+    while todo:
+        state = todo.popleft()
+        effort += columns.shape[1] * sum(map(len, state))
+        if effort > EFFORT or len(numbers) > LARGEST:
+            raise TooLarge
+        row = np.zeros(columns.shape[1], np.int32)
+        for kind, places in _moves(nets, state, kinds_of).items():
+            if places not in numbers:
+                numbers[places] = len(numbers) + START
+                todo.append(places)
+            row[kind] = numbers[places]
+        goes.append(row)
+        whole.append(all(net.end in places for net, places in zip(nets, state, strict=True)))
+    table = np.array(goes)
+    return Automaton(kinds.reshape(-1).astype(np.int32), table, _ends(table, whole))
+
+
+def _moves(
+    nets: Sequence[Net], state: tuple[frozenset[int], ...], kinds_of: dict[One, list[int]]
+) -> dict[int, tuple[frozenset[int], ...]]:
+    """Where each kind of character leads that leads anywhere in all nets."""
+    found: list[dict[int, set[int]]] = []
+    for net, places in zip(nets, state, strict=True):
+        moves: dict[int, set[int]] = defaultdict(set)
+        for place in places:
+            for one, target in net.arrows[place]:
+                for kind in kinds_of[one]:
+                    moves[kind] |= net.reached(target)
+        found.append(moves)
+    return {
+        kind: tuple(frozenset(moves[kind]) for moves in found) for kind in found[0] if all(kind in moves for moves in found)
+    }
+
+
+def _ends(goes: Int[np.ndarray, "S K"], whole: Sequence[bool]) -> Int[np.ndarray, "S"]:
+    """How many characters at least are missing in each state (S,), found backwards from the whole ones."""
+    before: list[set[int]] = [set() for _ in goes]
+    for state, row in enumerate(goes):
+        for target in set(row.tolist()):
+            before[target].add(state)
+    ends = np.full(len(goes), FAR, np.int32)
+    todo = deque(np.flatnonzero(whole).tolist())
+    ends[list(todo)] = 0
+    while todo:
+        state = todo.popleft()
+        for earlier in before[state]:
+            if ends[earlier] == FAR:
+                ends[earlier] = ends[state] + 1
+                todo.append(earlier)
+    return ends

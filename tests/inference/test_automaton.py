@@ -1,0 +1,148 @@
+"""Automata: a table says what the engine says, character by character, and what is written with either is the same."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.constraints import VOCABULARY, cases
+from letterwise.checkpoint.weights import weights_of
+from letterwise.config import ModelConfig
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.inference.automaton import END, START, passed
+from letterwise.inference.compiled import Compiled
+from letterwise.inference.constraints import Constraint, EngineGuide
+from letterwise.inference.expression import Choice, One, Repeat, Row, Unusual, parse
+from letterwise.inference.limits import Limits
+from letterwise.inference.nets import TooLarge, automaton_of
+from letterwise.inference.plain import Plain
+from letterwise.inference.sampling import Sampler
+from letterwise.inference.stream import write
+from letterwise.inference.walk import Walk
+from letterwise.model import build, initialize
+
+SMALL = Vocabulary("char", "\nabé")
+REGULAR = {name: limits for name, (limits, _) in cases().items() if limits.regex}
+CONFIG = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0)
+
+
+class Asked(Constraint):
+    """A constraint that asks the engine at each step."""
+
+    def _automaton(self) -> None:
+        return None
+
+
+def test_an_expression_is_read_as_it_is_built() -> None:
+    assert parse("a(?:b|[^]c-e]){2,}") == Row((One("a"), Repeat(Choice((Row((One("b"),)), Row((One("[^]c-e]"),)))), 2, None)))
+    assert parse(r"(?i)x|(?s:.)\p{Lu}*?") == Choice(
+        (Row((One("x", "i"),)), Row((Row((One(".", "is"),)), Repeat(One(r"\p{Lu}", "i"), 0, None))))
+    )
+
+
+@pytest.mark.parametrize("regex", ["(?x) a", "a^b", r"a\z", r"\bx", "(?-u:a)", "(?U)a*", "a)b", "(a", "*a"])
+def test_what_is_not_read_is_left_to_the_engine(regex: str) -> None:
+    with pytest.raises(Unusual):
+        parse(regex)
+
+
+@pytest.mark.parametrize("regex", ["(?x) a  b?", "(a|b)*a(a|b){16}", "(){1000000000}a"])
+def test_what_has_no_table_is_asked_for_step_by_step(regex: str) -> None:
+    guide = Constraint(SMALL, Limits(regex=regex)).guide()
+    assert isinstance(guide, EngineGuide)
+    assert SMALL.decode(np.flatnonzero(guide.allowed())) in ("a", "ab")
+
+
+def test_a_table_may_not_grow_beyond_bounds() -> None:
+    for regex in ("(a{200}){200}", "(a|b)*a(a|b){16}", "(){1000000000}"):
+        with pytest.raises(TooLarge):
+            automaton_of([parse(regex)], len(SMALL), lambda one: np.arange(4) == SMALL.encode(one.written)[0])
+
+
+atoms = st.sampled_from(
+    ["a", "b", "é", ".", "(?s:.)", "[ab]", "[^a]", r"\w", r"\n", "(?i:A)", "€", r"\x{62}", "[[:alpha:]--b]", ""]
+)
+regexes = st.recursive(
+    atoms,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=3).map("".join),
+        st.lists(inner, min_size=2, max_size=3).map(lambda parts: "(" + "|".join(parts) + ")"),
+        st.tuples(inner, st.sampled_from(["*", "+", "?", "{2}", "{1,3}", "{2,}", "*?", "{0}"])).map(
+            lambda r: f"(?:{r[0]}){r[1]}"
+        ),
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=150)
+@given(regex=regexes, more=st.sampled_from([{}, {"exclude": "b"}, {"must_contain": ("ab", "ba")}, {"until_line": True}]),
+       longest=st.integers(0, 9), choices=st.lists(st.integers(0, 3), min_size=9, max_size=9))  # fmt: skip
+def test_a_table_lets_pass_what_the_engine_lets_pass(regex: str, more: dict, longest: int, choices: list[int]) -> None:
+    limits = Limits(num_tokens=longest, regex=regex, **more)
+    try:
+        walk = Constraint(SMALL, limits).guide()
+    except Exception as refused:
+        with pytest.raises(type(refused), match=re.escape(str(refused))):
+            Asked(SMALL, limits)
+        return
+    asked = Asked(SMALL, limits).guide()
+    assert isinstance(walk, Walk)
+    for choice in choices:
+        may = walk.allowed()
+        assert may.tolist() == asked.allowed().tolist()
+        assert walk.may_end() == asked.may_end()
+        assert walk.over() >= asked.over()  # the engine may notice later
+        assert len(walk.finish()) <= walk.left
+        if not may.any():
+            return
+        id = int(np.flatnonzero(may)[choice % may.sum()])
+        walk.take(id)
+        asked.take(id)
+
+
+@pytest.fixture(scope="module")
+def noise() -> Compiled:
+    """A model of fresh weights."""
+    return Compiled(CONFIG, len(VOCABULARY), weights_of(initialize(build(CONFIG, len(VOCABULARY)), 0)))
+
+
+@pytest.mark.parametrize(
+    "sampler", [Sampler(), Sampler(greedy=True), Sampler(temperature=0.5, top_p=0.8)], ids=["", "greedy", "top-p"]
+)
+@pytest.mark.parametrize("name", REGULAR)
+def test_a_table_writes_what_the_engine_writes(name: str, sampler: Sampler, noise: Compiled, monkeypatch) -> None:
+    """Alone, in company, and with the model as PyTorch has it: the same texts, and the same ends."""
+
+    def written(model, seeds: range) -> list[tuple[str, str]]:
+        samples = write(model, VOCABULARY, "", sampler=sampler, limits=REGULAR[name], rng_seeds=seeds)
+        return list(zip(samples.texts(), samples.ended, strict=True))
+
+    company = written(noise, range(6))
+    assert company == [written(noise, range(i, i + 1))[0] for i in range(6)]
+    assert company[:2] == written(Plain(initialize(build(CONFIG, len(VOCABULARY)), 0)), range(2))
+    monkeypatch.setattr("letterwise.inference.stream.constraint_for", Asked)
+    assert company == written(noise, range(6))
+
+
+@pytest.mark.parametrize("regex", [r"([a-z]{1,3}\n)+", r"(?s:.)*", r"(x\ny){2,5}z?"])
+def test_a_model_of_lines_forgets_under_a_table_as_well(regex: str, monkeypatch) -> None:
+    """Also where a text could end behind its line break: what was drawn there is drawn anew."""
+    shape = build(CONFIG, len(VOCABULARY))
+    model = Compiled(CONFIG, len(VOCABULARY), weights_of(initialize(shape, 0)), line_break=VOCABULARY.line_break)
+    asked = dict(sampler=Sampler(logit_bias={"\n": 3.0}), limits=Limits(num_tokens=40, regex=regex), rng_seeds=range(12))
+    texts = write(model, VOCABULARY, "", **asked).texts()
+    assert any("\n" in text for text in texts)
+    monkeypatch.setattr("letterwise.inference.stream.constraint_for", Asked)
+    assert write(model, VOCABULARY, "", **asked).texts() == texts
+
+
+def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
+    """`a*b?` with two characters left, each as likely as the others, by hand: the four parts of the random number."""
+    automaton = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?")).automaton
+    assert automaton is not None
+    drawn = [passed(np.zeros(4, np.float32), automaton, START, 2, Sampler().filters, u / 4 + 1 / 8) for u in range(4)]
+    assert drawn == [(END, True), (1, True), (2, True), (END, True)]
+    assert passed(np.zeros(4, np.float32), automaton, START, 0, Sampler().filters, 0.0) == (END, False)
