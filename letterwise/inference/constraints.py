@@ -34,6 +34,7 @@ from letterwise.inference.guide import Guide
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, Place, engine
 from letterwise.inference.nets import TooLarge, automaton_of
+from letterwise.inference.schema import json_of
 from letterwise.inference.walk import Walk
 
 ANYTHING, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
@@ -54,7 +55,7 @@ class Constraint:
         self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
         self.regular = self.grammar is None and vocabulary.kind == "char"  # what may follow keeps the promise alone
-        self.automaton = self._automaton() if self.regular else None
+        self.automaton = self._automaton() if vocabulary.kind == "char" and limits.grammar is None else None
         if self.automaton:
             possible = self.automaton.ends[START] <= limits.num_tokens
         else:
@@ -87,10 +88,11 @@ class Constraint:
 
         try:
             parts = [] if limits.regex is None else [parse(limits.regex)]
+            parts += [] if limits.json_schema is None else [json_of(json.loads(limits.json_schema), limits.num_tokens)]
             parts += [Row((any_text, literal(text), any_text)) for text in self.texts]
             parts += [parse(ONE_LINE)] if limits.until_line else []
             return automaton_of(parts, len(self.vocabulary), which)
-        except (Unusual, TooLarge):
+        except (Unusual, TooLarge, RecursionError):
             return None
 
     def _understood(self) -> None:
@@ -150,12 +152,11 @@ class Constraint:
 
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-        if self.automaton:
-            needed = int(self.automaton.ends[START])
-            return needed if needed < FAR else 0
+        if self.automaton and self.automaton.ends[START] < FAR:
+            return int(self.automaton.ends[START])
         if not self.regular:
             return len(find(self._place(None), LONGEST, phrases=self.phrases) or ())
-        if not _possible(self._place(None)):
+        if self.automaton or not _possible(self._place(None)):
             return 0
         few = self.limits.num_tokens
         enough = 2 * few + 1

@@ -53,13 +53,29 @@ class Repeat:
     most: int | None
 
 
-Expression = One | Row | Choice | Repeat
-ANY = One(".", "s")
+@dataclass(frozen=True)
+class Chain:
+    """Once or more, with something between."""
+
+    part: "Expression"
+    by: "Expression"
+
+
+@dataclass(frozen=True)
+class Members:
+    """In this order those that are required, and any of the others, with something between."""
+
+    parts: tuple[tuple["Expression", bool], ...]
+    by: "Expression"
+
+
+Expression = One | Row | Choice | Repeat | Chain | Members
+ANY, ANY_DIGIT = One(".", "s"), One("[0-9]")
 
 
 def literal(text: str) -> Row:
     """An expression of this text alone."""
-    return Row(tuple(map(One, text)))
+    return Row(tuple(One(r"\." if character == "." else character) for character in text))
 
 
 def parse(regex: str) -> Expression:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from letterwise.inference.automaton import FAR, START, Automaton
-from letterwise.inference.expression import Choice, Expression, One, Repeat, Row
+from letterwise.inference.expression import Chain, Choice, Expression, Members, One, Repeat, Row
 
 LARGEST, EFFORT = 20_000, 2**21  # places of a net, and states; steps from place to place: what is larger is the engine's
 
@@ -63,6 +63,21 @@ class Net:
                 for _ in range((most or 0) - least):
                     at = self._add(part, self._after(at))
                     self.free[at].append(end)
+            case Chain(part, by):
+                begin = self._after(at)
+                end = self._after(self._add(part, begin))
+                self.free[self._add(by, end)].append(begin)
+            case Members(parts, by):
+                none, some = self._after(at), self._place()  # none or some of those before are written
+                for part, required in parts:
+                    begin, done = self._after(none), self._place()
+                    self.free[self._add(by, some)].append(begin)
+                    self.free[self._add(part, begin)].append(done)
+                    if not required:
+                        self.free[some].append(done)
+                    none, some = (self._place() if required else self._after(none)), done
+                end = self._after(some)
+                self.free[none].append(end)
         return end
 
     def _after(self, at: int) -> int:
