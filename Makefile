@@ -18,7 +18,7 @@ demo: $(READY)  ## train on the embedded text for about a minute, then write
 	$(BIN)/letterwise generate --model_path out/demo/model.safetensors --seed "The " --num_tokens 400 --temperature 0.7
 
 test: $(READY)  ## the whole suite, with coverage
-	$(BIN)/pytest --numprocesses 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+	$(BIN)/pytest --numprocesses 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 torture: $(READY)  ## break a run in every way for about ten minutes
 	LETTERWISE_TORTURE_MINUTES=10 $(BIN)/pytest --numprocesses 2 --dist worksteal -rP tests/faults

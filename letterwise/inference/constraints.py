@@ -4,18 +4,18 @@
 
 The promise is that a text under a constraint always matches it when it ends, `num_tokens` included. How it is kept:
 
-* A regex, the texts to contain, a line and the vocabulary are one automaton, which knows from each state how far the end is
-  (automaton.py). Where its table would be too large, the engine of matching.py takes the same together with the length as one
-  regex, their intersection. Both let a character pass only if a whole text can still follow.
-* For JSON schemas and grammars (and for byte vocabularies, where a character can take several places) the guide knows one way
-  to complete the text, at each step. A character after which no such way is found, short enough, is not taken. The search is
-  bounded, so near the end it may pass over characters that a longer search would have let through; it never lets a wrong one.
+* A regex, most JSON schemas, the texts to contain, a line and the vocabulary are one automaton, which knows from each state how
+  far the end is (automaton.py). Where its table would be too large, the engine of matching.py takes the same (without schemas)
+  together with the length as one regex, their intersection. Both let a character pass only if a whole text can still follow.
+* For other JSON schemas and grammars (and for byte vocabularies, where a character can take several places) the guide knows one
+  way to complete the text, at each step (engine_guide.py). A character after which no such way is found, short enough, is not
+  taken. The search is bounded, so near the end it may pass over characters that a longer search would have let through; it
+  never lets a wrong one.
 
 A text may end wherever it is whole. It ends there with the probability of all characters that cannot follow: when the model
 wants to leave the pattern. `\\d+` writes a number, and stops when something else than a digit is drawn.
 """
 
-import copy
 import functools
 import json
 from collections.abc import Iterable
@@ -29,6 +29,7 @@ from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
 from letterwise.inference.automaton import FAR, START, Automaton
 from letterwise.inference.completion import find
+from letterwise.inference.engine_guide import EngineGuide
 from letterwise.inference.expression import ANY, One, Repeat, Row, Unusual, literal, parse
 from letterwise.inference.guide import Guide
 from letterwise.inference.limits import LONGEST, Limits
@@ -38,7 +39,6 @@ from letterwise.inference.schema import json_of
 from letterwise.inference.walk import Walk
 
 ANYTHING, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
-STEP_EFFORT = 300  # places that are looked at to find out where one character leads
 BYTE = Vocabulary("byte")
 
 
@@ -54,14 +54,14 @@ class Constraint:
         texts = dict.fromkeys(limits.must_contain)  # those that others contain go without saying
         self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
-        self.regular = self.grammar is None and vocabulary.kind == "char"  # what may follow keeps the promise alone
+        self.bounded = self.grammar is None and vocabulary.kind == "char"  # what the engine lets follow keeps the promise alone
         self.automaton = self._automaton() if vocabulary.kind == "char" and limits.grammar is None else None
         if self.automaton:
             possible = self.automaton.ends[START] <= limits.num_tokens
         else:
             self.start = self._place(limits.num_tokens)
-            self.rest = None if self.regular else find(self.start, limits.num_tokens, phrases=self.phrases)
-            possible = self.rest is not None or (self.regular and _possible(self.start))
+            self.rest = None if self.bounded else find(self.start, limits.num_tokens, phrases=self.phrases)
+            possible = self.rest is not None or (self.bounded and _possible(self.start))
         if not possible:
             raise self._refusal()
 
@@ -69,7 +69,7 @@ class Constraint:
         """For one text, from its beginning."""
         if self.automaton:
             return Walk(self.automaton, self.limits.num_tokens)
-        return EngineGuide(self, self.start.fork(), self.limits.num_tokens, self.rest)
+        return EngineGuide(self.start.fork(), self.limits, self.rest, self.phrases)
 
     def _automaton(self) -> Automaton | None:
         """The table of texts that match, of any length; None where its making would take too long, or is not known."""
@@ -154,7 +154,7 @@ class Constraint:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
         if self.automaton and self.automaton.ends[START] < FAR:
             return int(self.automaton.ends[START])
-        if not self.regular:
+        if not self.bounded:
             return len(find(self._place(None), LONGEST, phrases=self.phrases) or ())
         if self.automaton or not _possible(self._place(None)):
             return 0
@@ -166,87 +166,6 @@ class Constraint:
             middle = (few + enough) // 2
             few, enough = (few, middle) if _possible(self._place(middle)) else (middle, enough)
         return enough
-
-
-class EngineGuide:
-    """Asks the engine at each step, and keeps a way to the end in mind where the engine alone does not promise one."""
-
-    def __init__(self, constraint: Constraint, place: Place, left: int, rest: list[int] | None) -> None:
-        self.constraint, self.place = constraint, place
-        self.left, self.rest = left, rest  # rest: ids that complete the text; None where the place alone keeps the promise
-        self.phrases = constraint.phrases if rest is not None else []  # those not written yet, as far as the search must know
-        self.written: list[int] = []
-
-    def fork(self) -> "EngineGuide":
-        """Another text that goes its own way from here."""
-        twin = copy.copy(self)
-        twin.place, twin.written = self.place.fork(), self.written[:]
-        return twin
-
-    def allowed(self) -> Bool[np.ndarray, "V"]:
-        """Which characters may follow (V,), before `take` has looked at where they lead."""
-        if self.rest and len(self.rest) == self.left:  # only what is known to lead to the end in time
-            return np.arange(self.place.size) == self.rest[0]
-        return self.place.allowed()
-
-    def may_end(self) -> bool:
-        """Is the text whole?"""
-        return self.place.may_end()
-
-    def over(self) -> bool:
-        """Is the text whole, and can nothing follow?"""
-        return self.place.over()
-
-    def take(self, id: int) -> bool:
-        """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
-        if self.rest is None:
-            self.place.take(id)
-            self.left -= 1
-            return True
-        place = self.place.fork()
-        place.take(id)
-        rest = self.rest[1:] if self.rest[:1] == [id] else self._rest(place)
-        if rest is None:
-            return False
-        self.place, self.rest, self.left = place, rest, self.left - 1
-        if self.phrases:
-            self._note(id)
-        return True
-
-    def _rest(self, place: Place) -> list[int] | None:
-        """What completes a text from a place nearby, with one character less left."""
-        assert self.rest is not None
-        if place.may_end():
-            return []
-        rest = self.rest
-        if not place.completes(rest):
-            return find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
-        while place.completes(rest[1:]):  # as after one more letter of a string; after one more digit it may be even less
-            rest = rest[1:]
-        return rest if len(rest) < self.left else find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
-
-    def _note(self, id: int) -> None:
-        """Once a phrase is written, the way to the end need not lead through it any more."""
-        self.written.append(id)
-        missing = [phrase for phrase in self.phrases if self.written[-len(phrase) :] != phrase]
-        if len(missing) < len(self.phrases):
-            self.phrases = missing
-            shorter = find(self.place, len(self.rest or ()), phrases=missing)
-            self.rest = self.rest if shorter is None else shorter
-
-    def on(self) -> int:
-        """One step on the known way to the end."""
-        assert self.rest
-        id = self.rest[0]
-        self.take(id)
-        return id
-
-    def finish(self) -> list[int]:
-        """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
-        rest = self.rest if self.rest is not None else find(self.place, self.left, phrases=self.constraint.phrases)
-        if rest is None:
-            raise UserError(f"--max_seconds {self.constraint.limits.max_seconds:g} ended before a text that matches was whole.")
-        return rest
 
 
 def constraint_for(vocabulary: Vocabulary, limits: Limits) -> Constraint:

@@ -13,7 +13,8 @@ from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.automaton import END, START, passed
 from letterwise.inference.compiled import Compiled
-from letterwise.inference.constraints import Constraint, EngineGuide
+from letterwise.inference.constraints import Constraint
+from letterwise.inference.engine_guide import EngineGuide
 from letterwise.inference.expression import Choice, One, Repeat, Row, Unusual, parse
 from letterwise.inference.limits import Limits
 from letterwise.inference.nets import TooLarge, automaton_of
@@ -24,7 +25,7 @@ from letterwise.inference.walk import Walk
 from letterwise.model import build, initialize
 
 SMALL = Vocabulary("char", "\nabé")
-REGULAR = {name: limits for name, (limits, _) in cases().items() if limits.regex}
+REGULAR = {name: limits for name, (limits, _) in cases().items()}
 CONFIG = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0)
 
 
@@ -109,22 +110,22 @@ def noise() -> Compiled:
     return Compiled(CONFIG, len(VOCABULARY), weights_of(initialize(build(CONFIG, len(VOCABULARY)), 0)))
 
 
-@pytest.mark.parametrize(
-    "sampler", [Sampler(), Sampler(greedy=True), Sampler(temperature=0.5, top_p=0.8)], ids=["", "greedy", "top-p"]
-)
 @pytest.mark.parametrize("name", REGULAR)
-def test_a_table_writes_what_the_engine_writes(name: str, sampler: Sampler, noise: Compiled, monkeypatch) -> None:
+def test_a_table_writes_what_the_engine_writes(name: str, noise: Compiled, monkeypatch) -> None:
     """Alone, in company, and with the model as PyTorch has it: the same texts, and the same ends."""
+    samplers = {"ipv4": Sampler(greedy=True), "e-mail": Sampler(temperature=0.5, top_p=0.8), "json order": Sampler(top_k=20)}
 
     def written(model, seeds: range) -> list[tuple[str, str]]:
+        sampler = samplers.get(name, Sampler())
         samples = write(model, VOCABULARY, "", sampler=sampler, limits=REGULAR[name], rng_seeds=seeds)
         return list(zip(samples.texts(), samples.ended, strict=True))
 
-    company = written(noise, range(6))
-    assert company == [written(noise, range(i, i + 1))[0] for i in range(6)]
-    assert company[:2] == written(Plain(initialize(build(CONFIG, len(VOCABULARY)), 0)), range(2))
-    monkeypatch.setattr("letterwise.inference.stream.constraint_for", Asked)
-    assert company == written(noise, range(6))
+    company = written(noise, range(3))
+    assert company == [written(noise, range(i, i + 1))[0] for i in range(3)]
+    assert company[:1] == written(Plain(initialize(build(CONFIG, len(VOCABULARY)), 0)), range(1))
+    if REGULAR[name].regex:  # of JSON, the engine may pass over characters near the end
+        monkeypatch.setattr("letterwise.inference.stream.constraint_for", Asked)
+        assert company == written(noise, range(3))
 
 
 @pytest.mark.parametrize("regex", [r"([a-z]{1,3}\n)+", r"(?s:.)*", r"(x\ny){2,5}z?"])

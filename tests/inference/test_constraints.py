@@ -19,7 +19,8 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.completion import find
-from letterwise.inference.constraints import Constraint, EngineGuide, constraint_for
+from letterwise.inference.constraints import Constraint, constraint_for
+from letterwise.inference.engine_guide import EngineGuide
 from letterwise.inference.guide import Guide
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, engine

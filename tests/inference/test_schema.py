@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from benchmarks.constraints import SCHEMAS
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.constraints import Constraint, EngineGuide
+from letterwise.inference.constraints import Constraint
+from letterwise.inference.engine_guide import EngineGuide
 from letterwise.inference.limits import Limits
 from letterwise.inference.matching import Alphabet, engine
 from letterwise.inference.walk import Walk
