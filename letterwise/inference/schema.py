@@ -123,10 +123,13 @@ class _Reader:
         properties, required = asked.get("properties", {}), asked.get("required", [])
         if asked.get("additionalProperties") is not False or not set(required) <= set(properties):
             raise Unusual
+        keys = {name: _quoted(name) + ":" for name in properties}
+        least = {name: len(keys[name]) + 2 for name in set(required)}  # with a value of one character, and a comma
+        room -= 1 + sum(least.values())  # the first has no comma, but there are two braces
         members = []
         for name, schema in properties.items():
-            key = _quoted(name) + ":"
-            members.append((Row((literal(key), self.value(schema, room - 2 - len(key), depth + 1))), name in required))
+            value = self.value(schema, room + least.get(name, 1) - len(keys[name]) - 1, depth + 1)
+            members.append((Row((literal(keys[name]), value)), name in required))
         return Row((One("{"), Members(tuple(members), One(",")), One("}")))
 
 
