@@ -17,9 +17,11 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 OUTPUTS, LANES = 8, 16  # a tile
+FAR, AHEAD = 2**18, 256  # a matrix of more numbers comes from far away: these many numbers ahead are sent for
 compiled: Any = intrinsic  # for whoever checks types: it is called with what was compiled in place
 FLOATS = ir.VectorType(ir.FloatType(), LANES)
-LONG, SHORT = ir.IntType(64), ir.IntType(32)
+LONG, SHORT, BYTES = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
+TO_READ, INTO_SECOND_CACHE, DATA = (ir.Constant(SHORT, value) for value in (0, 2, 1))
 
 
 def in_tiles(matrix: np.ndarray) -> np.ndarray:
@@ -36,8 +38,8 @@ def padded(size, step=LANES):
     return (size + step - 1) // step * step
 
 
-def tile_product(vectors: int) -> Any:
-    """A function for compiled code: eight outputs of so many vectors.
+def tile_product(vectors: int, ahead: int = 0) -> Any:
+    """A function for compiled code: eight outputs of so many vectors. It sends for what is so far `ahead` in the matrix.
 
     (matrix, its place, x, its place, y, its place, numbers of a vector of x, and from one vector to the next in y)
     """
@@ -63,6 +65,9 @@ def tile_product(vectors: int) -> Any:
             fused = cgutils.get_or_insert_function(
                 builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3), f"llvm.fma.v{LANES}f32"
             )
+            fetch = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(ir.VoidType(), [BYTES, SHORT, SHORT, SHORT]), "llvm.prefetch.p0i8"
+            )
             before, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
             builder.branch(loop)
             builder.position_at_end(loop)
@@ -71,6 +76,9 @@ def tile_product(vectors: int) -> Any:
             sums = [[builder.phi(FLOATS) for _ in range(vectors)] for _ in range(OUTPUTS)]
             at, grown = builder.add(tile, builder.mul(k, constant(OUTPUTS))), []
             mine = [load(begin, k) for begin in xs]
+            for j in range(OUTPUTS if ahead else 0):
+                place = builder.gep(weights, [builder.add(at, constant(ahead + j * LANES))])
+                builder.call(fetch, [builder.bitcast(place, BYTES), TO_READ, INTO_SECOND_CACHE, DATA])
             for j in range(OUTPUTS):
                 row = load(weights, at, constant(j * LANES))
                 grown.append([builder.call(fused, [row, mine[v], sums[j][v]]) for v in range(vectors)])
@@ -116,7 +124,7 @@ def unowned(typing_context, array):
     return array(array), generate
 
 
-of_one, of_two = tile_product(1), tile_product(2)
+of_one, of_one_far, of_two = tile_product(1), tile_product(1, AHEAD), tile_product(2)
 
 
 @njit(nogil=True, cache=True)
@@ -148,5 +156,7 @@ def project(matrix, x, count, y, thread, threads):
     for i in range(tiles * thread // threads, tiles * (thread + 1) // threads):
         for r in range(0, count - 1, 2):
             of_two(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width)
-        if count % 2:
+        if count == 1 and matrix.size > FAR:
+            of_one_far(matrix, i * tile, x, 0, y, i * OUTPUTS, inputs, width)
+        elif count % 2:
             of_one(matrix, i * tile, x, (count - 1) * inputs, y, (count - 1) * width + i * OUTPUTS, inputs, width)

@@ -23,6 +23,7 @@ LINE = 8  # numbers of 8 bytes: a line of the processor's cache, which each thre
 GIVEN_UP, OWN = 0, LINE  # places in a gate: whether to wait no more, and how often each thread has come here
 PATIENCE = 20_000  # looks, some 10 µs, before a waiting thread offers its processor to others
 AGAIN = 32  # after so many times the other way is tried again
+SLOWLY = 0.1  # what one slower time adds to what is known
 compiled: Any = intrinsic
 ALONE = np.zeros(OWN + LINE, np.int64)  # the gate of a lone thread, which waits for nobody
 LOCK = threading.Lock()  # there is one team in a process: who finds it at work goes alone
@@ -142,7 +143,9 @@ class Pace:
         return (self.seconds[1] < self.seconds[0]) != (self.runs % AGAIN == 0)
 
     def took(self, together: bool, seconds: float) -> None:
-        """Note it, more the newer it is."""
-        if self.runs not in (1, 3):
-            before = self.seconds[together]
-            self.seconds[together] = before + 0.3 * (seconds - before) if before else seconds
+        """Note it. One slow time counts little, as anything may have come between; what was long not tried, counts as it is."""
+        before = self.seconds[together]
+        if not before or seconds < before or self.runs % AGAIN == 0:
+            self.seconds[together] = seconds if self.runs not in (1, 3) else 0.0
+        else:
+            self.seconds[together] = before + SLOWLY * (seconds - before)
