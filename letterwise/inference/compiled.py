@@ -96,7 +96,7 @@ class Memory:
         """How many characters to write before looking around."""
         return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (len(self.model.numbers) * (1 + texts // COMPANY))))
 
-    def _together(self, function: Callable[..., None], rows: int, times: int, *arguments: object) -> None:
+    def _together(self, function: Callable[..., int], rows: int, times: int, *arguments: object) -> None:
         """By as many threads as it pays for."""
         model = self.model
         model.team.run(

@@ -345,11 +345,12 @@ def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, 
 
 @exact
 def read(bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, gate, thread, threads):
-    """What `forward` does, by each of `threads` threads."""
+    """What `forward` does, by each of `threads` threads. Returns 1: what a team counts."""
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
     weights, room = unfold(bricks, numbers), room_of(bricks, scratch, len(prior), thread)
     forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
+    return 1
 
 
 @exact
@@ -362,7 +363,7 @@ def write(
     `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first. `bias` (R, V)
     is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
     a text at its end has automaton.END from there on. `rows` and `walks` are used up. `uniforms` (R, n) are random numbers,
-    one for each character that is drawn: `drawn` (R, n) says which were.
+    one for each character that is drawn: `drawn` (R, n) says which were. Returns how many characters each text came on.
     """
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
@@ -389,4 +390,5 @@ def write(
                 walks[r, 1] -= 1
         meet(gate, thread, threads)
         if len(rows) == 1 and ids[0, step] == END:
-            return
+            return step + 1
+    return ids.shape[1]

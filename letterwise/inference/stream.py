@@ -96,10 +96,8 @@ class Writing:
                 for id in ids:
                     walk.take(id)
                 over = over or walk.over()
-            if left and not over:
-                self.predictor.ask(
-                    self.chooser, min(left, most), walk=walk
-                )  # before these are handed out: in company, all first
+            if left and not over:  # before these are handed out: in company, all ask first
+                self.predictor.ask(self.chooser, min(left, most), walk=walk)
             yield ids
             if over:
                 self.ended = "match"

@@ -84,26 +84,29 @@ class Team:
     def __init__(self, threads: int, worth: int) -> None:
         """`worth`: how large a piece of work must be, for each thread, to be worth going together."""
         self.threads, self.worth = threads, worth
-        self.kinds: dict[tuple[Callable[..., None], int, int], Pace] = {}
+        self.kinds: dict[tuple[Callable[..., int], int, int], Pace] = {}
 
-    def run(self, function: Callable[..., None], size: int, pieces: int, *arguments: Any) -> None:
-        """Call `function(*arguments, gate, thread, threads)` in one thread or in all. It does so many `pieces` of this size."""
-        if self.threads == 1 or size * pieces < self.worth * self.threads:
+    def run(self, function: Callable[..., int], size: int, most: int, *arguments: Any) -> None:
+        """Call `function(*arguments, gate, thread, threads)` in one thread or in all.
+
+        It does pieces of this `size`, so many at `most`, and tells how many.
+        """
+        if self.threads == 1 or size * most < self.worth * self.threads:
             function(*arguments, ALONE, 0, 1)
             return
-        pace = self.kinds.setdefault((function, size.bit_length(), pieces.bit_length()), Pace())
+        pace = self.kinds.setdefault((function, size.bit_length(), most.bit_length()), Pace())
         together, began = pace.together(), time.perf_counter()
         if together and LOCK.acquire(blocking=False):
             try:
-                self._together(function, arguments)
+                pieces = self._together(function, arguments)
             finally:
                 LOCK.release()
         else:
             together = False
-            function(*arguments, ALONE, 0, 1)
+            pieces = function(*arguments, ALONE, 0, 1)
         pace.took(together, (time.perf_counter() - began) / pieces)
 
-    def _together(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def _together(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
         """In all threads."""
         if Team.pool is None or Team.size < self.threads or Team.process != os.getpid():  # a fork has no threads but its own
             Team.size, Team.process = self.threads, os.getpid()
@@ -111,16 +114,17 @@ class Team:
         gate = np.zeros(OWN + self.threads * LINE, np.int64)
         try:
             others = [Team.pool.submit(share, function, arguments, gate, t, self.threads) for t in range(1, self.threads)]
-            function(*arguments, gate, 0, self.threads)  # its last act is to meet: the others are at their end, too
+            pieces = function(*arguments, gate, 0, self.threads)  # its last act is to meet: the others are at their end, too
         except BaseException:  # Ctrl-C, perhaps before all were there: nobody waits for those who do not come
             gate[GIVEN_UP] = 1
             raise
         if gate[GIVEN_UP]:
             for other in others:
                 other.result()
+        return pieces
 
 
-def share(function: Callable[..., None], arguments: tuple[Any, ...], gate: np.ndarray, thread: int, threads: int) -> None:
+def share(function: Callable[..., int], arguments: tuple[Any, ...], gate: np.ndarray, thread: int, threads: int) -> None:
     """One thread's part; where it fails, nobody waits for it."""
     try:
         function(*arguments, gate, thread, threads)

@@ -128,7 +128,8 @@ def test_a_directory_that_becomes_read_only(whole, tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_the_run_within_seconds_and_it_goes_on_exactly(whole, tmp_path: Path, number: int) -> None:
     text, wanted = whole
-    process = begun(tmp_path / "o", text)
+    heeding = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 (these tests may run in the background, or under nohup)
+    process = begun(tmp_path / "o", text, preexec_fn=heeding)
     asked = time.monotonic()
     process.send_signal(number)
     told = process.communicate(timeout=60)[1]
