@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from letterwise.inference.products import LANES, in_tiles, padded, project, tile_place, times
-from letterwise.inference.team import OWN, Team, meet
+from letterwise.inference.team import AGAIN, OWN, Pace, Team, meet
 
 sizes = st.integers(1, 40)
 
@@ -52,6 +52,7 @@ def fibonacci(numbers, gate, thread, threads):
     for step in range(1, len(numbers)):
         numbers[step, thread] = numbers[step - 1].sum() + 1
         meet(gate, thread, threads)
+    return len(numbers) - 1
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -67,11 +68,12 @@ def test_nobody_waits_for_one_who_does_not_come() -> None:
     """Ctrl-C, before all are there."""
     waited = []
 
-    def interrupted(gate: np.ndarray, thread: int, threads: int) -> None:
+    def interrupted(gate: np.ndarray, thread: int, threads: int) -> int:
         if thread == 0 and threads > 1:
             raise KeyboardInterrupt
         meet(gate, thread, threads)
         waited.append(thread)
+        return 1
 
     meet(np.zeros(OWN + 16, np.int64), 0, 1)  # compiled
     team = Team(2, worth=1)
@@ -84,13 +86,29 @@ def test_nobody_waits_for_one_who_does_not_come() -> None:
 
 
 def test_who_fails_is_heard() -> None:
-    def failing(gate: np.ndarray, thread: int, threads: int) -> None:
+    def failing(gate: np.ndarray, thread: int, threads: int) -> int:
         if thread:
             raise MemoryError("no room for the second")
         meet(gate, thread, threads)
+        return 1
 
     team = Team(2, worth=1)
     for _ in range(2):
         team.run(failing, 2, 1)
     with pytest.raises(MemoryError, match="no room"):
         team.run(failing, 2, 1)
+
+
+def test_a_pace_is_what_was_faster_and_one_bad_moment_is_soon_forgotten() -> None:
+    """Together takes 0.6 where alone takes 1, but once 60; and from some time on, 2."""
+    pace, ways = Pace(), []
+    for run in range(6 * AGAIN):
+        together = pace.together()
+        ways.append(together)
+        slow = 60 if run == AGAIN + 7 else 2.0 if run > 4 * AGAIN else 0.6
+        pace.took(together, slow if together else 1.0)
+    assert ways[:4] == [False, False, True, True]  # each once to begin with, and once to measure
+    assert sum(ways[4:AGAIN]) == AGAIN - 5  # all but the one that looks again
+    assert not any(ways[AGAIN + 8 : 2 * AGAIN - 1])
+    assert sum(ways[2 * AGAIN : 4 * AGAIN]) == 2 * AGAIN - 2
+    assert sum(ways[5 * AGAIN :]) == 1
