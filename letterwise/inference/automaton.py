@@ -26,14 +26,14 @@ class Automaton(NamedTuple):
     ends: Int[np.ndarray, "S"]
 
 
-ANYTHING = Automaton(np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros(0, np.int32))  # whatever the model says
+FREE = Automaton(np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros(0, np.int32))  # whatever the model says
 
 
 @compiled
 def passed(scores, automaton, state, left, filters, uniform):
     """The next id, from its `scores` (V,), which are used up, and whether it was drawn with `uniform`; or END in its place.
 
-    Where one character alone may follow it is not drawn. A whole text ends with the probability of all that may not follow.
+    Where there is no choice nothing is drawn. A whole text ends with the probability of all that may not follow.
     """
     kinds, goes, ends = automaton.kinds, automaton.goes, automaton.ends
     if kinds.size == 0:

@@ -5,8 +5,9 @@
 The promise is that a text under a constraint always matches it when it ends, `num_tokens` included. How it is kept:
 
 * A regex, most JSON schemas, the texts to contain, a line and the vocabulary are one automaton, which knows from each state how
-  far the end is (automaton.py). Where its table would be too large, the engine of matching.py takes the same (without schemas)
-  together with the length as one regex, their intersection. Both let a character pass only if a whole text can still follow.
+  far the end is (automaton.py). Where its table would be too large, or is not known, the engine of matching.py takes the same
+  (without schemas) together with the length as one regex, their intersection. Both let a character pass only if a whole text
+  can still follow.
 * For other JSON schemas and grammars (and for byte vocabularies, where a character can take several places) the guide knows one
   way to complete the text, at each step (engine_guide.py). A character after which no such way is found, short enough, is not
   taken. The search is bounded, so near the end it may pass over characters that a longer search would have let through; it
@@ -18,6 +19,7 @@ wants to leave the pattern. `\\d+` writes a number, and stops when something els
 
 import functools
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +57,7 @@ class Constraint:
         self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
         self.bounded = self.grammar is None and vocabulary.kind == "char"  # what the engine lets follow keeps the promise alone
-        self.automaton = self._automaton() if vocabulary.kind == "char" and limits.grammar is None else None
+        self.automaton = self._automaton(limits.num_tokens) if vocabulary.kind == "char" and limits.grammar is None else None
         if self.automaton:
             possible = self.automaton.ends[START] <= limits.num_tokens
         else:
@@ -65,14 +67,17 @@ class Constraint:
         if not possible:
             raise self._refusal()
 
-    def guide(self) -> Guide:
-        """For one text, from its beginning."""
+    def guide(self, max_seconds: float = math.inf) -> Guide:
+        """For one text, from its beginning. `max_seconds` is what to name when there is no more time."""
         if self.automaton:
             return Walk(self.automaton, self.limits.num_tokens)
-        return EngineGuide(self.start.fork(), self.limits, self.rest, self.phrases)
+        return EngineGuide(self.start.fork(), self.limits.num_tokens, self.rest, self.phrases, max_seconds)
 
-    def _automaton(self) -> Automaton | None:
-        """The table of texts that match, of any length; None where its making would take too long, or is not known."""
+    def _automaton(self, longest: int) -> Automaton | None:
+        """The table of texts that match, of any length; None where its making would take too long, or is not known.
+
+        Values of a schema stand within each other as deep as texts of the `longest` length need.
+        """
         limits, any_text = self.limits, Repeat(ANY, 0, None)
         ids = {character: id for id, character in enumerate(self.vocabulary.characters)}
         usable = np.ones(len(self.vocabulary), bool) if self.usable is None else self.usable
@@ -80,7 +85,10 @@ class Constraint:
         def which(one: One) -> Bool[np.ndarray, "V"]:
             """The characters that may be written of those that it stands for; a plain one need not be looked up."""
             if one.flags or len(one.written) > 1 or one.written == ".":
-                return self.alphabet.place(self._regular([_slashed(f"(?{one.flags}:{one.written})")])).allowed()
+                atom = _slashed(f"(?{one.flags}:{one.written})")
+                if _possible(self.alphabet.place(self._regular([atom, "(?:(?s:.){2,})?"]))):
+                    raise Unusual(one.written)  # not one character: it was read wrongly
+                return self.alphabet.place(self._regular([atom])).allowed()
             mask = np.zeros(len(self.vocabulary), bool)
             if one.written in ids:
                 mask[ids[one.written]] = usable[ids[one.written]]
@@ -88,7 +96,7 @@ class Constraint:
 
         try:
             parts = [] if limits.regex is None else [parse(limits.regex)]
-            parts += [] if limits.json_schema is None else [json_of(json.loads(limits.json_schema), limits.num_tokens)]
+            parts += [] if limits.json_schema is None else [json_of(json.loads(limits.json_schema), longest)]
             parts += [Row((any_text, literal(text), any_text)) for text in self.texts]
             parts += [parse(ONE_LINE)] if limits.until_line else []
             return automaton_of(parts, len(self.vocabulary), which)
@@ -152,8 +160,9 @@ class Constraint:
 
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-        if self.automaton and self.automaton.ends[START] < FAR:
-            return int(self.automaton.ends[START])
+        roomy = self._automaton(LONGEST) if self.automaton else None
+        if roomy and roomy.ends[START] < FAR:
+            return int(roomy.ends[START])
         if not self.bounded:
             return len(find(self._place(None), LONGEST, phrases=self.phrases) or ())
         if self.automaton or not _possible(self._place(None)):
@@ -175,7 +184,7 @@ def constraint_for(vocabulary: Vocabulary, limits: Limits) -> Constraint:
         schema = _held_by(schema, "--json_schema")
     if grammar is not None and ":" not in grammar:  # a grammar has rules, "name: …"
         grammar = _held_by(grammar, "--grammar")
-    return _ready(vocabulary, replace(limits, json_schema=schema, grammar=grammar))
+    return _ready(vocabulary, replace(limits, json_schema=schema, grammar=grammar, max_seconds=math.inf))
 
 
 @functools.lru_cache(maxsize=16)

@@ -11,7 +11,6 @@ from jaxtyping import Bool
 
 from letterwise.errors import UserError
 from letterwise.inference.completion import find
-from letterwise.inference.limits import Limits
 from letterwise.inference.matching import Place
 
 STEP_EFFORT = 300  # places that are looked at to find out where one character leads
@@ -20,10 +19,9 @@ STEP_EFFORT = 300  # places that are looked at to find out where one character l
 class EngineGuide:
     """Asks the engine at each step, and keeps a way to the end in mind where the engine alone does not promise one."""
 
-    def __init__(self, place: Place, limits: Limits, rest: list[int] | None, phrases: list[list[int]]) -> None:
+    def __init__(self, place: Place, left: int, rest: list[int] | None, phrases: list[list[int]], max_seconds: float) -> None:
         """`rest` completes the text; None where the place alone keeps the promise. `phrases` have to be written, as ids."""
-        self.place, self.limits, self.rest, self.all_phrases = place, limits, rest, phrases
-        self.left = limits.num_tokens
+        self.place, self.left, self.rest, self.all_phrases, self.max_seconds = place, left, rest, phrases, max_seconds
         self.phrases = phrases if rest is not None else []  # those not written yet, as far as the search must know
         self.written: list[int] = []
 
@@ -95,5 +93,5 @@ class EngineGuide:
         """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
         rest = self.rest if self.rest is not None else find(self.place, self.left, phrases=self.all_phrases)
         if rest is None:
-            raise UserError(f"--max_seconds {self.limits.max_seconds:g} ended before a text that matches was whole.")
+            raise UserError(f"--max_seconds {self.max_seconds:g} ended before a text that matches was whole.")
         return rest

@@ -80,10 +80,22 @@ def literal(text: str) -> Row:
 
 def parse(regex: str) -> Expression:
     """The expression of a regex that the engine has found grammatical. Raises `Unusual` where this cannot read it."""
+    if regex[:1] == "^" and regex[-1:] == "$":
+        return anchored(regex)
     expression, end = _choice(regex, 0, "")
     if end < len(regex):
         raise Unusual(regex[end:])
     return expression
+
+
+def anchored(regex: str) -> Expression:
+    """The same, of one that is held at both ends. `^a|b$` is not: each of its anchors holds one choice only."""
+    if len(regex) < 2 or regex[0] != "^" or regex[-1] != "$":
+        raise Unusual(regex)
+    inner = parse(regex[1:-1])
+    if isinstance(inner, Choice):
+        raise Unusual(regex)
+    return inner
 
 
 def _choice(regex: str, at: int, flags: str) -> tuple[Expression, int]:
@@ -142,5 +154,9 @@ def _class_end(regex: str, at: int) -> int:
     if regex[at : at + 1] == "]":  # at the beginning it stands for itself
         at += 1
     while at < len(regex) and regex[at] != "]":
+        if regex[at] == "[" and regex[at - 1] == "-":  # the end of a range, or a class that is taken away
+            raise Unusual(regex[at:])
         at = _class_end(regex, at) if regex[at] == "[" else at + 2 if regex[at] == "\\" else at + 1
+    if at >= len(regex):
+        raise Unusual(regex)
     return at + 1

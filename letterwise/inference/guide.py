@@ -1,4 +1,4 @@
-"""Guide: leads one text so that it matches. What writing asks of it, whichever way it knows (automaton.py, constraints.py)."""
+"""Guide: leads one text so that it matches. What writing asks of it, whichever way it knows (walk.py, engine_guide.py)."""
 
 from typing import Protocol, runtime_checkable
 

@@ -363,7 +363,7 @@ def write(
     `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first. `bias` (R, V)
     is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
     a text at its end has automaton.END from there on. `rows` and `walks` are used up. `uniforms` (R, n) are random numbers,
-    one for each character that is drawn: `drawn` (R, n) says which were. Returns how many characters each text came on.
+    one for each character that is drawn: `drawn` (R, n) says which were. Returns how many steps it took.
     """
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
@@ -389,6 +389,6 @@ def write(
                 walks[r, 0] = automaton.goes[walks[r, 0], automaton.kinds[id]]
                 walks[r, 1] -= 1
         meet(gate, thread, threads)
-        if len(rows) == 1 and ids[0, step] == END:
+        if (ids[:, step] == END).all():
             return step + 1
     return ids.shape[1]

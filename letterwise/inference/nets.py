@@ -15,18 +15,32 @@ from jaxtyping import Bool, Int
 from letterwise.inference.automaton import FAR, START, Automaton
 from letterwise.inference.expression import Chain, Choice, Expression, Members, One, Repeat, Row
 
-LARGEST, EFFORT = 20_000, 2**21  # places of a net, and states; steps from place to place: what is larger is the engine's
+LARGEST, MANY, EFFORT = 20_000, 1_000, 2**22  # places of a net; different characters and classes; places looked at in all
 
 
 class TooLarge(Exception):
     """The table would have too many states."""
 
 
+class Effort:
+    """What may be spent on a table: a second or so. What needs more is left to the engine."""
+
+    def __init__(self) -> None:
+        self.left = EFFORT
+
+    def spend(self, places: int) -> None:
+        """So many places more are looked at. Raises `TooLarge`."""
+        self.left -= places
+        if self.left < 0:
+            raise TooLarge
+
+
 class Net:
     """Places with arrows: some are followed by a character, some without. The text is whole at `end`."""
 
-    def __init__(self, expression: Expression) -> None:
+    def __init__(self, expression: Expression, effort: Effort) -> None:
         """Raises `TooLarge`."""
+        self.effort = effort
         self.arrows: list[list[tuple[One, int]]] = []
         self.free: list[list[int]] = []
         self.begin = self._place()
@@ -92,6 +106,7 @@ class Net:
             seen, todo = {place}, [place]
             while todo:
                 new = [p for p in self.free[todo.pop()] if p not in seen]
+                self.effort.spend(1 + len(new))
                 seen.update(new)
                 todo += new
             self.reach[place] = frozenset(p for p in seen if self.arrows[p] or p == self.end)
@@ -105,20 +120,21 @@ def automaton_of(
 
     Raises `TooLarge`.
     """
-    nets = [Net(expression) for expression in expressions]
+    effort = Effort()
+    nets = [Net(expression, effort) for expression in expressions]
     ones = list({one: None for net in nets for arrows in net.arrows for one, _ in arrows})
+    if len(ones) > MANY:
+        raise TooLarge
     masks = np.array([which(one) for one in ones]).reshape(len(ones), vocab_size)
     columns, kinds = np.unique(masks, axis=1, return_inverse=True)
     kinds_of = {one: np.flatnonzero(row).tolist() for one, row in zip(ones, columns, strict=True)}
 
     start = tuple(net.reached(net.begin) for net in nets)
     numbers, todo = {start: START}, deque([start])
-    goes, whole, effort = [np.zeros(columns.shape[1], np.int32)], [False], 0
+    goes, whole = [np.zeros(columns.shape[1], np.int32)], [False]
     while todo:
         state = todo.popleft()
-        effort += columns.shape[1] * sum(map(len, state))
-        if effort > EFFORT or len(numbers) > LARGEST:
-            raise TooLarge
+        effort.spend(columns.shape[1])
         row = np.zeros(columns.shape[1], np.int32)
         for kind, places in _moves(nets, state, kinds_of).items():
             if places not in numbers:
@@ -140,8 +156,10 @@ def _moves(
         moves: dict[int, set[int]] = defaultdict(set)
         for place in places:
             for one, target in net.arrows[place]:
+                reached = net.reached(target)
+                net.effort.spend(len(kinds_of[one]) * (1 + len(reached)))
                 for kind in kinds_of[one]:
-                    moves[kind] |= net.reached(target)
+                    moves[kind] |= reached
         found.append(moves)
     return {
         kind: tuple(frozenset(moves[kind]) for moves in found) for kind in found[0] if all(kind in moves for moves in found)

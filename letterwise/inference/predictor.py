@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from letterwise.config import ModelConfig
-from letterwise.inference.automaton import ANYTHING, END, Automaton
+from letterwise.inference.automaton import END, FREE, Automaton
 from letterwise.inference.sampling import Chooser, sound
 from letterwise.inference.walk import Walk
 
@@ -90,7 +90,10 @@ class Batch:
             self.memory.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
 
     def write(self) -> None:
-        """Draw characters for the texts that asked for some, which all choose alike; each at least one, and all as many."""
+        """Draw characters for the texts that asked for some, which all choose alike: all as many, up to where a text ends.
+
+        In company, one that has ended is not to be read on: what its place in the memory holds is of no use.
+        """
         texts, requests = [*self.asked], [*self.asked.values()]
         unread = all(self._goes_on(text) for text in texts)
         last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
@@ -101,7 +104,7 @@ class Batch:
         rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
         bias = np.array([request.chooser.biased(request.may) for request in requests])
         walks = np.array([(walk.state, walk.left) if (walk := request.walk) else (0, 0) for request in requests])
-        automaton = requests[0].walk.automaton if requests[0].walk else ANYTHING
+        automaton = requests[0].walk.automaton if requests[0].walk else FREE
         filters = requests[0].chooser.sampler.filters
         found, drawn = self.memory.write(rows, self.logits, filters, bias, uniforms, unread, automaton, walks)
         for text, request, before, ids, used in zip(texts, requests, last, found.tolist(), drawn, strict=True):

@@ -12,8 +12,19 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from letterwise.inference import expression
-from letterwise.inference.expression import ANY_DIGIT, Chain, Choice, Expression, Members, One, Repeat, Row, Unusual, literal
+from letterwise.inference.expression import (
+    ANY_DIGIT,
+    Chain,
+    Choice,
+    Expression,
+    Members,
+    One,
+    Repeat,
+    Row,
+    Unusual,
+    anchored,
+    literal,
+)
 
 TOLD = {"title", "description", "default", "examples", "$comment", "$schema", "$defs", "definitions"}  # of no consequence
 FITTING = {  # keywords, and what they are about
@@ -112,6 +123,8 @@ class _Reader:
         least, most = asked.get("minItems", 0), asked.get("maxItems")
         if "items" not in asked or most == 0:
             raise Unusual
+        if most is not None and most < least:
+            return NOTHING
         item = self.value(asked["items"], room - 2, depth + 1)
         if least <= 1 and most is None:
             items: Expression = Chain(item, One(","))
@@ -150,15 +163,12 @@ def _constants(values: list[Any], kind: Any) -> Expression:
 
 def _content(asked: Mapping[str, Any]) -> Expression:
     """What stands between a string's quotes."""
+    least, most = asked.get("minLength", 0), asked.get("maxLength")
     if "pattern" not in asked:
-        return Repeat(CHARACTER, asked.get("minLength", 0), asked.get("maxLength"))
-    pattern = asked["pattern"]
-    if "minLength" in asked or "maxLength" in asked or len(pattern) < 2 or pattern[0] != "^" or pattern[-1] != "$":
+        return NOTHING if most is not None and most < least else Repeat(CHARACTER, least, most)
+    if "minLength" in asked or "maxLength" in asked:
         raise Unusual
-    inner = expression.parse(pattern[1:-1])
-    if isinstance(inner, Choice):  # "^a|b$" is not held at both ends
-        raise Unusual
-    return _of_pattern(inner)
+    return _of_pattern(anchored(asked["pattern"]))
 
 
 def _of_pattern(pattern: Expression) -> Expression:

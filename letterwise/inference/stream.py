@@ -51,7 +51,7 @@ class Writing:
     ) -> None:
         """`predictor` has been given the prompt's `ids`."""
         self.predictor, self.vocabulary, self.limits, self.copies = predictor, vocabulary, limits, copies
-        self.guide = constraint_for(vocabulary, limits).guide() if limits.constrained else None
+        self.guide = constraint_for(vocabulary, limits).guide(limits.max_seconds) if limits.constrained else None
         self.chooser = Chooser(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
         self.chooser.saw(ids)
         self.walk = self.guide if isinstance(self.guide, Walk) else None

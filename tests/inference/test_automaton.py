@@ -13,7 +13,7 @@ from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.automaton import END, START, passed
 from letterwise.inference.compiled import Compiled
-from letterwise.inference.constraints import Constraint
+from letterwise.inference.constraints import Constraint, constraint_for
 from letterwise.inference.engine_guide import EngineGuide
 from letterwise.inference.expression import Choice, One, Repeat, Row, Unusual, parse
 from letterwise.inference.limits import Limits
@@ -32,7 +32,7 @@ CONFIG = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=
 class Asked(Constraint):
     """A constraint that asks the engine at each step."""
 
-    def _automaton(self) -> None:
+    def _automaton(self, longest: int) -> None:
         return None
 
 
@@ -43,7 +43,9 @@ def test_an_expression_is_read_as_it_is_built() -> None:
     )
 
 
-@pytest.mark.parametrize("regex", ["(?x) a", "a^b", r"a\z", r"\bx", "(?-u:a)", "(?U)a*", "a)b", "(a", "*a"])
+@pytest.mark.parametrize(
+    "regex", ["(?x) a", "a^b", r"a\z", r"\bx", "(?-u:a)", "(?U)a*", "a)b", "(a", "*a", "^a|b$", "[+-[]x]", "[a--[b]]", "[a"]
+)
 def test_what_is_not_read_is_left_to_the_engine(regex: str) -> None:
     with pytest.raises(Unusual):
         parse(regex)
@@ -56,14 +58,62 @@ def test_what_has_no_table_is_asked_for_step_by_step(regex: str) -> None:
     assert SMALL.decode(np.flatnonzero(guide.allowed())) in ("a", "ab")
 
 
+def test_what_was_read_wrongly_is_left_to_the_engine(monkeypatch) -> None:
+    """Whatever stands for a character is asked whether it is one."""
+    for wrong in ("[ab]é", "[ab]?", "a|ab"):
+        monkeypatch.setattr("letterwise.inference.constraints.parse", lambda regex: One(regex))
+        assert isinstance(Constraint(SMALL, Limits(regex=wrong)).guide(), EngineGuide)
+
+
+def test_a_range_may_end_in_a_bracket() -> None:
+    """Printable ASCII without quotes and backslashes, as it is usually written."""
+    guide = Constraint(VOCABULARY, Limits(regex=r'"[ -!#-[\]-~]*"')).guide()
+    for id in VOCABULARY.encode('"aa['):
+        assert guide.allowed()[id]
+        guide.take(int(id))
+    assert not guide.may_end()
+    assert not guide.allowed()[VOCABULARY.encode("\\")[0]]
+
+
+def test_anchors_at_both_ends_change_nothing() -> None:
+    bare, held = (Constraint(SMALL, Limits(regex=regex)).guide() for regex in ("a(b|é)*", "^a(b|é)*$"))
+    assert isinstance(held, Walk)
+    assert all(np.array_equal(*pair) for pair in zip(bare.automaton, held.automaton, strict=True))
+
+
+def test_more_time_is_the_same_table() -> None:
+    one, other = (constraint_for(SMALL, Limits(regex="ab*", max_seconds=seconds)) for seconds in (5, 6))
+    assert one is other
+
+
 def test_a_table_may_not_grow_beyond_bounds() -> None:
-    for regex in ("(a{200}){200}", "(a|b)*a(a|b){16}", "(){1000000000}"):
+    for regex in ("(a{200}){200}", "(a|b)*a(a|b){16}", "(){1000000000}", "(a*){6600}", "(a?){4900}"):
         with pytest.raises(TooLarge):
             automaton_of([parse(regex)], len(SMALL), lambda one: np.arange(4) == SMALL.encode(one.written)[0])
 
 
 atoms = st.sampled_from(
-    ["a", "b", "é", ".", "(?s:.)", "[ab]", "[^a]", r"\w", r"\n", "(?i:A)", "€", r"\x{62}", "[[:alpha:]--b]", ""]
+    [
+        "a",
+        "b",
+        "é",
+        ".",
+        "(?s:.)",
+        "[ab]",
+        "[^a]",
+        r"\w",
+        r"\n",
+        "(?i:A)",
+        "€",
+        r"\x{62}",
+        "[\n-[]",
+        "[^+-[]",
+        r"[\]a]",
+        "[]a-b]",
+        "[[:alpha:]\n]",
+        "[[:alpha:]--b]",
+        "",
+    ]
 )
 regexes = st.recursive(
     atoms,
@@ -90,6 +140,9 @@ def test_a_table_lets_pass_what_the_engine_lets_pass(regex: str, more: dict, lon
             Asked(SMALL, limits)
         return
     asked = Asked(SMALL, limits).guide()
+    if "-[" in regex:
+        assert isinstance(walk, EngineGuide)
+        return
     assert isinstance(walk, Walk)
     for choice in choices:
         may = walk.allowed()
@@ -123,9 +176,11 @@ def test_a_table_writes_what_the_engine_writes(name: str, noise: Compiled, monke
     company = written(noise, range(3))
     assert company == [written(noise, range(i, i + 1))[0] for i in range(3)]
     assert company[:1] == written(Plain(initialize(build(CONFIG, len(VOCABULARY)), 0)), range(1))
-    if REGULAR[name].regex:  # of JSON, the engine may pass over characters near the end
-        monkeypatch.setattr("letterwise.inference.stream.constraint_for", Asked)
+    monkeypatch.setattr("letterwise.inference.stream.constraint_for", Asked)
+    if REGULAR[name].regex:
         assert company == written(noise, range(3))
+    else:  # of JSON, the engine may pass over characters near the end
+        assert all(cases()[name][1](text) for text, _ in written(noise, range(10)))
 
 
 @pytest.mark.parametrize("regex", [r"([a-z]{1,3}\n)+", r"(?s:.)*", r"(x\ny){2,5}z?"])
