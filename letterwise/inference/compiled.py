@@ -15,12 +15,12 @@ from letterwise.inference import kernel
 from letterwise.inference.automaton import END, Automaton
 from letterwise.inference.filters import Filters
 from letterwise.inference.predictor import ROWS
-from letterwise.inference.products import padded
+from letterwise.inference.products import LANES, padded
 from letterwise.inference.team import Team, processors
 from letterwise.inference.weights import aligned, bricks_of, lay_out
 
 WORTH_A_THREAD = 2**22  # products of a piece of work: with fewer for each thread, waking it takes longer than the work
-AT_ONCE = 2**27  # products of what is written at once: some 10 ms, after which Ctrl-C is heard and text is shown
+AT_ONCE = 2**29  # products of what is written at once: some 40 ms, after which Ctrl-C is heard and text is shown
 CHARACTERS_AT_ONCE = 128
 COMPANY = 5  # texts side by side take about as long as one more alone, which has all weights to itself
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
@@ -55,10 +55,11 @@ class Memory:
     def __init__(self, model: Compiled, texts: int) -> None:
         bricks = model.bricks
         self.model = model
-        each = padded(bricks.block_size) * padded(bricks.head_dim)
+        # heads a power of two apart would share a few places of the cache: so they are a line further apart
+        each = padded(bricks.block_size) * padded(bricks.head_dim) + LANES
         self.held = aligned(model.config.n_layer, texts, 2, bricks.kv_heads, each)
         self.reader = Reader(model.tables, bricks.orders, texts)
-        self.scratch = aligned(1 + model.team.threads, kernel.scratch_size(bricks, ROWS))
+        self.scratch = aligned(2, model.team.threads, kernel.scratch_size(bricks, ROWS))
         self.prior = np.zeros((ROWS, bricks.orders, model.vocab_size + 1), np.float32)
 
     def begin(self, text: int, before: Sequence[int]) -> None:

@@ -7,7 +7,8 @@ reads a prompt (rows of one text, one place after another), writes many texts si
 one (one row). Whatever the company and the number of threads, a row's numbers are added up in the same order: the same bits.
 
 Threads go through all of it together (team.py). Each takes its share of a product's outputs, of the heads, of the rows to
-draw for; what costs less than waiting for each other, all do for themselves: the stream x is every thread's own.
+draw for; what costs less than waiting for each other, all do for themselves: the stream x is every thread's own. Where there
+are several texts for each thread and the weights are small, each writes some texts alone.
 
 Why it stands beside the model: one character at a time, PyTorch pays more for calling than for computing (docs/log.md). The
 model is its oracle in tests/inference.
@@ -21,12 +22,13 @@ from numba import njit
 
 from letterwise.counts.reader import read_on
 from letterwise.inference.automaton import END, passed
-from letterwise.inference.products import LANES, padded, project, tile_place, times, unowned
+from letterwise.inference.products import LANES, blend, compare, padded, project, strip_place, tile_place, unowned
 from letterwise.inference.team import meet
 from letterwise.inference.weights import cut, grown, projections, unfold
 
 EPSILON = np.float32(1e-5)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
+NEAR = 2**22  # weights of at most so many numbers stay in the cache: then each thread may read all of them
 DEEPEST, HIGHEST = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
 
 exact = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")  # a check before a division would cost
@@ -90,27 +92,25 @@ def rotate(x, cos, sin):
 
 
 @exact
-def attend(q, keys, values, seen, shares, blend, y):
-    """y (D,) = softmax(q·kᵀ / √D) · v over the first `seen` places.
+def attend(q, keys, values, seen, shares, mixture, y):
+    """y (D,) = softmax(q·kᵀ / √D) · v over the first `seen` places of `keys` and `values` (block_size, D).
 
-    `keys` (block_size, D) and `values` (D, block_size) lie in tiles, so that both are products of a matrix and a vector.
-    `shares` and `blend` are room for as much, up to whole tiles.
+    Keys lie in tiles, values in strips. `shares` and `mixture` are room for as many places and numbers, padded.
     """
-    dim, wide = q.size, padded(shares.size)
-    times(keys, padded(dim), q, dim, shares, seen)
+    compare(keys, q, seen, shares)
     peak = shares[0]
     for t in range(seen):
         peak = max(peak, shares[t])
-    scale, total = np.float32(1) / np.sqrt(np.float32(dim)), np.float32(0)
+    scale, total = np.float32(1) / np.sqrt(np.float32(q.size)), np.float32(0)
     for t in range(seen):
         shares[t] = exp((shares[t] - peak) * scale)
     for t in range(seen):
         total += shares[t]
     for t in range(seen, padded(seen)):
         shares[t] = np.float32(0)
-    times(values, wide, shares, seen, blend, dim)
-    for d in range(dim):
-        y[d] = blend[d] / total
+    blend(values, shares, seen, mixture)
+    for d in range(q.size):
+        y[d] = mixture[d] / total
 
 
 @exact
@@ -137,7 +137,7 @@ def remember(bricks, weights, bias, held, rows, projected, first, last):
             keys, values = mine[0, h], mine[1, h]
             for d in range(dim):
                 keys[tile_place(place, d, padded(dim))] = k[d]
-                values[tile_place(d, place, padded(size))] = v[d] + v_bias[d]
+                values[strip_place(place, d, padded(size))] = v[d] + v_bias[d]
 
 
 @exact
@@ -154,7 +154,7 @@ def attention(bricks, weights, layer, held, rows, room, thread, threads):
         for h in range(first * group, last * group):
             q, y = row[h * dim : (h + 1) * dim], read[h * dim : (h + 1) * dim]
             aim(bricks, weights.turns, place, bias[h * dim : (h + 1) * dim], q)
-            attend(q, mine[0, h // group], mine[1, h // group], place + 1, room.shares, room.blend, y)
+            attend(q, mine[0, h // group], mine[1, h // group], place + 1, room.shares, room.mixture, y)
 
 
 @exact
@@ -202,13 +202,13 @@ def leave(bricks, x, y, bias, gain, shift, count):
 
 
 class Room(NamedTuple):
-    """Where numbers stand on their way, for M rows at most; widths are padded. The first six are this thread's own."""
+    """Where numbers stand on their way, for M rows at most; widths are padded. The first six are a thread's own, always."""
 
     x: np.ndarray  # (M, C): the stream
     y: np.ndarray  # (M, C): what a component takes of it
     inner: np.ndarray  # (M, F)
     shares: np.ndarray  # (block_size,)
-    blend: np.ndarray  # (D,)
+    mixture: np.ndarray  # (D,)
     scores: np.ndarray  # (V,)
     told: np.ndarray  # (M, V + K): probabilities that counts give, and their escapes
     projected: np.ndarray  # (M, P)
@@ -219,29 +219,29 @@ class Room(NamedTuple):
 
 
 @exact
-def room_of(bricks, scratch, most, thread):
-    """The `Room` in `scratch` (1 + threads, `scratch_size`): what all share in its first row, and what is a thread's own."""
-    wide, own = padded(bricks.wide), scratch[1 + thread]
+def room_of(bricks, own, common, most):
+    """The `Room` for so many rows in two stretches of `scratch_size`: a thread's `own`, and what those together share."""
+    wide = padded(bricks.wide)
     x, own = cut(own, 1, most, wide)
     y, own = cut(own, 1, most, wide)
     inner, own = cut(own, 1, most, padded(bricks.hidden))
     shares, own = cut(own, 1, 1, padded(bricks.block_size))
-    blend, own = cut(own, 1, 1, padded(bricks.head_dim))
+    mixture, own = cut(own, 1, 1, padded(bricks.head_dim))
     scores, own = cut(own, 1, 1, bricks.vocab_size)
-    told, common = cut(scratch[0], 1, most, padded(bricks.vocab_size + bricks.orders))
+    told, common = cut(common, 1, most, padded(bricks.vocab_size + bricks.orders))
     projected, common = cut(common, 1, most, padded(projections(bricks)))
     mixed, common = cut(common, 1, most, wide)
     said, common = cut(common, 1, most, wide)
     up, common = cut(common, 1, most, padded(grown(bricks)))
     scored, common = cut(common, 1, most, padded(bricks.vocab_size + bricks.orders))
     return Room(
-        x[0], y[0], inner[0], shares[0, 0], blend[0, 0], scores[0, 0], told[0], projected[0], mixed[0], said[0], up[0],
+        x[0], y[0], inner[0], shares[0, 0], mixture[0, 0], scores[0, 0], told[0], projected[0], mixed[0], said[0], up[0],
         scored[0],
     )  # fmt: skip
 
 
 def scratch_size(bricks, most):
-    """How many numbers a row of scratch has for so many rows: the larger of both kinds of rooms."""
+    """How many numbers a stretch of scratch has for so many rows: the larger of both kinds."""
     wide, scores = padded(bricks.wide), padded(bricks.vocab_size + bricks.orders)
     own = most * (2 * wide + padded(bricks.hidden)) + padded(bricks.block_size) + wide + scores + 5 * LANES
     common = most * (2 * scores + padded(projections(bricks)) + 2 * wide + padded(grown(bricks))) + 6 * LANES
@@ -348,7 +348,7 @@ def read(bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, 
     """What `forward` does, by each of `threads` threads. Returns 1: what a team counts."""
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
-    weights, room = unfold(bricks, numbers), room_of(bricks, scratch, len(prior), thread)
+    weights, room = unfold(bricks, numbers), room_of(bricks, scratch[0, thread], scratch[1, 0], len(prior))
     forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
     return 1
 
@@ -364,10 +364,34 @@ def write(
     is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
     a text at its end has automaton.END from there on. `rows` and `walks` are used up. `uniforms` (R, n) are random numbers,
     one for each character that is drawn: `drawn` (R, n) says which were. Returns how many steps it took.
+
+    Of several texts each thread writes its share by itself, if the weights are small enough.
     """
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
-    weights, room = unfold(bricks, numbers), room_of(bricks, scratch, len(prior), thread)
+    weights, most = unfold(bricks, numbers), len(prior)
+    if len(rows) < 2 * threads or numbers.size > NEAR:
+        room = room_of(bricks, scratch[0, thread], scratch[1, 0], most)
+        return write_on(
+            bricks, weights, memory, room, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton,
+            walks, ids, drawn, gate, thread, threads,
+        )  # fmt: skip
+    room = room_of(bricks, scratch[0, thread], scratch[1, thread], most)
+    mine = slice(len(rows) * thread // threads, len(rows) * (thread + 1) // threads)
+    steps = write_on(
+        bricks, weights, memory, room, tables, states, rows[mine], prior[mine], logits, filters, bias[mine], uniforms[mine],
+        unread, automaton, walks[mine], ids[mine], drawn[mine], gate, 0, 1,
+    )  # fmt: skip
+    meet(gate, thread, threads)
+    return steps
+
+
+@exact
+def write_on(
+    bricks, weights, memory, room, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
+    ids, drawn, gate, thread, threads,
+):  # fmt: skip
+    """`write`, by threads that go through each step together."""
     wanted, turns = np.arange(len(rows)), np.zeros(len(rows), np.int64)
     for step in range(ids.shape[1]):
         if step or unread:

@@ -1,11 +1,13 @@
-"""Products: a matrix times some vectors, in explicit vectors of 16 numbers, compiled by numba.
+"""Products: a matrix times some vectors, in steps of 16 numbers (vectors.py), compiled by numba.
 
-    x (R, K) ──matrix (J, K), in tiles──▶ y (R, J)
+    x (R, K) ──matrix (J, K), in tiles──▶ y (R, J)              y = matrix · x
+    shares (T,) ──vectors (T, D), in strips──▶ y (D,)           y = the sum of all vectors, each times its share
 
 A tile is 8 outputs by 16 inputs, and tiles lie in the order in which they are read, so that a matrix goes by once, as one run
-of memory. Eight outputs of one or two vectors are summed at a time, 16 partial sums each, which a compiler does not make of a
-loop by itself. The order of a sum depends on nothing but its length: a vector's products are the same bits in any company, with
-any number of threads, and on processors with narrower registers.
+of memory. Eight outputs of one to three vectors are summed at a time, 16 partial sums each. A strip is 16 numbers of every
+vector. In tiles (as an output) and in strips, one vector more fills whole lines of the cache: so a text's keys and values grow.
+
+The order of a sum depends on nothing but its length: products are the same bits in any company, with any number of threads.
 """
 
 from typing import Any
@@ -13,15 +15,14 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-OUTPUTS, LANES = 8, 16  # a tile
+from letterwise.inference.vectors import LANES, Code, number
+
+OUTPUTS = 8  # a tile has so many, and LANES inputs
 FAR, AHEAD = 2**18, 256  # a matrix of more numbers comes from far away: these many numbers ahead are sent for
+SIDE_BY_SIDE = 8  # vectors of a strip that are added up apart
 compiled: Any = intrinsic  # for whoever checks types: it is called with what was compiled in place
-FLOATS = ir.VectorType(ir.FloatType(), LANES)
-LONG, SHORT, BYTES = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
-TO_READ, INTO_SECOND_CACHE, DATA = (ir.Constant(SHORT, value) for value in (0, 2, 1))
 
 
 def in_tiles(matrix: np.ndarray) -> np.ndarray:
@@ -38,63 +39,32 @@ def padded(size, step=LANES):
     return (size + step - 1) // step * step
 
 
-def tile_product(vectors: int, ahead: int = 0) -> Any:
-    """A function for compiled code: eight outputs of so many vectors. It sends for what is so far `ahead` in the matrix.
+def tile_product(vectors: int, far: bool = False) -> Any:
+    """A function for compiled code: eight outputs of so many vectors. If `far`, it sends for what is `ahead` in the matrix.
 
-    (matrix, its place, x, its place, y, its place, numbers of a vector of x, and from one vector to the next in y)
+    (matrix, its place, x, its place, y, its place, numbers of a vector of x, and from one vector to the next in y, ahead)
     """
 
     @compiled
-    def product(typing_context, matrix, tile, x, x_place, y, y_place, x_step, y_step):
-        signature = types.void(matrix, types.int64, x, types.int64, y, types.int64, types.int64, types.int64)
+    def product(typing_context, matrix, tile, x, x_place, y, y_place, x_step, y_step, ahead):
+        signature = types.void(matrix, types.int64, x, types.int64, y, types.int64, types.int64, types.int64, types.int64)
 
         def generate(context, builder, signature, arguments):
-            def data(which: int) -> ir.Value:
-                return context.make_array(signature.args[which])(context, builder, arguments[which]).data
+            code = Code(context, builder, signature, arguments)
+            _, tile, _, x_place, _, y_place, x_step, y_step, ahead = arguments
+            weights, first, outputs = code.begin(0, tile), code.begin(2, x_place), code.begin(4, y_place)
+            xs = [code.place(first, builder.mul(x_step, number(v))) for v in range(vectors)]
 
-            def load(begin: ir.Value, *offsets: ir.Value) -> ir.Value:
-                place = builder.gep(begin, [offsets[0]] if len(offsets) == 1 else [builder.add(*offsets)])
-                return builder.load(builder.bitcast(place, FLOATS.as_pointer()), align=4)
+            def factors(k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+                mine, at = [code.load(code.place(x, k)) for x in xs], builder.mul(k, number(OUTPUTS))
+                rows = [code.place(weights, at, number(j * LANES)) for j in range(OUTPUTS)]
+                for row in rows if far else []:
+                    code.send_for(code.place(row, ahead))
+                return [(row, x) for row in map(code.load, rows) for x in mine]
 
-            def constant(value: int) -> ir.Value:
-                return ir.Constant(LONG, value)
-
-            weights, inputs, outputs = data(0), data(2), data(4)
-            _, tile, _, x_place, _, y_place, x_step, y_step = arguments
-            xs = [builder.gep(inputs, [builder.add(x_place, builder.mul(x_step, constant(v)))]) for v in range(vectors)]
-            fused = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3), f"llvm.fma.v{LANES}f32"
-            )
-            fetch = cgutils.get_or_insert_function(
-                builder.module, ir.FunctionType(ir.VoidType(), [BYTES, SHORT, SHORT, SHORT]), "llvm.prefetch.p0i8"
-            )
-            before, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            k = builder.phi(LONG)
-            k.add_incoming(constant(0), before)
-            sums = [[builder.phi(FLOATS) for _ in range(vectors)] for _ in range(OUTPUTS)]
-            at, grown = builder.add(tile, builder.mul(k, constant(OUTPUTS))), []
-            mine = [load(begin, k) for begin in xs]
-            for j in range(OUTPUTS if ahead else 0):
-                place = builder.gep(weights, [builder.add(at, constant(ahead + j * LANES))])
-                builder.call(fetch, [builder.bitcast(place, BYTES), TO_READ, INTO_SECOND_CACHE, DATA])
-            for j in range(OUTPUTS):
-                row = load(weights, at, constant(j * LANES))
-                grown.append([builder.call(fused, [row, mine[v], sums[j][v]]) for v in range(vectors)])
-            following = builder.add(k, constant(LANES))
-            k.add_incoming(following, loop)
-            for j in range(OUTPUTS):
-                for v in range(vectors):
-                    sums[j][v].add_incoming(ir.Constant(FLOATS, [0.0] * LANES), before)
-                    sums[j][v].add_incoming(grown[j][v], loop)
-            builder.cbranch(builder.icmp_signed("<", following, x_step), loop, done)
-            builder.position_at_end(done)
+            sums = code.sums(x_step, LANES, OUTPUTS * vectors, factors)
             for v in range(vectors):
-                line = builder.add(y_place, builder.mul(y_step, constant(v)))
-                for j in range(OUTPUTS):
-                    place = builder.gep(outputs, [builder.add(line, constant(j))])
-                    builder.store(_sum(builder, grown[j][v]), place)
+                code.store(_folded(code, sums[v::vectors]), code.place(outputs, builder.mul(y_step, number(v))))
             return context.get_dummy_value()
 
         return signature, generate
@@ -102,14 +72,45 @@ def tile_product(vectors: int, ahead: int = 0) -> Any:
     return product
 
 
-def _sum(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
-    """The sum of a vector's numbers: halves onto each other, until one is left."""
-    size = LANES
-    while size > 1:
-        size //= 2
-        halves = (ir.Constant(ir.VectorType(SHORT, size), list(range(at, at + size))) for at in (0, size))
-        vector = builder.fadd(*(builder.shuffle_vector(vector, vector, half) for half in halves))
-    return builder.extract_element(vector, ir.Constant(SHORT, 0))
+def _folded(code: Code, vectors: list[ir.Value]) -> ir.Value:
+    """The sum of each of eight vectors' numbers, as one vector: pairs are woven into one and folded, until one is left."""
+    step = 1  # of 2·step numbers in a row, the first half are now a vector's, and the others those of the next
+    while len(vectors) > 1:
+        first = [lane if lane // step % 2 == 0 else lane - step + LANES for lane in range(LANES)]
+        second = [lane + step for lane in first]
+        pairs = zip(vectors[::2], vectors[1::2], strict=True)
+        vectors = [code.builder.fadd(code.pick(*pair, first), code.pick(*pair, second)) for pair in pairs]
+        step *= 2
+    return code.builder.fadd(*(code.pick(*vectors * 2, half) for half in ([*range(OUTPUTS)], [*range(OUTPUTS, LANES)])))
+
+
+@compiled
+def strip_sum(typing_context, vectors, strip, shares, count, y, y_place, ahead):
+    """16 numbers of the sum of `count` vectors, a multiple of 8, each times its share. It sends for what is `ahead`.
+
+    (vectors, the strip's place, shares, their count, y, its place, ahead)
+    """
+    signature = types.void(vectors, types.int64, shares, types.int64, y, types.int64, types.int64)
+
+    def generate(context, builder, signature, arguments):
+        code = Code(context, builder, signature, arguments)
+        _, strip, _, count, _, y_place, ahead = arguments
+        numbers, shares = code.begin(0, strip), code.begin(2)
+
+        def factors(t: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+            at = builder.mul(t, number(LANES))
+            rows = [code.place(numbers, at, number(j * LANES)) for j in range(SIDE_BY_SIDE)]
+            for row in rows:
+                code.send_for(code.place(row, ahead))
+            return [(code.load(row), code.load_everywhere(code.place(shares, t, number(j)))) for j, row in enumerate(rows)]
+
+        sums = code.sums(count, SIDE_BY_SIDE, SIDE_BY_SIDE, factors)
+        while len(sums) > 1:
+            sums = [builder.fadd(one, other) for one, other in zip(sums[::2], sums[1::2], strict=True)]
+        code.store(*sums, code.begin(4, y_place))
+        return context.get_dummy_value()
+
+    return signature, generate
 
 
 @compiled
@@ -124,24 +125,7 @@ def unowned(typing_context, array):
     return array(array), generate
 
 
-of_one, of_one_far, of_two = tile_product(1), tile_product(1, AHEAD), tile_product(2)
-
-
-@njit(nogil=True, cache=True)
-def times(matrix, inputs, x, count, y, outputs):
-    """y (J,) = matrix · x (K,), for the first `outputs` of J and the first `count` of K, both up to whole tiles.
-
-    `matrix` is a run of tiles, `inputs` (K, padded) wide. What is behind x's numbers, or in the matrix, must be zeros.
-    """
-    for i in range(padded(outputs, OUTPUTS) // OUTPUTS):
-        of_one(matrix, i * inputs * OUTPUTS, x, 0, y, i * OUTPUTS, padded(count), 0)
-
-
-@njit(nogil=True, cache=True)
-def tile_place(output, input, inputs):
-    """Where a number of a matrix lies in its run of tiles, `inputs` (padded) wide."""
-    within = input // LANES * OUTPUTS * LANES + output % OUTPUTS * LANES + input % LANES
-    return output // OUTPUTS * inputs * OUTPUTS + within
+of_one, of_one_far, of_two, of_three = tile_product(1), tile_product(1, far=True), tile_product(2), tile_product(3)
 
 
 @njit(nogil=True, cache=True)
@@ -154,9 +138,48 @@ def project(matrix, x, count, y, thread, threads):
     tile = inputs * OUTPUTS
     tiles = matrix.size // tile
     for i in range(tiles * thread // threads, tiles * (thread + 1) // threads):
-        for r in range(0, count - 1, 2):
-            of_two(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width)
         if count == 1 and matrix.size > FAR:
-            of_one_far(matrix, i * tile, x, 0, y, i * OUTPUTS, inputs, width)
-        elif count % 2:
-            of_one(matrix, i * tile, x, (count - 1) * inputs, y, (count - 1) * width + i * OUTPUTS, inputs, width)
+            of_one_far(matrix, i * tile, x, 0, y, i * OUTPUTS, inputs, width, AHEAD)
+            continue
+        for r in range(0, count - 2, 3):
+            of_three(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width, 0)
+        r = count - count % 3
+        if count % 3 == 2:
+            of_two(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width, 0)
+        elif count % 3:
+            of_one(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width, 0)
+
+
+@njit(nogil=True, cache=True)
+def tile_place(output, input, inputs):
+    """Where a number of a matrix lies in its run of tiles, `inputs` (padded) wide."""
+    within = input // LANES * OUTPUTS * LANES + output % OUTPUTS * LANES + input % LANES
+    return output // OUTPUTS * inputs * OUTPUTS + within
+
+
+@njit(nogil=True, cache=True)
+def strip_place(vector, d, vectors):
+    """Where a number of a vector lies in a run of strips of so many `vectors`."""
+    return (d // LANES * vectors + vector) * LANES + d % LANES
+
+
+@njit(nogil=True, cache=True)
+def compare(keys, q, seen, y):
+    """y[t] = keys[t] · q (D,) for the first `seen` places, up to a whole tile. `keys` is a run of tiles, filled up with zeros.
+
+    It sends for the same places in what lies behind these keys, which is asked next.
+    """
+    inputs = padded(q.size)
+    for i in range(padded(seen, OUTPUTS) // OUTPUTS):
+        of_one_far(keys, i * inputs * OUTPUTS, q, 0, y, i * OUTPUTS, inputs, 0, keys.size)
+
+
+@njit(nogil=True, cache=True)
+def blend(values, shares, seen, y):
+    """y (D,), padded, = the sum of the first `seen` values (block_size, D), each times its share; behind these are zeros.
+
+    `values` is a run of strips.
+    """
+    strip = padded(shares.size) * LANES
+    for i in range(y.size // LANES):
+        strip_sum(values, i * strip, shares, padded(seen, SIDE_BY_SIDE), y, i * LANES, strip)

@@ -58,6 +58,8 @@ class Writing:
         self.free = self.guide is self.walk and self.copies is None and self.chooser.free  # needs no look at what was written
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()
+        if limits.num_tokens and not sampler.beam:  # before any of them is begun: in company, all ask first
+            self._ask()
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -82,8 +84,6 @@ class Writing:
     def _freely(self, until: float) -> Iterator[list[int]]:
         """Some ids at a time, first one, then more and more."""
         left, most, walk = self.limits.num_tokens, 1, self.walk
-        if left:
-            self.predictor.ask(self.chooser, most, walk=walk)
         while left:
             if time.monotonic() >= until:
                 self.ended = "time"
@@ -107,7 +107,6 @@ class Writing:
     def _watched(self, until: float) -> Iterator[list[int]]:
         """Where what may follow, or its score, depends on what was written: one id at a time, up to the constraint's end."""
         guide, written = self.guide, []
-        self._ask()
         for left in range(self.limits.num_tokens, 0, -1):
             if time.monotonic() >= until:
                 self.ended = "time"
@@ -132,7 +131,9 @@ class Writing:
 
     def _ask(self) -> None:
         """See what the guide lets follow, and where there is a choice, ask for a character to be drawn."""
-        if self.guide:
+        if self.free:
+            self.predictor.ask(self.chooser, 1, walk=self.walk)
+        elif self.guide:
             self.may, self.whole = self.guide.allowed(), self.guide.may_end()
             if self.chooser.free and np.count_nonzero(self.may) > (0 if self.whole else 1):
                 self.predictor.ask(self.chooser, 1, None if self.whole else self.may)

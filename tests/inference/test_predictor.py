@@ -15,9 +15,11 @@ from letterwise.config import ModelConfig
 from letterwise.counts import Counts
 from letterwise.evaluation import evaluate
 from letterwise.inference import kernel
+from letterwise.inference.automaton import FREE
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.plain import Plain
 from letterwise.inference.predictor import Batch, Model, Predictor
+from letterwise.inference.sampling import Sampler
 from letterwise.inference.team import Team
 from letterwise.model import Transformer, build, initialize
 from letterwise.presets import PRESETS, resolve
@@ -114,6 +116,31 @@ def test_texts_side_by_side_are_read_as_each_alone(
     for got, line in zip(together, lines, strict=True):
         one = Predictor(reader)
         np.testing.assert_array_equal(got, [one.read([id]) for id in line][-1])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_texts_side_by_side_are_written_as_each_alone(
+    model: Transformer, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """To the last bit: threads share each step for a few texts, and the texts themselves for more."""
+    monkeypatch.setattr("letterwise.inference.team.Pace.together", lambda pace: True)
+    reader = compiled(model, counts_for(model))
+
+    def written(texts: range) -> tuple[np.ndarray, np.ndarray]:
+        reader.team = Team(threads if len(texts) > 1 else 1, worth=1)
+        memory, logits = reader.memory(len(texts)), np.zeros((len(texts), V), np.float32)
+        for text in range(len(texts)):
+            memory.begin(text, [])
+        rows = np.array([(text, 0, seed % V) for text, seed in enumerate(texts)])
+        uniforms = np.array([np.random.default_rng(seed).random(model.config.block_size) for seed in texts])
+        bias, walks = np.zeros((len(texts), V), np.float32), np.zeros((len(texts), 2), np.int64)
+        ids, _ = memory.write(rows, logits, Sampler().filters, bias, uniforms, True, FREE, walks)
+        return ids, logits
+
+    for company in (range(2), range(4), range(7)):
+        each = [written(range(seed, seed + 1)) for seed in company]
+        for got, alone in zip(written(company), zip(*each, strict=True), strict=True):
+            np.testing.assert_array_equal(got, np.concatenate(alone))
 
 
 def test_nothing_read_makes_all_characters_alike(reader: Model) -> None:

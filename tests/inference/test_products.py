@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from letterwise.inference.products import LANES, in_tiles, padded, project, tile_place, times
+from letterwise.inference.products import blend, compare, in_tiles, padded, project, strip_place, tile_place
 from letterwise.inference.team import AGAIN, OWN, Pace, Team, meet
 
 sizes = st.integers(1, 40)
@@ -17,7 +17,7 @@ def rows_of(vectors: np.ndarray) -> np.ndarray:
     return np.pad(vectors, ((0, 0), (0, padded(vectors.shape[1]) - vectors.shape[1]))).astype(np.float32)
 
 
-@given(outputs=sizes, inputs=sizes, count=st.integers(1, 5), threads=st.integers(1, 3), seed=st.integers(0, 99))
+@given(outputs=sizes, inputs=sizes, count=st.integers(1, 8), threads=st.integers(1, 3), seed=st.integers(0, 99))
 def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     matrix, vectors = random.normal(size=(outputs, inputs)).astype(np.float32), random.normal(size=(count, inputs))
@@ -31,19 +31,22 @@ def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads
     np.testing.assert_allclose(together[:, :outputs], x[:, :inputs] @ matrix.T, rtol=1e-4, atol=1e-5)
 
 
-@given(outputs=sizes, inputs=sizes, rows=sizes, seed=st.integers(0, 99))
-def test_a_matrix_that_grows_in_tiles(outputs: int, inputs: int, rows: int, seed: int) -> None:
-    """Filled number by number, as keys and values are; only its first rows and columns are asked."""
-    random, rows = np.random.default_rng(seed), min(rows, outputs)
-    matrix, x = random.normal(size=(outputs, inputs)).astype(np.float32), random.normal(size=inputs).astype(np.float32)
-    tiles = np.zeros(padded(outputs) * padded(inputs), np.float32)
-    for i in range(outputs):
-        for j in range(inputs):
-            tiles[tile_place(i, j, padded(inputs))] = matrix[i, j]
-    np.testing.assert_array_equal(tiles[: in_tiles(matrix).size], in_tiles(matrix))
-    told = np.zeros(padded(outputs) + LANES, np.float32)
-    times(tiles, padded(inputs), rows_of(x[None])[0], inputs, told, rows)
-    np.testing.assert_allclose(told[:rows], matrix[:rows] @ x, rtol=1e-4, atol=1e-5)
+@given(places=sizes, dim=sizes, seen=sizes, seed=st.integers(0, 99))
+def test_keys_and_values_that_grow(places: int, dim: int, seen: int, seed: int) -> None:
+    """Filled number by number; only the first places are asked."""
+    random, seen = np.random.default_rng(seed), min(seen, places)
+    vectors, q, shares = (random.normal(size=size).astype(np.float32) for size in ((places, dim), dim, seen))
+    keys, values = np.zeros((2, padded(places) * padded(dim)), np.float32)
+    for t in range(places):
+        for d in range(dim):
+            keys[tile_place(t, d, padded(dim))] = values[strip_place(t, d, padded(places))] = vectors[t, d]
+    np.testing.assert_array_equal(keys[: in_tiles(vectors).size], in_tiles(vectors))
+    told, room, mixture = (np.zeros(padded(size), np.float32) for size in (places, places, dim))
+    compare(keys, rows_of(q[None])[0, :dim], seen, told)
+    np.testing.assert_allclose(told[:seen], vectors[:seen] @ q, rtol=1e-4, atol=1e-5)
+    room[:seen] = shares
+    blend(values, room, seen, mixture)
+    np.testing.assert_allclose(mixture[:dim], shares @ vectors[:seen], rtol=1e-4, atol=1e-5)
 
 
 @njit(nogil=True)
