@@ -300,8 +300,9 @@ def score(bricks, weights, scored, prior, logits):
 def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads):
     """Read R `rows` (R, 3): text, place, id. For those `wanted` (W,), `logits[text]` (texts, V) is then what follows.
 
-    Rows of one text stand in the order of their places, which follow on what `memory` (L, texts, 2, kv_heads, block_size·D)
-    holds of it, and its `states` (texts, order) in the counts' `tables`. `prior` (M, K, V+1) is room for what counts say.
+    Rows of one text stand in the order of their places, which follow on what `memory` (L, texts, 2, kv_heads, a head's
+    keys or values) holds of it, and its `states` (texts, order) in the counts' `tables`. `prior` (M, K, V+1) is room for what
+    counts say.
     """
     count, x, y = len(rows), room.x, room.y
     if bricks.orders:
@@ -358,7 +359,7 @@ def write(
     bricks, numbers, memory, scratch, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
     ids, drawn, gate, thread, threads,
 ):  # fmt: skip
-    """Write characters for R texts and read all but the last: into `ids` (R, n), -1 where scores are no numbers.
+    """Write characters for R texts and read all but the last: into `ids` (R, n), END before; -1 where scores are no numbers.
 
     `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first. `bias` (R, V)
     is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
@@ -369,21 +370,17 @@ def write(
     """
     numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
     prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
-    weights, most = unfold(bricks, numbers), len(prior)
-    if len(rows) < 2 * threads or numbers.size > NEAR:
-        room = room_of(bricks, scratch[0, thread], scratch[1, 0], most)
-        return write_on(
-            bricks, weights, memory, room, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton,
-            walks, ids, drawn, gate, thread, threads,
-        )  # fmt: skip
-    room = room_of(bricks, scratch[0, thread], scratch[1, thread], most)
-    mine = slice(len(rows) * thread // threads, len(rows) * (thread + 1) // threads)
-    steps = write_on(
-        bricks, weights, memory, room, tables, states, rows[mine], prior[mine], logits, filters, bias[mine], uniforms[mine],
-        unread, automaton, walks[mine], ids[mine], drawn[mine], gate, 0, 1,
+    apart = len(rows) >= 2 * threads and numbers.size <= NEAR
+    mine = slice(len(rows) * thread // threads, len(rows) * (thread + 1) // threads) if apart else slice(0, len(rows))
+    room = room_of(bricks, scratch[0, thread], scratch[1, thread if apart else 0], len(prior))
+    write_on(
+        bricks, unfold(bricks, numbers), memory, room, tables, states, rows[mine], prior[mine], logits, filters, bias[mine],
+        uniforms[mine], unread, automaton, walks[mine], ids[mine], drawn[mine], gate, 0 if apart else thread,
+        1 if apart else threads,
     )  # fmt: skip
-    meet(gate, thread, threads)
-    return steps
+    if apart:
+        meet(gate, thread, threads)
+    return min(ids.shape[1], 1 + (ids != END).sum(axis=1).max())
 
 
 @exact
@@ -391,7 +388,7 @@ def write_on(
     bricks, weights, memory, room, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
     ids, drawn, gate, thread, threads,
 ):  # fmt: skip
-    """`write`, by threads that go through each step together."""
+    """`write`, by threads that go through each step together, or by a lone one. `ids` are automaton.END before."""
     wanted, turns = np.arange(len(rows)), np.zeros(len(rows), np.int64)
     for step in range(ids.shape[1]):
         if step or unread:
@@ -414,5 +411,4 @@ def write_on(
                 walks[r, 1] -= 1
         meet(gate, thread, threads)
         if (ids[:, step] == END).all():
-            return step + 1
-    return ids.shape[1]
+            return

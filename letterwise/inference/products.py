@@ -165,9 +165,10 @@ def strip_place(vector, d, vectors):
 
 @njit(nogil=True, cache=True)
 def compare(keys, q, seen, y):
-    """y[t] = keys[t] · q (D,) for the first `seen` places, up to a whole tile. `keys` is a run of tiles, filled up with zeros.
+    """y[t] = keys[t] · q (D,) for the first `seen` places, up to a whole tile.
 
-    It sends for the same places in what lies behind these keys, which is asked next.
+    `keys` is a run of tiles, filled up with zeros: what those meet behind q may be any numbers. The same places behind these
+    keys, where another head's begin, are sent for.
     """
     inputs = padded(q.size)
     for i in range(padded(seen, OUTPUTS) // OUTPUTS):
@@ -176,9 +177,9 @@ def compare(keys, q, seen, y):
 
 @njit(nogil=True, cache=True)
 def blend(values, shares, seen, y):
-    """y (D,), padded, = the sum of the first `seen` values (block_size, D), each times its share; behind these are zeros.
+    """y (D,), padded, = the sum of the first `seen` values (T, D), each times its share.
 
-    `values` is a run of strips.
+    `values` is a run of strips, as long as `shares` (T,), padded; up to the next multiple of 8, shares are zeros.
     """
     strip = padded(shares.size) * LANES
     for i in range(y.size // LANES):

@@ -58,7 +58,7 @@ class Writing:
         self.free = self.guide is self.walk and self.copies is None and self.chooser.free  # needs no look at what was written
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()
-        if limits.num_tokens and not sampler.beam:  # before any of them is begun: in company, all ask first
+        if limits.num_tokens and not sampler.beam:  # now, and not at the first piece: in company, all ask before one is written
             self._ask()
 
     def __iter__(self) -> Iterator[str]:
@@ -130,7 +130,7 @@ class Writing:
         self.ended = "length"
 
     def _ask(self) -> None:
-        """See what the guide lets follow, and where there is a choice, ask for a character to be drawn."""
+        """Ask for a character to be drawn: where a guide has to be looked at, only if that leaves a choice."""
         if self.free:
             self.predictor.ask(self.chooser, 1, walk=self.walk)
         elif self.guide:

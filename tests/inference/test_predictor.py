@@ -1,5 +1,6 @@
 """Predictor: any chunking of a text gives the same answer, however long the text."""
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from letterwise.config import ModelConfig
 from letterwise.counts import Counts
 from letterwise.evaluation import evaluate
 from letterwise.inference import kernel
-from letterwise.inference.automaton import FREE
+from letterwise.inference.automaton import END, FREE, START, Automaton
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.plain import Plain
 from letterwise.inference.predictor import Batch, Model, Predictor
@@ -25,6 +26,8 @@ from letterwise.model import Transformer, build, initialize
 from letterwise.presets import PRESETS, resolve
 
 V = 11
+# a text is whole where a character below 4 follows one where it is not
+TURNS = Automaton(np.array([0] * 4 + [1] * (V - 4)), np.array([[0, 0], [2, 1], [1, 1]]), np.array([1, 1, 0]))
 SHAPE = dict(n_layer=2, n_head=4, n_embd=32, block_size=12)
 
 
@@ -119,27 +122,37 @@ def test_texts_side_by_side_are_read_as_each_alone(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("automaton", [FREE, TURNS], ids=["free", "turns"])
 def test_texts_side_by_side_are_written_as_each_alone(
-    model: Transformer, monkeypatch: pytest.MonkeyPatch, threads: int
+    model: Transformer, monkeypatch: pytest.MonkeyPatch, automaton: Automaton, threads: int
 ) -> None:
     """To the last bit: threads share each step for a few texts, and the texts themselves for more."""
     monkeypatch.setattr("letterwise.inference.team.Pace.together", lambda pace: True)
-    reader = compiled(model, counts_for(model))
+    reader, most = compiled(model, counts_for(model)), model.config.block_size
+    steps: list[int] = []
 
-    def written(texts: range) -> tuple[np.ndarray, np.ndarray]:
+    def counted(*arguments: object) -> int:
+        steps.append(kernel.write(*arguments))
+        return steps[-1]
+
+    def written(texts: range, unread: bool) -> tuple[np.ndarray, np.ndarray]:
         reader.team = Team(threads if len(texts) > 1 else 1, worth=1)
-        memory, logits = reader.memory(len(texts)), np.zeros((len(texts), V), np.float32)
+        memory = reader.memory(len(texts))
         for text in range(len(texts)):
             memory.begin(text, [])
+        logits = np.array([np.random.default_rng(seed).normal(size=V) for seed in texts], np.float32)
         rows = np.array([(text, 0, seed % V) for text, seed in enumerate(texts)])
-        uniforms = np.array([np.random.default_rng(seed).random(model.config.block_size) for seed in texts])
-        bias, walks = np.zeros((len(texts), V), np.float32), np.zeros((len(texts), 2), np.int64)
-        ids, _ = memory.write(rows, logits, Sampler().filters, bias, uniforms, True, FREE, walks)
-        return ids, logits
+        uniforms = np.array([np.random.default_rng(seed).random(most) for seed in texts])
+        bias, walks = np.zeros((len(texts), V), np.float32), np.full((len(texts), 2), (START, 2 * most))
+        monkeypatch.setattr(reader.team, "run", lambda _, *rest: Team.run(reader.team, counted, *rest))
+        ids, drawn = memory.write(rows, logits, Sampler().filters, bias, uniforms, unread, automaton, walks)
+        assert set(steps) == {min(most, 1 + (ids != END).sum(axis=1).max())}  # what every thread says
+        steps.clear()
+        return ids, drawn
 
-    for company in (range(2), range(4), range(7)):
-        each = [written(range(seed, seed + 1)) for seed in company]
-        for got, alone in zip(written(company), zip(*each, strict=True), strict=True):
+    for company, unread in itertools.product((range(2), range(4), range(7)), (False, True)):
+        each = [written(range(seed, seed + 1), unread) for seed in company]
+        for got, alone in zip(written(company, unread), zip(*each, strict=True), strict=True):
             np.testing.assert_array_equal(got, np.concatenate(alone))
 
 
