@@ -101,7 +101,7 @@ def test_a_table_may_not_grow_beyond_bounds(regex: str, hurried: None) -> None:
 
 @pytest.mark.parametrize("regex", ["(a{40}){40}", "(a|b)*a(a|b){6}", "(){1000}", "(a*){100}", "(a?){30}"])
 def test_what_is_smaller_has_a_table(regex: str, hurried: None) -> None:
-    automaton_of([parse(regex)], len(SMALL), one_of_small)
+    assert automaton_of([parse(regex)], len(SMALL), one_of_small).ends[START] in (0, 7, 1600)  # all of them can be met
 
 
 def one_of_small(one: One) -> np.ndarray:
