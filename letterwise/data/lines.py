@@ -15,43 +15,22 @@ import numpy as np
 
 from letterwise.data.corpus import Source
 from letterwise.data.datasets import Note
+from letterwise.data.line_ends import ended, watched
 from letterwise.data.vocabulary import Vocabulary, code_points
 
-LINE_BREAK, RETURN = ord("\n"), ord("\r")
 CHARS_AT_ONCE = 2**22
 DIGEST_BYTES, POINT_BYTES = 8, 4
 
 
-def ended(chunks: Iterator[np.ndarray], *, whole: bool) -> Iterator[np.ndarray]:
-    """Code points with \\n at the ends of lines, where \\r\\n stood, too; `whole`, also after a last line that lacks it."""
-    held, last = np.zeros(0, np.uint8), LINE_BREAK
-    for chunk in chunks:
-        points = np.concatenate((held, chunk)) if len(held) else chunk
-        if not len(points):
-            continue
-        cut = len(points) - int(points[-1] == RETURN)  # which may be half of a line's end
-        points, held = points[:cut], points[cut:]
-        kept = np.ones(len(points), bool)
-        kept[:-1] = (points[:-1] != RETURN) | (points[1:] != LINE_BREAK)
-        if len(points):
-            last = points[-1]
-            yield points if kept.all() else points[kept]
-    if len(held):
-        last = held[-1]
-        yield held
-    if whole and last != LINE_BREAK:
-        yield np.array([LINE_BREAK], np.uint8)
-
-
 @dataclass(frozen=True)
 class LineSource(Source):
-    """A source whose lines end as `ended` says."""
+    """A source whose lines end as `ended` (line_ends.py) says."""
 
     whole: bool
 
     def code_points(self, note: Note = lambda text: None) -> Iterator[np.ndarray]:
         """As the source's own."""
-        return ended(super().code_points(note), whole=self.whole)
+        return ended(watched(super().code_points(note), self.name, note), whole=self.whole)
 
 
 @dataclass(frozen=True)

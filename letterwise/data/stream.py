@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -29,6 +30,7 @@ from letterwise.atomic import sync_directory, write_bytes
 from letterwise.config import DataConfig
 from letterwise.data.corpus import CHUNK, Corpus, Note, Source, canonical_encoding, open_corpus
 from letterwise.data.datasets import cache_dir
+from letterwise.data.line_ends import watched
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, SHOWN, Unknown, Vocabulary
 from letterwise.errors import UserError
@@ -252,11 +254,14 @@ def _found(chunks: Iterator[np.ndarray], vocabulary: Vocabulary, path: Path) -> 
 
 def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time."""
+    chunks = source.code_points(note)
+    if not isinstance(source, LineSource):  # which watches them before \r\n becomes \n
+        chunks = watched(chunks, source.name, note, longest_meant=math.inf)
     if vocabulary.kind == "byte":
-        yield from source.code_points()
+        yield from chunks
         return
     passed = 0
-    for points in source.code_points(note):
+    for points in chunks:
         ids = vocabulary.table[points]
         known = ids != ABSENT
         if not known.all():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import lines as line_data
-from letterwise.data.lines import LineSet, digest, ended, find_lines, shuffled
+from letterwise.data.line_ends import ended
+from letterwise.data.lines import LineSet, digest, find_lines, shuffled
 from letterwise.data.stream import TokenStream, encode_corpus, prepare
 from letterwise.data.vocabulary import Vocabulary, code_points
 from letterwise.errors import UserError
