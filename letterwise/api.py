@@ -23,11 +23,11 @@ from letterwise.data.lines import LineSet
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.limits import Limits
+from letterwise.inference.limits import MOST_TOKENS, Limits
 from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.predictor import Model, Predictor
 from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import Samples, write
+from letterwise.inference.stream import MOST_SAMPLES, Samples, write
 from letterwise.runtime.accelerator import device_name
 
 if TYPE_CHECKING:
@@ -198,8 +198,8 @@ class LanguageModel:
             charset=charset, exclude=exclude, must_contain=texts(must_contain), regex=regex,
             json_schema=spelled(json_schema), grammar=spelled(grammar), max_copy=max_copy,
         )  # fmt: skip
-        if num_samples < 1:
-            raise UserError(f"--num_samples {num_samples} must be 1 or more.")
+        if not 1 <= num_samples <= MOST_SAMPLES:
+            raise UserError(f"--num_samples {num_samples} must be from 1 to {MOST_SAMPLES:,}.")
         seed = secrets.randbits(32) if rng_seed is None else rng_seed
         seeds = range(seed, seed + num_samples)
         return write(
@@ -269,8 +269,8 @@ class LanguageModel:
             >>> sorted(lines), lines.candidates >= 2
             (['start', 'stop'], True)
         """
-        if many < 1:
-            raise UserError(f"--lines {many} must be 1 or more.")
+        if not 1 <= many <= MOST_TOKENS:
+            raise UserError(f"--lines {many} must be from 1 to {MOST_TOKENS:,}.")
         if self.vocabulary.line_break is None:
             raise UserError("this model's text had no line break, and it knows no end of a line: train one with --lines.")
         for name in ("greedy", "beam"):

@@ -36,6 +36,8 @@ def passed(scores, automaton, state, left, filters, uniform):
     Where there is no choice nothing is drawn. A whole text ends with the probability of all that may not follow.
     """
     kinds, goes, ends = automaton.kinds, automaton.goes, automaton.ends
+    if np.isnan(scores[0]):  # the model's logits were: see `filters.biased`
+        return -1, False
     if kinds.size == 0:
         return chosen(scores, filters, uniform), True
     whole, choices, only = ends[state] == 0, 0, END

@@ -15,12 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import UserError
 from letterwise.inference.copies import Copies
 from letterwise.inference.guide import Guide
 from letterwise.inference.limits import Limits
-from letterwise.inference.predictor import Predictor
+from letterwise.inference.predictor import Predictor, cache_bytes
 from letterwise.inference.sampling import Chooser
 from letterwise.inference.stopping import StopFinder
+from letterwise.machine import memory_available
 
 
 @dataclass
@@ -55,6 +57,7 @@ def likeliest(
 
     Raises `UserError` when every prefix is left with copies only.
     """
+    _affordable(chooser.sampler.beam, predictor, len(vocabulary))
     prefixes = [Prefix([], 0.0, predictor, guide, predictor.logits())]
     best: Done | None = None
     stuck: list[int] = []
@@ -93,6 +96,15 @@ def likeliest(
         assert copies
         raise copies.refusal(stuck)
     return best.text, best.ended
+
+
+def _affordable(beam: int, predictor: Predictor, vocab_size: int) -> None:
+    """Raises `UserError` when so many prefixes, old ones and new, would not fit into memory."""
+    config, available = predictor.batch.model.config, memory_available()
+    each = cache_bytes(config) + 200 * vocab_size  # a candidate for each next character is a tuple of three numbers
+    most = None if available is None else available // (2 * each)
+    if most is not None and beam > most:
+        raise UserError(f"beam={beam} needs about {2 * each * beam / 2**30:.1f} GiB: {max(1, most)} fits into memory.")
 
 
 def likelier(one: Done | None, other: Done) -> Done:

@@ -82,7 +82,7 @@ class Memory:
         automaton: Automaton,
         walks: Int[np.ndarray, "R 2"],
     ) -> tuple[Int[np.ndarray, "R c"], Bool[np.ndarray, "R c"]]:
-        """Draw c characters for each of at most 64 texts, and read all but the last. -1 stands for scores that are no numbers.
+        """Draw c characters for each of at most 64 texts, and read all but the last. -1 stands for scores that are NaN.
 
         `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
         comes next. `uniforms` are what each character is drawn with; told is, too, which of them were used. `walks` are the

@@ -14,6 +14,8 @@ from numba import njit
 
 TIE = 1e-9  # nats: surprises that differ by less are equal
 
+FLOOR = np.float32(-1e30)  # logits are no lower, so that -inf means one thing: it may not be written
+
 compiled = njit(nogil=True, cache=True)
 
 
@@ -26,6 +28,28 @@ class Filters(NamedTuple):
     min_p: float
     typical_p: float
     greedy: bool
+
+
+@compiled
+def sound(logits):
+    """Is there a distribution: no NaN, none at +∞, and not all at -∞?"""
+    peak = -np.inf
+    for c in range(len(logits)):
+        if np.isnan(logits[c]):
+            return False
+        peak = max(peak, logits[c])
+    return np.isfinite(peak)
+
+
+@compiled
+def biased(logits, bias, scores):
+    """Into `scores` (V,): logits, none below `FLOOR`, and `bias` (V,), which is -∞ where nothing may be written.
+
+    All NaN when the logits are no distribution. So a character that may be written is always above one that may not.
+    """
+    diverged = not sound(logits)
+    for c in range(len(logits)):
+        scores[c] = np.nan if diverged else max(logits[c], FLOOR) + bias[c]
 
 
 @compiled
@@ -104,8 +128,9 @@ def filtered(logits, filters):
     """Scores (V,) after temperature and filters."""
     kept = logits.copy()
     if filters.temperature != 1:
+        peak = kept.max()  # taken off first: a low temperature must not carry it beyond the largest float
         for c in range(len(kept)):
-            kept[c] /= filters.temperature
+            kept[c] = (kept[c] - peak) / filters.temperature
     if filters.top_k:
         kept = top_k(kept, filters.top_k)
     if filters.top_p < 1:
@@ -119,14 +144,10 @@ def filtered(logits, filters):
 
 @compiled
 def draw(logits, uniform):
-    """The id at `uniform` (0 ≤ u < 1) of the cumulative distribution; -1 when the scores are no numbers."""
-    peak = logits[0]
-    for c in range(len(logits)):
-        peak = max(peak, logits[c])
-        if np.isnan(logits[c]):
-            return -1
-    if not np.isfinite(peak):
+    """The id at `uniform` (0 ≤ u < 1) of the cumulative distribution; -1 when the scores are NaN."""
+    if not sound(logits):
         return -1
+    peak = logits.max()
     held, total, last = np.empty(len(logits)), 0.0, 0
     for c in range(len(logits)):
         share = math.exp(float(logits[c] - peak))
@@ -141,7 +162,7 @@ def draw(logits, uniform):
 
 @compiled
 def chosen(scores, filters, uniform):
-    """The id of the next character; -1 when the scores are no numbers."""
+    """The id of the next character; -1 when the scores are NaN."""
     if filters.greedy:
-        return int(scores.argmax())
+        return int(scores.argmax()) if sound(scores) else -1
     return draw(filtered(scores, filters), uniform)

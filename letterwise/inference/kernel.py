@@ -22,6 +22,7 @@ from numba import njit
 
 from letterwise.counts.reader import read_on
 from letterwise.inference.automaton import END, passed
+from letterwise.inference.filters import biased
 from letterwise.inference.products import LANES, blend, compare, padded, project, strip_place, tile_place, unowned
 from letterwise.inference.team import meet
 from letterwise.inference.weights import cut, grown, projections, unfold
@@ -359,7 +360,7 @@ def write(
     bricks, numbers, memory, scratch, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
     ids, drawn, gate, thread, threads,
 ):  # fmt: skip
-    """Write characters for R texts and read all but the last: into `ids` (R, n), END before; -1 where scores are no numbers.
+    """Write characters for R texts and read all but the last: into `ids` (R, n), END before; -1 where scores are NaN.
 
     `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first. `bias` (R, V)
     is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
@@ -397,9 +398,7 @@ def write_on(
             if step and ids[r, step - 1] == END:  # it is over; what its place in the memory holds is of no more use
                 ids[r, step] = END
                 continue
-            said = logits[rows[r, 0]]
-            for c in range(said.size):
-                room.scores[c] = said[c] + bias[r, c]
+            biased(logits[rows[r, 0]], bias[r], room.scores)
             uniform = uniforms[r, turns[r]]
             id, drawn[r, step] = passed(room.scores, automaton, walks[r, 0], walks[r, 1], filters, uniform)
             ids[r, step] = id

@@ -9,6 +9,7 @@ from jaxtyping import Bool
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
 
+MOST_TOKENS = 10**9
 LONGEST = 10_000  # characters of a text under a constraint: its automaton grows with every one of them
 
 
@@ -40,8 +41,8 @@ class Limits:
     max_copy: int | None = None
 
     def __post_init__(self) -> None:
-        if self.num_tokens < 0:
-            raise UserError(f"num_tokens={self.num_tokens} must be 0 or more.")
+        if not 0 <= self.num_tokens <= MOST_TOKENS:
+            raise UserError(f"num_tokens={self.num_tokens} must be from 0 to {MOST_TOKENS:,}.")
         if not self.max_seconds > 0:
             raise UserError(f"max_seconds={self.max_seconds} must be above 0.")
         if "" in self.stop:

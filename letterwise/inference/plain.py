@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from letterwise.counts import Counts
 from letterwise.inference.automaton import Automaton, passed
-from letterwise.inference.filters import Filters
+from letterwise.inference.filters import Filters, biased
 from letterwise.model import KVCache, Transformer
 
 
@@ -68,7 +68,7 @@ class Memory:
         if unread:
             self.read(rows, np.arange(len(rows)), logits)
         found = [
-            passed(logits[text] + added, automaton, state, left, filters, uniform)
+            passed(scores_of(logits[text], added), automaton, state, left, filters, uniform)
             for text, added, (state, left), uniform in zip(rows[:, 0], bias, walks, uniforms[:, 0], strict=True)
         ]
         return np.array([[id] for id, _ in found]), np.array([[drawn] for _, drawn in found])
@@ -93,3 +93,10 @@ class Memory:
             mine.held[..., : other_layer.seen, :] = other_layer.held[..., : other_layer.seen, :]
             mine.seen = other_layer.seen
         self.before[text] = list(other.before[theirs])
+
+
+def scores_of(logits: Float[np.ndarray, "V"], bias: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:
+    """Scores (V,) to choose by."""
+    scores = np.empty_like(logits)
+    biased(logits, bias, scores)
+    return scores

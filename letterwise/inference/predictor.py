@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Integer
 
 from letterwise.config import ModelConfig
 from letterwise.inference.automaton import END, FREE, Automaton
-from letterwise.inference.sampling import Chooser, sound
+from letterwise.inference.sampling import Chooser, valid
 from letterwise.inference.walk import Walk
 
 ROWS = 64  # characters that a memory reads at a time
@@ -49,6 +49,11 @@ class Model(Protocol):
     line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
 
     def memory(self, texts: int) -> Memory: ...
+
+
+def cache_bytes(config: ModelConfig) -> int:
+    """Keys and values that one text needs."""
+    return 8 * config.n_layer * config.kv_heads * config.head_dim * config.block_size
 
 
 class Request(NamedTuple):
@@ -116,7 +121,7 @@ class Batch:
         over, steps = END in ids, len(ids)
         if over:
             ids, steps = ids[: ids.index(END)], ids.index(END) + 1
-        sound(min(ids, default=0))
+        valid(min(ids, default=0))
         if self.line_break in ids:  # what was drawn behind it knew of what is before it
             steps = ids.index(self.line_break) + 1
             ids, over = ids[:steps], False

@@ -15,21 +15,29 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.errors import UserError
-from letterwise.inference.filters import Filters, chosen, filtered, softmax
+from letterwise.errors import Diverged, UserError
+from letterwise.inference.filters import FLOOR, Filters, chosen, filtered, softmax, sound
 
 Logits = Float[np.ndarray, "V"]
+STRONGEST = 1e6  # nats of a penalty or bias that count
+MOST = {"top_k": 0x110000, "beam": 10_000, "penalty_window": 10_000_000}  # the first: all characters there are
 PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 def repetition(logits: Logits, counts: Int[np.ndarray, "V"], penalty: float) -> Logits:
     """Divide what speaks for a character that was there, multiply what speaks against it (Keskar et al. 2019, section 4.1)."""
+    penalty, logits = min(max(penalty, 1 / STRONGEST), STRONGEST), logits.astype(np.float64)
     return np.where(counts > 0, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def frequency(logits: Logits, counts: Int[np.ndarray, "V"], each: float, once: float) -> Logits:
     """Subtract `each` per time a character was there, and `once` if it was there at all (nats)."""
-    return logits - each * counts - once * (counts > 0)
+    return logits - clamped(each) * counts - clamped(once) * (counts > 0)
+
+
+def clamped(nats: float) -> float:
+    """A penalty or bias of more than this is as good as infinite, and would be lost in rounding or overflow."""
+    return min(max(nats, -STRONGEST), STRONGEST)
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,10 @@ class Sampler:
             raise UserError(
                 f"temperature={self.temperature} must be above 0: --greedy takes the likeliest character every time."
             )
-        for name in ("top_k", "beam"):
-            if getattr(self, name) < 0:
-                raise UserError(f"{name}={getattr(self, name)} must be 0 (off) or more.")
+        for name, most in MOST.items():
+            least = 1 if name == "penalty_window" else 0
+            if not least <= getattr(self, name) <= most:
+                raise UserError(f"{name}={getattr(self, name)} must be from {least}{'' if least else ' (off)'} to {most:,}.")
         for name in ("top_p", "typical_p"):
             if not 0 < getattr(self, name) <= 1:
                 raise UserError(f"{name}={getattr(self, name)} must be above 0 and at most 1 (off).")
@@ -78,8 +87,6 @@ class Sampler:
         for name in ("frequency_penalty", "presence_penalty"):
             if not math.isfinite(getattr(self, name)):
                 raise UserError(f"{name}={getattr(self, name)} must be a number of nats; 0 is off.")
-        if self.penalty_window < 1:
-            raise UserError(f"penalty_window={self.penalty_window} must be 1 or more.")
         for characters, nats in self.logit_bias.items():
             if not (characters and math.isfinite(nats)):
                 raise UserError(f"logit_bias {characters!r}: {nats} must be some characters, and a finite number of nats.")
@@ -98,12 +105,12 @@ class Sampler:
 
     def bias(self, vocabulary: Vocabulary) -> Logits:
         """What `logit_bias` adds to each id (V,), float32. Raises `UserError` for characters without one."""
-        added = np.zeros(len(vocabulary), np.float32)
+        added = np.zeros(len(vocabulary), np.float64)
         for characters, nats in self.logit_bias.items():
             if vocabulary.kind == "byte" and not characters.isascii():
                 raise UserError(f"logit_bias {characters!r}: this model writes bytes, and that is several of them.")
-            np.add.at(added, vocabulary.encode(characters), nats)
-        return added
+            np.add.at(added, vocabulary.encode(characters), clamped(nats))
+        return np.clip(added, -STRONGEST, STRONGEST).astype(np.float32)
 
     @cached_property
     def filters(self) -> Filters:
@@ -121,16 +128,14 @@ class Sampler:
         return softmax(self.filtered(logits))
 
     def choose(self, logits: Logits, generator: np.random.Generator) -> int:
-        """The id of the next character. Raises `UserError` when the scores are no numbers."""
-        return sound(chosen(logits, self.filters, 0.0 if self.greedy else generator.random()))
+        """The id of the next character. Raises `Diverged` when the scores are NaN."""
+        return valid(chosen(logits, self.filters, 0.0 if self.greedy else generator.random()))
 
 
-def sound(id: int) -> int:
-    """An id that was drawn. Raises `UserError` when it is none."""
+def valid(id: int) -> int:
+    """An id that was drawn. Raises `Diverged` when it is none."""
     if id < 0:
-        raise UserError(
-            "the model's scores are no numbers any more: it has blown up; train it anew with a lower --learning_rate."
-        )
+        raise Diverged
     return id
 
 
@@ -172,8 +177,10 @@ class Chooser:
             self.counts[i] += 1
 
     def scores(self, logits: Logits) -> Logits:
-        """Scores (V,) with bias and penalties."""
-        sampler, logits = self.sampler, logits + self.bias
+        """Scores (V,) with bias and penalties; -∞ where nothing may be written, and nowhere else. Raises `Diverged` on NaN."""
+        if not sound(logits):
+            raise Diverged
+        sampler, logits = self.sampler, np.maximum(logits, FLOOR) + self.bias
         if sampler.penalizes:
             logits = repetition(logits, self.counts, sampler.repetition_penalty)
             logits = frequency(logits, self.counts, sampler.frequency_penalty, sampler.presence_penalty)

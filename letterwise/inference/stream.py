@@ -20,7 +20,7 @@ from letterwise.inference.constraints import constraint_for
 from letterwise.inference.copies import Copies
 from letterwise.inference.guide import Guide
 from letterwise.inference.limits import Limits
-from letterwise.inference.predictor import Batch, Model, Predictor
+from letterwise.inference.predictor import Batch, Model, Predictor, cache_bytes
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stopping import StopFinder
 from letterwise.inference.walk import Walk
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Ended = Literal["", "length", "stop", "line", "match", "time"]
 SIDE_BY_SIDE, MEMORY = 64, 2**30  # so many texts at once at most, with keys and values of so many bytes
+MOST_SAMPLES = 1_000_000  # of one prompt: each is kept until all are there
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
@@ -188,9 +189,8 @@ class Samples:
     def __init__(self, prompt: Predictor, start: Callable[[Predictor, int], Writing], rng_seeds: Sequence[int]) -> None:
         """`prompt` has been given what all begin with; `start` begins a text for a seed, from what its predictor has read."""
         self.prompt, self.start, self.rng_seeds = prompt, start, rng_seeds
-        config = prompt.batch.model.config
-        each = 8 * config.n_layer * config.kv_heads * config.head_dim * config.block_size  # bytes of keys and values
-        self.at_once = max(1, min(SIDE_BY_SIDE, len(rng_seeds), MEMORY // max(1, each)))
+        each = max(1, cache_bytes(prompt.batch.model.config))
+        self.at_once = max(1, min(SIDE_BY_SIDE, len(rng_seeds), MEMORY // each))
         self.ended: list[Ended] = [""] * len(rng_seeds)
         self.writings = self._start(0)  # so that whatever cannot be is said at once
 

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.errors import UserError
+from letterwise.errors import Diverged, UserError
+from letterwise.inference.automaton import FREE, passed
 from letterwise.inference.filters import draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.plain import scores_of
 from letterwise.inference.sampling import Chooser, Sampler, frequency, repetition
 
 HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
@@ -101,7 +103,7 @@ def test_filters_follow_temperature() -> None:
 
 @pytest.mark.parametrize("scores", [[0.0, math.nan], [math.inf, 0.0], [-math.inf, -math.inf]])
 def test_scores_that_are_no_numbers_are_told(scores: list[float]) -> None:
-    with pytest.raises(UserError, match="blown up"):
+    with pytest.raises(UserError, match="diverged"):
         Sampler().choose(np.array(scores, np.float32), random(0))
 
 
@@ -190,3 +192,53 @@ def test_senseless_values_are_refused_with_the_value(options: dict, value: str) 
 def test_a_seed_below_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="rng_seed=-1"):
         Chooser(Sampler(), ABCD, rng_seed=-1)
+
+
+HOSTILE = [
+    {"logit_bias": {"a": -1e39}}, {"logit_bias": {"a": 1e39, "b": -1e308}}, {"frequency_penalty": 1e308},
+    {"presence_penalty": -1e308}, {"repetition_penalty": 1e300}, {"repetition_penalty": 1e-300},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("knobs", HOSTILE, ids=str)
+@pytest.mark.parametrize(
+    "more", [{"greedy": True}, {}, {"temperature": 1e-40}, {"temperature": 1e300}, {"top_k": 1, "min_p": 1.0}]
+)
+@pytest.mark.parametrize("logits", [[0, 1, 2, 3], [-math.inf, -math.inf, 3e38, 0], [-3e38, 3e38, -20, 1]])
+def test_what_may_be_written_stays_ahead_of_what_may_not(knobs: dict, more: dict, logits: list[float]) -> None:
+    """Whatever the scores, and whatever is added to them: a choice between a and b is one of these. (Warnings are errors.)"""
+    may, scores = np.array([True, True, False, False]), np.array(logits, np.float32)
+    chooser = Chooser(Sampler(**knobs, **more), ABCD, only=may)
+    chooser.saw([0, 0, 1, 2])
+    ids = [chooser.choose(chooser.scores(scores)) for _ in range(5)]
+    plain = [passed(scores_of(scores, chooser.bias), FREE, 0, 0, chooser.sampler.filters, u)[0] for u in (0.0, 0.5, 0.999)]
+    assert set(ids + plain) <= {0, 1}
+
+
+def test_order_survives_penalties_that_are_too_large() -> None:
+    """b was there once, a twice, c and d not: c is first, then d, b, a."""
+    chooser = Chooser(Sampler(frequency_penalty=1e308, greedy=True), ABCD)
+    chooser.saw([0, 1, 0])
+    assert np.argsort(-chooser.scores(np.array([9, 9, 1, 0], np.float32))).tolist() == [2, 3, 1, 0]
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+@pytest.mark.parametrize("logits", [[math.nan, 0, 0, 0], [0, 0, 0, math.nan], [0, math.inf, 0, 0], [-math.inf] * 4])
+def test_a_model_that_answers_nan_writes_nothing(logits: list[float], greedy: bool) -> None:
+    """Not where its choice is narrowed down to characters that have a score, either."""
+    chooser, scores = (
+        Chooser(Sampler(greedy=greedy), ABCD, only=np.array([False, True, True, False])),
+        np.array(logits, np.float32),
+    )
+    with pytest.raises(Diverged, match="NaN"):
+        chooser.scores(scores)
+    assert passed(scores_of(scores, chooser.bias), FREE, 0, 0, chooser.sampler.filters, 0.5)[0] == -1
+
+
+@pytest.mark.parametrize(
+    "knob", [{"top_k": 10**20}, {"beam": 10**20}, {"penalty_window": 10**20}, {"penalty_window": 0}, {"top_k": -1}], ids=str
+)
+def test_knobs_have_two_bounds(knob: dict) -> None:
+    (name,) = knob
+    with pytest.raises(UserError, match=f"{name}=.* must be from [01].* to "):
+        Sampler(**knob)
