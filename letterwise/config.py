@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from letterwise.errors import UserError, did_you_mean
+from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 LATER = ("lines",)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
@@ -82,7 +83,7 @@ class ModelConfig:
                 f"n_head={self.n_head} is not divisible by n_kv_head={self.kv_heads}: "
                 f"give --n_kv_head a divisor of {self.n_head}."
             )
-        if self.n_layer and self.positions == "rotary" and self.head_dim % 2:
+        if self.positions == "rotary" and self.head_dim % 2:
             raise UserError(
                 f"rotary positions turn pairs of numbers, but n_embd/n_head = {self.head_dim} is odd: "
                 f"try --n_embd {self.n_embd + self.n_head}."
@@ -228,10 +229,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     Raises `UserError` when the file is missing, is not TOML, or has a key that is no flag.
     """
     try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read --config {str(path)!r}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        values = tomllib.loads(read_text_file(path, "--config"))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"--config {str(path)!r} is not TOML: {error}.") from error
     known = ["preset", "size", *(f.name for kind in PARTS.values() for f in fields(kind))]
     for name in values:

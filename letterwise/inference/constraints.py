@@ -39,6 +39,7 @@ from letterwise.inference.matching import Alphabet, Place, engine
 from letterwise.inference.nets import TooLarge, automaton_of
 from letterwise.inference.schema import json_of
 from letterwise.inference.walk import Walk
+from letterwise.text_encoding import decoded
 
 ANYTHING, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
 BYTE = Vocabulary("byte")
@@ -208,7 +209,7 @@ def _grammar(limits: Limits) -> str | None:
 def _held_by(path: str, flag: str) -> str:
     """What a file holds."""
     try:
-        return Path(path).read_text("utf-8")
+        return decoded(Path(path).read_bytes(), path, flag=flag)
     except (OSError, ValueError) as error:
         told = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{flag} {path[: 4 * SHOWN]!r} is neither the thing itself nor a file of it: {told}.") from None
