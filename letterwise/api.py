@@ -22,7 +22,7 @@ from letterwise.config import Config, DataConfig
 from letterwise.data.lines import LineSet
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
-from letterwise.errors import UserError
+from letterwise.errors import UserError, finite
 from letterwise.inference.limits import MOST_TOKENS, Limits
 from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.predictor import Model, Predictor
@@ -328,6 +328,7 @@ class LanguageModel:
             score = evaluate_online(self.file, ids)
         else:
             score = evaluate(self.transformer, ids, counts=self.file.counts, line_break=self.file.line_break, protocol=protocol)
+        finite(score.nats_per_char)
         score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
         if input_file is None and split == "val" and self.file.counts is None:  # what training found
             counting = self.data.get("baselines", {}).get("counting alone")

@@ -83,7 +83,7 @@ class ModelConfig:
                 f"n_head={self.n_head} is not divisible by n_kv_head={self.kv_heads}: "
                 f"give --n_kv_head a divisor of {self.n_head}."
             )
-        if self.positions == "rotary" and self.head_dim % 2:
+        if self.n_layer and self.positions == "rotary" and self.head_dim % 2:
             raise UserError(
                 f"rotary positions turn pairs of numbers, but n_embd/n_head = {self.head_dim} is odd: "
                 f"try --n_embd {self.n_embd + self.n_head}."

@@ -2,12 +2,13 @@
 
     preset (which bricks, which recipe) × size (how big) ──resolve──▶ Config ◀── config.toml ◀── flags
 
-To add one, add a row. Every value can be overridden by its flag.
+To add one, add a row. Every value can be overridden by its flag; defaults that then no longer fit are adapted.
 """
 
 from typing import Any
 
-from letterwise.config import Config, read_toml
+from letterwise.adapt import adapted
+from letterwise.config import PARTS, Config, read_toml
 from letterwise.errors import UserError, did_you_mean
 
 # What the three older presets share: AdamW's recipe, and none of what `fast` adds.
@@ -48,14 +49,40 @@ SIZES: dict[str, dict[str, Any]] = {
 def resolve(flags: dict[str, Any], config_file: str | None = None) -> Config:
     """The configuration that a preset, a size, a TOML file and flags name together, the later ones winning.
 
-    `flags` may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on anything unknown or impossible.
+    Defaults bend to fit what was asked. `flags` may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on
+    anything unknown or impossible.
     """
+    values = asked_values(flags, config_file)
+    plain = _defaults(values)
+    known = {name: value for name, value in values.items() if name not in ("preset", "size")}
+    changes = adapted({**knob_values(plain), **known}, known.keys())
+    return plain.with_values({**changes, **known})
+
+
+def asked_values(flags: dict[str, Any], config_file: str | None = None) -> dict[str, Any]:
+    """What a person settled, by name, in a TOML file or by flags: no default among it, so nothing may change it."""
     values = read_toml(config_file) if config_file else {}
     if "input_file" in flags or "dataset" in flags:  # a text named on the command line takes the place of the file's
         values = {name: value for name, value in values.items() if name not in ("input_file", "dataset")}
-    values |= flags
-    preset, size = values.pop("preset", "fast"), values.pop("size", "nano")
+    return values | flags
+
+
+def bent(flags: dict[str, Any], config_file: str | None = None) -> dict[str, Any]:
+    """Defaults of the preset and size that `resolve` changed to fit what was asked, with their new values."""
+    values = asked_values(flags, config_file)
+    before, after = knob_values(_defaults(values)), knob_values(resolve(flags, config_file))
+    return {name: value for name, value in after.items() if value != before[name] and name not in values}
+
+
+def _defaults(values: dict[str, Any]) -> Config:
+    """The configuration of a preset and a size, before anything else is asked."""
+    preset, size = values.get("preset", "fast"), values.get("size", "nano")
     for kind, name, known in (("preset", preset, PRESETS), ("size", size, SIZES)):
         if name not in list(known):  # a list also compares what a dict cannot hash
             raise UserError(f"{kind} {name!r} is not known: {did_you_mean(str(name), known)}")
-    return Config(preset=preset, size=size).with_values({**SIZES[size], **PRESETS[preset], **values})
+    return Config(preset=preset, size=size).with_values({**SIZES[size], **PRESETS[preset]})
+
+
+def knob_values(config: Config) -> dict[str, Any]:
+    """Every knob's value, by name."""
+    return {name: value for part in PARTS for name, value in vars(getattr(config, part)).items()}

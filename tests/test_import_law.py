@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors", "machine", "printable"},
-    {"text_encoding"},
+    {"adapt", "text_encoding"},
     {"config", "atomic"},
     {"presets", "accounting"},
     {"data", "model"},
@@ -31,8 +31,20 @@ FLOW = [
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
-WITHOUT_TORCH = {"data", "counts", "config", "presets", "accounting", "errors", "machine", "printable", "atomic", "cli"}
-WITHOUT_TORCH |= {"text_encoding"}
+WITHOUT_TORCH = {
+    "adapt",
+    "text_encoding",
+    "data",
+    "counts",
+    "config",
+    "presets",
+    "accounting",
+    "errors",
+    "machine",
+    "printable",
+    "atomic",
+    "cli",
+}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {
     "api",

@@ -19,6 +19,7 @@ from letterwise.errors import UserError
 CODE_POINTS = 0x110000
 ABSENT = 0xFFFFFFFF  # in a lookup table: no such character
 Unknown = Literal["error", "skip"]
+IDS_AT_ONCE = 2**22
 SHOWN = 12  # unknown characters that an error lists
 NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte, unlike \udc80 … \udcff
 
@@ -106,6 +107,18 @@ class Vocabulary:
         if not sound or (np.diff(code_points(characters).astype(np.int32)) <= 0).any():
             raise UserError(f"not a vocabulary: kind {kind!r} with characters {str(characters)[:SHOWN]!r}")
         return Vocabulary("char", characters)
+
+
+def require_ids(ids: np.ndarray, vocab_size: int) -> None:
+    """Raises `UserError` where ids (N,) are no characters of the vocabulary: compiled code would look them up elsewhere."""
+    for start in range(0, len(ids), IDS_AT_ONCE):
+        some = ids[start : start + IDS_AT_ONCE]
+        if some.min() < 0 or some.max() >= vocab_size:
+            wrong = int(some[np.argmax((some < 0) | (some >= vocab_size))])
+            raise UserError(
+                f"id {wrong} is not in this vocabulary of {vocab_size} characters: the ids are another model's, or damaged. "
+                "If they come from the cache (LETTERWISE_CACHE), delete it, and try again."
+            )
 
 
 class TextDecoder:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from letterwise.counts import Counts
 from letterwise.data.batches import NONE, sweep
+from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
 from letterwise.model import Transformer
 
@@ -61,6 +62,7 @@ def passes(
         raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
+    require_ids(ids, model.vocab_size)
     config, device = model.config, next(model.parameters()).device
     widest = config.block_size * max(model.vocab_size, config.hidden)
     batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)

@@ -13,6 +13,7 @@ import numpy as np
 
 from letterwise.counts import Counts
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, passes
 from letterwise.loss import bits, each_nats
 from letterwise.model import Transformer
@@ -120,6 +121,7 @@ def _line(number: int, start: int, characters: Characters, vocabulary: Vocabular
 
 def _scored(some: Pass, closely: bool) -> Characters:
     surprise = each_nats(some.logits, some.targets).double().cpu().numpy() * bits(1.0)
+    finite(float(surprise.sum()))
     ids, logits = some.targets.cpu().numpy(), some.logits
     if not closely:
         return barely(ids, surprise)

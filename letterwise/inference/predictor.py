@@ -19,6 +19,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 
 from letterwise.config import ModelConfig
+from letterwise.data.vocabulary import require_ids
+from letterwise.errors import finite
 from letterwise.inference.automaton import END, FREE, Automaton
 from letterwise.inference.sampling import Chooser, valid
 from letterwise.inference.walk import Walk
@@ -82,7 +84,10 @@ class Batch:
         self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
 
     def read(self) -> None:
-        """Let each text read what it was given. `logits` (n, V), float32, is then what comes next in each."""
+        """Let each text read what it was given. `logits` (n, V), float32, is then what comes next in each.
+
+        Raises `Diverged` when they are NaN.
+        """
         rows: list[tuple[int, int, int]] = []
         ends: list[int] = []  # the last row of each text
         for text, new in self.new.items():
@@ -93,6 +98,7 @@ class Batch:
         for start in range(0, len(rows), ROWS):
             wanted = [end - start for end in ends if start <= end < start + ROWS]
             self.memory.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
+        finite(float(self.logits.max()))
 
     def write(self) -> None:
         """Draw characters for the texts that asked for some, which all choose alike: all as many, up to where a text ends.
@@ -175,9 +181,15 @@ class Predictor:
         return self.logits()
 
     def feed(self, ids: Sequence[int] | Integer[np.ndarray, "n"]) -> None:
-        """Note what is to be read. In company this costs less: all read when the first one asks for its logits."""
-        if len(ids):
-            self.batch.new.setdefault(self.text, []).extend(map(int, ids))
+        """Note what is to be read. In company this costs less: all read when the first one asks for its logits.
+
+        Raises `UserError` for ids outside the vocabulary.
+        """
+        new = list(map(int, ids))
+        if new:
+            if min(new) < 0 or max(new) >= self.batch.model.vocab_size:
+                require_ids(np.array(new), self.batch.model.vocab_size)
+            self.batch.new.setdefault(self.text, []).extend(new)
 
     def logits(self) -> Float[np.ndarray, "V"]:
         """What comes next: float32 logits (V,)."""

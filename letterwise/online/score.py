@@ -8,11 +8,13 @@ import math
 import numpy as np
 
 from letterwise.checkpoint import ModelFile
+from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
 from letterwise.evaluation import Score
 from letterwise.online.predictor import Online
 
 PROTOCOL = "online"
+CHUNK = 2**16  # ids that are numbers of Python's at a time: all of a long text would be 8 times its size
 
 
 def evaluate(file: ModelFile, ids: np.ndarray) -> Score:
@@ -22,11 +24,13 @@ def evaluate(file: ModelFile, ids: np.ndarray) -> Score:
     """
     if len(ids) < 2:
         raise UserError(f"a text of {len(ids)} characters has nothing to predict: evaluation needs 2 or more.")
+    require_ids(ids, len(file.vocabulary))
     predictor, nats = Online(file), 0.0
     if file.line_break is None:
         predictor.read(ids[:1])
-    for id in ids[1:].tolist():
-        nats -= math.log(predictor.probabilities()[0, id])
-        predictor.read(np.array([id]))
+    for start in range(1, len(ids), CHUNK):
+        for id in ids[start : start + CHUNK].tolist():
+            nats -= math.log(predictor.probabilities()[0, id])
+            predictor.read(np.array([id]))
     counting = file.counts.nats_per_char(ids) if file.counts else None
     return Score(nats / (len(ids) - 1), len(ids) - 1, PROTOCOL, file.config.model.block_size, counting)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from letterwise.accounting import parameters, training_bytes
+from letterwise.adapt import adapted_to_text, validation_share
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
 from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
@@ -20,7 +21,7 @@ from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.presets import resolve
+from letterwise.presets import asked_values, bent, knob_values, resolve
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.budget import Budget
 from letterwise.training.keeper import Keeper
@@ -57,7 +58,7 @@ def train(
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress = started or time.monotonic(), progress or Progress()
+    started, progress, asked = started or time.monotonic(), progress or Progress(), set(asked_values(flags, config_file))
     config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:
@@ -67,10 +68,12 @@ def train(
             state = load_state(directory.state, progress.note)
             config = resumed_config(state, flags, config_file)
             directory = directory if model_path else directory.with_model(state.model_path)
-        elif not overwrite:
-            directory.refuse_if_used()
+        else:
+            if not overwrite:
+                directory.refuse_if_used()
+            tell_adapted(progress, "what was asked", bent(flags, config_file))
         held.enter_context(enough_memory(config))
-        run = prepare_run(config, directory, state, progress, asked_for(flags, config_file))
+        run = prepare_run(config, directory, state, progress, asked)
         directory.make()
         if not there:
             held.enter_context(directory.locked())
@@ -127,8 +130,10 @@ def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Pro
     config = absolute(resolve(flags, config_file))
     if not config.training.minutes:
         raise UserError("a plan is for a time: give --minutes.")
-    stream = open_text(config, None, progress or Progress())
-    return planned(config, asked_for(flags, config_file), stream, find_runtime(config.runtime))
+    progress, asked = progress or Progress(), set(asked_values(flags, config_file))
+    config, stream = open_text(config, None, progress, asked)
+    config, made = planned(config, asked, stream, find_runtime(config.runtime))
+    return fitted(config, asked, stream, progress), made
 
 
 def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
@@ -139,9 +144,18 @@ def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runti
     return config.with_values(made.values), made
 
 
-def asked_for(flags: dict[str, Any], config_file: str | None) -> set[str]:
-    """Names of what the caller settled, so that no plan may touch it."""
-    return set(flags) | set(read_toml(config_file) if config_file else ())
+def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progress) -> Config:
+    """The configuration, its defaults adapted to the text."""
+    changes = adapted_to_text(knob_values(config), asked, train_chars=len(stream.part("train")), lines=stream.lines)
+    tell_adapted(progress, "this text", changes)
+    return config.with_values(changes)
+
+
+def tell_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
+    """Says which defaults were changed."""
+    if changes:
+        told = ", ".join(f"{name}={value}" for name, value in changes.items())
+        progress.note(f"defaults adapted to {to_what}: {told}.")
 
 
 def prepare_run(
@@ -152,11 +166,13 @@ def prepare_run(
     Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
     """
     runtime = find_runtime(config.runtime)
-    stream = open_text(config, state, progress)
+    config, stream = open_text(config, state, progress, asked)
     if config.training.minutes and config.model.n_layer and not state:
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
             progress.note(line)
+    if not state:
+        config = fitted(config, asked, stream, progress)
     if not stream.lines:  # of lines, one is enough
         require(stream.part("train"), config.model.block_size, "training")
     if state:
@@ -211,17 +227,30 @@ def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
     return learn(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
 
 
-def open_text(config: Config, state: TrainingState | None, progress: Progress) -> TokenStream:
-    """The run's text. A resumed run must find the text it began with (what came from stdin is kept by the cache)."""
+def open_text(config: Config, state: TrainingState | None, progress: Progress, asked: set[str]) -> tuple[Config, TokenStream]:
+    """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
+
+    A resumed run must find the text it began with (what came from stdin is kept by the cache).
+    """
     if state and config.data.input_file == ("-",) and (kept := reopen(state.fingerprint)):
-        return kept
+        return config, kept
     stream = prepare(config.data, note=progress.note)
     if state and stream.fingerprint != state.fingerprint:
         raise UserError(
             f"the text changed since the run began (fingerprint {state.fingerprint[:12]}, now {stream.fingerprint[:12]}): "
             "bring the old text back, or start anew with --overwrite."
         )
-    return stream
+    if state or stream.lines:
+        return config, stream
+    needed = 1 + (config.model.block_size if "block_size" in asked else 1)
+    chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
+    share = validation_share(asked, **chars, needed=needed)
+    if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
+        require(stream.part("train"), needed - 1, "training")
+        return config, stream
+    tell_adapted(progress, "this text", {"val_fraction": share})
+    config = config.with_values({"val_fraction": share})
+    return config, prepare(config.data, note=progress.note)
 
 
 def resumed_config(state: TrainingState, flags: dict[str, Any], config_file: str | None) -> Config:

@@ -63,7 +63,7 @@ def test_empty_file(tmp_path: Path, out: Path) -> None:
 
 def test_too_short_file(tmp_path: Path, out: Path) -> None:
     (tmp_path / "short.txt").write_text("abcdefghij" * 10)
-    sentence = refused_training(out, "--input_file", tmp_path / "short.txt")
+    sentence = refused_training(out, "--input_file", tmp_path / "short.txt", "--block_size", 128)
     assert "90" in sentence  # what its training part has
     assert "129" in sentence  # what it needs
     assert "--block_size" in sentence
@@ -103,7 +103,7 @@ def test_damaged_archive(tmp_path: Path, out: Path) -> None:
         (["--n_layer=-1"], ["n_layer=-1", "0"]),
         (["--dropout", "1"], ["dropout=1.0"]),
         (["--learning_rate", "nan"], ["learning_rate=nan"]),
-        (["--max_iters", "10"], ["warmup_iters=20", "max_iters=10"]),
+        (["--max_iters", "10", "--warmup_iters", "20"], ["warmup_iters=20", "max_iters=10"]),
         (["--compile", "maybe"], ["'maybe'", "true"]),
         (["--dataset", "shakespere"], ["'shakespere'", "shakespeare"]),
         (["--dataset", "text8", "--input_file", "x"], ["text8", "x"]),

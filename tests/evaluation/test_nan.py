@@ -1,0 +1,75 @@
+"""A model whose scores are NaN says so in one sentence, whatever it is asked; ids outside the vocabulary never get further."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import refused
+
+import letterwise
+from letterwise.api import LanguageModel
+from letterwise.checkpoint import save_model
+from letterwise.errors import Diverged, UserError
+from letterwise.evaluation import evaluate
+from letterwise.inference.plain import Plain
+from letterwise.inference.predictor import Predictor
+from letterwise.online import evaluate as evaluate_online
+
+TEXT = "The cat sat on the mat. "
+
+
+@pytest.fixture(scope="module")
+def diverged(tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file whose weights are all finite, and whose activations are not."""
+    weights = {name: np.full_like(weight, 1e38) for name, weight in tiny.file.weights.items()}
+    path = tmp_path_factory.mktemp("nan") / "model.safetensors"
+    save_model(path, replace(tiny.file, weights=weights))
+    return path
+
+
+ASKED = {
+    "evaluate": lambda model: model.evaluate(),
+    "online": lambda model: model.evaluate(protocol="online"),
+    "score": lambda model: list(model.score(TEXT)),
+    "score closely": lambda model: list(model.score(TEXT, closely=True)),
+    "page": lambda model: model.heat_map(TEXT),
+    "rank": lambda model: list(model.rank(TEXT)),
+    "follow": lambda model: list(model.follow([TEXT.encode()])),
+    "cost": lambda model: model.cost(TEXT),
+    "classify": lambda model: list(letterwise.api.classify([model, model], [TEXT])),
+    "compress": lambda model: model.compress(TEXT.encode()),
+    "compress online": lambda model: model.compress(TEXT.encode(), online=True),
+    "generate": lambda model: model.generate(TEXT, num_tokens=5),
+    "greedy": lambda model: model.generate(TEXT, num_tokens=5, greedy=True),
+    "beam": lambda model: model.generate(TEXT, num_tokens=5, beam=2),
+    "regex": lambda model: model.generate(TEXT, num_tokens=5, regex="[a-z]+"),
+    "predictor": lambda model: Predictor(Plain(model.transformer, model.file.counts)).read(model.vocabulary.encode(TEXT)),
+}
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_one_sentence_whatever_is_asked(diverged: Path, what: str) -> None:
+    with pytest.raises(Diverged):
+        ASKED[what](letterwise.load(diverged, device="cpu"))
+
+
+def test_nothing_is_left_behind(diverged: Path, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text(TEXT)
+    files = ("--input_file", tmp_path / "text", "--model_path", diverged)
+    assert str(Diverged()) in refused("score", *files, "--html", tmp_path / "page.html")
+    assert str(Diverged()) in refused("compress", *files, "--output_file", tmp_path / "packed")
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("id", [-1, 10**6])
+def test_foreign_ids_are_refused_at_every_door(tiny: LanguageModel, id: int) -> None:
+    """Compiled code would read and write wherever such an id leads."""
+    ids = np.array([0, 1, id, 2], np.int64)
+    for ask in (
+        lambda: evaluate_online(tiny.file, ids),
+        lambda: evaluate(tiny.transformer, ids, counts=tiny.file.counts),
+        lambda: Predictor(tiny._reader).read(ids),
+    ):
+        with pytest.raises(UserError, match=f"id {id} is not in this vocabulary of {len(tiny.vocabulary)} characters"):
+            ask()
