@@ -32,5 +32,26 @@ def finite(value: float) -> float:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A half sentence that names the nearest known word, or lists them all: `did you mean 'gpt2'?`."""
     known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant: it begins so, has these initials or this part, or nearly these letters.
+
+    >>> [nearest(word, ["min_lr", "learning_rate", "temperature", "stop"]) for word in ("temp", "lr", "rate", "lerning_rate")]
+    ['temperature', 'learning_rate', 'learning_rate', 'learning_rate']
+    """
+    bare = {name: name.lstrip("-").replace("-", "_").lower() for name in known}
+    asked = word.lstrip("-").replace("-", "_").lower()
+    if len(asked) > 1:
+        tests = (
+            lambda name: len(asked) > 2 and name.startswith(asked),
+            lambda name: "".join(part[:1] for part in name.split("_")) == asked,
+            lambda name: asked in name.split("_"),
+        )
+        for fits in tests:
+            if found := [name for name, plain in bare.items() if fits(plain)]:
+                return min(found, key=len)
+    near = difflib.get_close_matches(asked, bare.values(), n=1, cutoff=0.6)
+    return next((name for name, plain in bare.items() if near == [plain]), None)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import say, say_json, shown
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -30,5 +30,5 @@ def run(flags: dict[str, Any]) -> int:
         })  # fmt: skip
     else:
         rate = f", {packed.bits_per_byte:.4f} bits per byte" if packed.original_bytes else ""
-        say(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {flags['output_file']}\n")
+        say(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {shown(flags['output_file'])}\n")
     return 0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import say, say_json, shown
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -22,5 +22,5 @@ def run(flags: dict[str, Any]) -> int:
     if flags.get("json"):
         say_json({"original_bytes": packed.original_bytes, "output_file": flags["output_file"]})
     else:
-        say(f"{packed.original_bytes:,} bytes: {flags['output_file']}\n")
+        say(f"{packed.original_bytes:,} bytes: {shown(flags['output_file'])}\n")
     return 0

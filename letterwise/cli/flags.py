@@ -4,17 +4,31 @@ Names accept `_` and `-`. A flag that is not given is not there at all, so prese
 """
 
 import argparse
+import re
 import typing
 from collections.abc import Sequence
 from dataclasses import Field, fields
 from typing import Any, Literal, NoReturn
 
+from letterwise.cli.output import tell
 from letterwise.config import PARTS, Config
-from letterwise.errors import UserError, did_you_mean
+from letterwise.errors import UserError, nearest
 
 TEXT_FLAGS = (  # their values may begin with a dash
     "--seed", "--prompt", "--stop", "--regex", "--grammar", "--must_contain", "--charset", "--exclude", "--logit_bias",
 )  # fmt: skip
+
+
+NAMES = ("FILE", "DIR", "PATH", "NAME")  # metavars of flags whose value names something
+LONGEST_SHOWN = 60  # characters of a wrong value
+PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
+    "bs": "batch_size", "context": "block_size", "context_length": "block_size", "ctx_size": "block_size", "d_model": "n_embd",
+    "data": "input_file", "epochs": "max_iters", "file": "input_file", "heads": "n_head", "hidden_size": "n_embd",
+    "iters": "max_iters", "layers": "n_layer", "length": "num_tokens", "lr": "learning_rate", "max_length": "num_tokens",
+    "max_new_tokens": "num_tokens", "max_tokens": "num_tokens", "n_predict": "num_tokens", "num_heads": "n_head",
+    "num_layers": "n_layer", "num_steps": "max_iters", "out_dir": "out", "prompt_file": "seed_file", "start": "seed",
+    "steps": "max_iters",
+}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,7 +38,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False, argument_default=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
+        message = re.sub(r": ignored explicit argument (.*)", r" takes no value, and here it has \1", message, flags=re.S)
         raise UserError(f"{message.removeprefix('argument ')}. See `{self.prog} --help`.")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            tell(message)
 
     def parse(self, arguments: Sequence[str]) -> dict[str, Any]:
         """The flags that were given. Raises `UserError` for one that is not known, with the nearest that is."""
@@ -32,16 +51,31 @@ class Parser(argparse.ArgumentParser):
         if rest:
             flag = rest[0].split("=")[0]
             if flag.startswith("--"):
-                known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
-                raise UserError(f"{flag} is not a flag of `{self.prog}`: {did_you_mean(flag, known)}")
-            raise UserError(f"{rest[0]!r} belongs to no flag: see `{self.prog} --help`.")
+                raise UserError(f"{flag} is not a flag of `{self.prog}`: {self._instead(flag)}")
+            raise UserError(f"{quoted(rest[0])} belongs to no flag: see `{self.prog} --help`.")
+        for action in self._actions:
+            for name in _listed(getattr(given, action.dest, None)) if action.metavar in NAMES else ():
+                if name == "":
+                    raise UserError(f"{action.option_strings[0]} is empty: name something, or leave it out.")
         return vars(given)
+
+    def _instead(self, flag: str) -> str:
+        """The flag that was probably meant."""
+        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+        by_peers = f"--{PEERS.get(flag[2:], '')}"
+        near = by_peers if by_peers in known else nearest(flag, known)
+        return f"did you mean {near!r}?" if near else f"see `{self.prog} --help`."
 
 
 def normalized(arguments: Sequence[str]) -> list[str]:
-    """Flags spelled with underscores, and texts that begin with a dash tied to their flag."""
+    """Flags spelled with underscores, and texts that begin with a dash tied to their flag.
+
+    Raises `UserError` for what no name and no text can hold.
+    """
     words: list[str] = []
     for word in arguments:
+        if "\0" in word or any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in word):
+            raise UserError(f"{quoted(word)} is no text: it holds a NUL, or half a character.")
         if words and words[-1] in TEXT_FLAGS:
             words[-1] = f"{words[-1]}={word}"
         elif word.startswith("--"):
@@ -85,7 +119,7 @@ def truth(word: str) -> bool:
     try:
         return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[word.lower()]
     except KeyError:
-        raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false") from None
+        raise argparse.ArgumentTypeError(f"{quoted(word)} is neither true nor false") from None
 
 
 def number(kind: type[int] | type[float]) -> Any:
@@ -98,9 +132,18 @@ def number(kind: type[int] | type[float]) -> Any:
                 return int(word) if "e" not in word.lower() else _whole(value)
             return value
         except (ValueError, OverflowError):
-            raise argparse.ArgumentTypeError(f"{word!r} is not a {'whole ' if kind is int else ''}number") from None
+            raise argparse.ArgumentTypeError(f"{quoted(word)} is not a {'whole ' if kind is int else ''}number") from None
 
     return parse
+
+
+def quoted(word: str) -> str:
+    """A value in quotes, for a sentence; a long one is cut."""
+    return repr(word if len(word) <= LONGEST_SHOWN else f"{word[:LONGEST_SHOWN]}…")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _whole(value: float) -> int:

@@ -2,11 +2,10 @@
 
 import argparse
 import secrets
-import sys
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
-from letterwise.cli.output import end_line, say, say_json
+from letterwise.cli.output import end_line, say, say_json, shown
 from letterwise.errors import UserError
 
 if TYPE_CHECKING:
@@ -96,7 +95,6 @@ def run(flags: dict[str, Any]) -> int:
     else:
         show(prompt, samples)
         end_line()
-    sys.stdout.flush()
     return 0
 
 
@@ -127,7 +125,7 @@ def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str,
         )
     else:
         for line in lines:
-            say(f"{line}\n")
+            say(f"{shown(line)}\n")
     dropped = {"known": lines.known, "repeated": lines.repeated, "empty or without end": lines.unfinished}
     why = ", ".join(f"{many:,} {what}" for what, many in dropped.items() if many)
     took = f"{lines.given:,} lines from {lines.candidates:,} candidates" + (f" ({why})" if why else "")
@@ -142,17 +140,22 @@ def show(prompt: str, samples: "Samples") -> None:
     """Samples one after another, each after its prompt: one as it grows, those behind it when it has ended."""
     waiting = ["" for _ in samples.ended]
     shown = 0
-    say(prompt)
+    _write(prompt)
     for i, piece in samples:
         if i == shown:
-            say(piece)
+            _write(piece)
         else:
             waiting[i] += piece
         while samples.ended[shown] and shown + 1 < len(waiting):
             shown += 1
-            say(BETWEEN_SAMPLES + prompt + waiting[shown])
+            _write(BETWEEN_SAMPLES + prompt + waiting[shown])
     for text in waiting[shown + 1 :]:
-        say(BETWEEN_SAMPLES + prompt + text)
+        _write(BETWEEN_SAMPLES + prompt + text)
+
+
+def _write(text: str) -> None:
+    """Exactly, but on a terminal what that would obey is spelled out."""
+    say(shown(text, one_line=False))
 
 
 def bias(word: str) -> tuple[str, float]:

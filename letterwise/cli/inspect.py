@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser
 from letterwise.cli.output import say, say_json
+from letterwise.printable import printable
 
 if TYPE_CHECKING:
     from letterwise.checkpoint import ModelFile
@@ -29,7 +30,7 @@ def run(flags: dict[str, Any]) -> int:
         return 0
     say(f"{'parameters':<14} {params:,}\n{'per character':<14} {flops:,} FLOPs; a full KV cache is {cache:,} bytes\n")
     for name, value in facts(file).items():
-        say(f"{name:<14} {value}\n")
+        say(f"{name:<14} {printable(value, one_line=True)}\n")
     for row in file.history:
         told = {"train": row["train_nats_per_char"], "val": row["val_nats_per_char"]}
         nats = "".join(f"  {name} {value:.4f}" for name, value in told.items() if value is not None)

@@ -1,12 +1,17 @@
 """Main: find the command, run it, and turn whatever went wrong into one sentence and an exit code."""
 
 import importlib
-import os
 import signal
 import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import letterwise
 from letterwise.cli.flags import Parser, normalized
+from letterwise.cli.output import complain, nowhere, tell
 from letterwise.errors import UserError, did_you_mean
 
 COMMANDS = {
@@ -21,27 +26,68 @@ COMMANDS = {
     "inspect": "show what is inside a model file",
 }
 
+ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+class Terminated(BaseException):
+    """A signal asks to end: what is half-written is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.signal_number = number
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; the exit code."""
+    with ending_in_order():
+        try:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+        except UserError as error:
+            complain(f"letterwise: {error}")
+            return 2
+        except MemoryError:
+            complain("letterwise: this machine has not enough memory for that: ask for less at once.")
+            return 2
+        except BrokenPipeError:  # `| head` has read enough
+            nowhere(sys.stdout)
+            return 0
+        except OSError as error:
+            what = f" {str(error.filename)!r}" if error.filename else ""
+            complain(f"letterwise: the operating system refuses{what}: {error.strerror or error}.")
+            return 2
+        except KeyboardInterrupt:
+            return 128 + signal.SIGINT
+        except Terminated as ended:
+            return 128 + ended.signal_number
+        except SystemExit as done:  # of argparse, after --help
+            return int(done.code or 0)
+
+
+@contextmanager
+def ending_in_order() -> Generator[None]:
+    """Lets SIGTERM and SIGHUP end the process as Ctrl-C does, step by step; a second one ends it at once."""
+    before: dict[int, Any] = {}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise Terminated(number)
+
+    if threading.current_thread() is threading.main_thread():  # Python delivers signals nowhere else
+        for number in ENDING:
+            if signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
-    except UserError as error:
-        print(f"letterwise: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    except BrokenPipeError:  # `| head` has read enough; point stdout elsewhere, since Python flushes it once more on exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
+        tell(overview() + "\n")
         return 0
     if arguments[0] == "--version":
-        print(f"letterwise {letterwise.__version__}")
+        tell(f"letterwise {letterwise.__version__}\n")
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
@@ -49,8 +95,9 @@ def _run(arguments: list[str]) -> int:
     command = importlib.import_module(f"letterwise.cli.{name}")
     usage = f"letterwise {name} [--flag value …]"
     parser = Parser(prog=f"letterwise {name}", usage=usage, description=f"{COMMANDS[name].capitalize()}.")
+    rest = normalized(rest)
     command.add_flags(parser, rest)
-    return command.run(parser.parse(normalized(rest)))
+    return command.run(parser.parse(rest))
 
 
 def overview() -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from letterwise.cli.flags import Parser, number
 from letterwise.cli.output import say, say_json
+from letterwise.printable import printable
 
 SHOWN = 100  # characters of each end of a long run
 
@@ -45,7 +46,7 @@ def run(flags: dict[str, Any]) -> int:
     for line in found.nearest:
         say(
             f"line {line.line:,} is most like line {line.training_line:,} of the training text: {line.similarity:.0%}\n"
-            f"    {line.text}\n    {line.training_text}\n"
+            f"    {printable(line.text, one_line=True)}\n    {printable(line.training_text, one_line=True)}\n"
         )
     return 0
 

@@ -1,14 +1,31 @@
-"""Output: stdout carries the result and nothing else, character for character."""
+"""Output: stdout carries the result and nothing else, character for character, all of it or an error; words go to stderr.
 
+    say · say_json ──UTF-8, every byte──▶ stdout        tell: words for a person, as far as stdout's encoding has them
+    complain ──one printable line──▶ stderr             shown: text from elsewhere, harmless on a terminal
+
+A stdout can be closed, full, non-blocking, a notebook's, or a pipe whose reader has gone: each ends in a sentence, or right.
+"""
+
+import contextlib
 import json
+import os
+import select
 import sys
-from typing import Any
+import unicodedata
+from typing import Any, BinaryIO, TextIO
+
+from letterwise.errors import UserError
+from letterwise.printable import printable
+
+LONGEST_COMPLAINT = 2000  # characters: a value of a million is not shown as a whole
 
 
 def say(text: str) -> None:
-    """Write text exactly (no newline is added or translated; bytes of a byte vocabulary survive) and at once."""
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Write text exactly (no newline is added or translated; bytes of a byte vocabulary survive) and at once.
+
+    Raises `UserError` when not all of it can be written, `BrokenPipeError` when nobody reads it any more.
+    """
+    _put(text, text.encode("utf-8", "surrogateescape"))
 
 
 def say_json(value: dict[str, Any]) -> None:
@@ -16,7 +33,97 @@ def say_json(value: dict[str, Any]) -> None:
     say(json.dumps(value) + "\n")
 
 
+def tell(text: str) -> None:
+    """Words for a person, in the encoding of stdout: what it lacks is spelled otherwise."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    _put(text, encodable(text, encoding).encode(encoding, "replace"))
+
+
+def complain(text: str) -> None:
+    """One line on stderr, where there is one."""
+    if len(text) > LONGEST_COMPLAINT:
+        text = f"{text[: LONGEST_COMPLAINT // 2]} … {text[-LONGEST_COMPLAINT // 2 :]}"
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(encodable(printable(text, one_line=True), sys.stderr.encoding or "ascii") + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):  # full, gone, or closed: there is nobody left to tell
+        nowhere(sys.stderr)
+
+
+def shown(text: str, *, one_line: bool = True) -> str:
+    """Text from elsewhere: as it is, but on a terminal, which would obey some of it."""
+    return printable(text, one_line=one_line) if on_terminal() else text
+
+
+def on_terminal() -> bool:
+    """Does a person look at stdout?"""
+    try:
+        return sys.stdout is not None and sys.stdout.isatty()
+    except (AttributeError, ValueError):
+        return False
+
+
+def in_colour() -> bool:
+    """Does a person look who wants colours (https://no-color.org), on a terminal that has them?"""
+    return on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def end_line() -> None:
     """On a terminal, end the line that exact text left open; in a pipe or file, add nothing to it."""
-    if sys.stdout.isatty():
+    if on_terminal():
         say("\n")
+
+
+def nowhere(stream: TextIO | None) -> None:
+    """Let what is still in a stream's buffer vanish, since Python flushes it once more on exit."""
+    if stream is not None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be no file at all
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def encodable(text: str, encoding: str) -> str:
+    """The text with other spellings for what an encoding lacks: `…` becomes `...`."""
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode()
+    return text
+
+
+def _put(text: str, content: bytes) -> None:
+    """Write to stdout: bytes, or text where it takes no bytes."""
+    out = sys.stdout
+    if out is None:
+        raise UserError("stdout is closed, and the result has nowhere to go: leave out >&- or redirect it to a file.")
+    try:
+        if buffer := getattr(out, "buffer", None):
+            write_all(buffer, content)
+        else:  # a notebook's, or io.StringIO
+            out.write(content.decode("utf-8", "replace") if any("\ud800" <= c <= "\udfff" for c in text) else text)
+            out.flush()
+    except BrokenPipeError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: it was closed meanwhile
+        nowhere(out)
+        why = error.strerror if isinstance(error, OSError) else None
+        raise UserError(f"cannot write to stdout, and the result is not complete: {why or error}.") from error
+
+
+def write_all(stream: BinaryIO, content: bytes) -> None:
+    """Write all, also where a write may take less (without a buffer, as PYTHONUNBUFFERED asks) or must wait (non-blocking)."""
+    rest = memoryview(content)
+    while rest:
+        try:
+            taken = stream.write(rest)
+        except BlockingIOError as full:
+            taken = full.characters_written
+        if not taken:
+            select.select([], [stream], [])
+        rest = rest[taken or 0 :]
+    while True:
+        try:
+            return stream.flush()
+        except BlockingIOError:
+            select.select([], [stream], [])

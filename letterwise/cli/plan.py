@@ -3,7 +3,8 @@
 from typing import Any
 
 from letterwise.cli import train
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import say, say_json, shown
+from letterwise.errors import UserError
 from letterwise.presets import resolve
 
 add_flags = train.add_flags  # whatever `train` takes, so that one word turns a plan into a run
@@ -12,6 +13,9 @@ add_flags = train.add_flags  # whatever `train` takes, so that one word turns a 
 def run(flags: dict[str, Any]) -> int:
     """Say what `train` would choose."""
     own = {name: flags.pop(name) for name in train.OWN if name in flags}
+    train.agree(own)
+    if own.get("resume"):
+        raise UserError("--resume goes on as its run was planned, and nothing is left to plan: leave it out.")
     knobs = train.knobs(flags)
     resolve(dict(knobs), own.get("config"))  # object before torch is loaded
     from letterwise.training import start
@@ -21,5 +25,5 @@ def run(flags: dict[str, Any]) -> int:
     if own.get("json"):
         say_json({"values": made.values, "config": config.to_json(), "lines": made.lines})
     else:
-        say("".join(f"{line}\n" for line in made.lines))
+        say("".join(f"{shown(line)}\n" for line in made.lines))
     return 0

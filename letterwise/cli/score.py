@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import in_colour, say, say_json, shown
 from letterwise.errors import UserError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         bits, chars, count = bits + line.bits, chars + line.predicted, count + 1
         if asked["json"]:
             continue
-        if sys.stdout.isatty() and not asked["jsonl"]:
+        if in_colour() and not asked["jsonl"]:
             say(f"{line.bits_per_char:6.3f} {terminal(line, model.vocabulary)}\n")
         else:
             _tell(line, asked["jsonl"], spell)
@@ -115,7 +115,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
 def _tell(line: "Line", as_json: bool, spell: list[str] | None = None) -> None:
     """A line on a line of stdout; with the spelling of each id, also what is known of each character."""
     if not as_json:
-        say(f"{line.bits_per_char:.4f}\t{_bare(line.text)}\n")
+        say(f"{line.bits_per_char:.4f}\t{shown(_bare(line.text))}\n")
         return
     told: dict[str, Any] = {
         "line": line.number, "start": line.start, "text": line.text, "chars": line.predicted, "bits": line.bits,
@@ -140,7 +140,7 @@ def _rank(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool])
             told = {"line": line.number, "p_value": ranked.p_value, "deviations": ranked.deviations, "text": line.text}
             say_json({**told, "bits_per_char": line.bits_per_char})
         else:
-            say(f"{ranked.p_value:.4f}\t{line.bits_per_char:.3f}\t{line.number}\t{_bare(line.text)}\n")
+            say(f"{ranked.p_value:.4f}\t{line.bits_per_char:.3f}\t{line.number}\t{shown(_bare(line.text))}\n")
 
 
 def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, Any], asked: dict[str, bool]) -> None:
@@ -155,12 +155,12 @@ def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, 
             text_told = {"text": verdict.text} if asked["each_line"] else {}
             say_json({"likeliest": best, "probabilities": chances, "bits": bits, "chars": len(verdict.text), **text_told})
         elif asked["each_line"]:
-            say(f"{best}\t{max(verdict.probabilities):.3f}\t{verdict.text}\n")
+            say(f"{shown(best)}\t{max(verdict.probabilities):.3f}\t{shown(verdict.text)}\n")
         else:
             for path, bits, chance in sorted(
                 zip(paths, verdict.bits, verdict.probabilities, strict=True), key=lambda row: row[1]
             ):
-                say(f"{chance:6.1%}  {bits / max(1, len(verdict.text)):.4f} bits per character  {path}\n")
+                say(f"{chance:6.1%}  {bits / max(1, len(verdict.text)):.4f} bits per character  {shown(path)}\n")
 
 
 def _bare(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from letterwise.cli import PROCESS_STARTED
 from letterwise.cli.flags import Parser, add_knobs
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import complain, say, say_json, shown
 from letterwise.errors import UserError
 from letterwise.presets import PRESETS, SIZES, resolve
 
@@ -31,8 +31,7 @@ def run(flags: dict[str, Any]) -> int:
     """Train; tell what came of it."""
     own = {name: flags.pop(name) for name in OWN if name in flags}
     asked = knobs(flags)
-    if own.get("resume") and own.get("overwrite"):
-        raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
+    agree(own)
     if not own.get("resume"):  # then the run's own configuration is what flags must fit
         resolve(dict(asked), own.get("config"))  # object before torch is loaded
     from letterwise.training.interruption import Interrupted
@@ -44,13 +43,19 @@ def run(flags: dict[str, Any]) -> int:
         file, progress = own.pop("config", None), progress_for_terminal()
         result = train(asked, config_file=file, progress=progress, started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
-        print(f"letterwise: {interrupted}: the same command with --resume goes on from there.", file=sys.stderr)
+        complain(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
         return 128 + interrupted.signal_number
     if as_json:
         say_json(result.to_json())
     else:
         say(closing_words(result))
     return 0
+
+
+def agree(own: dict[str, Any]) -> None:
+    """Raises `UserError` where flags contradict each other."""
+    if own.get("resume") and own.get("overwrite"):
+        raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
 
 
 def knobs(flags: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +71,8 @@ def closing_words(result: Any) -> str:
     program = "python generate.py" if sys.argv[0].endswith("train.py") else "letterwise generate"
     more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
     command = f"{program} {shlex.join(['--model_path', result.model_path, *more])}"
-    return f"\n{result.sample}\n\n{held_out}\n{result.model_path} · {result.run_dir}/report.html\n{command}\n"
+    places = shown(f"{result.model_path} · {result.run_dir}/report.html")
+    return f"\n{shown(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
 
 
 def _shown(arguments: list[str]) -> Any:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import logging
 import os
+import secrets
 import shutil
 import unicodedata
 import zipfile
@@ -131,7 +132,7 @@ def _fetch(name: str, path: Path) -> None:
     import pooch
 
     dataset = DATASETS[name]
-    fetched = path.with_name(f"{name}.download-{os.getpid()}")
+    fetched = path.with_name(f"{name}.download-{secrets.token_hex(8)}")  # two processes can have one number
     try:
         pooch.get_logger().setLevel(logging.ERROR)
         pooch.retrieve(dataset.url, known_hash=None, path=fetched.parent, fname=fetched.name)

@@ -4,6 +4,7 @@ step 1250/2000 · loss 1.482 · val 1.531 (2.21 bits) · 18,400 chars/s · 0:00:
 """
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from datetime import timedelta
 from typing import Any, TextIO, cast
 
 from letterwise.loss import bits
+from letterwise.printable import printable
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -43,7 +45,7 @@ class PlainProgress(Progress):
         self.said = time.monotonic()
 
     def note(self, text: str) -> None:
-        print(text, file=Unbroken(sys.stderr), flush=True)
+        print(printable(text), file=Unbroken(sys.stderr), flush=True)
 
     def start(self, max_iters: int | None) -> None:
         self.max_iters = max_iters
@@ -77,7 +79,7 @@ class RichProgress(PlainProgress):
         self.value = ""
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, soft_wrap=True)
 
     def start(self, max_iters: int | None) -> None:
         super().start(max_iters)
@@ -99,8 +101,8 @@ class RichProgress(PlainProgress):
 class Unbroken:
     """A stream that may go away. A closed terminal, or a pipe that nobody reads, is no reason to stop training."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream if stream is not None else io.StringIO()  # Python's, where stderr was closed from the start
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -117,14 +119,14 @@ class Unbroken:
     def _unless_gone(self, act: Callable[[], object]) -> None:
         try:
             act()
-        except OSError:  # what is still in its buffer goes nowhere, also when Python flushes it at the end
-            with contextlib.suppress(OSError):
+        except (OSError, ValueError):  # what is still in its buffer goes nowhere, also when Python flushes it at the end
+            with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 
 def progress_for_terminal() -> Progress:
     """The living line where stderr is a terminal, plain lines elsewhere."""
-    return RichProgress() if sys.stderr.isatty() else PlainProgress()
+    return RichProgress() if sys.stderr is not None and sys.stderr.isatty() else PlainProgress()
 
 
 def held_out_text(row: dict[str, Any]) -> str:
