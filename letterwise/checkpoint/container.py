@@ -75,9 +75,9 @@ def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
-        raise UserError(f"{str(path)!r} {refused}.") from refused
+        raise Damaged(f"{str(path)!r} {refused}.") from refused
     if isinstance(header, dict) and SEAL in header and header[SEAL] != seal(header, arrays):
-        raise UserError(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
+        raise Damaged(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
     return header, arrays
 
 
@@ -88,6 +88,10 @@ def seal(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         digest.update(f"\n{name} torch.{array.dtype} {array.shape}\n".encode("utf-8", "surrogatepass"))
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
+
+
+class Damaged(UserError):
+    """What is in the file is not what was once written there, or never was such a file."""
 
 
 class _Refused(Exception):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import write_bytes
-from letterwise.checkpoint.container import SEAL, pack, unpack
+from letterwise.checkpoint.container import SEAL, Damaged, pack, unpack
 from letterwise.checkpoint.model_file import check_rows, check_weights
 from letterwise.config import Config, config_from_json
 from letterwise.errors import UserError
@@ -78,7 +78,8 @@ def save_state(path: Path, state: TrainingState) -> None:
 def load_state(path: Path, note: Note = lambda text: None) -> TrainingState:
     """Read the newest state that is whole; where that is the previous one, `note` says so, and it becomes the newest.
 
-    Raises `UserError` when there is none, or both are damaged.
+    Only a damaged state is replaced. Raises `UserError` when there is none, both are damaged, or the newest cannot be read for
+    another reason: it is somebody else's, or a newer version wrote it.
     """
     older = previous(path)
     if not older.exists():
@@ -88,8 +89,11 @@ def load_state(path: Path, note: Note = lambda text: None) -> TrainingState:
     try:
         return read_state(path)
     except UserError as error:
+        there = path.exists()
+        if there and not isinstance(error, Damaged):
+            raise
         state = read_state(older)
-        why = error if path.exists() else "the newest state was not complete."
+        why = error if there else "the newest state was not complete."
         note(f"{why} The one before it takes its place, of step {state.step}.")
         older.replace(path)
         return state
@@ -116,9 +120,9 @@ def read_state(path: Path) -> TrainingState:
             f"{str(path)!r} is a training state of version {str(header.get('version'))[:20]}, and this Letterwise reads "
             f"{VERSION}: go on with the Letterwise that began it, or start anew with --overwrite."
         )
+    if SEAL not in header:
+        raise Damaged(str(damaged("it has no checksum", path)))
     try:
-        if SEAL not in header:
-            raise UserError("it has no checksum")
         values = {name: header[name] for name in HEADER}
         for name, kind in HEADER.items():
             if type(values[name]) is not kind:

@@ -47,3 +47,13 @@ class Budget:
             each_s = max(self.config.minutes * 60 / TIMED_VALIDATIONS, self.validation_s / VALIDATING_SHARE)
             return seconds - validated_s >= each_s
         return step % self.config.eval_interval == 0
+
+    def left_s(self, step: int, seconds: float, step_s: float) -> float:
+        """Seconds until the end: steps at `step_s` each and validations, or what is left of the minutes."""
+        if self.timed:
+            return max(0.0, self.config.minutes * 60 - seconds)
+        steps, each = self.config.max_iters, self.config.eval_interval
+        if step >= steps:
+            return 0.0
+        validations = -(-steps // each) - step // each
+        return (steps - step) * step_s + validations * self.validation_s

@@ -47,7 +47,7 @@ SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
 PROBE_CHARS = 2**13  # scored once to know how long a validation takes
 VALIDATION_SHARE = 0.03  # of a run's minutes, each time
 LONG_VALIDATION_S = 60
-GLANCE_INTERVAL = 10  # steps between looks at the loss: each look makes a GPU wait
+GLANCE_INTERVAL, GLANCE_S = 10, 1.0  # steps, or seconds, between looks at the loss: each look makes a GPU wait
 ROLLBACKS, BACKED_OFF = 2, 0.5  # how often a run that blew up goes back, each time with this share of the learning rate
 
 
@@ -83,6 +83,7 @@ class Run:
     best_weights: dict[str, np.ndarray] = field(default_factory=dict)
     every: int = 0
     rollbacks: int = 0
+    glanced_s: float = 0.0
 
     @property
     def chars_seen(self) -> int:
@@ -195,8 +196,9 @@ class Run:
         self.meter.add(self.accumulate(batches, done))
         self.optimizers.step()
         self.step += 1
-        if self.step % GLANCE_INTERVAL == 0:
-            nats, left_s = self.mean_nats() or 0.0, self.seconds / done * (1 - done) if done else 0.0
+        if self.step % GLANCE_INTERVAL == 0 or self.seconds - self.glanced_s >= GLANCE_S:
+            self.glanced_s = self.seconds
+            nats, left_s = self.mean_nats() or 0.0, self.budget.left_s(self.step, self.seconds, self.meter.step_s())
             self.progress.step(self.step, done, nats, self.meter.chars_per_second(), left_s)
 
     def learning_rate_factor(self, step: int) -> float:

@@ -1,9 +1,11 @@
 """Budget: what share of the run is done, worked out by hand."""
 
 import pytest
+import torch
 
 from letterwise.config import TrainingConfig
 from letterwise.training.budget import Budget
+from letterwise.training.meter import Meter
 
 
 def test_steps() -> None:
@@ -47,3 +49,26 @@ def test_validations_that_take_long_are_rare() -> None:
 def test_nothing_to_train_is_over_at_once() -> None:
     assert Budget(TrainingConfig(max_iters=0)).spent(0, 0.0)
     assert Budget(TrainingConfig(max_iters=0, minutes=1.0)).spent(0, 0.0)
+
+
+def test_what_is_left_by_hand() -> None:
+    budget = Budget(TrainingConfig(max_iters=110, warmup_iters=10, eval_interval=25), validation_s=3.0)
+    assert budget.left_s(0, 50.0, 2.0) == 110 * 2 + 5 * 3  # after steps 25, 50, 75, 100 and 110; the start-up is over
+    assert budget.left_s(25, 99.0, 2.0) == 85 * 2 + 4 * 3
+    assert budget.left_s(110, 400.0, 2.0) == 0
+    assert Budget(TrainingConfig(minutes=2.0)).left_s(7, 90.0, 5.0) == 30
+
+
+def test_a_step_takes_what_the_last_ones_took_without_start_up_and_validations(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    meter, nats = Meter(1), torch.tensor(1.0)
+    for second in (60.0, 62.0, 64.0):  # the first step takes a minute
+        now = second
+        meter.add(nats)
+    assert meter.step_s() == 2.0
+    now = 100.0  # a validation
+    meter.restart()
+    now = 104.0
+    meter.add(nats)
+    assert meter.step_s() == pytest.approx(8 / 3)

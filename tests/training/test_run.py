@@ -18,6 +18,7 @@ from tiny_run import FLAGS
 
 import letterwise
 from letterwise.checkpoint import load_model, load_state
+from letterwise.checkpoint.container import SEAL, pack, unpack
 from letterwise.config import Config
 from letterwise.counts import learn
 from letterwise.errors import UserError
@@ -348,6 +349,43 @@ def test_where_the_newest_state_is_damaged_the_one_before_takes_its_place(text_f
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
         train({}, out=str(tmp_path / "parts"), resume=True)
+
+
+@pytest.mark.parametrize("trouble", ["a newer version", "a knob of tomorrow", "unreadable"])
+def test_a_state_that_is_not_damaged_is_never_replaced(
+    text_file: Path, tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(flags(text_file, save_interval="20"), out=str(tmp_path / "run"))
+    state = tmp_path / "run/state.safetensors"
+    if trouble == "unreadable":  # whoever runs the tests may be root, who can read all
+        opened = Path.open
+
+        def refuse(path: Path, *args: str, **options: str):
+            if path == state:
+                raise PermissionError(13, "Permission denied")
+            return opened(path, *args, **options)
+
+        monkeypatch.setattr(Path, "open", refuse)
+    else:
+        header, arrays = unpack(state)
+        del header[SEAL]
+        if trouble == "a newer version":
+            header["version"] += 1
+        else:
+            header["config"]["model"]["telepathy"] = True
+        state.write_bytes(pack(header, arrays, ".safetensors"))
+
+    def kept() -> list[bytes]:
+        return subprocess.run(
+            ["sha256sum", *sorted(tmp_path.glob("run/state*"))], capture_output=True, check=True
+        ).stdout.split()
+
+    before = kept()
+    assert len(before) == 4
+    words = {"unreadable": "Permission denied", "a newer version": "of version", "a knob of tomorrow": "telepathy"}
+    with pytest.raises(UserError, match=words[trouble]):
+        train({}, out=str(tmp_path / "run"), resume=True)
+    assert kept() == before
 
 
 def test_a_model_file_that_is_gone_is_written_again_from_the_state(text_file: Path, tmp_path: Path) -> None:
