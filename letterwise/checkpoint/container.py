@@ -10,7 +10,6 @@ Only a .pth needs PyTorch, which is loaded when one is read or written.
 import hashlib
 import io
 import json
-import mmap
 import pickletools
 import re
 import zipfile
@@ -29,6 +28,7 @@ ARCHIVE = b"PK\x03\x04"  # a .pth begins so
 EXTENSIONS = (".safetensors", ".pth")
 # How many parts (of a header, of a pickle, or tensors) may be read: so many always, and one more for each so many bytes.
 FEW, BYTES_PER_PART = 50_000, 32
+ALIGNED = 64  # bytes: a line of the processor's cache
 FEW_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
 # The kinds of numbers that both forms and NumPy know, as safetensors spells them.
 KINDS = {
@@ -63,8 +63,8 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> by
 def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     """Header (None where there is none) and arrays of a file of either form, told apart by content.
 
-    The arrays lie in the file still, mapped; what is written to them stays in memory. A header without a checksum is given as
-    it is: files from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
+    The arrays are in memory: what becomes of the file then does not matter. A header without a checksum is given as it is: files
+    from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
     more than it holds, brings code, or is not what was sealed.
     """
     try:
@@ -104,7 +104,9 @@ def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]
         if not 0 < length <= size - 8:
             raise _Refused("is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there")
         told = file.read(length)
-        content = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY), np.uint8)[8 + length :]
+        content = _aligned(size - 8 - length)
+        if file.readinto(content.data) != len(content) or file.read(1):
+            raise _Refused("changed while it was read: wait until it is written")
     if told.count(b'"data_offsets"') > _most(FEW_TENSORS, size, BYTES_PER_TENSOR):
         raise _Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
@@ -115,6 +117,13 @@ def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]
         return header, {name: _array(content, name, **place) for name, place in named.items()}
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
+
+
+def _aligned(size: int) -> np.ndarray:
+    """Room for so many bytes, from a multiple of 64 on: arrays of any kind can lie in it."""
+    room = np.empty(size + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    return room[start : start + size]
 
 
 def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
@@ -150,7 +159,7 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
             raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
         if tensor.dtype == torch.bfloat16:
             raise _Refused(f"is damaged: {name[:40]!r} is made of bfloat16 numbers")
-        arrays[name] = tensor.detach().numpy()
+        arrays[name] = tensor.detach().numpy().copy()  # out of the mapped file: one that is cut short would end the process
     return (parsed(header) if isinstance(header, str) else _unsealed(header, size)), arrays
 
 

@@ -19,6 +19,7 @@ from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
 from letterwise.config import Config, config_from_json
 from letterwise.counts import Counts
 from letterwise.counts.storage import from_arrays, to_arrays
+from letterwise.data.corpus import canonical_encoding
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 
@@ -98,7 +99,7 @@ def load_model(path: str | Path) -> ModelFile:
             raise UserError("it has no checksum")
         if version == 1:
             header["config"]["model"]["counts_order"] = 0
-        config = config_from_json(header["config"])
+        config = stored_config(header["config"])
         vocabulary = Vocabulary.from_json(header["vocabulary"])
         if config.data.lines and vocabulary.line_break is None:
             raise UserError("it is a model of lines, and its vocabulary has no line break")
@@ -115,6 +116,13 @@ def load_model(path: str | Path) -> ModelFile:
         why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise UserError(f"the model file {str(path)!r} is damaged: {why}. Restore it from a copy, or train again.") from error
     return file
+
+
+def stored_config(stored: Any) -> Config:
+    """The configuration that a file names. Raises `UserError` when it is none, or names an encoding that spells no text."""
+    config = config_from_json(stored)
+    canonical_encoding(config.data.encoding)
+    return config
 
 
 def check_weights(weights: dict[str, np.ndarray], config: Config, vocab_size: int) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import SEAL, Damaged, pack, unpack
-from letterwise.checkpoint.model_file import check_rows, check_weights
-from letterwise.config import Config, config_from_json
+from letterwise.checkpoint.model_file import check_rows, check_weights, stored_config
+from letterwise.config import Config
 from letterwise.errors import UserError
 
 FORMAT, VERSION = "letterwise-training-state", 3  # 3: safetensors instead of pickle, a checksum, the best weights
@@ -134,7 +134,7 @@ def read_state(path: Path) -> TrainingState:
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = array
-        return TrainingState(config=config_from_json(header["config"]), **values, **parts)
+        return TrainingState(config=stored_config(header["config"]), **values, **parts)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise damaged(why, path) from error

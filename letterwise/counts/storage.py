@@ -13,6 +13,7 @@ from letterwise.counts.trie import Level
 from letterwise.errors import UserError
 
 SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
+MOST_COUNTED = 2**31  # a count is below this: they are int32 in memory
 
 
 def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
@@ -35,24 +36,26 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     rows = 1
     for j in range(order):
         lengths, characters, counts = (arrays[f"{j}.{part}"] for part in ("lengths", "characters", "counts"))
-        level = Level(
-            np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))),
-            characters.astype(np.min_scalar_type(vocab_size - 1)),
-            counts.astype(np.int32),
-            vocab_size,
-        )
-        sound = len(lengths) == rows and len(characters) == len(counts) == level.starts[-1] and (lengths >= 0).all()
-        within = characters.min(initial=0) >= 0 and characters.max(initial=0) < vocab_size and counts.min(initial=0) >= 0
-        if not sound or not within or not (j or len(counts)):
+        entries = len(characters)
+        within = _within(lengths, entries + 1) and _within(characters, vocab_size) and _within(counts, MOST_COUNTED)
+        starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))  # of numbers so small, the sum is exact
+        if not within or len(lengths) != rows or not entries == len(counts) == starts[-1] or not (j or entries):
             raise UserError(f"the counts of level {j} do not fit each other")
+        level = Level(starts, characters.astype(np.min_scalar_type(vocab_size - 1)), counts.astype(np.int32), vocab_size)
         if (np.diff(level.keys) <= 0).any():
             raise UserError(f"the counts of level {j} are not in order")
         levels.append(level)
-        rows = len(characters)
+        rows = entries
+    if not 0 < arrays["chars"][0]:
+        raise UserError("the counts are of no characters")
     told = Counts(levels, vocab_size, int(arrays["chars"][0]))
     if any((lower < 0).any() for lower in told.suffixes):
         raise UserError("the counts have a context whose end they do not have")
     return told
+
+
+def _within(values: np.ndarray, below: int) -> bool:
+    return bool(0 <= values.min(initial=0) and values.max(initial=0) < below)
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:

@@ -111,7 +111,8 @@ class Corpus:
 
 def open_corpus(config: DataConfig, note: Note) -> Corpus:
     """Find everything that the configuration names, without reading it through. Raises `UserError` where it cannot."""
-    encoding = None if config.vocab == "byte" else canonical_encoding(config.encoding)
+    named = canonical_encoding(config.encoding)  # a model file keeps it, and one that names no encoding is not loaded
+    encoding = None if config.vocab == "byte" else named
     val_sources = [source for name in config.val_file for source in find_sources(name, encoding, note)]
     if config.input_file:
         sources = [source for name in config.input_file for source in find_sources(name, encoding, note)]
