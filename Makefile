@@ -1,11 +1,11 @@
-# make demo · make test · make coverage · make torture · make check · make bench · make docs · make compiled: with .venv set up first
+# make demo · make test · make coverage · make torture · make check · make bench · make docs: with .venv set up first
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage torture check format lint types bench docs compiled clean
+.PHONY: demo test coverage torture check format lint types bench docs clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -43,9 +43,6 @@ bench: $(READY)  ## every benchmark, in turn; results as JSON lines
 docs: $(READY)  ## bring the generated parts of the docs up to date
 	$(BIN)/python docs/make_flags.py
 	$(BIN)/python -m benchmarks.table
-
-compiled:  ## forget what numba compiled, after changing functions that others call
-	find letterwise \( -name '*.nbi' -o -name '*.nbc' \) -delete
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -1,7 +1,8 @@
-"""Machine: how many processors and how much memory this process may use.
+"""Machine: how many processors and how much memory this process may use, and where it may keep what can be made again.
 
     scheduler affinity, cgroup CPU quota ──processors──▶ threads
     free memory, cgroup memory limit ──memory_available──▶ bytes
+    $LETTERWISE_CACHE, user's cache folder ──cache_dir──▶ path
 
 A container sees the whole machine in most places; its limits stand in the control group that the process belongs to
 (Linux kernel documentation, "Control Group v2": cpu.max, memory.max; version 1: cpu.cfs_quota_us, memory.limit_in_bytes).
@@ -29,6 +30,15 @@ def memory_available(root: Path = ROOT) -> int | None:
     """Bytes that this process can still take, page cache that can be dropped included; None where the system does not say."""
     bounds = [*_free_memory(root), *_memory_left(root)]
     return max(0, min(bounds)) if bounds else None
+
+
+def cache_dir() -> Path:
+    """Where ids, downloads and compiled code are kept: $LETTERWISE_CACHE, else the user's cache folder."""
+    if named := os.environ.get("LETTERWISE_CACHE"):
+        return Path(named)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("letterwise"))
 
 
 def _cpu_quota(root: Path) -> float:

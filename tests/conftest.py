@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import jaxtyping
+import platformdirs
 import pytest
 
 # The first call of a compiled function takes its time. In CI the examples are always the same; a person finds new ones.
@@ -15,6 +16,7 @@ hypothesis.settings.load_profile("untimed")
 os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run side by side
 OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end
 os.environ["LETTERWISE_CACHE"] = OWN_CACHE.name
+os.environ.setdefault("NUMBA_CACHE_DIR", platformdirs.user_cache_dir("letterwise-tests"))  # compiling takes too long for each
 SHAPED = ["model", "loss", "evaluation", "training.muon"]
 COMPILED = (
     "kernel",

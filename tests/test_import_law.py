@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors", "machine", "printable"},
     {"adapt", "text_encoding"},
-    {"config", "atomic"},
+    {"config", "atomic", "jit"},
     {"presets", "accounting"},
     {"data", "model"},
     {"counts", "loss", "runtime"},
@@ -43,6 +43,7 @@ WITHOUT_TORCH = {
     "machine",
     "printable",
     "atomic",
+    "jit",
     "cli",
 }
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.

@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
@@ -140,8 +141,10 @@ def show(prompt: str, samples: "Samples") -> None:
     """Samples one after another, each after its prompt: one as it grows, those behind it when it has ended."""
     waiting = ["" for _ in samples.ended]
     shown = 0
+    pieces = iter(samples)
+    first = next(pieces, None)  # before the prompt is shown: compiling is announced on a line of its own
     _write(prompt)
-    for i, piece in samples:
+    for i, piece in [] if first is None else chain([first], pieces):
         if i == shown:
             _write(piece)
         else:

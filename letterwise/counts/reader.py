@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from letterwise.counts.kneser_ney import Counts
+from letterwise.jit import njit
 
 NOWHERE = -1  # a context that the text never had
 
@@ -41,7 +41,7 @@ def tables(counts: Counts) -> Tables:
     )
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def grow(tables, state, token):
     """Take one more character into `state` (order,), in place."""
     order = len(state)
@@ -61,7 +61,7 @@ def grow(tables, state, token):
         state[j + 1] = found
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def tell(tables, state, told):
     """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `told`."""
     order, orders, vocab_size = len(state), told.shape[0], told.shape[1] - 1
@@ -81,14 +81,14 @@ def tell(tables, state, told):
             told[k, vocab_size] = np.log(backoff)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def read_on(tables, state, token, told):
     """One more character: what follows goes to `told` (K, V+1)."""
     grow(tables, state, token)
     tell(tables, state, told)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def read_rows(tables, states, rows, told):
     """One more character for each of R rows, in turn: what follows goes to `told` (R, K, V+1)."""
     for r in range(len(rows)):

@@ -7,7 +7,6 @@ shakespeare, text8, enwik8               downloaded once, checked, kept in the c
 import hashlib
 import io
 import logging
-import os
 import secrets
 import shutil
 import unicodedata
@@ -21,6 +20,7 @@ from typing import IO, BinaryIO
 
 from letterwise.atomic import replacing
 from letterwise.errors import UserError
+from letterwise.machine import cache_dir
 
 Note = Callable[[str], None]
 
@@ -82,15 +82,6 @@ DATASETS: dict[str, Dataset] = {
         percent=(90, 5, 5),
     ),
 }
-
-
-def cache_dir() -> Path:
-    """Where ids and downloads are kept: $LETTERWISE_CACHE, else the user's cache folder."""
-    if named := os.environ.get("LETTERWISE_CACHE"):
-        return Path(named)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("letterwise"))
 
 
 def dataset_text(name: str, note: Note) -> Callable[[], BinaryIO]:

@@ -29,11 +29,11 @@ import numpy as np
 from letterwise.atomic import sync_directory, write_bytes
 from letterwise.config import DataConfig
 from letterwise.data.corpus import CHUNK, Corpus, Note, Source, canonical_encoding, open_corpus
-from letterwise.data.datasets import cache_dir
 from letterwise.data.line_ends import watched
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, SHOWN, Unknown, Vocabulary
 from letterwise.errors import UserError
+from letterwise.machine import cache_dir
 
 VERSION = 1
 PARTS = ("all", "train", "val", "test")

@@ -14,17 +14,17 @@ import zlib
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from letterwise.atomic import replacing, write_bytes
 from letterwise.data.stream import TokenStream, checksum_of, sealed
+from letterwise.jit import njit
 
 VERSION = 1
 PIECE = 2**25  # bytes of ids that are sorted at once
 OVERLAP = 2**16  # characters that a piece shares with the next
 FAR = 2**12  # characters: up to that long, every run is told as it is
 
-compiled = njit(nogil=True, cache=True)
+compiled = njit()
 
 
 class Suffixes:

@@ -10,13 +10,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from letterwise.jit import njit
 
 TIE = 1e-9  # nats: surprises that differ by less are equal
 
 FLOOR = np.float32(-1e30)  # logits are no lower, so that -inf means one thing: it may not be written
 
-compiled = njit(nogil=True, cache=True)
+compiled = njit()
 
 
 class Filters(NamedTuple):

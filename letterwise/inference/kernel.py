@@ -18,7 +18,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from letterwise.counts.reader import read_on
 from letterwise.inference.automaton import END, passed
@@ -26,14 +25,15 @@ from letterwise.inference.filters import biased
 from letterwise.inference.products import LANES, blend, compare, padded, project, strip_place, tile_place, unowned
 from letterwise.inference.team import meet
 from letterwise.inference.weights import cut, grown, projections, unfold
+from letterwise.jit import njit
 
 EPSILON = np.float32(1e-5)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 NEAR = 2**22  # weights of at most so many numbers stay in the cache: then each thread may read all of them
 DEEPEST, HIGHEST = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
 
-exact = njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")  # a check before a division would cost
-swift = njit(nogil=True, cache=True, fastmath=True, error_model="numpy")  # sums may be taken in any order, but always the same
+exact = njit(fastmath={"contract"}, error_model="numpy")  # a check before a division would cost
+swift = njit(fastmath=True, error_model="numpy")  # sums may be taken in any order, but always the same
 
 
 @exact

@@ -6,11 +6,11 @@
 Candidates are written side by side and taken in the order of their numbers: what comes out depends on the seed alone.
 """
 
-import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Literal
 
 from letterwise.inference.stream import SIDE_BY_SIDE, Ended, Samples
+from letterwise.jit import clock
 
 BARREN = 1000  # candidates in a row of which none was wanted: there is no sense in going on
 
@@ -61,7 +61,7 @@ class WrittenLines:
         """
         self.write, self.many, self.begin, self.whole, self.known_lines = write, many, begin, whole, known
         self.seen: set[str] | None = set() if unique else None
-        self.rng_seed, self.until = rng_seed, time.monotonic() + max_seconds
+        self.rng_seed, self.until = rng_seed, clock() + max_seconds
         self.candidates = self.unfinished = self.known = self.repeated = self.given = 0
         self.ended: Literal["", "enough", "barren", "time"] = ""
         self.samples = self._next()  # so that whatever cannot be is said at once
@@ -87,7 +87,7 @@ class WrittenLines:
     def _next(self) -> Samples:
         """More candidates: about as many as lines are wanted, and more when many are dropped."""
         first, some = self.rng_seed + self.candidates, min(SIDE_BY_SIDE, max(self.many - self.given, self.candidates))
-        return self.write(range(first, first + some), max(1e-9, self.until - time.monotonic()))
+        return self.write(range(first, first + some), max(1e-9, self.until - clock()))
 
     def _wanted(self, line: str, ended: Ended) -> bool:
         """Whether the line is one to give; counts why not."""

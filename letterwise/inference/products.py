@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from letterwise.inference.vectors import LANES, Code, number
+from letterwise.jit import njit
 
 OUTPUTS = 8  # a tile has so many, and LANES inputs
 FAR, AHEAD = 2**18, 256  # a matrix of more numbers comes from far away: these many numbers ahead are sent for
@@ -33,7 +34,7 @@ def in_tiles(matrix: np.ndarray) -> np.ndarray:
     return whole.reshape(len(whole) // OUTPUTS, OUTPUTS, -1, LANES).transpose(0, 2, 1, 3).reshape(-1)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def padded(size, step=LANES):
     """`size`, up to the next multiple of `step`."""
     return (size + step - 1) // step * step
@@ -128,7 +129,7 @@ def unowned(typing_context, array):
 of_one, of_one_far, of_two, of_three = tile_product(1), tile_product(1, far=True), tile_product(2), tile_product(3)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def project(matrix, x, count, y, thread, threads):
     """y[r] = matrix · x[r] for the first `count` rows of x (R, K) into y (R, J), both padded: this thread's share of outputs.
 
@@ -150,20 +151,20 @@ def project(matrix, x, count, y, thread, threads):
             of_one(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width, 0)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def tile_place(output, input, inputs):
     """Where a number of a matrix lies in its run of tiles, `inputs` (padded) wide."""
     within = input // LANES * OUTPUTS * LANES + output % OUTPUTS * LANES + input % LANES
     return output // OUTPUTS * inputs * OUTPUTS + within
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def strip_place(vector, d, vectors):
     """Where a number of a vector lies in a run of strips of so many `vectors`."""
     return (d // LANES * vectors + vector) * LANES + d % LANES
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def compare(keys, q, seen, y):
     """y[t] = keys[t] · q (D,) for the first `seen` places, up to a whole tile.
 
@@ -175,7 +176,7 @@ def compare(keys, q, seen, y):
         of_one_far(keys, i * inputs * OUTPUTS, q, 0, y, i * OUTPUTS, inputs, 0, keys.size)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def blend(values, shares, seen, y):
     """y (D,), padded, = the sum of the first `seen` values (T, D), each times its share.
 

@@ -7,7 +7,6 @@ prompt ──encode──▶ Predictor ──logits──▶ Chooser ──id─
 """
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +23,7 @@ from letterwise.inference.predictor import Batch, Model, Predictor, cache_bytes
 from letterwise.inference.sampling import Chooser, Sampler
 from letterwise.inference.stopping import StopFinder
 from letterwise.inference.walk import Walk
+from letterwise.jit import clock
 
 if TYPE_CHECKING:
     from letterwise.data.suffixes import Suffixes
@@ -72,7 +72,7 @@ class Writing:
         """As it is drawn."""
         finder = StopFinder(self.limits.stop, self.limits.until_line)
         decoder = self.vocabulary.text_decoder()
-        until = time.monotonic() + self.limits.max_seconds
+        until = clock() + self.limits.max_seconds
         for ids in self._freely(until) if self.free else self._watched(until):
             if piece := finder.feed(decoder.feed(ids)):
                 yield piece
@@ -86,7 +86,7 @@ class Writing:
         """Some ids at a time, first one, then more and more."""
         left, most, walk = self.limits.num_tokens, 1, self.walk
         while left:
-            if time.monotonic() >= until:
+            if clock() >= until:
                 self.ended = "time"
                 if walk:
                     yield walk.finish()
@@ -109,7 +109,7 @@ class Writing:
         """Where what may follow, or its score, depends on what was written: one id at a time, up to the constraint's end."""
         guide, written = self.guide, []
         for left in range(self.limits.num_tokens, 0, -1):
-            if time.monotonic() >= until:
+            if clock() >= until:
                 self.ended = "time"
                 if guide:
                     yield guide.finish()

@@ -16,8 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from letterwise.jit import njit
 
 LINE = 8  # numbers of 8 bytes: a line of the processor's cache, which each thread's count has to itself
 GIVEN_UP, OWN = 0, LINE  # places in a gate: whether to wait no more, and how often each thread has come here
@@ -53,7 +55,7 @@ def look(typing_context, gate, place):
     return types.int64(gate, types.int64), generate
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def meet(gate, thread, threads):
     """Wait until all threads have come here as often. What one wrote before, all see behind it."""
     if threads == 1:

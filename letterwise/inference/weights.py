@@ -10,10 +10,10 @@ or not at all (a table, a matrix): the kernel need not ask.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from letterwise.config import ModelConfig
 from letterwise.inference.products import LANES, OUTPUTS, in_tiles, padded
+from letterwise.jit import njit
 
 ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")  # by number, as the kernel knows them
 SWIGLU = ACTIVATIONS.index("swiglu")
@@ -76,25 +76,25 @@ def bricks_of(config: ModelConfig, vocab_size: int) -> Bricks:
     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def projections(bricks):
     """P: how many numbers queries, keys and values of a character are."""
     return (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def grown(bricks):
     """U: how many numbers `up` gives."""
     return 2 * bricks.hidden if bricks.activation == SWIGLU else bricks.hidden
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def tiled(outputs, inputs):
     """How many numbers a matrix is in tiles."""
     return padded(outputs, OUTPUTS) * padded(inputs)
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def unfold(bricks, numbers):
     """The `Weights` that lie in one run of `numbers`, as views."""
     layers, wide, vocab_size, orders = bricks.layers, bricks.wide, bricks.vocab_size, bricks.orders
@@ -118,7 +118,7 @@ def unfold(bricks, numbers):
     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True)
+@njit()
 def cut(numbers, many, rows, width):
     """The first `many` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
     size = many * rows * width

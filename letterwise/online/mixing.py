@@ -16,7 +16,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from letterwise.jit import njit
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context; then come: the word, two words, the line's place
 CONTEXTS = len(ORDERS) + 3
@@ -31,7 +32,7 @@ STEP, STEP_FLOOR, STEP_HALF = 0.01, 0.001, 4000.0
 MAP_RATE = 1.0 / 250
 DEEPEST = 12.0  # logits are kept within ±this
 
-quick = njit(nogil=True, cache=True)
+quick = njit()
 
 
 class Tree(NamedTuple):

@@ -8,7 +8,6 @@ and validating disturbs nothing.
 
 import contextlib
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +29,7 @@ from letterwise.inference.limits import Limits
 from letterwise.inference.plain import Plain
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import write
+from letterwise.jit import clock
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 from letterwise.runtime.device import Runtime
@@ -153,14 +153,14 @@ class Run:
         try:
             with Interruption() as interruption:
                 self.keeper.save(self)  # before anything can happen
-                self.seconds = time.monotonic() - started
+                self.seconds = clock() - started
                 while self.validation_due() or not self.finished():
                     try:
                         if self.validation_due():
                             self.validate(interruption.check)
                         else:
                             self.take_step(batches)
-                        self.seconds = time.monotonic() - started
+                        self.seconds = clock() - started
                         if self.keeper.due(self.step):
                             self.keeper.keep(self)
                     except BlownUp as error:
@@ -265,7 +265,7 @@ class Run:
 
         `between` is called now and then, and may raise to give up: then nothing has changed.
         """
-        began = time.monotonic()
+        began = clock()
         train_nats, held_out, nats = self.mean_nats(), self.stream.part("val"), None
         if len(held_out) >= 2:
             self.every = self.every or self.window_stride(held_out)
@@ -288,9 +288,9 @@ class Run:
         self.rows.append(row)
         self.best_weights = weights_of(self.model) if row["best"] else self.best_weights
         self.meter.restart()
-        self.budget.validation_s = time.monotonic() - began
+        self.budget.validation_s = clock() - began
         self.keeper.keep(self)
-        self.budget.validation_s = time.monotonic() - began  # keeping it included
+        self.budget.validation_s = clock() - began  # keeping it included
         self.meter.restart()  # its clock, without that
 
     def window_stride(self, held_out: np.ndarray) -> int:
@@ -298,9 +298,9 @@ class Run:
         training, chars = self.config.training, len(held_out)
         if training.eval_chars:
             return math.ceil(chars / training.eval_chars)
-        began = time.monotonic()
+        began = clock()
         self.score(held_out[:PROBE_CHARS])
-        seconds = (time.monotonic() - began) * max(1.0, chars / PROBE_CHARS)
+        seconds = (clock() - began) * max(1.0, chars / PROBE_CHARS)
         if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
             stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
             self.progress.note(

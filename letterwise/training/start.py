@@ -3,7 +3,6 @@
 flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ Run ──▶ TrainResult, report.html
 """
 
-import time
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields, replace
@@ -20,6 +19,7 @@ from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
+from letterwise.jit import clock
 from letterwise.model import build, initialize
 from letterwise.presets import asked_values, bent, knob_values, resolve
 from letterwise.runtime.device import Runtime, find_runtime
@@ -53,12 +53,12 @@ def train(
 ) -> TrainResult:
     """Train as `flags` (knobs of `config.py`, `preset`, `size`) say, or go on with the run in `out`.
 
-    The run's clock begins at `started` (an instant of `time.monotonic`), or now.
+    The run's clock begins at `started` (an instant of `jit.clock`, which stands still while functions are compiled), or now.
 
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress, asked = started or time.monotonic(), progress or Progress(), set(asked_values(flags, config_file))
+    started, progress, asked = started or clock(), progress or Progress(), set(asked_values(flags, config_file))
     config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:
@@ -82,7 +82,7 @@ def train(
         directory.remove_leftovers()
         if state:
             run.restore(state)
-            started = time.monotonic() - state.seconds  # the clock stood still meanwhile
+            started = clock() - state.seconds  # the clock stood still meanwhile
             for line in resumption(run, state):
                 progress.note(line)
         else:
