@@ -240,17 +240,16 @@ class Run:
         What looking ahead adds to the loss moves the weights, but is not in the figure. It ends as the run does.
         """
         starts, *arrays = batches.at(self.step)
-        if self.crossfitted and self.model.prior:
-            arrays.append(self.crossfitted.at(starts, arrays[0].shape[1], self.model.prior.orders))
-        inputs, targets, *told = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
+        inputs, targets = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
         pieces = self.config.training.gradient_accumulation_steps
         torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
         total = torch.zeros((), device=self.runtime.device)
-        priors, chars = told[0].tensor_split(pieces) if told else [None] * pieces, (targets != NONE).sum()
-        for x, y, log_prior in zip(inputs.tensor_split(pieces), targets.tensor_split(pieces), priors, strict=True):
+        chars = (targets != NONE).sum()
+        split = (np.array_split(starts, pieces), inputs.tensor_split(pieces), targets.tensor_split(pieces))
+        for begins, x, y in zip(*split, strict=True):
             if not len(x):  # a few long lines may be fewer than the pieces
                 continue
-            share = (y != NONE).sum() / chars
+            share, log_prior = (y != NONE).sum() / chars, self.prior_at(begins, x.shape[1])
             with self.runtime.autocast():
                 h = self.model.states(x, log_prior=log_prior)
                 loss = nats = cross_entropy(self.model.scores(h, log_prior), y)
@@ -259,6 +258,12 @@ class Run:
             (loss * share).backward()
             total += nats.detach() * share
         return total
+
+    def prior_at(self, starts: np.ndarray, length: int) -> Tensor | None:
+        """What cross-fitted counts say in windows of the training text, where the model learns beside counts."""
+        if not self.crossfitted or not self.model.prior:
+            return None
+        return torch.from_numpy(self.crossfitted.at(starts, length, self.model.prior.orders)).to(self.runtime.device)
 
     def validate(self, between: Callable[[], None]) -> None:
         """Measure on the validation part, keep the model if it is the best so far, write a sample.

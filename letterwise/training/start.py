@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from letterwise.accounting import parameters, training_bytes
+from letterwise.accounting import flops_per_char, parameters
 from letterwise.adapt import adapted_to_text, validation_share
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
@@ -20,6 +20,7 @@ from letterwise.data.batches import require
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
 from letterwise.jit import clock
+from letterwise.machine import memory_available
 from letterwise.model import build, initialize
 from letterwise.presets import asked_values, bent, knob_values, resolve
 from letterwise.runtime.device import Runtime, find_runtime
@@ -27,15 +28,17 @@ from letterwise.training.budget import Budget
 from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead
 from letterwise.training.loop import Run
+from letterwise.training.memory import fitted_to_memory, needs, told
 from letterwise.training.meter import Meter
 from letterwise.training.optimizer import build_optimizers
 from letterwise.training.outcome import TrainResult, baselines, result
-from letterwise.training.plan import Plan, context_for, make_plan
+from letterwise.training.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory, run_directory
 
 PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
 MANY_CHARACTERS = 256  # a vocabulary, where memory is estimated before the text's is known
+A_LOT, A_DAY_S, LONG_DAYS = 1e16, 86_400, 2  # floating-point operations: an hour of a fast processor
 CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
 CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
 
@@ -98,14 +101,13 @@ def enough_memory(config: Config) -> Generator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        told = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in told:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         model, training = config.model, config.training
-        need = training_bytes(model, MANY_CHARACTERS, training.batch_size, training.optimizer)
+        need = needs(config, vocab_size=MANY_CHARACTERS, chars=0).total
         raise UserError(
             f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
-            f"block_size={model.block_size} need about {need / 2**30:.1f} GiB, without counts and the text: lower --batch_size "
+            f"block_size={model.block_size} need about {told(need)}, without counts and the text: lower --batch_size "
             "(and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
         ) from error
 
@@ -151,11 +153,27 @@ def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progr
     return config.with_values(changes)
 
 
+def hopeless(config: Config, vocab_size: int, runtime: Runtime) -> str:
+    """A sentence where so many steps take days here; "" where they do not. Small runs are not measured for it."""
+    training, chars = config.training, config.training.sequences * config.model.block_size
+    flops = BACKWARD * flops_per_char(config.model, vocab_size) * chars * training.max_iters
+    if training.minutes or runtime.device.type != "cpu" or flops < A_LOT:
+        return ""
+    speed = measured_flops(config, vocab_size, runtime)
+    days = flops / speed / A_DAY_S
+    if days < LONG_DAYS:
+        return ""
+    return (
+        f"{training.max_iters:,} steps of {chars:,} characters take about {days:,.0f} days here, at "
+        f"{speed / 1e9:,.0f} GFLOP/s measured: --minutes 60 trains what an hour is enough for."
+    )
+
+
 def tell_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
     """Says which defaults were changed."""
     if changes:
-        told = ", ".join(f"{name}={value}" for name, value in changes.items())
-        progress.note(f"defaults adapted to {to_what}: {told}.")
+        settings = ", ".join(f"{name}={value}" for name, value in changes.items())
+        progress.note(f"defaults adapted to {to_what}: {settings}.")
 
 
 def prepare_run(
@@ -166,6 +184,8 @@ def prepare_run(
     Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
     """
     runtime = find_runtime(config.runtime)
+    available = memory_available() if runtime.device.type == "cpu" else None  # a GPU's own runs out with a sentence
+    fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
     config, stream = open_text(config, state, progress, asked)
     if config.training.minutes and config.model.n_layer and not state:
         config, made = planned(config, asked, stream, runtime)
@@ -173,6 +193,11 @@ def prepare_run(
             progress.note(line)
     if not state:
         config = fitted(config, asked, stream, progress)
+        size = {"vocab_size": len(stream.vocabulary), "chars": len(stream.part("train"))}
+        config, note = fitted_to_memory(config, asked, **size, available=available)
+        for line in (note, hopeless(config, size["vocab_size"], runtime)):
+            if line:
+                progress.note(line)
     if not stream.lines:  # of lines, one is enough
         require(stream.part("train"), config.model.block_size, "training")
     if state:

@@ -1,0 +1,81 @@
+"""Memory: what does not fit is refused before anything is built, with a setting that does."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from letterwise.accounting import parameters, training_bytes
+from letterwise.errors import UserError
+from letterwise.presets import resolve
+from letterwise.training import start
+from letterwise.training.memory import GIB, fitted_to_memory, needs
+
+TEXT = {"vocab_size": 65, "chars": 1_000_000}
+
+
+def test_no_less_than_the_step_itself_by_hand() -> None:
+    config = resolve({"preset": "gpt2", "size": "large", "batch_size": 512})
+    need = needs(config, **TEXT)
+    assert need.total > training_bytes(config.model, 65, 512, "adamw") > 700 * GIB
+    assert need.weights == 4 * parameters(config.model, 65).total * (
+        4 + 1 + 4
+    )  # with gradients and two means; the best; a copy
+    assert need.counts == 110_000_000  # counted once, to compare with
+
+
+HUGE = {
+    "batch_size": 2**40, "block_size": 2**20, "n_layer": 10**9, "n_embd": 2**31, "ffn_hidden": 10**15, "counts_chars": 2**62,
+}  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(name=st.sampled_from([*HUGE]), preset=st.sampled_from(["fast", "classic", "llama"]), gib=st.integers(1, 16))
+def test_what_is_asked_and_cannot_fit_is_refused_and_what_is_advised_fits(name: str, preset: str, gib: int) -> None:
+    flags = {"batch_size": 16, "preset": preset, name: HUGE[name]}
+    text = {"vocab_size": 65, "chars": 10**12}
+    with pytest.raises(UserError) as refused:
+        fitted_to_memory(resolve(flags), {*flags}, **text, available=gib * GIB)
+    advised = dict(re.findall(r"--(\w+) (\d+)", str(refused.value)))
+    assert advised, refused.value
+    smaller = resolve({**flags, **{name: int(value) for name, value in advised.items()}})
+    assert needs(smaller, **text).total <= gib * GIB
+
+
+def test_batches_nobody_asked_for_are_made_smaller_and_learn_from_as_much() -> None:
+    config = resolve({"size": "large"})
+    fitted, note = fitted_to_memory(config, {"size"}, **TEXT, available=20 * GIB)
+    assert fitted.training.batch_size < config.training.batch_size
+    assert fitted.training.sequences == config.training.sequences
+    assert f"batch_size={fitted.training.batch_size}" in note
+    assert needs(fitted, **TEXT).total <= 20 * GIB
+    with pytest.raises(UserError, match="--batch_size"):
+        fitted_to_memory(config, {"size", "batch_size"}, **TEXT, available=20 * GIB)
+
+
+def test_where_nothing_else_helps_a_size_is_named() -> None:
+    deep_and_wide = {"n_layer": 10**6, "n_embd": 10**6}
+    with pytest.raises(UserError, match="--size nano fits"):
+        fitted_to_memory(resolve(deep_and_wide), {*deep_and_wide}, **TEXT, available=GIB)
+    with pytest.raises(UserError, match="free some memory"):
+        fitted_to_memory(resolve({}), set(), **TEXT, available=1000)
+
+
+def test_many_different_characters_cost_memory() -> None:
+    few, many = (needs(resolve({}), vocab_size=size, chars=10**6).total for size in (100, 100_000))
+    assert many - few > 4 * 100_000 * (2 * 128 + 16 * 128)  # embedding and head; one row of scores for each character
+
+
+def test_what_fits_is_left_alone() -> None:
+    config = resolve({})
+    assert fitted_to_memory(config, set(), **TEXT, available=4 * GIB) == (config, "")
+    assert fitted_to_memory(config, set(), **TEXT, available=None) == (config, "")
+
+
+def test_days_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "measured_flops", lambda *parts: 1e11)
+    runtime = start.find_runtime(resolve({"device": "cpu"}).runtime)
+    assert re.search("about [1-9][0-9]+ days", start.hopeless(resolve({"size": "large"}), 65, runtime))
+    assert start.hopeless(resolve({}), 65, runtime) == ""
+    assert start.hopeless(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""
