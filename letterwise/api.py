@@ -19,13 +19,14 @@ from letterwise.accounting import parameters
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
+from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite
 from letterwise.inference.limits import MOST_TOKENS, Limits
 from letterwise.inference.lines import WrittenLines, one_line
-from letterwise.inference.predictor import Model, Predictor
+from letterwise.inference.predictor import Model
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import MOST_SAMPLES, Samples, write
 from letterwise.runtime.accelerator import device_name
@@ -39,10 +40,12 @@ if TYPE_CHECKING:
     from letterwise.evaluation.classify import Verdict
     from letterwise.evaluation.novelty import Novelty
     from letterwise.evaluation.rank import Ranked
-    from letterwise.evaluation.score import Characters, Line
+    from letterwise.evaluation.score import Characters, Line, Scorer
     from letterwise.inference.compiled import Compiled
     from letterwise.model import Transformer
     from letterwise.training.progress import Progress
+
+MANY = 2**17  # characters: scoring so many takes seconds, and is announced
 
 
 class LanguageModel:
@@ -321,6 +324,8 @@ class LanguageModel:
         from letterwise.evaluation.baseline import utf8_bytes, xz_bits
         from letterwise.loss import nats
 
+        if unknown not in ("error", "skip"):
+            raise UserError(f"unknown={unknown!r} must be 'error' or 'skip': to charge for unknown characters, use `score`.")
         ids, split = self._ids(input_file, split, unknown, progress)
         if protocol == "online":
             from letterwise.online import evaluate as evaluate_online
@@ -342,7 +347,7 @@ class LanguageModel:
         input_file: str | PathLike[str] | Sequence[str] | None = None,
         protocol: str = "blocks",
         closely: bool = False,
-        unknown: Unknown = "error",
+        unknown: Unknown = "score",
         progress: "Progress | None" = None,
     ) -> "Iterator[Line]":
         """What each character of a text costs, line by line.
@@ -350,9 +355,9 @@ class LanguageModel:
         Args:
             text: the text itself;
             input_file: or its files. Without both, the validation part of the text that the model was trained on.
-            protocol: "blocks" or "sliding"; the mean over all lines is what `evaluate` says by the same.
+            protocol: "blocks", "eighth" or "sliding"; the mean over all lines is what `evaluate` says by the same.
             closely: also tell each character's rank and the five likeliest.
-            unknown: "error" or "skip" for characters outside the vocabulary.
+            unknown: characters outside the vocabulary: "score" charges 33.4 bits for each, "error", or "skip" drops them.
 
         Raises:
             UserError: as for `evaluate`.
@@ -389,10 +394,10 @@ class LanguageModel:
         input_file: str | PathLike[str] | Sequence[str] | None = None,
         calibrate: str | PathLike[str] | Sequence[str] | None = None,
         top: int = 0,
-        protocol: str = "sliding",
-        unknown: Unknown = "error",
+        protocol: str = "eighth",
+        unknown: Unknown = "score",
         progress: "Progress | None" = None,
-    ) -> "list[Ranked]":
+    ) -> "Iterator[Ranked]":
         """The lines of a text, the least ordinary first, each with a p-value: see evaluation/rank.py.
 
         Args:
@@ -408,26 +413,41 @@ class LanguageModel:
             >>> odd.line.number, odd.line.text
             (3, 'pots\\n')
         """
-        from letterwise.evaluation.rank import Calibration, rank
+        from letterwise.evaluation.rank import ENOUGH, Calibration, rank
+        from letterwise.evaluation.score import lines, score
 
         if top < 0:
             raise UserError(f"--top {top} must be 0 (all) or more.")
-        ordinary = self.score(input_file=calibrate, protocol=protocol, unknown=unknown, progress=progress)
-        calibration = Calibration(ordinary)
+        ids = self._scorable(calibrate, unknown, progress)
+        scored = score(self._scorer(protocol), ids[:ENOUGH] if calibrate is None else ids)
+        calibration = Calibration(lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None))
         text_lines = self.score(text, input_file=input_file, protocol=protocol, unknown=unknown, progress=progress)
         return rank(text_lines, calibration, top)
 
-    def follow(self, chunks: Iterable[bytes], *, unknown: Unknown = "error") -> "Iterator[Line]":
+    def follow(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        protocol: str = "eighth",
+        encoding: str | None = None,
+        unknown: Unknown = "score",
+    ) -> "Iterator[Line]":
         """The lines of a text whose bytes come in `chunks`, without end perhaps, each scored as soon as it is whole.
+
+        `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what a byte order mark says.
 
         Example:
             >>> [line.number for line in model.follow([b"The cat sat on", b" the log. The owl"])]
             [1]
         """
         from letterwise.evaluation.follow import follow
+        from letterwise.evaluation.score import lines
 
-        encoding, of_lines = self.config.data.encoding, self.file.line_break is not None
-        return follow(Predictor(self._reader).read, self.vocabulary, chunks, encoding, unknown, first_predicted=of_lines)
+        _require_choice(unknown)
+        scored = follow(
+            self._scorer(protocol), self.vocabulary, chunks, encoding=encoding, unknown=unknown, plain=self._plain(unknown)
+        )
+        return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
 
     def novelty(
         self,
@@ -488,24 +508,48 @@ class LanguageModel:
         closely: bool,
         input_file: Any = None,
         protocol: str = "blocks",
-        unknown: Unknown = "error",
+        unknown: Unknown = "score",
         progress: "Progress | None" = None,
     ) -> "Iterator[Characters]":
         """The characters of a text, scored."""
         from letterwise.evaluation.score import score
 
+        _require_choice(unknown)
         if text is None:
-            ids, _ = self._ids(input_file, None, unknown, progress)
+            ids = self._scorable(input_file, unknown, progress)
         else:
-            ids = self._begun(self.vocabulary.encode(text, unknown))
-        return score(
+            ids = self.vocabulary.encode(plain_ends(text) if self._plain(unknown) else text, unknown)
+        if len(ids) + (self.file.line_break is not None) < 2:
+            raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
+        if len(ids) >= MANY:
+            told(progress)(f"scoring {len(ids):,} characters")
+        return score(self._scorer(protocol, closely=closely), ids)
+
+    def _scorer(self, protocol: str, *, closely: bool = False) -> "Scorer":
+        """What scores a text from its beginning."""
+        from letterwise.evaluation.score import Scorer
+
+        begin = self.file.line_break
+        return Scorer(
             self.transformer,
-            ids,
             counts=self.file.counts,
-            line_break=self.file.line_break,
+            line_break=begin,
             protocol=protocol,
             closely=closely,
+            before=() if begin is None else (begin,),
         )
+
+    def _scorable(self, input_file: Any, unknown: Unknown, progress: "Progress | None") -> "np.ndarray":
+        """The ids of a text that is named, or of the validation part of its own, where the model was trained on one."""
+        note = told(progress)
+        if input_file is None:
+            return self._own_text(note).part("val")[int(self.file.line_break is not None) :]
+        config = self._data_config(names(input_file))
+        return encode_corpus(config, self.vocabulary, unknown=unknown, in_order=True, note=note).part("all")
+
+    def _plain(self, unknown: Unknown) -> bool:
+        """Is \\r\\n read as \\n? By a model of lines, and where \\r would be unknown, and be scored."""
+        return self.file.line_break is not None or (unknown == "score" and "\r" not in self.vocabulary)
 
     def _begun(self, ids: "np.ndarray") -> "np.ndarray":
         """The ids of a text; for a model of lines, after a line break."""
@@ -720,6 +764,12 @@ def read_text(input_file: str | PathLike[str] | Sequence[str], *, progress: "Pro
     """The text of one or several files, folders or globs. Raises `UserError` when it cannot be read, or is empty."""
     stream = prepare(DataConfig(input_file=names(input_file)), note=told(progress))
     return stream.vocabulary.decode(stream.part("all"))
+
+
+def _require_choice(unknown: str) -> None:
+    """Raises `UserError` for what no scored text can do with unknown characters."""
+    if unknown not in ("score", "error", "skip"):
+        raise UserError(f"unknown={unknown!r} must be 'score', 'error' or 'skip'.")
 
 
 def told(progress: "Progress | None") -> Callable[[str], None]:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import select
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, number
 from letterwise.cli.output import in_colour, say, say_json, shown
+from letterwise.data.line_ends import bare, split_lines
 from letterwise.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +26,11 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         help="model file that `letterwise train` wrote; several of them tell which finds the text likeliest",
     )  # fmt: skip
     parser.add_argument("--input_file", nargs="+", metavar="PATH", help="the text (default: stdin)")
-    parser.add_argument("--protocol", choices=("blocks", "sliding"), help="how much context a character gets (default: blocks)")
+    parser.add_argument(
+        "--protocol", choices=("blocks", "eighth", "sliding"),
+        help="how much context each character has: windows of block_size side by side (blocks), or overlapping by an eighth or "
+        "by half (sliding) (default: blocks; with --rank and --follow: eighth)",
+    )  # fmt: skip
     show = parser.add_argument_group("what to show (default: colours on a terminal, else bits per character and the line)")
     show.add_argument("--html", metavar="FILE", help="write a page: colours, and on hover the likeliest alternatives")
     show.add_argument("--jsonl", action="store_true", help="a JSON object for each line")
@@ -36,7 +42,11 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     odd.add_argument("--top", type=number(int), metavar="N", help="only so many (default: all)")
     odd.add_argument("--follow", action="store_true", help="score each line of an endless stdin as soon as it is whole")
     parser.add_argument("--each_line", action="store_true", help="with several models: tell each line apart")
-    parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
+    parser.add_argument(
+        "--unknown", choices=("score", "error", "skip"),
+        help="characters that the model does not know: score them as the oddest there are (33.4 bits each), refuse the text "
+        "(error), or leave them out (skip) (default: score)",
+    )  # fmt: skip
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
 
 
@@ -50,7 +60,8 @@ def run(flags: dict[str, Any]) -> int:
 
     models = [load(path, device=device) for path in paths]
     if asked["follow"]:
-        for line in models[0].follow(_arriving(), unknown=flags.get("unknown", "error")):
+        options = {name: flags[name] for name in ("unknown", "protocol") if name in flags}
+        for line in models[0].follow(arriving(), **options):
             _tell(line, asked["jsonl"])
         return 0
     flags.setdefault("input_file", ["-"])
@@ -86,17 +97,31 @@ def _agree(asked: dict[str, bool], flags: dict[str, Any], *, several: bool) -> N
         raise UserError("--calibrate and --top belong to --rank: give that, too.")
 
 
-def _arriving() -> Iterator[bytes]:
-    """What comes in on stdin, as soon as it does."""
-    while chunk := os.read(sys.stdin.fileno(), CHUNK):
-        yield chunk
+def arriving() -> Iterator[bytes]:
+    """What comes in on stdin, as soon as it does; of a stdin that does not wait (non-blocking), too."""
+    try:
+        stdin = sys.stdin.fileno()
+        while True:
+            try:
+                chunk = os.read(stdin, CHUNK)
+            except BlockingIOError:
+                select.select([stdin], [], [])
+                continue
+            if not chunk:
+                return
+            yield chunk
+    except (OSError, ValueError, AttributeError) as error:  # it is closed, a folder, or no file at all
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is closed"
+        raise UserError(
+            f"cannot read stdin ({why}): give --follow a pipe, as in `tail -f LOG | letterwise score …`."
+        ) from error
 
 
 def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]) -> None:
-    from letterwise.evaluation.heatmap import terminal
+    from letterwise.evaluation.heatmap import speller, terminal
 
     bits, chars, count = 0.0, 0, 0
-    spell = [model.vocabulary.decode([id]) for id in range(len(model.vocabulary))] if asked["each_char"] else None
+    spell = speller(model.vocabulary) if asked["each_char"] else None
     for line in model.score(closely=asked["each_char"], **flags):
         bits, chars, count = bits + line.bits, chars + line.predicted, count + 1
         if asked["json"]:
@@ -112,10 +137,10 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         })  # fmt: skip
 
 
-def _tell(line: "Line", as_json: bool, spell: list[str] | None = None) -> None:
+def _tell(line: "Line", as_json: bool, spell: Callable[[int], str] | None = None) -> None:
     """A line on a line of stdout; with the spelling of each id, also what is known of each character."""
     if not as_json:
-        say(f"{line.bits_per_char:.4f}\t{shown(_bare(line.text))}\n")
+        say(f"{line.bits_per_char:.4f}\t{shown(bare(line.text))}\n")
         return
     told: dict[str, Any] = {
         "line": line.number, "start": line.start, "text": line.text, "chars": line.predicted, "bits": line.bits,
@@ -124,7 +149,12 @@ def _tell(line: "Line", as_json: bool, spell: list[str] | None = None) -> None:
     known = line.characters
     if spell:
         told["characters"] = [
-            {"char": spell[id], "bits": bits, "rank": rank, "likeliest": {spell[i]: p for i, p in zip(ids, ps, strict=True)}}
+            {
+                "char": spell(id),
+                "bits": bits,
+                "rank": rank,
+                "likeliest": {spell(i): p for i, p in zip(ids, ps, strict=True) if p},
+            }
             for id, bits, rank, ids, ps in zip(
                 *(part.tolist() for part in (known.ids, known.bits, known.ranks, known.likeliest, known.probabilities)),
                 strict=True,
@@ -140,14 +170,14 @@ def _rank(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool])
             told = {"line": line.number, "p_value": ranked.p_value, "deviations": ranked.deviations, "text": line.text}
             say_json({**told, "bits_per_char": line.bits_per_char})
         else:
-            say(f"{ranked.p_value:.4f}\t{line.bits_per_char:.3f}\t{line.number}\t{shown(_bare(line.text))}\n")
+            say(f"{ranked.p_value:.4f}\t{line.bits_per_char:.3f}\t{line.number}\t{shown(bare(line.text))}\n")
 
 
 def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, Any], asked: dict[str, bool]) -> None:
     from letterwise.api import classify, read_text
 
     text = read_text(flags["input_file"], progress=flags["progress"])
-    texts: Iterable[str] = [line for line in text.splitlines() if line] if asked["each_line"] else [text]
+    texts: Iterable[str] = map(bare, split_lines(text)) if asked["each_line"] else [text]
     for verdict in classify(models, texts, progress=flags["progress"]):
         best = paths[verdict.likeliest]
         if asked["json"] or asked["jsonl"]:
@@ -161,8 +191,3 @@ def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, 
                 zip(paths, verdict.bits, verdict.probabilities, strict=True), key=lambda row: row[1]
             ):
                 say(f"{chance:6.1%}  {bits / max(1, len(verdict.text)):.4f} bits per character  {shown(path)}\n")
-
-
-def _bare(text: str) -> str:
-    """A line without its end."""
-    return text.removesuffix("\n").removesuffix("\r")

@@ -29,9 +29,9 @@ import numpy as np
 from letterwise.atomic import sync_directory, write_bytes
 from letterwise.config import DataConfig
 from letterwise.data.corpus import CHUNK, Corpus, Note, Source, canonical_encoding, open_corpus
-from letterwise.data.line_ends import watched
+from letterwise.data.line_ends import LINE_BREAK, watched
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
-from letterwise.data.vocabulary import ABSENT, CODE_POINTS, SHOWN, Unknown, Vocabulary
+from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Unknown, Vocabulary, from_code_points, unknown_characters
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
 
@@ -85,7 +85,8 @@ def encode_corpus(
 ) -> TokenStream:
     """The text that `config` names, in a given vocabulary. `in_order`, its lines stay where they are, as one text.
 
-    Raises `UserError` on other characters, unless skipped.
+    Raises `UserError` on other characters, unless they are to be skipped, or scored: then they have ids of V and more (see
+    `Vocabulary.encode`), and \\r\\n is read as \\n where the vocabulary lacks \\r.
     """
     return _stream(replace(config, vocab=vocabulary.kind), vocabulary, unknown, note, in_order)
 
@@ -97,8 +98,8 @@ def reopen(fingerprint: str) -> TokenStream | None:
 
 def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: Note, in_order: bool = False) -> TokenStream:
     corpus = open_corpus(config, note)
-    if config.lines:
-        corpus = _with_line_ends(corpus, whole=not in_order)
+    if config.lines or (given and unknown == "score" and "\r" not in given):
+        corpus = _with_line_ends(corpus, whole=config.lines and not in_order)
     fingerprint = _fingerprint(config, corpus, given, unknown, in_order)
     if kept := reopen(fingerprint):
         return replace(kept, sources=corpus.names)  # the same content may have been kept under another name
@@ -155,7 +156,7 @@ def _write(
     note: Note,
 ) -> TokenStream:
     """Write ids and what they mean beside their place in the cache, then move them there in one step."""
-    place = cache_dir() / "streams" / fingerprint
+    place, strangers = cache_dir() / "streams" / fingerprint, unknown == "score"
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f"{fingerprint[:16]}.tmp-", dir=place.parent))
@@ -175,7 +176,7 @@ def _write(
                 for ids in chunks:
                     checksum = zlib.crc32(ids.data, checksum)
                     file.write(ids.data)
-                ends.append(file.tell() // vocabulary.dtype.itemsize)
+                ends.append(file.tell() // _dtype(vocabulary, strangers).itemsize)
             file.flush()
             os.fsync(file.fileno())
         if _fingerprint(config, corpus, given, unknown, in_order) != fingerprint:
@@ -186,6 +187,7 @@ def _write(
             "bounds": ends if shuffling else _bounds(config, corpus, ends[0], ends[1] - ends[0]),
             "sources": corpus.names,
             "lines": shuffling,
+            **({"strangers": True} if strangers else {}),
         }
         write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": sealed(checksum, facts)}).encode())
         if beside != place:
@@ -252,6 +254,11 @@ def _found(chunks: Iterator[np.ndarray], vocabulary: Vocabulary, path: Path) -> 
     return find_lines(ids, vocabulary)
 
 
+def _dtype(vocabulary: Vocabulary, strangers: bool) -> np.dtype[Any]:
+    """Of the ids that are kept: where characters that the vocabulary lacks have one, too, it must hold more."""
+    return np.dtype(np.uint32) if strangers and vocabulary.kind == "char" else vocabulary.dtype
+
+
 def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time."""
     chunks = source.code_points(note)
@@ -260,27 +267,17 @@ def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> It
     if vocabulary.kind == "byte":
         yield from chunks
         return
-    passed = 0
+    line = 1
     for points in chunks:
         ids = vocabulary.table[points]
         known = ids != ABSENT
         if not known.all():
-            ids = _without_unknown(source, points, ids, known, unknown, passed)
-        passed += len(points)
-        yield ids.astype(vocabulary.dtype)
-
-
-def _without_unknown(
-    source: Source, points: np.ndarray, ids: np.ndarray, known: np.ndarray, unknown: str, passed: int
-) -> np.ndarray:
-    if unknown == "error":
-        strangers = "".join(map(chr, np.unique(points[~known])[:SHOWN]))
-        first = passed + int(known.argmin())
-        raise UserError(
-            f"{source.name!r} has characters that are not in the vocabulary: {strangers!r}, the first at character {first:,}. "
-            "Use --unknown skip to drop them, or a model trained on text that contains them."
-        )
-    return ids[known]
+            if unknown == "error":
+                line += int((points[: known.argmin()] == LINE_BREAK).sum())
+                raise unknown_characters(from_code_points(points[~known].astype(np.uint32)), line, source.name)
+            ids = vocabulary.with_strangers(points, ids, known) if unknown == "score" else ids[known]
+        line += int((points == LINE_BREAK).sum())
+        yield ids.astype(_dtype(vocabulary, unknown == "score"))
 
 
 def _bounds(config: DataConfig, corpus: Corpus, length: int, val_length: int) -> tuple[int, int, int]:
@@ -331,7 +328,7 @@ def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | Non
             return None
         vocabulary = Vocabulary.from_json(facts["vocabulary"])
         train, val, test = facts["bounds"]
-        ids = np.memmap(place / "ids.bin", vocabulary.dtype, mode="r")
+        ids = np.memmap(place / "ids.bin", _dtype(vocabulary, facts.get("strangers", False)), mode="r")
         sources, lines = tuple(facts["sources"]), facts.get("lines", False)
         return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), sources, place, lines)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):

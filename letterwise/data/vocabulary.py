@@ -18,7 +18,7 @@ from letterwise.errors import UserError
 
 CODE_POINTS = 0x110000
 ABSENT = 0xFFFFFFFF  # in a lookup table: no such character
-Unknown = Literal["error", "skip"]
+Unknown = Literal["error", "skip", "score"]
 IDS_AT_ONCE = 2**22
 SHOWN = 12  # unknown characters that an error lists
 NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte, unlike \udc80 … \udcff
@@ -64,23 +64,38 @@ class Vocabulary:
         table[self.points] = np.arange(len(self.characters), dtype=np.uint32)
         return table
 
-    def encode(self, text: str, unknown: Unknown = "error") -> np.ndarray:
-        """Ids (N,) of a text. Raises `UserError` that lists unknown characters, unless they are to be skipped."""
+    def encode(self, text: str, unknown: Unknown = "error", *, line: int = 1) -> np.ndarray:
+        """Ids (N,) of a text that begins in line `line`.
+
+        Raises `UserError` that lists unknown characters, unless they are to be skipped, or to be scored: then they have ids,
+        too, V + their code point (see `spell`).
+        """
         if self.kind == "byte":
-            strangers = sorted(set(NO_BYTES.findall(text)))
-            ids = np.frombuffer(NO_BYTES.sub("", text).encode("utf-8", "surrogateescape"), np.uint8)
-        else:
-            points = code_points(text)
-            ids = self.table[points]
-            known = ids != ABSENT
-            strangers = [chr(point) for point in np.unique(points[~known])]
-            ids = ids[known].astype(self.dtype)
-        if strangers and unknown == "error":
-            raise UserError(
-                f"{len(strangers)} characters are not in this model's vocabulary: {''.join(strangers[:SHOWN])!r}. "
-                "Use --unknown skip to drop them, or train on text that contains them."
-            )
-        return ids
+            strangers = NO_BYTES.findall(text)
+            if strangers and unknown != "skip":
+                raise unknown_characters("".join(strangers), line + text.count("\n", 0, text.index(strangers[0])))
+            return np.frombuffer(NO_BYTES.sub("", text).encode("utf-8", "surrogateescape"), np.uint8)
+        points = code_points(text)
+        ids = self.table[points]
+        known = ids != ABSENT
+        if known.all():
+            return ids.astype(self.dtype)
+        if unknown == "score":
+            return self.with_strangers(points, ids, known)
+        if unknown == "error":
+            raise unknown_characters(from_code_points(points[~known]), line + text.count("\n", 0, int(known.argmin())))
+        return ids[known].astype(self.dtype)
+
+    def with_strangers(self, points: np.ndarray, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """`ids` (N,), uint32, where characters that are not `known` have V + their code point."""
+        return np.where(known, ids, len(self) + points.astype(np.uint32))
+
+    def spell(self, ids: np.ndarray) -> str:
+        """`decode`, where ids of V and more are characters that the vocabulary lacks, as `encode` numbers them."""
+        if self.kind == "byte" or not len(ids) or int(ids.max()) < len(self):
+            return self.decode(ids)
+        points = self.points[np.minimum(ids, len(self) - 1)]
+        return from_code_points(np.where(ids < len(self), points, ids - len(self)).astype(np.uint32))
 
     def decode(self, ids: Any) -> str:
         """The text that ids spell; bytes that are no UTF-8 become lone surrogates, so that `encode` gives them back."""
@@ -107,6 +122,16 @@ class Vocabulary:
         if not sound or (np.diff(code_points(characters).astype(np.int32)) <= 0).any():
             raise UserError(f"not a vocabulary: kind {kind!r} with characters {str(characters)[:SHOWN]!r}")
         return Vocabulary("char", characters)
+
+
+def unknown_characters(characters: str, line: int, name: str = "") -> UserError:
+    """The sentence about characters that a vocabulary lacks, the first of them in this line."""
+    found = "".join(sorted(set(characters)))
+    where = f"{name!r} has" if name else f"there {'are' if len(found) > 1 else 'is'}"
+    return UserError(
+        f"{where} {len(found)} character{'s' * (len(found) > 1)} not in this model's vocabulary, the first in line {line:,}: "
+        f"{found[:SHOWN]!r}. Use --unknown skip to drop them, or train on text that contains them."
+    )
 
 
 def require_ids(ids: np.ndarray, vocab_size: int) -> None:

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from letterwise.counts import Counts
-from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
-from letterwise.evaluation.score import score
+from letterwise.data.line_ends import plain_ends
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.evaluation.score import Scorer, score
 from letterwise.loss import nats
 from letterwise.model import Transformer
 
-ESCAPE_BITS = math.log2(1e4)  # a character that a model has never seen: one in ten thousand,
-STRANGER_BITS = ESCAPE_BITS + math.log2(CODE_POINTS)  # and then any code point there is
 COLDEST, HOTTEST, STEPS = 1.0, 1e4, 400
 PIECES = 60  # of each model's own held-out text, to fit the temperature on
 SHORTEST, LONGEST = 20, 2000  # characters in one
@@ -70,19 +69,19 @@ def pieces(text: str, length: int) -> list[str]:
 def cost(
     model: Transformer, vocabulary: Vocabulary, text: str, *, counts: Counts | None = None, line_break: int | None = None
 ) -> float:
-    """What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
+    r"""What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
 
-    `line_break` as for `score`.
+    `line_break` is for a model of lines, which reads \r\n as \n; so does one whose vocabulary lacks \r.
 
     Each character that the vocabulary lacks costs `STRANGER_BITS`, and the model reads on as if it were not there.
     """
-    known = vocabulary.encode(text, unknown="skip")
-    strangers = 0 if vocabulary.kind == "byte" else len(text) - len(known)
     before = [vocabulary.line_break] if vocabulary.line_break is not None else []
-    first = 0.0 if before or not len(known) else math.log2(len(vocabulary))
-    ids = np.concatenate((np.array(before, known.dtype), known))
-    scored = score(model, ids, counts=counts, line_break=line_break, protocol="sliding") if len(ids) > 1 else ()
-    return STRANGER_BITS * strangers + first + sum(float(some.bits.sum()) for some in scored)
+    if line_break is not None or "\r" not in vocabulary:
+        text = plain_ends(text)
+    scorer = Scorer(model, counts=counts, line_break=line_break, protocol="sliding", before=before)
+    ids = vocabulary.encode(text, "skip" if vocabulary.kind == "byte" else "score")
+    first = 0.0 if before or not (ids < len(vocabulary)).any() else math.log2(len(vocabulary))
+    return first + sum(float(some.bits.sum()) for some in score(scorer, ids))
 
 
 def probabilities(bits: np.ndarray, temperature: float) -> np.ndarray:

@@ -1,60 +1,55 @@
-"""Follow: lines of an endless text, each scored as soon as it is whole.
+r"""Follow: lines of an endless text, each scored as soon as it is whole.
 
-bytes, as they come ──decode──▶ characters ──read, one at a time──▶ Line, Line, …        memory: one line, one context
+bytes, as they come ──decode──▶ characters ──whole lines──Scorer──▶ what each character costs      memory: a line, a context
+
+Lines that have arrived together are read together, which is many times faster; a lone one is answered at once.
 """
 
-import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from letterwise.data.line_ends import PlainEnds
 from letterwise.data.vocabulary import Unknown, Vocabulary
-from letterwise.evaluation.score import LONGEST, Line, barely
-from letterwise.loss import bits
+from letterwise.evaluation.score import LONGEST, Characters, Scorer, line_end
+from letterwise.text_encoding import StreamDecoder
 
-Read = Callable[[Sequence[int]], np.ndarray]  # what `Predictor.read` is (inference/predictor.py)
+TOGETHER = 2**13  # characters that are read together at most: lines should not wait for too many others
 
 
 def follow(
-    read: Read,
+    scorer: Scorer,
     vocabulary: Vocabulary,
     chunks: Iterable[bytes],
-    encoding: str = "utf-8",
-    unknown: Unknown = "error",
     *,
-    first_predicted: bool = False,
-) -> Iterator[Line]:
-    """The lines of the text whose bytes come in `chunks`, a line that is longer than 65,536 characters in pieces.
+    encoding: str | None = None,
+    unknown: Unknown = "score",
+    plain: bool = False,
+) -> Iterator[Characters]:
+    r"""The characters of the text whose bytes come in `chunks`, line by line; of a line over 65,536 characters, a part.
 
-    Is the text's first character predicted, too? With a model of lines it can be.
+    `plain` reads \r\n as \n, as a model of lines does.
 
-    Raises `UserError` on characters that the vocabulary lacks, unless they are to be skipped.
+    Raises `UserError` on characters that the vocabulary lacks, unless they are to be scored or skipped.
     """
-    decode: Callable[[bytes, bool], str] = codecs.getincrementaldecoder(encoding)("replace").decode
+    decode: Callable[[bytes, bool], str] = StreamDecoder(encoding).feed
     if vocabulary.kind == "byte":
         decode = lambda chunk, final: chunk.decode("utf-8", "surrogateescape")  # noqa: E731
-    number, start, costs = 0, 0, list[float]()
-    expected = read(()).astype(np.float64) if first_predicted else None
-    ids = list[int]()
-
-    def line() -> Line:
-        characters = barely(np.array(ids), np.array(costs))
-        predicted = len(ids) - (start == 0 and not first_predicted)
-        return Line(number, start, vocabulary.decode(ids), characters, predicted)
-
+    ends, end, line = PlainEnds(), line_end(vocabulary), 1
+    held, size = list[np.ndarray](), 0
     for final, chunk in _with_end(chunks):
-        for id in vocabulary.encode(decode(chunk, final), unknown).tolist():
-            costs.append(0.0 if expected is None else bits(float(np.logaddexp.reduce(expected) - expected[id])))
-            ids.append(id)
-            expected = read((id,)).astype(np.float64)
-            if id == vocabulary.line_break or len(ids) == LONGEST:
-                number += 1
-                yield line()
-                start += len(ids)
-                ids, costs = [], []
-    if ids:
-        number += 1
-        yield line()
+        text = ends.feed(decode(chunk, final), final) if plain else decode(chunk, final)
+        ids = vocabulary.encode(text, unknown, line=line)
+        line += text.count("\n")
+        held.append(ids)
+        size += len(ids)
+        if not (final or size >= LONGEST or (ids == end).any()):
+            continue
+        ids = np.concatenate(held)
+        whole = size if final or size >= LONGEST else int(np.flatnonzero(ids == end)[-1]) + 1
+        for start in range(0, whole, TOGETHER):
+            yield scorer.read(ids[start : min(whole, start + TOGETHER)])
+        held, size = [ids[whole:]], size - whole
 
 
 def _with_end(chunks: Iterable[bytes]) -> Iterator[tuple[bool, bytes]]:

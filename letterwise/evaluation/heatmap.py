@@ -5,9 +5,10 @@ Characters (bits, ranks, likeliest) ──▶ one HTML file that asks the networ
 The page holds the numbers once and makes its letters from them: a hundred thousand characters are two megabytes.
 """
 
+import functools
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
@@ -45,7 +46,8 @@ text.addEventListener("mouseover", event => {
   if (i === undefined) return;
   const bits = page.bits[i] / 1000, lines = [];
   lines.push(shown(page.characters[i]) + "  " + bits.toFixed(3) + " bits  p = " + Math.pow(2, -bits).toPrecision(3));
-  if (page.ranks[i]) lines.push("rank " + page.ranks[i]);
+  if (page.ranks[i] > page.alphabet.length) lines.push("not in the model's vocabulary");
+  else if (page.ranks[i]) lines.push("rank " + page.ranks[i]);
   else lines.push("the first character: nothing comes before it");
   page.likeliest[i].forEach(([c, p]) => lines.push("  " + shown(page.alphabet[c]) + "  " + (p / 1e4).toFixed(2) + " %"));
   told.textContent = lines.join("\\n");
@@ -61,15 +63,16 @@ def page(title: str, scored: Iterable[Characters], vocabulary: Vocabulary) -> st
         parts.append(some)
         if sum(map(len, parts)) > MOST_CHARS:
             raise UserError(f"a page holds at most {MOST_CHARS:,} characters, and this text has more: score a part of it.")
-    alphabet = [vocabulary.decode([id]) for id in range(len(vocabulary))]
+    shown = speller(vocabulary)
+    alphabet = list(map(shown, range(len(vocabulary))))
     content = {
         "hottest": HOTTEST,
         "alphabet": alphabet,
-        "characters": [alphabet[id] for some in parts for id in some.ids.tolist()],
+        "characters": [shown(id) for some in parts for id in some.ids.tolist()],
         "bits": [round(1000 * value) for some in parts for value in some.bits.tolist()],
         "ranks": [rank for some in parts for rank in some.ranks.tolist()],
         "likeliest": [
-            [(id, round(1e6 * p)) for id, p in zip(ids, chances, strict=True) if rank]
+            [(id, round(1e6 * p)) for id, p in zip(ids, chances, strict=True) if 0 < rank <= len(alphabet)]
             for some in parts
             for rank, ids, chances in zip(
                 some.ranks.tolist(), some.likeliest.tolist(), some.probabilities.tolist(), strict=True
@@ -91,18 +94,24 @@ def page(title: str, scored: Iterable[Characters], vocabulary: Vocabulary) -> st
 
 def terminal(line: Line, vocabulary: Vocabulary) -> str:
     """A line in colours, for a terminal of 256. What a terminal would obey is shown in its place."""
-    shown = []
+    spell, shown = speller(vocabulary), []
     for id, value in zip(line.characters.ids.tolist(), line.characters.bits.tolist(), strict=True):
         colour = TERMINAL[min(LEVELS - 1, int(LEVELS * value / HOTTEST))]
-        shown.append(f"\x1b[48;5;{colour}m{visible(vocabulary.decode([id]))}")
+        shown.append(f"\x1b[48;5;{colour}m{visible(spell(id))}")
     return "".join(shown) + "\x1b[0m"
+
+
+def speller(vocabulary: Vocabulary) -> Callable[[int], str]:
+    """What spells one of the ids of a scored text (see `Vocabulary.spell`)."""
+    known = functools.cache(lambda id: vocabulary.decode([id]))
+    return lambda id: known(id) if id < len(vocabulary) else chr(id - len(vocabulary))
 
 
 def visible(character: str) -> str:
     """The character, or a sign for it where it has no shape of its own."""
     if character == "\n":
         return "↵"
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def _printable(text: str) -> str:

@@ -3,6 +3,7 @@
     ids ──sweep──▶ windows ──Transformer──▶ logits (n V) of the targets, in the order of the text
                         └───Counts───▲
 blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
+eighth    windows overlap by an eighth; a character is scored with at least an eighth of a context before it
 sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
           (which is just what `Predictor` sees when it writes on past a full context)
 
@@ -27,7 +28,8 @@ from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
 from letterwise.model import Transformer
 
-PROTOCOLS = ("blocks", "sliding")
+OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
+PROTOCOLS = (*OVERLAPS,)
 NUMBERS_IN_FLIGHT = {"cpu": 2**20}  # widest activation of a batch: on a CPU, small enough to stay in cache
 MANY_IN_FLIGHT = 2**26
 
@@ -50,40 +52,50 @@ def passes(
     line_break: int | None = None,
     protocol: str = "blocks",
     every: int = 1,
+    start: int = 0,
 ) -> Iterator[Pass]:
     """The windows of `ids` (N,), or each `every`-th of them, with the `counts` that the model learned beside.
+
+    The first begins at `start`: what is before it is known to counts only.
 
     For a model of lines, `line_break` is the id that each begins after, and the first of `ids`.
 
     Leaves the model's mode and all randomness as they were. Raises `UserError` when there is nothing to predict, or the
     protocol is not known.
     """
-    if len(ids) < 2:
-        raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
+    if len(ids) - start < 2:
+        raise UserError(f"a text of {len(ids) - start} characters has nothing to predict: it takes 2 or more.")
+    overlap = overlap_of(protocol, model.config.block_size)
     require_ids(ids, model.vocab_size)
     config, device = model.config, next(model.parameters()).device
     widest = config.block_size * max(model.vocab_size, config.hidden)
     batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)
-    overlap = config.block_size // 2 if protocol == "sliding" else 0
     orders = model.prior.orders if model.prior else 0
     was_training = model.training
     model.eval()
     try:
-        for together in sweep(ids, config.block_size, batch, overlap=overlap, every=every, line_break=line_break):
+        for together in sweep(ids[start:], config.block_size, batch, overlap=overlap, every=every, line_break=line_break):
             made = []
             for starts, inputs, targets in together:
                 x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-                told = torch.from_numpy(counts.before(ids, starts, x.size(1), orders)).to(device) if counts else None
+                told = torch.from_numpy(counts.before(ids, start + starts, x.size(1), orders)).to(device) if counts else None
                 asked = y != NONE
                 with torch.inference_mode():
-                    logits = model(x, log_prior=told)[asked]
-                alone = None if told is None else told[:, :, -1, :-1][asked]
+                    states = model.states(x, log_prior=told)[asked]
+                    told = None if told is None else told[asked]
+                    logits = model.scores(states[None], None if told is None else told[None])[0]
+                alone = None if told is None else told[:, -1, :-1]
                 made.append(Pass(logits, y[asked], alone, asked.sum(-1).tolist()))
             yield in_order(made, np.concatenate([windows.starts for windows in together]))
     finally:
         model.train(was_training)
+
+
+def overlap_of(protocol: str, block_size: int) -> int:
+    """By how many characters windows overlap. Raises `UserError` when the protocol is not known."""
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
+    return int(block_size * OVERLAPS[protocol])
 
 
 def in_order(made: list[Pass], starts: np.ndarray) -> Pass:

@@ -7,17 +7,24 @@ the model at least as much per character. If lines are alike, no more than a sha
 less. A short line's mean varies more than a long one's, so a line is held against the held-out lines nearest to it in length.
 """
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import heapq
+import itertools
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import IO
 
 import numpy as np
 
 from letterwise.errors import UserError
-from letterwise.evaluation.score import Line
+from letterwise.evaluation.score import Line, barely
 
 NEIGHBOURS = 1000  # held-out lines that a line is held against
 FEWEST = 20
+ENOUGH = 2**17  # characters of the model's own held-out text to compare with: p-values have no use for more
+RUN = 2**16  # lines that are sorted in memory
+NO_IDS, NO_BITS = np.zeros(0, np.int64), np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -53,16 +60,58 @@ class Calibration:
         return Ranked(line, (1 + at_least) / (1 + width), (line.bits_per_char - float(costs.mean())) / spread)
 
 
-def rank(lines: Iterable[Line], calibration: Calibration, top: int = 0) -> list[Ranked]:
-    """All lines but empty ones, or the `top` oddest, the least ordinary first: by p-value, then by deviations."""
-    odd: list[Ranked] = []
-    keep = top or math.inf
-    for line in lines:
-        if told(line):
-            odd.append(calibration.rank(line))
-        if len(odd) > 2 * keep + 1000:
-            odd = sorted(odd, key=_order)[:top]
-    return sorted(odd, key=_order)[: top or None]
+def rank(lines: Iterable[Line], calibration: Calibration, top: int = 0) -> Iterator[Ranked]:
+    """All lines but empty ones, or the `top` oddest, the least ordinary first: by p-value, then by deviations.
+
+    Lines come without their characters. All of them, where they are many, are sorted in a temporary file. Raises `UserError`
+    when that has no room.
+    """
+    odd = (calibration.rank(replace(line, characters=barely(NO_IDS, NO_BITS))) for line in lines if told(line))
+    if top:
+        kept: list[Ranked] = []
+        for some in batched(odd, top + RUN):
+            kept = sorted([*kept, *some], key=_order)[:top]
+        yield from kept
+        return
+    runs = (sorted(some, key=_order) for some in batched(odd, RUN))
+    first = next(runs, [])
+    if len(first) < RUN:
+        yield from first
+        return
+    try:
+        with tempfile.TemporaryFile() as file:
+            kept_runs = [_write(file, run) for run in itertools.chain([first], runs)]
+            yield from heapq.merge(*(_read(file, *run) for run in kept_runs), key=_order)
+    except OSError as error:
+        raise UserError(
+            f"sorting the lines takes room in {tempfile.gettempdir()!r}, and there is a problem: {error.strerror}. "
+            "Set TMPDIR to a folder with more room, or ask for the oddest ones only, with --top."
+        ) from error
+
+
+def batched(all: Iterator[Ranked], size: int) -> Iterator[list[Ranked]]:
+    """So many at a time."""
+    while some := list(itertools.islice(all, size)):
+        yield some
+
+
+def _write(file: IO[bytes], run: list[Ranked]) -> tuple[int, int]:
+    """Put a run behind the others: where it begins, and ends."""
+    start = file.tell()
+    for ranked in run:
+        line = ranked.line
+        told = ranked.p_value, ranked.deviations, line.number, line.start, line.text, line.bits, line.predicted
+        file.write(json.dumps(told).encode() + b"\n")
+    return start, file.tell()
+
+
+def _read(file: IO[bytes], start: int, end: int) -> Iterator[Ranked]:
+    """A run that was put there; others are read in between."""
+    while start < end:
+        file.seek(start)
+        p_value, deviations, *line = json.loads(file.readline())
+        start = file.tell()
+        yield Ranked(Line(*line, barely(NO_IDS, NO_BITS)), p_value, deviations)
 
 
 def told(line: Line) -> bool:

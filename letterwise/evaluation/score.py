@@ -1,34 +1,40 @@
 """Score: what each character of a text costs a model, line by line, in bounded memory.
 
-    ids ──passes──▶ bits of each character ──cut at line breaks──▶ Line, Line, …
+    ids, some at a time ──Scorer──▶ bits of each character ──cut at line breaks──▶ Line, Line, …
 
 A line break belongs to the line that it ends. The text's first character has nothing before it, and costs nothing here, as in
-`evaluate`: the mean over all others is evaluate's, by the same protocol.
+`evaluate`: the mean over all others is evaluate's, by the same protocol. A character that the vocabulary lacks is the oddest
+thing there is: it costs `STRANGER_BITS`, and the model reads on as if it were not there.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from letterwise.counts import Counts
-from letterwise.data.vocabulary import Vocabulary
+from letterwise.data.line_ends import LINE_BREAK
+from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
 from letterwise.errors import finite
-from letterwise.evaluation.passes import Pass, passes
+from letterwise.evaluation.passes import Pass, overlap_of, passes
 from letterwise.loss import bits, each_nats
 from letterwise.model import Transformer
 
 LIKELIEST = 5  # alternatives that are told of each character
 LONGEST = 2**16  # characters: a longer line is cut, so that memory stays bounded
+CHUNK = 2**15  # characters of a text that are read at a time
+ESCAPE_BITS = math.log2(1e4)  # a character that a model has never seen: one in ten thousand,
+STRANGER_BITS = ESCAPE_BITS + math.log2(CODE_POINTS)  # and then any code point there is
 
 
 @dataclass(frozen=True)
 class Characters:
     """n characters of a text, in its order; where they are scored closely, with A = 5 alternatives, the likeliest first."""
 
-    ids: np.ndarray  # (n,)
+    ids: np.ndarray  # (n,) below V; or V + code point of a character that the vocabulary lacks
     bits: np.ndarray  # (n,) float64: surprise, -log₂ of the probability
-    ranks: np.ndarray  # (n,): 1 for the likeliest of all; 0: not known
+    ranks: np.ndarray  # (n,): 1 for the likeliest of all; V + 1 for one that the vocabulary lacks; 0: not known
     likeliest: np.ndarray  # (n, A) ids
     probabilities: np.ndarray  # (n, A) theirs
 
@@ -37,12 +43,10 @@ class Characters:
 
     def cut(self, first: int, last: int) -> "Characters":
         """A part of them."""
-        return Characters(*(part[first:last] for part in self._parts()))
+        return Characters(*(part[first:last] for part in self.parts()))
 
-    def __add__(self, other: "Characters") -> "Characters":
-        return Characters(*map(np.concatenate, zip(self._parts(), other._parts(), strict=True)))
-
-    def _parts(self) -> tuple[np.ndarray, ...]:
+    def parts(self) -> tuple[np.ndarray, ...]:
+        """The arrays."""
         return self.ids, self.bits, self.ranks, self.likeliest, self.probabilities
 
 
@@ -59,13 +63,9 @@ class Line:
     number: int  # from 1
     start: int  # its first character's place in the text, from 0
     text: str
-    characters: Characters
-    predicted: int  # how many of them were: all, but for the text's first (a model of lines predicts that, too)
-
-    @property
-    def bits(self) -> float:
-        """What it costs."""
-        return float(self.characters.bits.sum())
+    bits: float  # what it costs
+    predicted: int  # how many characters were: all, but for the text's first known one (a model of lines predicts that, too)
+    characters: Characters  # none, where only their sum is kept
 
     @property
     def bits_per_char(self) -> float:
@@ -73,50 +73,125 @@ class Line:
         return self.bits / max(1, self.predicted)
 
 
-def score(
-    model: Transformer,
-    ids: np.ndarray,
-    *,
-    counts: Counts | None = None,
-    line_break: int | None = None,
-    protocol: str = "blocks",
-    closely: bool = False,
-) -> Iterator[Characters]:
-    """What each of `ids` (N,) costs, a batch of windows at a time; `closely` also tells ranks and the likeliest alternatives.
+class Scorer:
+    """A text that comes in pieces, each scored as soon as it is there: what has come at once is read in batches.
 
-    For a model of lines, `ids` begin with `line_break`, which is none of the text's: its first character is predicted, too.
-
-    Raises `UserError` when there is nothing to predict, or the protocol is not known.
+    Windows begin where `passes` begins them in the text as a whole, so pieces make no difference but the noise of float32. What
+    is kept between them is one window, and what counts see before it.
     """
-    first = line_break is None
-    for some in passes(model, ids, counts=counts, line_break=line_break, protocol=protocol):
-        scored = _scored(some, closely)
-        yield barely(ids[:1], np.zeros(1), scored.likeliest.shape[1]) + scored if first else scored
-        first = False
+
+    def __init__(
+        self,
+        model: Transformer,
+        *,
+        counts: Counts | None = None,
+        line_break: int | None = None,
+        protocol: str = "blocks",
+        closely: bool = False,
+        before: Sequence[int] = (),
+    ) -> None:
+        """`line_break` is for a model of lines. `before` stands before the text and costs nothing: for that one, a line break.
+
+        `closely` also tells ranks and the likeliest alternatives. Raises `UserError` when the protocol is not known.
+        """
+        self.model, self.counts, self.line_break, self.protocol, self.closely = model, counts, line_break, protocol, closely
+        self.overlap = overlap_of(protocol, model.config.block_size)
+        self.reach = max(0, model.config.counts_order - 1)
+        self.before, self.start = np.array(before, np.int64), 0  # the last ids; where a window begins among them
+        self.place = 0  # of that window in the text, or in its line
+
+    def read(self, ids: np.ndarray) -> Characters:
+        """What each of `ids` (n,) costs. Characters that the vocabulary lacks (V + their code point) are as odd as can be."""
+        ids = ids.astype(np.int64)
+        strange = ids >= self.model.vocab_size
+        scored = self._known(ids[~strange] if strange.any() else ids)
+        return with_strangers(ids, strange, scored, self.model.vocab_size) if strange.any() else scored
+
+    def _known(self, ids: np.ndarray) -> Characters:
+        alternatives = min(LIKELIEST, self.model.vocab_size) if self.closely else 0
+        parts = [barely(ids[:0], np.zeros(0), alternatives)]
+        if not len(ids):
+            return parts[0]
+        if not len(self.before):  # nothing tells the text's first character
+            parts.append(barely(ids[:1], np.zeros(1), alternatives))
+        text = np.concatenate((self.before, ids))
+        if len(text) - self.start > 1:
+            batches = passes(
+                self.model, text, counts=self.counts, line_break=self.line_break, protocol=self.protocol, start=self.start
+            )
+            parts += [_scored(some, self.closely) for some in batches]
+        scored = joined(parts)
+        self._go_on(text)
+        return scored.cut(len(scored) - len(ids), len(scored))  # what the first window holds was scored before
+
+    def _go_on(self, text: np.ndarray) -> None:
+        """Keep of the text so far what the window needs that the next character is scored in."""
+        origin = self.start - self.place
+        if self.line_break is not None and len(breaks := np.flatnonzero(text[self.start :] == self.line_break)):
+            origin = self.start + int(breaks[-1])
+        step = self.model.config.block_size - self.overlap
+        self.place = max(0, (len(text) - origin - 1 - self.overlap) // step * step)
+        self.start = origin + self.place
+        kept = max(0, self.start - self.reach)
+        self.before, self.start = text[kept:].copy(), self.start - kept
+
+
+def score(scorer: Scorer, ids: np.ndarray) -> Iterator[Characters]:
+    """What each of `ids` (N,) costs, some at a time: they may lie in a file and be larger than memory."""
+    for start in range(0, len(ids), CHUNK):
+        yield scorer.read(ids[start : start + CHUNK])
+
+
+def with_strangers(ids: np.ndarray, strange: np.ndarray, known: Characters, vocab_size: int) -> Characters:
+    """All of `ids` (n,), of which `known` are scored, and the others `strange` to the model: it has read on without them."""
+
+    def whole(part: np.ndarray, otherwise: float) -> np.ndarray:
+        told = np.full((len(ids), *part.shape[1:]), otherwise, part.dtype)
+        told[~strange] = part
+        return told
+
+    ranks = whole(known.ranks, vocab_size + 1)  # all that it knows is likelier
+    return Characters(ids, whole(known.bits, STRANGER_BITS), ranks, whole(known.likeliest, 0), whole(known.probabilities, 0.0))
 
 
 def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predicted: bool = False) -> Iterator[Line]:
     """The lines of a scored text, as soon as each is whole. A byte vocabulary's lines are spelled as far as they are UTF-8.
 
-    Was the text's first character predicted, too?
+    Was the text's first known character predicted, too?
     """
     number, start, held = 0, 0, None
+    unpredicted, size = 0 if first_predicted else 1, len(vocabulary)
+
+    def line(begin: int, end: int) -> Line:
+        nonlocal number, start, unpredicted
+        assert held is not None
+        characters = held.cut(begin, end)
+        without = unpredicted if (characters.ids < size).any() else 0
+        text, bits = vocabulary.spell(characters.ids), float(characters.bits.sum())
+        told = Line(number + 1, start, text, bits, len(characters) - without, characters)
+        number, start, unpredicted = number + 1, start + len(characters), unpredicted - without
+        return told
+
     for some in scored:
-        held = some if held is None else held + some
+        held = joined([held, some]) if held is not None and len(held) else some
         begin = 0
-        ends = (np.flatnonzero(held.ids == vocabulary.line_break) + 1).tolist()
+        ends = (np.flatnonzero(held.ids == line_end(vocabulary)) + 1).tolist()
         for end in ends if ends or len(held) < LONGEST else [LONGEST]:
-            number += 1
-            yield _line(number, start, held.cut(begin, end), vocabulary, first_predicted)
-            start, begin = start + end - begin, end
+            yield line(begin, end)
+            begin = end
         held = held.cut(begin, len(held))
     if held is not None and len(held):
-        yield _line(number + 1, start, held, vocabulary, first_predicted)
+        yield line(0, len(held))
 
 
-def _line(number: int, start: int, characters: Characters, vocabulary: Vocabulary, first_predicted: bool) -> Line:
-    predicted = len(characters) - (start == 0 and not first_predicted)
-    return Line(number, start, vocabulary.decode(characters.ids), characters, predicted)
+def line_end(vocabulary: Vocabulary) -> int:
+    r"""The id of \n, also where the vocabulary lacks it."""
+    return len(vocabulary) + LINE_BREAK if vocabulary.line_break is None else vocabulary.line_break
+
+
+def joined(parts: Sequence[Characters]) -> Characters:
+    """Characters one behind the other."""
+    return Characters(*map(np.concatenate, zip(*(part.parts() for part in parts), strict=True)))
 
 
 def _scored(some: Pass, closely: bool) -> Characters:

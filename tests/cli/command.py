@@ -30,11 +30,11 @@ def letterwise(
 
 
 @contextmanager
-def running(*arguments: object) -> Generator[subprocess.Popen]:
+def running(*arguments: object, stdin: int = subprocess.PIPE) -> Generator[subprocess.Popen]:
     """`letterwise ARGUMENTS` while it runs; it ends with the block. Ctrl-C reaches it, even where these tests ignore it."""
     with subprocess.Popen(
         [sys.executable, "-m", "letterwise", *map(str, arguments)],
-        stdin=subprocess.PIPE,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=ROOT,

@@ -1,6 +1,7 @@
 """`letterwise score` as a person runs it."""
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -56,16 +57,19 @@ def log_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run" / "model.safetensors"
 
 
-def test_following_a_log(log_model: Path) -> None:
-    """Each line is scored when it is whole, and not when the next one is; the last when the text ends."""
-    with running("score", "--model_path", log_model, "--follow") as process:
+@pytest.mark.parametrize("waits", [True, False])
+def test_following_a_log(log_model: Path, waits: bool) -> None:
+    """Each line is scored when it is whole, and not when the next one is; the last when the text ends. On any kind of pipe."""
+    read, write = os.pipe()
+    os.set_blocking(read, waits)
+    with running("score", "--model_path", log_model, "--follow", stdin=read) as process, os.fdopen(write, "wb", 0) as pipe:
+        os.close(read)
         for line in TEXT.splitlines():
-            process.stdin.write(line.encode() + b"\n")
-            process.stdin.flush()
+            pipe.write(line.encode() + b"\n")
             assert process.stdout.readline().decode().split("\t")[1] == line + "\n"
-        process.stdin.write(b"The log")
-        process.stdin.close()
-        assert process.stdout.read().decode().split("\t")[1] == "The log\n"
+        pipe.write("The ☠ log".encode())
+        pipe.close()
+        assert process.stdout.read().decode().split("\t")[1] == "The ☠ log\n"
         assert process.wait() == 0
 
 
@@ -90,7 +94,7 @@ def test_odd_lines_first(log_model: Path) -> None:
 
 def test_refusals(tiny, tmp_path: Path) -> None:
     model = ("--model_path", tiny.run_dir / "model.safetensors")
-    assert "'ö'" in refused("score", *model, stdin="Thö cat".encode())
+    assert "'ö'" in refused("score", *model, "--unknown", "error", stdin="Thö cat".encode())
     assert "--calibrate" in refused("score", *model, "--rank", stdin=b"The cat sat on the mat.")
     assert "--each_line" in refused("score", *model, "--each_line", stdin=b"The")
     assert "leave out --input_file" in refused("score", *model, "--follow", "--input_file", tmp_path / "x")

@@ -7,13 +7,8 @@ import pytest
 
 import letterwise
 from letterwise.errors import UserError
-from letterwise.evaluation.classify import (
-    STRANGER_BITS,
-    Classifier,
-    fitted_temperature,
-    pieces,
-    probabilities,
-)
+from letterwise.evaluation.classify import Classifier, fitted_temperature, pieces, probabilities
+from letterwise.evaluation.score import STRANGER_BITS
 
 
 @pytest.fixture(scope="module")

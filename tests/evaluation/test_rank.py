@@ -1,12 +1,14 @@
 """Rank: p-values are what they say they are, and planted odd lines come first."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import letterwise
 from letterwise.errors import UserError
+from letterwise.evaluation import rank as ranking
 from letterwise.evaluation.rank import Calibration, rank
 from letterwise.evaluation.score import Line, barely
 
@@ -65,14 +67,14 @@ def test_planted_odd_lines_come_first(log_model, tmp_path) -> None:
     for line in ODD:
         text.insert(draw.randrange(len(text)), line + "\n")
     (tmp_path / "new.txt").write_text("".join(text))
-    first = log_model.rank(input_file=tmp_path / "new.txt", top=40)
+    first = list(log_model.rank(input_file=tmp_path / "new.txt", top=40))
     assert len({ranked.line.text[:-1] for ranked in first} & set(ODD)) >= 18
     assert [ranked.p_value for ranked in first] == sorted(ranked.p_value for ranked in first)
 
 
 def line(number: int, length: int, bits_per_char: float) -> Line:
     bits = np.full(length + 1, bits_per_char)
-    return Line(number, 1, "x" * length + "\n", barely(np.zeros(length + 1, int), bits), length + 1)
+    return Line(number, 1, "x" * length + "\n", float(bits.sum()), length + 1, barely(np.zeros(length + 1, int), bits))
 
 
 def test_a_p_value_is_the_share_of_ordinary_lines_that_are_as_odd() -> None:
@@ -107,8 +109,37 @@ def test_p_values_of_ordinary_lines_are_spread_evenly() -> None:
 def test_only_the_oddest_are_kept_and_empty_lines_are_not_odd() -> None:
     calibration = Calibration([line(i, 10, i / 10) for i in range(99)])
     many = [line(i, 10, (i * 7919 % 5000) / 500) for i in range(5000)] + [line(9, 0, 50.0)]
-    assert rank(many, calibration, 7) == rank(many, calibration)[:7]
-    assert len(rank(many, calibration)) == 5000
+    every = [(ranked.line.number, ranked.p_value) for ranked in rank(many, calibration)]
+    assert [(ranked.line.number, ranked.p_value) for ranked in rank(many, calibration, 7)] == every[:7]
+    assert len(every) == 5000
+
+
+def test_many_lines_are_sorted_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle: in memory. What comes back from the file is what went in."""
+    calibration = Calibration([line(i, 10, i / 10) for i in range(99)])
+    many = [line(i, 10, (i * 7919 % 500) / 50) for i in range(500)]
+    many[3] = replace(many[3], text="\ud800☠\n")
+    expected = [(ranked.line.number, ranked.line.text, ranked.line.bits, ranked.p_value) for ranked in rank(many, calibration)]
+    monkeypatch.setattr(ranking, "RUN", 64)
+    got = [(ranked.line.number, ranked.line.text, ranked.line.bits, ranked.p_value) for ranked in rank(many, calibration)]
+    assert sorted(got) == sorted(expected)
+    assert [row[3] for row in got] == [row[3] for row in expected]
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ranking.tempfile, "TemporaryFile", full)
+    with pytest.raises(UserError, match=r"No space left.*--top"):
+        list(rank(many, calibration))
+
+
+def test_a_line_of_unknown_characters_is_the_oddest_and_is_printed_as_it_was_written(log_model) -> None:
+    draw = random.Random(3)
+    text = [log_line(draw) for _ in range(40)]
+    text[11:11] = ["☠☠\n", "GET /../../ëtc/pässwd\n"]
+    first, second = log_model.rank("".join(text), top=2)
+    assert {first.line.text, second.line.text} == {"☠☠\n", "GET /../../ëtc/pässwd\n"}
+    assert {first.line.number, second.line.number} == {12, 13}
 
 
 def test_too_few_ordinary_lines(tiny, tmp_path) -> None:

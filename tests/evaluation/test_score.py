@@ -18,12 +18,12 @@ from letterwise.errors import UserError
 from letterwise.evaluation import heatmap
 from letterwise.evaluation import score as scoring
 from letterwise.evaluation.evaluate import interval
-from letterwise.evaluation.score import Characters, barely, lines
+from letterwise.evaluation.score import STRANGER_BITS, Characters, barely, lines
 
 LETTERS = Vocabulary("char", "\nab")
 
 
-@pytest.mark.parametrize("protocol", ["blocks", "sliding"])
+@pytest.mark.parametrize("protocol", ["blocks", "eighth", "sliding"])
 def test_evaluate_is_the_mean_of_score(tiny, text_file, protocol: str) -> None:
     told = list(tiny.score(input_file=text_file, protocol=protocol))
     whole = tiny.evaluate(text_file, protocol=protocol)
@@ -80,18 +80,78 @@ def test_nothing_to_predict(tiny) -> None:
     with pytest.raises(UserError, match="'x' is not known"):
         list(tiny.score("The", protocol="x"))
     with pytest.raises(UserError, match="'ö'"):
-        tiny.score("Thö")
+        tiny.score("Thö", unknown="error")
     assert next(iter(tiny.score("Thöe", unknown="skip"))).text == "The"
 
 
-def test_followed_lines_cost_what_a_sliding_window_says(tiny) -> None:
-    text = "The cat sat on the mat. The dog sat on the log. " * 4 + "The owl."
-    told = list(tiny.score(text, protocol="sliding"))
-    for size in (1, 7, 1000):
+@pytest.mark.parametrize("protocol", ["blocks", "eighth", "sliding"])
+@pytest.mark.parametrize("lines", [False, True])
+def test_whatever_arrives_together_costs_what_it_costs_in_the_whole_text(tiny, tiny_lines, protocol: str, lines: bool) -> None:
+    """The oracle: all at once. Pieces of any size, and of any number of lines, with characters that the model does not know."""
+    model, text = (tiny_lines, "bake\nlo\r\n\nstaö☠stastanukelomi" * 3 + "\nke\n" * 9) if lines else (tiny, LINES + "The owl.")
+    told = list(model.score(text, protocol=protocol))
+    for size in (1, 7, 50, 1000):
         raw = text.encode()
-        got = list(tiny.follow(raw[i : i + size] for i in range(0, len(raw), size)))
+        got = list(model.follow((raw[i : i + size] for i in range(0, len(raw), size)), protocol=protocol))
         assert [line.text for line in got] == [line.text for line in told]
+        assert [line.predicted for line in got] == [line.predicted for line in told]
         np.testing.assert_allclose([line.bits for line in got], [line.bits for line in told], rtol=1e-4)
+
+
+LINES = "The cat sat on the mat.\nThe dög sat on the log. ☠\r\n\n\u2028The owl" * 7
+
+
+def test_an_unknown_character_costs_what_cost_charges_and_is_printed_as_it_was_written(tiny) -> None:
+    """The oracle: the text without it, to which each one adds 33.4 bits, and nothing else."""
+    strangers = [c for c in LINES.replace("\r\n", "\n") if c not in tiny.vocabulary]
+    told = list(tiny.score(LINES, closely=True))
+    assert "".join(line.text for line in told) == LINES.replace("\r\n", "\n")  # this model knows no \r
+    assert [line.text for line in told] == io.StringIO(LINES.replace("\r\n", "\n"), newline="\n").readlines()
+    skipped = list(tiny.score(LINES, unknown="skip", closely=True))
+    assert sum(line.bits for line in told) == pytest.approx(
+        sum(line.bits for line in skipped) + STRANGER_BITS * len(strangers), rel=1e-5
+    )
+    assert sum(line.predicted for line in told) == sum(line.predicted for line in skipped) + len(strangers)
+    for line in told:
+        for char, bits, rank in zip(line.text, line.characters.bits, line.characters.ranks, strict=True):
+            assert (bits == STRANGER_BITS) == (rank > len(tiny.vocabulary)) == (char not in tiny.vocabulary)
+    assert tiny.cost(LINES) > STRANGER_BITS * len(strangers)
+    content = json.loads(Page(tiny.heat_map(LINES)).data)
+    assert "".join(content["characters"]) == "".join(line.text for line in told)
+
+
+def test_texts_of_nothing_the_model_knows(tiny, tmp_path) -> None:
+    (line,) = tiny.score("☠☠")
+    assert (line.text, line.bits, line.predicted) == ("☠☠", 2 * STRANGER_BITS, 2)
+    (tmp_path / "t").write_text("☠\n☠")
+    assert [line.text for line in tiny.score(input_file=tmp_path / "t")] == ["☠\n", "☠"]
+    first, second = tiny.score("☠\nThe")
+    assert (first.predicted, second.predicted) == (2, 2)  # nothing tells the first character that it knows
+    assert [line.text for line in tiny.follow(["☠\n".encode(), b"Th"])] == ["☠\n", "Th"]
+
+
+def test_refusals_name_the_line(tiny_lines, tmp_path) -> None:
+    text = "bake\nlo\nkeä☠"
+    (tmp_path / "t").write_text(text)
+    for ask in (
+        lambda: tiny_lines.score(text, unknown="error"),
+        lambda: tiny_lines.score(input_file=tmp_path / "t", unknown="error"),
+        lambda: tiny_lines.evaluate(tmp_path / "t"),
+        lambda: list(tiny_lines.follow([b"ba", b"ke\nlo", "\nkeä☠".encode()], unknown="error")),
+    ):
+        with pytest.raises(UserError, match="2 characters not in this model's vocabulary, the first in line 3: 'ä☠'"):
+            ask()
+    with pytest.raises(UserError, match="unknown='x' must be"):
+        tiny_lines.score("bake", unknown="x")
+    with pytest.raises(UserError, match="unknown='score' must be"):
+        tiny_lines.evaluate(tmp_path / "t", unknown="score")
+
+
+def test_ids_of_strangers_come_back() -> None:
+    """Encode and spell are inverse for any text at all."""
+    vocabulary = Vocabulary("char", "\nab")
+    for text in ("ab\n", "", "☠", "a☠\ud800b\x00\U0010ffff\n"):
+        assert vocabulary.spell(vocabulary.encode(text, "score")) == text
 
 
 def test_an_interval_holds_the_mean_as_often_as_it_says() -> None:

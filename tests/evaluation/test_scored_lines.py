@@ -43,7 +43,7 @@ def test_a_line_costs_the_same_in_any_company(tiny_lines) -> None:
         (alone,) = tiny_lines.score(line.text, protocol="sliding")
         assert alone.bits == pytest.approx(line.bits, rel=1e-4)
         assert tiny_lines.cost(line.text) == pytest.approx(line.bits, rel=1e-4)
-    followed = list(tiny_lines.follow([TEXT[:7].encode(), TEXT[7:].encode()]))
+    followed = list(tiny_lines.follow([TEXT[:7].encode(), TEXT[7:].encode()], protocol="sliding"))
     assert [line.text for line in followed] == [line.text for line in lines]
     assert [line.predicted for line in followed] == [line.predicted for line in lines]
     np.testing.assert_allclose([line.bits for line in followed], [line.bits for line in lines], rtol=1e-4)
