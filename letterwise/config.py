@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from letterwise.errors import UserError, did_you_mean
+from letterwise.errors import UserError, did_you_mean, quoted
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 LATER = ("lines",)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
+MANY = 10**12 + 1  # steps or characters: more than any machine gets through
+A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
 
 
@@ -49,16 +51,18 @@ class DataConfig:
 class ModelConfig:
     """The shape of the transformer and the bricks it is built from. The vocabulary's size is found in the data."""
 
-    n_layer: int = knob(4, "transformer blocks, one after another", least=0)
-    n_head: int = knob(4, "attention heads in a block", least=1)
-    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1)
-    n_embd: int = knob(128, "width of the residual stream", least=1)
-    ffn_hidden: int | None = knob(None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1)
+    n_layer: int = knob(4, "transformer blocks, one after another", least=0, below=2**12 + 1)
+    n_head: int = knob(4, "attention heads in a block", least=1, below=2**12 + 1)
+    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1, below=2**12 + 1)
+    n_embd: int = knob(128, "width of the residual stream", least=1, below=2**17 + 1)
+    ffn_hidden: int | None = knob(
+        None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1, below=2**20 + 1
+    )
     block_size: int = knob(128, "context length in characters", least=1, below=2**20 + 1)
     dropout: float = knob(0.1, "share of activations dropped while training", least=0, below=1)
     shared_dropout: bool = knob(True, "drop the same activations at all places of a sequence: as good, and nearly free")
     positions: Literal["learned", "rotary"] = knob("rotary", "how a position is told")
-    rotary_base: float = knob(10_000.0, "slowest rotary turn takes about this many characters", least=1)
+    rotary_base: float = knob(10_000.0, "slowest rotary turn takes about this many characters", least=1, below=1e12)
     norm: Literal["layer", "rms"] = knob("layer", "kind of normalization")
     norm_order: Literal["post", "pre"] = knob("pre", "normalize after each residual addition, or before each component")
     activation: Literal["relu", "gelu", "relu_squared", "swiglu"] = knob("relu_squared", "nonlinearity in the feed-forward")
@@ -67,8 +71,10 @@ class ModelConfig:
     qk_norm: bool = knob(True, "normalize queries and keys")
     embed_norm: bool = knob(True, "normalize the embedding before the first block")
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
-    counts_order: int = knob(7, "learn what n-grams of up to so many characters do not know (0: no counts)", least=0)
-    softcap: float = knob(15.0, "bend logits smoothly into ±softcap (0: off)", least=0)
+    counts_order: int = knob(
+        7, "learn what n-grams of up to so many characters do not know (0: no counts)", least=0, below=2**6 + 1
+    )
+    softcap: float = knob(15.0, "bend logits smoothly into ±softcap (0: off)", least=0, below=1e6)
 
     def __post_init__(self) -> None:
         check(self)
@@ -114,29 +120,39 @@ class ModelConfig:
 class TrainingConfig:
     """How to learn, and for how long."""
 
-    max_iters: int = knob(2000, "optimizer steps", least=0)
-    minutes: float = knob(0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0)
-    batch_size: int = knob(16, "sequences in a batch (with --lines, as many characters in more of them)", least=1)
-    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1)
+    max_iters: int = knob(2000, "optimizer steps", least=0, below=MANY)
+    minutes: float = knob(
+        0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0, below=A_DECADE
+    )
+    batch_size: int = knob(
+        16, "sequences in a batch (with --lines, as many characters in more of them)", least=1, below=2**20 + 1
+    )
+    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1, below=2**20 + 1)
     optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob("muon", "muon steps matrices and leaves the rest to adamw")
-    learning_rate: float = knob(0.01, "peak learning rate", least=0)
-    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon steps", least=0)
+    learning_rate: float = knob(0.01, "peak learning rate", least=0, below=1e6)
+    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon steps", least=0, below=1e6)
     schedule: Literal["cosine", "linear", "trapezoid", "constant"] = knob("linear", "how the learning rate falls")
-    warmup_iters: int = knob(20, "steps to reach the peak", least=0)
-    min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", least=0)
+    warmup_iters: int = knob(20, "steps to reach the peak", least=0, below=MANY)
+    min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", least=0, below=1e6)
     beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", least=0, below=1)
     beta2: float = knob(0.99, "decay of the mean squared gradient", least=0, below=1)
-    weight_decay: float = knob(0.1, "pull of matrices towards zero; vectors are left alone", least=0)
-    lookahead: float = knob(0.3, "weight of also guessing the character after the next, falling to 0 (0: off)", least=0)
-    grad_clip: float = knob(1.0, "longest gradient (0: off; muon's matrices need none)", least=0)
-    eval_interval: int = knob(250, "steps between validations", least=1)
+    weight_decay: float = knob(0.1, "pull of matrices towards zero; vectors are left alone", least=0, below=1e6)
+    lookahead: float = knob(
+        0.3, "weight of also guessing the character after the next, falling to 0 (0: off)", least=0, below=1e6
+    )
+    grad_clip: float = knob(1.0, "longest gradient (0: off; muon's matrices need none)", least=0, below=1e12)
+    eval_interval: int = knob(250, "steps between validations", least=1, below=MANY)
     eval_chars: int = knob(
-        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0
+        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0, below=MANY
     )
     save_interval: str = knob("60s", "keep a state that --resume goes on from this often: 60s, 5min, or 500 (steps)")
-    patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0)
-    counts_folds: int = knob(100, "cut the text in so many parts, each with counts made from the others", least=2)
-    counts_chars: int = knob(2**24, "count no more than this many characters, the last of the training part", least=1)
+    patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0, below=MANY)
+    counts_folds: int = knob(
+        100, "cut the text in so many parts, each with counts made from the others", least=2, below=2**10 + 1
+    )
+    counts_chars: int = knob(
+        2**24, "count no more than this many characters, the last of the training part", least=1, below=MANY
+    )
     rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
 
     def __post_init__(self) -> None:
@@ -253,21 +269,24 @@ def check(config: Any) -> None:
         kind = options[0]
         if typing.get_origin(kind) is Literal:
             if value not in typing.get_args(kind):
-                raise UserError(f"{f.name}={value!r} is not known: {did_you_mean(str(value), typing.get_args(kind))}")
+                raise UserError(f"{f.name}={quoted(value)} is not known: {did_you_mean(str(value), typing.get_args(kind))}")
             continue
         if kind is float and type(value) is int and abs(value) < 2**1000:  # a larger one is no float, and is told below
             object.__setattr__(config, f.name, value := float(value))
         expected = typing.get_origin(kind) or kind
         odd_one = expected is tuple and isinstance(value, tuple) and not all(isinstance(text, str) for text in value)
         if odd_one or not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-            raise UserError(f"{f.name}={value!r} is not {WORDS[expected]}.")
+            raise UserError(f"{f.name}={quoted(value)} is not {WORDS[expected]}.")
         least, below = f.metadata["least"], f.metadata["below"]
+        if value == "" or (expected is tuple and "" in value):
+            raise UserError(f"{f.name} has an empty name in it: name something, or leave out --{f.name}.")
         if isinstance(value, float) and not math.isfinite(value):
             raise UserError(f"{f.name}={value} is not a finite number.")
         if least is not None and value < least:
-            raise UserError(f"{f.name}={value} is too small: the least is {least}.")
+            raise UserError(f"{f.name}={quoted(value)} is too small: the least is {least}.")
         if below is not None and value >= below:
-            raise UserError(f"{f.name}={value} is too large: it must stay below {below}.")
+            most = f"the most is {below - 1:,}" if expected is int else f"it must stay below {below:,}"
+            raise UserError(f"{f.name}={quoted(value)} is too large: {most}.")
 
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of texts"}

@@ -7,6 +7,8 @@ import difflib
 import math
 from collections.abc import Iterable
 
+LONGEST_SHOWN = 80  # characters of a wrong value
+
 
 class UserError(Exception):
     """The request or the input was wrong. The message is one sentence that shows the value and the next move."""
@@ -55,3 +57,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
                 return min(found, key=len)
     near = difflib.get_close_matches(asked, bare.values(), n=1, cutoff=0.6)
     return next((name for name, plain in bare.items() if near == [plain]), None)
+
+
+def quoted(value: object) -> str:
+    """A value as Python spells it, for a sentence; a long one is cut."""
+    try:
+        said = repr(value)
+    except ValueError:  # Python spells no number of more than 4,300 digits
+        return "a number of thousands of digits"
+    return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}…{said[-1]}"

@@ -12,7 +12,7 @@ from typing import Any, Literal, NoReturn
 
 from letterwise.cli.output import tell
 from letterwise.config import PARTS, Config
-from letterwise.errors import UserError, nearest
+from letterwise.errors import UserError, nearest, quoted
 
 TEXT_FLAGS = (  # their values may begin with a dash
     "--seed", "--prompt", "--stop", "--regex", "--grammar", "--must_contain", "--charset", "--exclude", "--logit_bias",
@@ -20,7 +20,6 @@ TEXT_FLAGS = (  # their values may begin with a dash
 
 
 NAMES = ("FILE", "DIR", "PATH", "NAME")  # metavars of flags whose value names something
-LONGEST_SHOWN = 60  # characters of a wrong value
 PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "bs": "batch_size", "context": "block_size", "context_length": "block_size", "ctx_size": "block_size", "d_model": "n_embd",
     "data": "input_file", "epochs": "max_iters", "file": "input_file", "heads": "n_head", "hidden_size": "n_embd",
@@ -135,11 +134,6 @@ def number(kind: type[int] | type[float]) -> Any:
             raise argparse.ArgumentTypeError(f"{quoted(word)} is not a {'whole ' if kind is int else ''}number") from None
 
     return parse
-
-
-def quoted(word: str) -> str:
-    """A value in quotes, for a sentence; a long one is cut."""
-    return repr(word if len(word) <= LONGEST_SHOWN else f"{word[:LONGEST_SHOWN]}…")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -242,7 +242,7 @@ class Run:
         starts, *arrays = batches.at(self.step)
         inputs, targets = (torch.from_numpy(array).to(self.runtime.device) for array in arrays)
         pieces = self.config.training.gradient_accumulation_steps
-        torch.manual_seed(self.config.training.rng_seed * 1_000_003 + self.step)  # dropout's randomness
+        torch.manual_seed((self.config.training.rng_seed * 1_000_003 + self.step) % 2**63)  # dropout's randomness
         total = torch.zeros((), device=self.runtime.device)
         chars = (targets != NONE).sum()
         split = (np.array_split(starts, pieces), inputs.tensor_split(pieces), targets.tensor_split(pieces))

@@ -1,0 +1,84 @@
+"""The command line in this process: many requests in the time that one process needs to start."""
+
+import argparse
+import contextlib
+import importlib
+import io
+import os
+import re
+import signal
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from letterwise.cli.flags import Parser
+from letterwise.cli.main import COMMANDS, main
+
+LIMIT_S = 120  # of one request: what takes so long here runs without end
+FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+
+
+@dataclass
+class Answer:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def sentence(self) -> str:
+        """What was said of a wrong request: one line, and nothing that a terminal obeys."""
+        lines = [line for line in self.stderr.split("\n") if line.startswith("letterwise: ")]
+        assert len(lines) == 1, self.stderr
+        assert self.stderr.endswith(f"{lines[0]}\n"), self.stderr
+        assert "Traceback" not in self.stderr
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", self.stderr)
+        return lines[0].removeprefix("letterwise: ")
+
+
+def ask(*arguments: object) -> Answer:
+    """Run `letterwise ARGUMENTS` here, with nothing on stdin."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape") for _ in "12")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), open(os.devnull) as nothing, within(LIMIT_S):
+        before, sys.stdin = sys.stdin, nothing
+        try:
+            code = main(list(map(str, arguments)))
+        finally:
+            sys.stdin = before
+    out.flush()
+    err.flush()
+    said, told = (stream.buffer.getvalue().decode("utf-8", "surrogateescape") for stream in (out, err))
+    return Answer(code, said, told)
+
+
+@contextmanager
+def within(seconds: int) -> Generator[None]:
+    """Raises `TimeoutError` where the block takes longer."""
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"it took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def flags_of(command: str) -> dict[str, argparse.Action]:
+    """Every flag of a command."""
+    parser = Parser(prog=f"letterwise {command}")
+    importlib.import_module(f"letterwise.cli.{command}").add_flags(parser, [])
+    return {option: action for action in parser._actions for option in action.option_strings if option.startswith("--")}
+
+
+def foreign_flags(command: str, sentence: str) -> set[str]:
+    """Flags that a sentence names though this command has none of them, nor one that the sentence names beside it."""
+    named = {flag.replace("-", "_").replace("__", "--", 1) for flag in FLAG.findall(sentence)}
+    known = set(flags_of(command))
+    for other in COMMANDS:
+        if re.search(rf"\b{other}\b", sentence):
+            known |= set(flags_of(other))
+    return named - known
