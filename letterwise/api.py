@@ -9,13 +9,16 @@ import io
 import json
 import math
 import secrets
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from letterwise.accounting import parameters
+from letterwise.arguments import argument, fitting
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
@@ -23,7 +26,7 @@ from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
 from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
 from letterwise.data.vocabulary import Unknown, Vocabulary
-from letterwise.errors import UserError, finite
+from letterwise.errors import UserError, finite, quoted
 from letterwise.inference.limits import MOST_TOKENS, Limits
 from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.predictor import Model
@@ -191,19 +194,20 @@ class LanguageModel:
         """
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip'.")
-        sampler = Sampler(
+        sampler = Sampler(**fitting(Sampler, dict(
             temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p,
             repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-            penalty_window=penalty_window, logit_bias=logit_bias or {}, greedy=greedy, beam=beam,
-        )  # fmt: skip
-        limits = Limits(
-            num_tokens=num_tokens, stop=texts(stop), until_line=until_line, max_seconds=max_seconds,
-            charset=charset, exclude=exclude, must_contain=texts(must_contain), regex=regex,
-            json_schema=spelled(json_schema), grammar=spelled(grammar), max_copy=max_copy,
-        )  # fmt: skip
+            penalty_window=penalty_window, logit_bias=logit_bias, greedy=greedy, beam=beam,
+        )))  # fmt: skip
+        limits = Limits(**fitting(Limits, dict(
+            num_tokens=num_tokens, stop=stop, until_line=until_line, max_seconds=max_seconds,
+            charset=charset, exclude=exclude, must_contain=must_contain, regex=regex,
+            json_schema=spelled("json_schema", json_schema), grammar=spelled("grammar", grammar), max_copy=max_copy,
+        )))  # fmt: skip
+        prompt, num_samples = argument("prompt", prompt, str, ""), argument("num_samples", num_samples, int, 1)
         if not 1 <= num_samples <= MOST_SAMPLES:
             raise UserError(f"--num_samples {num_samples} must be from 1 to {MOST_SAMPLES:,}.")
-        seed = secrets.randbits(32) if rng_seed is None else rng_seed
+        seed = secrets.randbits(32) if rng_seed is None else argument("rng_seed", rng_seed, int)
         seeds = range(seed, seed + num_samples)
         return write(
             self._reader, self.vocabulary, prompt, sampler=sampler, limits=limits, rng_seeds=seeds, unknown=unknown,
@@ -272,6 +276,9 @@ class LanguageModel:
             >>> sorted(lines), lines.candidates >= 2
             (['start', 'stop'], True)
         """
+        options = {name: value for name, value in options.items() if value is not None}
+        many, num_tokens = argument("many", many, int, 0), argument("num_tokens", num_tokens, int, 1000)
+        prompt, max_seconds = argument("prompt", prompt, str, ""), argument("max_seconds", max_seconds, float, math.inf)
         if not 1 <= many <= MOST_TOKENS:
             raise UserError(f"--lines {many} must be from 1 to {MOST_TOKENS:,}.")
         if self.vocabulary.line_break is None:
@@ -293,7 +300,7 @@ class LanguageModel:
             whole=whole,
             unique=unique,
             known=known,
-            rng_seed=secrets.randbits(32) if rng_seed is None else rng_seed,
+            rng_seed=secrets.randbits(32) if rng_seed is None else argument("rng_seed", rng_seed, int),
             max_seconds=max_seconds,
         )
 
@@ -416,6 +423,7 @@ class LanguageModel:
         from letterwise.evaluation.rank import ENOUGH, Calibration, rank
         from letterwise.evaluation.score import lines, score
 
+        top = argument("top", top, int, 0)
         if top < 0:
             raise UserError(f"--top {top} must be 0 (all) or more.")
         ids = self._scorable(calibrate, unknown, progress)
@@ -714,7 +722,8 @@ def classify(
 
 def load(path: str | PathLike[str], *, device: str = "auto") -> LanguageModel:
     """Read a model file. Runs no code from it. Raises `UserError` when it is missing, damaged, or no model."""
-    return LanguageModel(load_model(fspath(path)), device)
+    [name] = names(path)
+    return LanguageModel(load_model(name), device)
 
 
 def train(
@@ -778,23 +787,35 @@ def told(progress: "Progress | None") -> Callable[[str], None]:
 
 
 def names(files: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
-    """One file or several, as a tuple of texts."""
-    return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)
+    """One file or several, as a tuple of texts. Raises `UserError` for anything else."""
+    try:
+        return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)
+    except TypeError as error:
+        raise UserError(f"{quoted(files)} names no file, and is no list of names.") from error
 
 
 def reading(path: str | PathLike[str]) -> BinaryIO:
-    """A file to read. Raises `UserError` when it cannot be."""
+    """A file to read, from its beginning as often as needed: what comes through a pipe is kept, unnamed, in TMPDIR.
+
+    Raises `UserError` when it cannot be read.
+    """
     try:
-        return open(path, "rb")
-    except OSError as error:
-        raise UserError(f"cannot read {fspath(path)!r}: {error.strerror}. Name a file that is there.") from error
+        file = open(path, "rb")  # noqa: SIM115 (it is given back)
+        if file.seekable():
+            return file
+        kept = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
+        with file:
+            shutil.copyfileobj(file, kept)
+        kept.seek(0)
+        return kept
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {fspath(path)!r}: {why}. Name a file that is there.") from error
 
 
-def texts(given: str | Sequence[str]) -> tuple[str, ...]:
-    """One text or several, as a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given)
-
-
-def spelled(given: str | PathLike[str] | dict[str, Any] | None) -> str | None:
-    """A text, a path or plain containers, as a text."""
-    return given if given is None else json.dumps(given) if isinstance(given, dict) else fspath(given)
+def spelled(name: str, given: str | PathLike[str] | dict[str, Any] | None) -> str | None:
+    """A text, a path or plain containers, as a text. Raises `UserError` for anything else."""
+    try:
+        return given if given is None else json.dumps(given) if isinstance(given, dict) else fspath(given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name}={quoted(given)} is no text, no path and no dict of plain values.") from error

@@ -61,7 +61,7 @@ def resolve(flags: dict[str, Any], config_file: str | None = None) -> Config:
 
 def asked_values(flags: dict[str, Any], config_file: str | None = None) -> dict[str, Any]:
     """What a person settled, by name, in a TOML file or by flags: no default among it, so nothing may change it."""
-    values = read_toml(config_file) if config_file else {}
+    values = read_toml(config_file) if config_file is not None else {}
     if "input_file" in flags or "dataset" in flags:  # a text named on the command line takes the place of the file's
         values = {name: value for name, value in values.items() if name not in ("input_file", "dataset")}
     return values | flags

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors", "machine", "printable"},
     {"adapt", "text_encoding"},
-    {"config", "atomic", "jit"},
+    {"config", "arguments", "atomic", "jit"},
     {"presets", "accounting"},
     {"data", "model"},
     {"counts", "loss", "runtime"},
@@ -42,6 +42,7 @@ WITHOUT_TORCH = {
     "errors",
     "machine",
     "printable",
+    "arguments",
     "atomic",
     "jit",
     "cli",

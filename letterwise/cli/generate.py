@@ -22,6 +22,8 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--seed", metavar="TEXT", help="text to start from; may be empty")
     start.add_argument("--prompt", metavar="TEXT", help="the same")
+    start.add_argument("--seed_file", metavar="FILE", help="the same, all that is in this file; - for stdin")
+    parser.add_argument("--encoding", metavar="NAME", help="how the bytes of --seed_file spell characters (default: found out)")
     parser.add_argument(
         "--num_tokens", type=number(int), metavar="N", help="characters to write (default: 100; of a line, at most 1000)"
     )
@@ -78,17 +80,23 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Write."""
     path, device = flags.pop("model_path"), flags.pop("device", "auto")
+    named, encoding = flags.pop("seed_file", None), flags.pop("encoding", None)
     prompt = flags.pop("seed", flags.pop("prompt", ""))
     as_json = flags.pop("json", False)
     if "logit_bias" in flags:
         flags["logit_bias"] = dict(flags["logit_bias"])
     seed = flags.pop("rng_seed", secrets.randbits(32))
     _agree(flags)
+    if encoding and not named:
+        raise UserError(f"--encoding {encoding} tells how to read --seed_file: give that, too.")
     from letterwise.api import load
 
+    model = load(path, device=device)
+    if named:
+        prompt = read_prompt(named, encoding, as_bytes=model.vocabulary.kind == "byte")
     if "lines" in flags:
-        return write_lines(load(path, device=device), prompt, seed, flags, as_json)
-    samples = load(path, device=device).samples(prompt, rng_seed=seed, **flags)
+        return write_lines(model, prompt, seed, flags, as_json)
+    samples = model.samples(prompt, rng_seed=seed, **flags)
     if as_json:
         told = zip(samples.texts(), samples.rng_seeds, samples.ended, strict=True)
         written = [{"text": text, "rng_seed": seed, "ended": ended} for text, seed, ended in told]
@@ -107,6 +115,19 @@ def _agree(flags: dict[str, Any]) -> None:
     for name in ("num_samples", "until_line"):
         if name in flags and "lines" in flags:
             raise UserError(f"--lines {flags['lines']} writes so many texts of one line each: leave out --{name}.")
+
+
+def read_prompt(name: str, encoding: str | None, *, as_bytes: bool) -> str:
+    """The text of a file, or of stdin, exactly; for a model of bytes, whatever they are. Raises `UserError` if not."""
+    from letterwise.api import reading
+    from letterwise.text_encoding import canonical_encoding, decoded
+
+    with reading("/dev/stdin" if name == "-" else name) as file:
+        content = file.read()
+    if as_bytes and encoding is None:
+        return content.decode("utf-8", "surrogateescape")
+    name = "stdin" if name == "-" else name
+    return decoded(content, name, encoding and canonical_encoding(encoding), flag="--seed_file")
 
 
 def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str, Any], as_json: bool) -> int:

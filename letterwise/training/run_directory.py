@@ -120,6 +120,9 @@ class RunDirectory:
 
 def run_directory(config: Config, out: str | None, model_path: str | None) -> RunDirectory:
     """Where this run's files go: `--out`, else beside `--model_path`, else out/TEXT-PRESET."""
+    for flag, name in (("--out", out), ("--model_path", model_path)):
+        if name == "":
+            raise UserError(f"{flag} is empty: name something, or leave it out.")
     if model_path:
         model = check_extension(model_path)
         return RunDirectory(Path(out) if out else model.with_suffix(""), model)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ WORDS = (
     "=",
     "T=1e39",
 )
-DRAWN = 4  # values for each flag, in each run of these tests
+DRAWN = 3  # values for each flag, in each run of these tests
 SMALL = (
     "--n_layer", 1, "--n_embd", 16, "--n_head", 2, "--block_size", 16, "--batch_size", 2, "--max_iters", 2, "--eval_chars", 64,
     "--counts_folds", 2,
@@ -54,35 +55,39 @@ SMALL = (
 @pytest.fixture
 def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[object, ...]]:
     """What makes a request of each command that works, and does little."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
     model = ("--model_path", tiny.run_dir / "model.safetensors")
-    (tmp_path / "t.txt").write_text("The cat sat on the mat. ")
-    assert ask("compress", *model, "--input_file", "t.txt", "--output_file", "packed").code == 0
+    text, packed = tmp_path / "t.txt", tmp_path / "packed"
+    text.write_text("The cat sat on the mat. ")
+    assert ask("compress", *model, "--input_file", text, "--output_file", packed).code == 0
     return {
         "train": ("--input_file", text_file, "--out", "run", "--overwrite", *SMALL),
         "plan": ("--input_file", text_file, *SMALL),
         "generate": (*model, "--num_tokens", 5),
-        "evaluate": (*model, "--input_file", "t.txt"),
-        "score": (*model, "--input_file", "t.txt"),
-        "novelty": (*model, "--input_file", "t.txt"),
-        "compress": (*model, "--input_file", "t.txt", "--output_file", "out"),
-        "decompress": (*model, "--input_file", "packed", "--output_file", "out"),
+        "evaluate": (*model, "--input_file", text),
+        "score": (*model, "--input_file", text),
+        "novelty": (*model, "--input_file", text),
+        "compress": (*model, "--input_file", text, "--output_file", "out"),
+        "decompress": (*model, "--input_file", packed, "--output_file", "out"),
         "inspect": model,
     }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_hostile_value_is_taken_or_refused_in_a_sentence(command: str, base) -> None:
+def test_a_hostile_value_is_taken_or_refused_in_a_sentence(command: str, base, tmp_path: Path, monkeypatch) -> None:
     draw = random.Random(0 if "CI" in os.environ else None)
     for flag, action in flags_of(command).items():
         if flag == "--help":
             continue
         known = NUMBERS + WORDS if action.nargs != 0 else ("5", "")  # a switch takes no value at all
         for value in draw.sample(known, min(DRAWN, len(known))):
+            (tmp_path / "here").mkdir()
+            monkeypatch.chdir(tmp_path / "here")  # what a value makes is not there for the next
             words = (f"{flag}={value}",) if draw.random() < 0.5 or value.startswith("-") else (flag, value)
             asked = (command, *base.get(command, ()), *words)
             answer = ask(*asked)
             assert answer.code in (0, 2), (asked, answer)
+            monkeypatch.chdir(tmp_path)
+            shutil.rmtree("here")
             if answer.code == 2:
                 assert not foreign_flags(command, answer.sentence), (asked, answer.sentence)
