@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for name in ("encode", "decode", "constraints", "recipe", "throughput", "memory", "time_to_loss", "quality"):
+for name in ("encode", "decode", "constraints", "recipe", "throughput", "memory", "time_to_loss", "quality", "scoring"):
     subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]], check=True)

@@ -36,6 +36,7 @@ from letterwise.runtime.accelerator import device_name
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from letterwise.compression import Packed, Predictors
     from letterwise.data.suffixes import Suffixes
@@ -489,12 +490,47 @@ class LanguageModel:
         """
         from letterwise.evaluation.novelty import novelty
 
-        if text is None:
-            note = told(progress)
-            own = input_file is None
-            stream = self._own_text(note) if own else prepare(self._data_config(names(input_file)), note=note)
-            text = stream.vocabulary.decode(stream.part("val" if own else "all"))
-        return novelty(text, self.vocabulary, self._suffixes, nearest=nearest)
+        unknown: Unknown = "skip" if self.vocabulary.kind == "byte" else "score"
+        ids = self._scorable(input_file, unknown, progress) if text is None else self.vocabulary.encode(text, unknown)
+        return novelty(ids, self.vocabulary, self._suffixes, nearest=nearest)
+
+    def __call__(self, ids: Any) -> "Tensor":
+        """The logits of each next character, a PyTorch tensor: (T, V) for `ids` (T,), (B, T, V) for (B, T).
+
+        Nothing is before them. What counts say is looked up, for a model that has some.
+
+        Raises `UserError` when there are more than a context, or none, or ids outside the vocabulary.
+
+        Example:
+            >>> ids = model.vocabulary.encode("The cat")
+            >>> model(ids).shape, model.vocabulary.decode([model(ids)[-1].argmax()])
+            (torch.Size([7, 17]), ' ')
+        """
+        from letterwise.evaluation.inside import logits
+
+        return logits(self.transformer, self.file.counts, ids)
+
+    def logits(self, text: str) -> "Tensor":
+        """The logits of what follows each character of a text, a PyTorch tensor (T, V). Errors as for calling the model.
+
+        Example:
+            >>> model.logits("The cat").softmax(-1).sum(-1).allclose(model.logits("The cat").new_ones(7))
+            True
+        """
+        return self(self.vocabulary.encode(text))
+
+    def attention(self, text: str) -> "Tensor":
+        """How much of each character every character reads: (layers, heads, T, T), a PyTorch tensor whose rows sum to 1.
+
+        Row i of a head is what character i reads of characters 0 to i. Errors as for calling the model.
+
+        Example:
+            >>> model.attention("The cat").shape
+            torch.Size([2, 2, 7, 7])
+        """
+        from letterwise.evaluation.inside import attention
+
+        return attention(self.transformer, self.file.counts, self.vocabulary.encode(text))
 
     def cost(self, text: str) -> float:
         """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.

@@ -1,6 +1,6 @@
 """Novelty: how much of a text is copied from the training text.
 
-    text ──▶ ids, -1 for what training never had ──Suffixes──▶ runs that stand in both ──▶ the longest, shares, the nearest line
+    ids, a window at a time ──Suffixes──▶ runs that stand in both texts ──▶ the longest, shares, the nearest line
 
 A run is a stretch that stands in both texts, character for character, and is part of no longer one. Runs may overlap.
 Characters outside the vocabulary are in no run. With a byte vocabulary, characters are bytes.
@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from letterwise.data.suffixes import Suffixes
-from letterwise.data.vocabulary import ABSENT, Vocabulary, code_points, from_code_points
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.evaluation.score import line_end
 
 LENGTHS = (20, 50, 100)  # characters: of runs whose share is told
 CHUNK = 2**20  # characters of the training text that are looked at together
 LONGEST = 2**11  # characters: of a longer line, so many are compared, from its longest copied stretch on
-BREAK = ord("\n")
+WINDOW, REACH = 2**21, 2**16  # characters of the text that are looked at together; and those behind them that runs may end in
 
 
 @dataclass(frozen=True)
@@ -65,85 +66,89 @@ class Novelty:
     nearest: list[Nearest]
 
 
-class _Text:
-    """A text as characters (n,), or bytes with a byte vocabulary: cut into lines, and spelled again."""
+def novelty(ids: np.ndarray, vocabulary: Vocabulary, training: Suffixes, *, nearest: int = 1) -> Novelty:
+    """What a text shares with the training text, with the nearest training line of `nearest` lines.
 
-    def __init__(self, text: str, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-        if vocabulary.kind == "byte":
-            self.units = vocabulary.encode(text)
-            self.ids = self.units.astype(np.int64)
-        else:
-            self.units = code_points(text)
-            found = vocabulary.table[self.units]
-            self.ids = np.where(found == ABSENT, -1, found.astype(np.int64))
-        ends = np.flatnonzero(self.units == BREAK) + 1
-        self.starts = np.append(0, ends)  # of each line
-        self.ends = np.append(ends - 1, len(self.units))  # its line break is no part of a line
-
-    def spelled(self, start: int, end: int) -> str:
-        """A part of it."""
-        if self.vocabulary.kind == "byte":
-            return self.vocabulary.decode(self.units[start:end])
-        return from_code_points(self.units[start:end])
-
-    def line_at(self, place: int) -> int:
-        """The index of the line that a place is in."""
-        return int(np.searchsorted(self.starts, place, "right")) - 1
-
-
-def novelty(text: str, vocabulary: Vocabulary, training: Suffixes, *, nearest: int = 1) -> Novelty:
-    """What `text` shares with the training text, with the nearest training line of `nearest` lines.
+    `ids` (N,) hold V + code point for characters that the vocabulary lacks. They may lie in a file: they are looked at in
+    windows, so that memory does not grow with the text. A run of more than 65,536 characters may be told shorter where a
+    window ends.
 
     Raises `UserError` when there is no text.
     """
     if nearest < 0:
         raise UserError(f"--nearest {nearest} must be 0 (none) or more.")
-    own = _Text(text, vocabulary)
-    if not len(own.units):
+    if not len(ids):
         raise UserError("the text is empty: there is nothing to compare with the training text.")
-    runs = training.runs(own.ids)
+    covered, longest, copied = Covered(), (0, 0), list[tuple[int, int, int]]()
+    line, end = 0, line_end(vocabulary)
+    for start, runs in windows(ids, training):
+        covered.add(runs)
+        if len(runs):
+            longest = max(longest, tuple(runs[np.argmax(runs[:, 1] - runs[:, 0])].tolist()), key=lambda run: run[1] - run[0])
+        if nearest:
+            copied = _most_copied(copied, ids[start : start + WINDOW + REACH], start, runs, line, end, nearest)
+        line += int((ids[start : start + WINDOW] == end).sum())
     return Novelty(
-        len(own.units),
-        _longest(own, runs, training),
-        {length: share(runs, length, len(own.units)) for length in LENGTHS},
-        _nearest(own, runs, training, nearest),
+        len(ids),
+        _run(ids, *longest, vocabulary, training) if longest[1] else None,
+        {length: covered.chars[length] / len(ids) for length in LENGTHS},
+        _nearest(ids, copied, vocabulary, training),
     )
 
 
-def share(runs: np.ndarray, length: int, chars: int) -> float:
-    """The share of a text's characters that are part of one of its `runs` (R, 2) of `length` or more."""
-    starts, ends = runs[runs[:, 1] - runs[:, 0] >= length].T
-    if not len(starts):
-        return 0.0
-    fresh = ends - np.maximum(starts, np.append(starts[0], ends[:-1]))  # both grow from run to run
-    return int(fresh.sum()) / chars
+def windows(ids: np.ndarray, training: Suffixes) -> Iterator[tuple[int, np.ndarray]]:
+    """Where each window of a text begins, and the runs that begin in it: rows of start, end (R, 2), both growing throughout."""
+    reached = 0
+    for start in range(0, len(ids), WINDOW):
+        runs = start + training.runs(ids[start : start + WINDOW + REACH])
+        runs = runs[(runs[:, 0] < start + WINDOW) & (runs[:, 1] > reached)]  # others are parts of one from the window before
+        reached = int(runs[-1, 1]) if len(runs) else reached
+        yield start, runs
 
 
-def _longest(own: _Text, runs: np.ndarray, training: Suffixes) -> Run | None:
-    if not len(runs):
-        return None
-    start, end = runs[np.argmax(runs[:, 1] - runs[:, 0])].tolist()
-    line, place = own.line_at(start), training.first(own.ids[start:end])
-    column, training_line = start - int(own.starts[line]) + 1, _breaks(training.ids[:place], own.vocabulary) + 1
-    return Run(own.spelled(start, end), end - start, start, line + 1, column, place, training_line)
+class Covered:
+    """How many of a text's characters are part of a run of each of `LENGTHS` or more: `chars`."""
+
+    def __init__(self) -> None:
+        self.chars, self.ends = dict.fromkeys(LENGTHS, 0), dict.fromkeys(LENGTHS, 0)
+
+    def add(self, runs: np.ndarray) -> None:
+        """The next `runs` (R, 2) of the text."""
+        for length in LENGTHS:
+            starts, ends = runs[runs[:, 1] - runs[:, 0] >= length].T
+            if len(starts):
+                fresh = ends - np.maximum(starts, np.append(self.ends[length], ends[:-1]))  # both grow from run to run
+                self.chars[length] += int(fresh.sum())
+                self.ends[length] = int(ends[-1])
 
 
-def _breaks(ids: np.ndarray, vocabulary: Vocabulary) -> int:
-    """How many line breaks are in a part of the training text."""
-    chunks = (ids[i : i + CHUNK] for i in range(0, len(ids), CHUNK))
-    return 0 if vocabulary.line_break is None else sum(int((chunk == vocabulary.line_break).sum()) for chunk in chunks)
+def _run(ids: np.ndarray, start: int, end: int, vocabulary: Vocabulary, training: Suffixes) -> Run:
+    """A run with its places."""
+    line, begin = _breaks(ids[:start], line_end(vocabulary))
+    place = training.first(ids[start:end].astype(np.int64))
+    training_line, _ = _breaks(training.ids[:place], line_end(vocabulary))
+    return Run(vocabulary.spell(ids[start:end]), end - start, start, line + 1, start - begin + 1, place, training_line + 1)
 
 
-def _nearest(own: _Text, runs: np.ndarray, training: Suffixes, count: int) -> list[Nearest]:
+def _breaks(ids: np.ndarray, end: int) -> tuple[int, int]:
+    """How many line breaks are in the beginning of a text, and where the line begins that its end is in."""
+    count, begin = 0, 0
+    for start in range(0, len(ids), CHUNK):
+        found = np.flatnonzero(ids[start : start + CHUNK] == end)
+        if len(found):
+            count, begin = count + len(found), start + int(found[-1]) + 1
+    return count, begin
+
+
+def _nearest(ids: np.ndarray, copied: list[tuple[int, int, int]], vocabulary: Vocabulary, training: Suffixes) -> list[Nearest]:
     """The lines of which most is copied in one run, each with the first of the training lines that are most like it."""
     from rapidfuzz.distance import Levenshtein
     from rapidfuzz.process import extractOne
 
-    if own.vocabulary.line_break is None:
+    if vocabulary.line_break is None:
         return []
-    best = [Nearest(line + 1, text, 0, "", 0.0) for line, text in _most_copied(own, runs, count)]
-    for number, lines in _training_lines(training.ids, own.vocabulary) if best else ():
+    best = [Nearest(line + 1, _around(ids, place, vocabulary), 0, "", 0.0) for _, line, place in copied]
+    for number, lines in _training_lines(training.ids, vocabulary) if best else ():
         for k, known in enumerate(best):
             found = extractOne(known.text, lines, scorer=Levenshtein.normalized_similarity, score_cutoff=known.similarity)
             if found and (found[1] > known.similarity or not known.training_line):
@@ -151,22 +156,36 @@ def _nearest(own: _Text, runs: np.ndarray, training: Suffixes, count: int) -> li
     return best
 
 
-def _most_copied(own: _Text, runs: np.ndarray, count: int) -> list[tuple[int, str]]:
-    """Index and text of the lines with the longest stretch in one run, longest first; those alike in the order of the text."""
-    stretches = []
-    firsts, lasts = np.searchsorted(runs[:, 1], own.starts, "right"), np.searchsorted(runs[:, 0], own.ends)
-    for line, (start, end, first, last) in enumerate(zip(own.starts, own.ends, firsts, lasts, strict=True)):
-        if first < last and start < end:
-            starts = np.maximum(runs[first:last, 0], start)
-            lengths = np.minimum(runs[first:last, 1], end) - starts
+def _most_copied(
+    before: list[tuple[int, int, int]], window: np.ndarray, first: int, runs: np.ndarray, line: int, end: int, count: int
+) -> list[tuple[int, int, int]]:
+    """Of `before` and a window's lines, those with the longest stretch in one run: (-its length, the line, its place).
+
+    Longest first; those alike in the order of the text. The window begins at place `first`, in line `line`.
+    """
+    best = {number: (length, number, place) for length, number, place in before}
+    breaks = first + np.flatnonzero(window == end)
+    starts, ends = np.append(first, breaks + 1), np.append(breaks, first + len(window))
+    lefts, rights = np.searchsorted(runs[:, 1], starts, "right"), np.searchsorted(runs[:, 0], ends)
+    for number, (start, stop, left, right) in enumerate(zip(starts, ends, lefts, rights, strict=True), line):
+        if left < right and start < stop:
+            places = np.maximum(runs[left:right, 0], start)
+            lengths = np.minimum(runs[left:right, 1], stop) - places
             longest = int(lengths.argmax())
-            stretches.append((-int(lengths[longest]), line, int(starts[longest])))
-    chosen = []
-    for _, line, place in sorted(stretches)[:count]:
-        start, end = int(own.starts[line]), int(own.ends[line])
-        start = start if end - start <= LONGEST else place
-        chosen.append((line, own.spelled(start, min(end, start + LONGEST))))
-    return chosen
+            told = -int(lengths[longest]), number, int(places[longest])
+            best[number] = min(told, best.get(number, told))
+    return sorted(best.values())[:count]
+
+
+def _around(ids: np.ndarray, place: int, vocabulary: Vocabulary) -> str:
+    """The line that a place is in; of one that is longer than `LONGEST`, so much from there on."""
+    end, first = line_end(vocabulary), max(0, place - LONGEST)
+    before, after = np.flatnonzero(ids[first:place] == end), np.flatnonzero(ids[place : place + LONGEST] == end)
+    start = first + int(before[-1]) + 1 if len(before) else first if first == 0 else place
+    stop = place + int(after[0]) if len(after) else min(len(ids), place + LONGEST)
+    if stop - start > LONGEST:
+        start, stop = place, min(stop, place + LONGEST)
+    return vocabulary.spell(ids[start:stop])
 
 
 def _training_lines(ids: np.ndarray, vocabulary: Vocabulary) -> Iterator[tuple[int, list[str]]]:

@@ -37,13 +37,26 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "B T C"], angles: Angles = None, cache: LayerCache | None = None
     ) -> Float[Tensor, "B T C"]:
-        heads = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B H+2K T D)
-        q, k, v = heads.split(self.heads, dim=1)
-        q, k = self.turn(self.normalize(q), angles), self.turn(self.normalize(k), angles)
+        q, k, v = self.project(x, angles)
         if cache is not None:
             k, v = cache.append(k, v)  # (B K seen+T D)
         y = attend(q, k, v)
         return self.out(y.transpose(1, 2).flatten(-2))
+
+    def project(
+        self, x: Float[Tensor, "B T C"], angles: Angles = None
+    ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B K T D"], Float[Tensor, "B K T D"]]:
+        """Queries, keys and values of T characters, as they are compared and mixed."""
+        heads = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B H+2K T D)
+        q, k, v = heads.split(self.heads, dim=1)
+        return self.turn(self.normalize(q), angles), self.turn(self.normalize(k), angles), v
+
+    def weights(self, x: Float[Tensor, "B T C"], angles: Angles = None) -> Float[Tensor, "B H T T"]:
+        """How much of each position every position reads, softmax(q·kᵀ / √D): to be looked at, `forward` needs it not."""
+        q, k, _ = self.project(x, angles)
+        k = k.repeat_interleave(q.size(1) // k.size(1), dim=1)
+        future = q.new_full((q.size(2), q.size(2)), -math.inf).triu(1)
+        return (q @ k.mT / math.sqrt(q.size(-1)) + future).softmax(-1)
 
 
 def attend(q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K S D"], v: Float[Tensor, "B K S D"]) -> Float[Tensor, "B H T D"]:

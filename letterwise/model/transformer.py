@@ -81,7 +81,11 @@ class Transformer(nn.Module):
         if start + tokens.size(1) > self.config.block_size:
             raise ValueError(f"{start} + {tokens.size(1)} characters do not fit a context of {self.config.block_size}")
         if (self.prior is None) != (log_prior is None):
-            raise ValueError(f"log_prior was {'given' if self.prior is None else 'not given'}: counts_order decides")
+            given, needs = ("given", "has no") if self.prior is None else ("not given", "has a")
+            raise ValueError(
+                f"log_prior was {given}, and this model {needs} counts_order: `Counts.before` looks it up, as "
+                "`LanguageModel.logits` and `LanguageModel(ids)` do."
+            )
         angles = self.positions.angles(start, tokens.size(1))
         x = self.positions.embed(self.tokens(tokens), start)
         if self.prior is not None and log_prior is not None:

@@ -249,7 +249,7 @@ def test_a_given_vocabulary(text: Path, tmp_path: Path) -> None:
     own = prepared(text).vocabulary
     (tmp_path / "other").write_text("hello öld wörld")
     config = DataConfig(input_file=(str(tmp_path / "other"),))
-    with pytest.raises(UserError, match=r"'ö', the first at character 6.*--unknown skip"):
+    with pytest.raises(UserError, match=r"the first in line 1: 'ö'.*--unknown skip"):
         encode_corpus(config, own, note=print)
     skipped = encode_corpus(config, own, unknown="skip", note=print)
     assert own.decode(skipped.ids) == "hello ld wrld"

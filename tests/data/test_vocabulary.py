@@ -66,7 +66,7 @@ def test_unknown_characters_are_listed_or_skipped() -> None:
 
 def test_half_a_surrogate_pair_is_no_bytes() -> None:
     vocabulary = Vocabulary("byte")
-    with pytest.raises(UserError, match=r"1 characters .*\\ud83d"):
+    with pytest.raises(UserError, match=r"1 character .*\\ud83d"):
         vocabulary.encode("a\ud83db")
     assert vocabulary.encode("a\ud83db", unknown="skip").tolist() == [97, 98]
 

@@ -29,7 +29,7 @@ letters = st.text("ab\n", max_size=80)
 
 def measured(text: str, training: str, nearest: int = 1) -> Novelty:
     vocabulary = Vocabulary("char", "".join(sorted(set(training))))
-    return novelty(text, vocabulary, plain_suffixes(vocabulary.encode(training)), nearest=nearest)
+    return novelty(vocabulary.encode(text, "score"), vocabulary, plain_suffixes(vocabulary.encode(training)), nearest=nearest)
 
 
 def edits(one: str, other: str) -> int:
@@ -95,6 +95,18 @@ def test_a_poem_with_one_line_that_is_nearly_another() -> None:
     assert found.nearest == [Nearest(2, "In the forest of the night.", 2, near, 1 - 2 / 28)]
 
 
+@settings(max_examples=100)
+@given(
+    text=st.text("abö\n", min_size=1, max_size=200), training=st.text("ab\n", min_size=1, max_size=120), size=st.integers(1, 40)
+)
+def test_a_text_is_read_in_windows(text: str, training: str, size: int) -> None:
+    """The oracle: one window. Lines and runs may go on over the ends of several."""
+    whole = measured(text, training, nearest=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "WINDOW", size)
+        assert measured(text, training, nearest=3) == whole
+
+
 def test_training_text_is_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = measured(RHYME, RHYME + "x" * 50 + "\n" + RHYME, nearest=4)
     for size in (40, 64, 200):
@@ -121,7 +133,7 @@ def test_nothing_in_common_and_nothing_at_all() -> None:
 def test_bytes() -> None:
     """A byte is a character: so are places, columns and shares."""
     training = np.frombuffer("größer\nals groß\n".encode(), np.uint8)
-    found = novelty("Ö!\n größe", Vocabulary("byte"), plain_suffixes(training))
+    found = novelty(Vocabulary("byte").encode("Ö!\n größe"), Vocabulary("byte"), plain_suffixes(training))
     assert found.longest == Run("größe", 7, 5, 2, 2, 0, 1)
     assert found.chars == 12
     assert found.nearest == [Nearest(2, " größe", 1, "größer", 1 - 2 / 6)]

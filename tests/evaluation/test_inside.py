@@ -1,0 +1,84 @@
+"""Inside: logits are those of reading one character at a time, and attention is what mixes the values, for every preset."""
+
+import numpy as np
+import pytest
+import torch
+from test_prior import SHAPE, lively
+
+from letterwise.api import LanguageModel
+from letterwise.counts import learn
+from letterwise.errors import UserError
+from letterwise.evaluation.inside import attention, logits
+from letterwise.inference.plain import Plain
+from letterwise.inference.predictor import Predictor
+from letterwise.model.attention import Attention
+from letterwise.presets import PRESETS
+
+IDS = np.random.default_rng(2).integers(0, 13, 11)
+
+
+def model_and_counts(preset: str):
+    flags = {**SHAPE, **PRESETS[preset], **({"n_kv_head": 2} if preset == "llama" else {})}
+    model = lively(preset=preset, **flags)
+    order = model.config.counts_order
+    return model, learn(np.random.default_rng(0).integers(0, 13, 300), 13, order) if order else None
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_logits_are_those_of_reading_on(preset: str) -> None:
+    model, counts = model_and_counts(preset)
+    predictor = Predictor(Plain(model, counts))
+    one_by_one = np.array([predictor.read([id]) for id in IDS.tolist()])
+    for given in (IDS, IDS.tolist(), torch.from_numpy(IDS)):
+        np.testing.assert_allclose(logits(model, counts, given), one_by_one, rtol=1e-3, atol=1e-3)
+    both = logits(model, counts, np.array([IDS[:6], IDS[5:]]))
+    torch.testing.assert_close(both[0], logits(model, counts, IDS[:6]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_attention_is_what_mixes_the_values(preset: str) -> None:
+    """The oracle: each attention's own output, which PyTorch's fused kernel makes without ever writing the weights out."""
+    model, counts = model_and_counts(preset)
+    said: list[tuple[Attention, torch.Tensor, object, torch.Tensor]] = []
+    hooks = [b.attention.register_forward_hook(lambda part, x, y: said.append((part, x[0], x[1], y))) for b in model.blocks]
+    weights = attention(model, counts, IDS)
+    for hook in hooks:
+        hook.remove()
+    layers, heads = model.config.n_layer, model.config.n_head
+    assert weights.shape == (layers, heads, len(IDS), len(IDS))
+    torch.testing.assert_close(weights.sum(-1), torch.ones(layers, heads, len(IDS)))
+    assert (weights.triu(1) == 0).all()
+    assert len(said) == layers
+    for mine, (part, x, angles, y) in zip(weights, said, strict=True):
+        with torch.inference_mode():
+            v = part.project(x, angles)[2][0].repeat_interleave(heads // model.config.kv_heads, dim=0)
+            mixed = torch.stack([mine[h] @ v[h] for h in range(heads)])  # (H T D)
+            torch.testing.assert_close(part.out(mixed.transpose(0, 1).flatten(-2)), y[0], rtol=1e-4, atol=1e-5)
+    assert not any(part._forward_pre_hooks for part in model.modules())
+
+
+def test_what_a_person_asks(tiny: LanguageModel, tiny_lines: LanguageModel) -> None:
+    for model, text in ((tiny, "The cat sat on"), (tiny_lines, "bake")):
+        ids = model.vocabulary.encode(text)
+        torch.testing.assert_close(model.logits(text), model(ids))
+        torch.testing.assert_close(model(torch.from_numpy(ids.astype(np.int64))), model(ids.tolist()))
+        assert model.attention(text).shape == (model.config.model.n_layer, 2, len(text), len(text))
+    (line,) = tiny.score("The cat")
+    costs = -tiny.logits("The cat").log_softmax(-1)[torch.arange(6), tiny.vocabulary.encode("The cat")[1:].astype(int)]
+    np.testing.assert_allclose(line.characters.bits[1:], costs / np.log(2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("ids", "sentence"),
+    [
+        ([], "not one text or several"),
+        ([0.5], "not one text or several"),
+        ([[[1]]], "not one text or several"),
+        ([0] * 33, "33 characters does not fit the context of 32"),
+        ([27], "id 27 is not in this vocabulary"),
+        ([-1], "id -1 is not in this vocabulary"),
+    ],
+)
+def test_what_cannot_be(tiny: LanguageModel, ids: list, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        tiny(ids)
