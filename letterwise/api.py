@@ -343,7 +343,8 @@ class LanguageModel:
             score = evaluate(self.transformer, ids, counts=self.file.counts, line_break=self.file.line_break, protocol=protocol)
         finite(score.nats_per_char)
         score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
-        if input_file is None and split == "val" and self.file.counts is None:  # what training found
+        same = self.data.get("every") == 1  # training compared over all of it, as here
+        if same and input_file is None and split == "val" and self.file.counts is None:
             counting = self.data.get("baselines", {}).get("counting alone")
             score = replace(score, counting_nats_per_char=counting and nats(counting))
         return score

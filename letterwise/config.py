@@ -38,8 +38,8 @@ class DataConfig:
     val_file: tuple[str, ...] = knob((), "text to validate on, instead of the end of the input")
     val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
-    encoding: str = knob("utf-8", "how the input's bytes spell characters")
-    lines: bool = knob(False, "each line is one example: it begins from nothing, and validation gets other lines")
+    encoding: str = knob("utf-8", "text encoding of the input")
+    lines: bool = knob(False, "each line is one example with no context before it; validation gets other lines")
 
     def __post_init__(self) -> None:
         check(self)
@@ -59,10 +59,14 @@ class ModelConfig:
         None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1, below=2**20 + 1
     )
     block_size: int = knob(128, "context length in characters", least=1, below=2**20 + 1)
-    dropout: float = knob(0.1, "share of activations dropped while training", least=0, below=1)
-    shared_dropout: bool = knob(True, "drop the same activations at all places of a sequence: as good, and nearly free")
-    positions: Literal["learned", "rotary"] = knob("rotary", "how a position is told")
-    rotary_base: float = knob(10_000.0, "slowest rotary turn takes about this many characters", least=1, below=1e12)
+    dropout: float = knob(0.1, "share of activations dropped in training", least=0, below=1)
+    shared_dropout: bool = knob(
+        True, "drop the same activations at every position of a sequence: as good, and much faster on a CPU"
+    )
+    positions: Literal["learned", "rotary"] = knob("rotary", "how positions are encoded")
+    rotary_base: float = knob(
+        10_000.0, "base of the rotary frequencies: the slowest rotation takes about this many characters", least=1, below=1e12
+    )
     norm: Literal["layer", "rms"] = knob("layer", "kind of normalization")
     norm_order: Literal["post", "pre"] = knob("pre", "normalize after each residual addition, or before each component")
     activation: Literal["relu", "gelu", "relu_squared", "swiglu"] = knob("relu_squared", "nonlinearity in the feed-forward")
@@ -72,9 +76,9 @@ class ModelConfig:
     embed_norm: bool = knob(True, "normalize the embedding before the first block")
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
     counts_order: int = knob(
-        7, "learn what n-grams of up to so many characters do not know (0: no counts)", least=0, below=2**6 + 1
+        7, "longest n-grams, in characters, whose counts the model builds on (0: no counts)", least=0, below=2**6 + 1
     )
-    softcap: float = knob(15.0, "bend logits smoothly into ±softcap (0: off)", least=0, below=1e6)
+    softcap: float = knob(15.0, "limit logits smoothly to ±softcap (0: off)", least=0, below=1e6)
 
     def __post_init__(self) -> None:
         check(self)
@@ -122,36 +126,43 @@ class TrainingConfig:
 
     max_iters: int = knob(2000, "optimizer steps", least=0, below=MANY)
     minutes: float = knob(
-        0.0, "train for this long instead of max_iters, landing the learning rate on time (0: off)", least=0, below=A_DECADE
+        0.0,
+        "train for this long instead of max_iters; the learning rate reaches its end on time (0: off)",
+        least=0,
+        below=A_DECADE,
     )
     batch_size: int = knob(
         16, "sequences in a batch (with --lines, as many characters in more of them)", least=1, below=2**20 + 1
     )
     gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1, below=2**20 + 1)
-    optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob("muon", "muon steps matrices and leaves the rest to adamw")
+    optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob(
+        "muon", "muon updates the matrices, and adamw the other weights"
+    )
     learning_rate: float = knob(0.01, "peak learning rate", least=0, below=1e6)
-    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon steps", least=0, below=1e6)
+    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon updates", least=0, below=1e6)
     schedule: Literal["cosine", "linear", "trapezoid", "constant"] = knob("linear", "how the learning rate falls")
     warmup_iters: int = knob(20, "steps to reach the peak", least=0, below=MANY)
     min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", least=0, below=1e6)
     beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", least=0, below=1)
     beta2: float = knob(0.99, "decay of the mean squared gradient", least=0, below=1)
-    weight_decay: float = knob(0.1, "pull of matrices towards zero; vectors are left alone", least=0, below=1e6)
+    weight_decay: float = knob(0.1, "weight decay of matrices; vectors have none", least=0, below=1e6)
     lookahead: float = knob(
-        0.3, "weight of also guessing the character after the next, falling to 0 (0: off)", least=0, below=1e6
+        0.3, "weight in the loss of also predicting the character after the next; falls to 0 (0: off)", least=0, below=1e6
     )
-    grad_clip: float = knob(1.0, "longest gradient (0: off; muon's matrices need none)", least=0, below=1e12)
+    grad_clip: float = knob(
+        1.0, "clip the norm of the gradient to this (0: off; muon's matrices need none)", least=0, below=1e12
+    )
     eval_interval: int = knob(250, "steps between validations", least=1, below=MANY)
     eval_chars: int = knob(
         0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0, below=MANY
     )
-    save_interval: str = knob("60s", "keep a state that --resume goes on from this often: 60s, 5min, or 500 (steps)")
+    save_interval: str = knob("60s", "save a state for --resume this often: 60s, 5min, or 500 (steps)")
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0, below=MANY)
     counts_folds: int = knob(
-        100, "cut the text in so many parts, each with counts made from the others", least=2, below=2**10 + 1
+        100, "parts of the text; each is predicted with counts from all the others", least=2, below=2**10 + 1
     )
     counts_chars: int = knob(
-        2**24, "count no more than this many characters, the last of the training part", least=1, below=MANY
+        2**24, "count at most this many characters, the last ones of the training part", least=1, below=MANY
     )
     rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
 
@@ -184,8 +195,10 @@ class RuntimeConfig:
     """Where it runs."""
 
     device: str = knob("auto", "auto, cpu, cuda, cuda:1, mps")
-    dtype: Literal["auto", "float32", "bfloat16"] = knob("auto", "arithmetic of training; auto: bfloat16 where it is native")
-    compile: bool = knob(False, "torch.compile the blocks (pays back on long runs)")
+    dtype: Literal["auto", "float32", "bfloat16"] = knob(
+        "auto", "number format of training; auto: bfloat16 where the hardware has it"
+    )
+    compile: bool = knob(False, "use torch.compile for the blocks (worth it on long runs)")
     threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0, below=2**10 + 1)
 
     def __post_init__(self) -> None:

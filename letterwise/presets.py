@@ -22,7 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # 2021. Zero-initialised outputs, Muon and softcap as in modded-nanogpt (Jordan et al. 2024). Guessing two characters on:
     # Gloeckle et al. 2024. docs/log.md has figures.
     "fast": {},  # config.py's defaults are this preset
-    # The transformer as it was first drawn: Vaswani et al. 2017 §3, decoder only, with learned positions.
+    # A decoder with the bricks of Vaswani et al. 2017 §3: normalization after each residual addition, ReLU, biases. Not theirs:
+    # learned positions (theirs are sinusoids), a cosine schedule (an inverse square root of the step), and no dropout (0.1).
     "classic": dict(
         positions="learned", norm="layer", norm_order="post", activation="relu", bias=True, **_USUAL,
     ),

@@ -44,6 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
         except UserError as error:
             complain(f"letterwise: {error}")
             return 2
+        except ModuleNotFoundError as error:
+            if (error.name or "letterwise").split(".")[0] == "letterwise":
+                raise
+            complain(
+                f"letterwise: this Python ({sys.executable}) has no {error.name}: `make demo` sets up .venv with all that is "
+                "needed; then `source .venv/bin/activate`, and the same command again."
+            )
+            return 2
         except MemoryError:
             complain("letterwise: this machine has not enough memory for that: ask for less at once.")
             return 2

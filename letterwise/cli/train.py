@@ -1,12 +1,12 @@
 """`letterwise train`: a form over `letterwise.training.start.train`."""
 
 import shlex
-import sys
 from typing import Any
 
 from letterwise.cli import PROCESS_STARTED
 from letterwise.cli.flags import Parser, add_knobs
 from letterwise.cli.output import complain, say, say_json, shown
+from letterwise.cli.program import program
 from letterwise.errors import UserError
 from letterwise.presets import PRESETS, SIZES, resolve
 
@@ -16,8 +16,8 @@ OWN = ("config", "out", "model_path", "resume", "overwrite", "json")
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags; the help shows the defaults of the preset and size that `arguments` name."""
     group = parser.add_argument_group("what and where")
-    group.add_argument("--preset", metavar="|".join(PRESETS), help="bricks and recipe (default: fast)")
-    group.add_argument("--size", metavar="|".join(SIZES), help="how big (default: nano)")
+    group.add_argument("--preset", metavar="|".join(PRESETS), help="architecture and training recipe (default: fast)")
+    group.add_argument("--size", metavar="|".join(SIZES), help="size of the model (default: nano)")
     group.add_argument("--config", metavar="FILE", help="TOML file of flags; flags given here win")
     group.add_argument("--out", metavar="DIR", help="run directory (default: out/TEXT-PRESET)")
     group.add_argument("--model_path", metavar="FILE", help="model file, .safetensors or .pth (default: in the run directory)")
@@ -65,12 +65,15 @@ def knobs(flags: dict[str, Any]) -> dict[str, Any]:
 
 def closing_words(result: Any) -> str:
     """The result, for a person: bits, a sample, and the command that writes more."""
+    from letterwise.training.outcome import estimate_words
+
     bits, counting = result.best_val_bits_per_char, result.baselines.get("counting alone")
     held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"
-    held_out += "" if counting is None else f" (counting alone: {counting:.4f}); more minutes {result.advice}"
-    program = "python generate.py" if sys.argv[0].endswith("train.py") else "letterwise generate"
+    notes = [estimate_words(result)] if counting is None else [f"counting alone: {counting:.4f}", estimate_words(result)]
+    held_out += f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+    held_out += f"\n{result.advice}"
     more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
-    command = f"{program} {shlex.join(['--model_path', result.model_path, *more])}"
+    command = f"{program('generate')} {shlex.join(['--model_path', result.model_path, *more])}"
     places = shown(f"{result.model_path} · {result.run_dir}/report.html")
     return f"\n{shown(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
 

@@ -46,7 +46,7 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
             raise UserError(f"the counts of level {j} are not in order")
         levels.append(level)
         rows = entries
-    if not 0 < arrays["chars"][0]:
+    if not arrays["chars"][0] > 0:
         raise UserError("the counts are of no characters")
     told = Counts(levels, vocab_size, int(arrays["chars"][0]))
     if any((lower < 0).any() for lower in told.suffixes):
@@ -55,7 +55,7 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
 
 
 def _within(values: np.ndarray, below: int) -> bool:
-    return bool(0 <= values.min(initial=0) and values.max(initial=0) < below)
+    return bool(values.min(initial=0) >= 0 and values.max(initial=0) < below)
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:

@@ -4,14 +4,18 @@ ids of the training part ──count──▶ how often each character occurs �
 """
 
 import lzma
+import math
 
 import numpy as np
 
+from letterwise.counts import Counts
+from letterwise.data.batches import NONE, sweep
 from letterwise.data.vocabulary import Vocabulary
 
 XZ = 9 | lzma.PRESET_EXTREME
 
 CHUNK = 2**22
+WINDOWS = 16  # counted together
 XZ_AT_MOST = 2**24  # characters: xz takes half a second for each million
 
 
@@ -30,6 +34,28 @@ def xz_bits(ids: np.ndarray, vocabulary: Vocabulary) -> float | None:
     text = vocabulary.decode(ids)
     packed = lzma.compress(text.encode("utf-8", "surrogateescape" if vocabulary.kind == "byte" else "surrogatepass"), preset=XZ)
     return 8 * len(packed) / len(ids)
+
+
+def baseline_bits(
+    counts: Counts, training: np.ndarray, held_out: np.ndarray, *, block_size: int, every: int, line_break: int | None
+) -> dict[str, float]:
+    """What a model is to be compared with, in bits per character, over just the characters that `evaluate` scores.
+
+    These are the targets in each `every`-th window of `held_out` (N,), which must be 2 or more.
+    """
+    targets: list[np.ndarray] = []
+    nats = 0.0
+    for together in sweep(held_out, block_size, WINDOWS, every=every, line_break=line_break):
+        for starts, inputs, following in together:
+            asked, log_probs = following != NONE, counts.before(held_out, starts, inputs.shape[1])[:, :, 0]
+            known = np.take_along_axis(log_probs, np.maximum(following, 0)[..., None], -1)[..., 0]
+            nats -= float(known[asked].sum(dtype=np.float64))
+            targets.append(following[asked])
+    scored = np.concatenate(targets)
+    return {
+        "letter frequencies alone": frequency_bits(training, scored, counts.vocab_size),
+        "counting alone": nats / len(scored) / math.log(2),
+    }
 
 
 def frequency_bits(training: np.ndarray, held_out: np.ndarray, vocab_size: int) -> float:

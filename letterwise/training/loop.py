@@ -24,7 +24,7 @@ from letterwise.counts import Counts, CrossFitted
 from letterwise.data.batches import NONE, Batches, LineBatches
 from letterwise.data.stream import TokenStream
 from letterwise.errors import UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation import Score, baseline_bits, evaluate
 from letterwise.inference.limits import Limits
 from letterwise.inference.plain import Plain
 from letterwise.inference.sampling import Sampler
@@ -71,7 +71,7 @@ class Run:
     optimizers: Optimizers
     counts: Counts | None
     crossfitted: CrossFitted | None
-    baselines: dict[str, float]
+    baseline_counts: Counts
     progress: Progress
     budget: Budget
     keeper: Keeper
@@ -84,6 +84,7 @@ class Run:
     every: int = 0
     rollbacks: int = 0
     glanced_s: float = 0.0
+    compared: tuple[int, dict[str, float]] = (0, {})
 
     @property
     def chars_seen(self) -> int:
@@ -99,6 +100,15 @@ class Run:
     def best(self) -> dict[str, Any] | None:
         """The row whose weights the model file holds."""
         return next((row for row in reversed(self.rows) if row["best"]), None)
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """What the model is compared with, over the very characters that validations score; empty before the first."""
+        held_out = self.stream.part("val")
+        if self.every and self.compared[0] != self.every and len(held_out) >= 2:
+            windows = {"block_size": self.config.model.block_size, "every": self.every, "line_break": self.stream.line_break}
+            self.compared = (self.every, baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows))
+        return self.compared[1]
 
     def state(self) -> TrainingState:
         """All that a restart needs. Raises `BlownUp` rather than give what is no number."""
@@ -272,9 +282,11 @@ class Run:
         """
         began = clock()
         train_nats, held_out, nats = self.mean_nats(), self.stream.part("val"), None
+        score: Score | None = None
         if len(held_out) >= 2:
             self.every = self.every or self.window_stride(held_out)
-            nats = self.score(held_out, every=self.every, between=between)
+            score = self.score(held_out, every=self.every, between=between)
+            nats = score.nats_per_char
             if not math.isfinite(nats):
                 raise BlownUp(f"the validation loss became {nats} by step {self.step}")
         best, rate = self.best, self.learning_rate_factor(self.step - 1) if self.step else 0.0
@@ -285,6 +297,9 @@ class Run:
             "learning_rate": rate * self.config.training.learning_rate,
             "train_nats_per_char": train_nats,
             "val_nats_per_char": nats,
+            "val_chars": score.chars if score else 0,
+            "val_nats_low": score.interval_nats[0] if score and score.interval_nats else None,
+            "val_nats_high": score.interval_nats[1] if score and score.interval_nats else None,
             "chars_per_second": round(self.meter.chars_per_second()),
             "best": best is None or nats is None or nats < best["val_nats_per_char"],
         }
@@ -299,7 +314,7 @@ class Run:
         self.meter.restart()  # its clock, without that
 
     def window_stride(self, held_out: np.ndarray) -> int:
-        """Validate on each so-manieth window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
+        """Validate on every n-th window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
         training, chars = self.config.training, len(held_out)
         if training.eval_chars:
             return math.ceil(chars / training.eval_chars)
@@ -308,9 +323,7 @@ class Run:
         seconds = (clock() - began) * max(1.0, chars / PROBE_CHARS)
         if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
             stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
-            self.progress.note(
-                f"validating on each {stride}th window, since all would take {seconds:.0f} s: --eval_chars decides."
-            )
+            self.progress.note(f"Validating on every {nth(stride)} window to save time; change with --eval_chars.")
             return stride
         if seconds > LONG_VALIDATION_S:
             self.progress.note(
@@ -318,9 +331,9 @@ class Run:
             )
         return 1
 
-    def score(self, held_out: np.ndarray, **options: Any) -> float:
-        """Nats per character, by `evaluate` and its options."""
-        return evaluate(self.model, held_out, counts=self.counts, line_break=self.stream.line_break, **options).nats_per_char
+    def score(self, held_out: np.ndarray, **options: Any) -> Score:
+        """By `evaluate` and its options."""
+        return evaluate(self.model, held_out, counts=self.counts, line_break=self.stream.line_break, **options)
 
     def sample(self) -> str:
         """What the model writes now, from nothing."""
@@ -338,5 +351,12 @@ class Run:
             "sources": list(self.stream.sources),
             "bounds": list(self.stream.bounds),
             "baselines": self.baselines,
+            "every": self.every,
         }
         return ModelFile(self.config, self.stream.vocabulary, self.best_weights, record, history, self.counts)
+
+
+def nth(n: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st"""
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"

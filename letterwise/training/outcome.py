@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from letterwise.accounting import parameters
-from letterwise.counts import Counts
 from letterwise.data.stream import TokenStream
-from letterwise.evaluation import frequency_bits
 from letterwise.loss import bits
 from letterwise.training.progress import clock
 from letterwise.training.report import write_report
@@ -19,13 +17,16 @@ from letterwise.training.report import write_report
 if TYPE_CHECKING:
     from letterwise.training.loop import Run
 
-BASELINE_CHARS = 2**18  # of the validation part, spread evenly, are enough to place a baseline
 FALLING_BITS = 0.005  # less than this from one validation to the next is no longer progress
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to. Validations are None when the text has no validation part; `baselines` are bits per character."""
+    """What a run came to. Validations are None when the text has no validation part.
+
+    `baselines` are bits per character, over the same characters as the validations: `val_chars_scored` of `val_chars`. Where
+    that is not all, the best validation is an estimate, and the figure for all lies in its interval with a probability of 95 %.
+    """
 
     model_path: str
     run_dir: str
@@ -35,6 +36,9 @@ class TrainResult:
     best_val_nats_per_char: float | None
     best_val_bits_per_char: float | None
     val_nats_per_char: float | None
+    val_chars: int
+    val_chars_scored: int
+    best_val_bits_interval: tuple[float, float] | None
     baselines: dict[str, float]
     params: int
     vocab_size: int
@@ -62,6 +66,9 @@ def result(run: "Run") -> TrainResult:
         best_val_nats_per_char=nats,
         best_val_bits_per_char=None if nats is None else bits(nats),
         val_nats_per_char=last["val_nats_per_char"],
+        val_chars=max(0, len(run.stream.part("val")) - 1),
+        val_chars_scored=best.get("val_chars", 0),
+        best_val_bits_interval=estimated(run, best),
         baselines=run.baselines,
         params=parameters(run.config.model, len(run.stream.vocabulary)).total,
         vocab_size=len(run.stream.vocabulary),
@@ -70,6 +77,20 @@ def result(run: "Run") -> TrainResult:
         sample=best["sample"],
         advice=advice(run.rows),
     )
+
+
+def estimated(run: "Run", row: dict[str, Any]) -> tuple[float, float] | None:
+    """The interval of a validation that did not score all, in bits; None where it did."""
+    low, high = row.get("val_nats_low"), row.get("val_nats_high")
+    return None if run.every <= 1 or low is None or high is None else (bits(low), bits(high))
+
+
+def estimate_words(result: TrainResult) -> str:
+    """How far a figure can be trusted that comes from a part of the validation text; "" for one that comes from all of it."""
+    if result.best_val_bits_interval is None:
+        return ""
+    low, high = result.best_val_bits_interval
+    return f"estimated from {result.val_chars_scored:,} of {result.val_chars:,} characters: {low:.4f} to {high:.4f} with 95 %"
 
 
 def write_page(run: "Run") -> None:
@@ -83,6 +104,7 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
     val = "no validation part"
     if result.best_val_bits_per_char is not None:
         val = f"{result.best_val_bits_per_char:.4f} bits = {result.best_val_nats_per_char:.4f} nats per character"
+        val += f" ({estimate_words(result)})" if estimate_words(result) else ""
     return {
         "text": ", ".join(run.stream.sources),
         "characters": f"{len(run.stream.part('all')):,}, {result.vocab_size} different",
@@ -90,36 +112,24 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
         "best validation": val,
         **{name: f"{value:.4f} bits per character" for name, value in result.baselines.items()},
         "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {clock(result.train_seconds)}",
-        "more minutes": result.advice,
+        "longer training": result.advice,
         "hardware": str(run.runtime),
         "model file": result.model_path,
     }
 
 
-def baselines(stream: TokenStream, counts: Counts) -> dict[str, float]:
-    """What a model of this text is to be compared with, in bits per character of the validation part."""
-    train, held_out = stream.part("train"), stream.part("val")
-    if len(held_out) < 2:
-        return {}
-    every = max(1, len(held_out) // BASELINE_CHARS)
-    return {
-        "letter frequencies alone": frequency_bits(train, held_out, len(stream.vocabulary)),
-        "counting alone": bits(counts.nats_per_char(held_out, every=every)),
-    }
-
-
 def advice(rows: list[dict[str, Any]]) -> str:
-    """Whether more minutes would help, as far as the curve of validations tells."""
+    """Whether longer training would help, as far as the curve of validations tells."""
     told = [(row["seconds"], row["val_nats_per_char"]) for row in rows if row["val_nats_per_char"] is not None]
     if len(told) < 3:
-        return "too few validations to tell"
+        return "Too few validations to say whether longer training helps."
     best = int(np.argmin([nats for _, nats in told]))
     if best < len(told) - 1:
-        return f"would not help this size: it was best after {clock(told[best][0])}, and has begun to learn the text by heart"
+        return f"Longer training would not help this size: it was best after {clock(told[best][0])} and then began to overfit."
     gained = bits(told[-2][1] - told[-1][1])
     if gained < FALLING_BITS:
-        return f"would hardly help this size: the last stretch gained {gained:.3f} bits per character"
-    return f"would help: the last stretch still gained {gained:.3f} bits per character"
+        return f"Longer training would hardly help this size: the last validation gained {gained:.3f} bits per character."
+    return f"Longer training would help: the last validation still gained {gained:.3f} bits per character."
 
 
 def opening(stream: TokenStream) -> str:

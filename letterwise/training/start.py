@@ -31,7 +31,7 @@ from letterwise.training.loop import Run
 from letterwise.training.memory import fitted_to_memory, needs, told
 from letterwise.training.meter import Meter
 from letterwise.training.optimizer import build_optimizers
-from letterwise.training.outcome import TrainResult, baselines, result
+from letterwise.training.outcome import TrainResult, result
 from letterwise.training.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory, run_directory
@@ -219,7 +219,7 @@ def prepare_run(
         optimizers=build_optimizers(model, training, lookahead),
         counts=counts,
         crossfitted=crossfitted,
-        baselines=baselines(stream, counts or count_whole(config, stream, ORDER)),
+        baseline_counts=counts or count_whole(config, stream, ORDER),
         progress=progress,
         budget=Budget(training),
         keeper=Keeper(directory, training, progress),
