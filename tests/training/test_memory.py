@@ -26,7 +26,7 @@ def test_no_less_than_the_step_itself_by_hand() -> None:
 
 
 HUGE = {
-    "batch_size": 2**40, "block_size": 2**20, "n_layer": 10**9, "n_embd": 2**31, "ffn_hidden": 10**15, "counts_chars": 2**62,
+    "batch_size": 2**20, "block_size": 2**20, "n_layer": 2**12, "n_embd": 2**17, "ffn_hidden": 2**20, "counts_chars": 10**11,
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_batches_nobody_asked_for_are_made_smaller_and_learn_from_as_much() -> N
 
 
 def test_where_nothing_else_helps_a_size_is_named() -> None:
-    deep_and_wide = {"n_layer": 10**6, "n_embd": 10**6}
+    deep_and_wide = {"n_layer": 2**12, "n_embd": 2**17}
     with pytest.raises(UserError, match="--size nano fits"):
         fitted_to_memory(resolve(deep_and_wide), {*deep_and_wide}, **TEXT, available=GIB)
     with pytest.raises(UserError, match="free some memory"):
