@@ -9,13 +9,12 @@ import io
 import json
 import math
 import secrets
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from letterwise.accounting import parameters
 from letterwise.arguments import argument, fitting
@@ -831,23 +830,19 @@ def names(files: str | PathLike[str] | Sequence[str]) -> tuple[str, ...]:
         raise UserError(f"{quoted(files)} names no file, and is no list of names.") from error
 
 
-def reading(path: str | PathLike[str]) -> BinaryIO:
-    """A file to read, from its beginning as often as needed: what comes through a pipe is kept, unnamed, in TMPDIR.
-
-    Raises `UserError` when it cannot be read.
-    """
+@contextmanager
+def reading(path: str | PathLike[str]) -> Generator[BinaryIO]:
+    """A file to read, or stdin for "-". Raises `UserError` when it cannot be."""
+    said = fspath(path)
     try:
-        file = open(path, "rb")  # noqa: SIM115 (it is given back)
-        if file.seekable():
-            return file
-        kept = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115
-        with file:
-            shutil.copyfileobj(file, kept)
-        kept.seek(0)
-        return kept
-    except (OSError, ValueError) as error:  # ValueError: a name with a NUL in it
-        why = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"cannot read {fspath(path)!r}: {why}. Name a file that is there.") from error
+        with open(0, "rb", closefd=False) if said == "-" else open(said, "rb") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"cannot read {said!r}: {error.strerror or error}. Name a file that is there.") from error
+    except ValueError as error:
+        if "\0" not in said:
+            raise
+        raise UserError(f"cannot read {said!r}: no file's name has a NUL. Name a file that is there.") from error
 
 
 def spelled(name: str, given: str | PathLike[str] | dict[str, Any] | None) -> str | None:

@@ -18,7 +18,7 @@ FLOW = [
     {"errors", "machine", "printable"},
     {"adapt", "text_encoding"},
     {"config", "arguments", "atomic", "jit"},
-    {"presets", "accounting"},
+    {"presets", "accounting", "arithmetic"},
     {"data", "model"},
     {"counts", "loss", "runtime"},
     {"checkpoint"},
@@ -33,6 +33,7 @@ LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
 WITHOUT_TORCH = {
     "adapt",
+    "arithmetic",
     "text_encoding",
     "data",
     "counts",

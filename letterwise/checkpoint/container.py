@@ -63,8 +63,8 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> by
 def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     """Header (None where there is none) and arrays of a file of either form, told apart by content.
 
-    The arrays are in memory: what becomes of the file then does not matter. A header without a checksum is given as it is: files
-    from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
+    The arrays are in memory: what becomes of the file then does not matter. A header without a checksum is given as it is:
+    files from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
     more than it holds, brings code, or is not what was sealed.
     """
     try:

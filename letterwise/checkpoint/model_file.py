@@ -19,9 +19,9 @@ from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
 from letterwise.config import Config, config_from_json
 from letterwise.counts import Counts
 from letterwise.counts.storage import from_arrays, to_arrays
-from letterwise.data.corpus import canonical_encoding
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.text_encoding import canonical_encoding
 
 FORMAT, VERSION, SEALED = "letterwise-model", 3, 3  # 2: counts; 3: a checksum
 COUNTS = "counts."  # names of the arrays that hold counts begin so

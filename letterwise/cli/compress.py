@@ -9,9 +9,16 @@ from letterwise.cli.output import say, say_json, shown
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
     parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that `letterwise train` wrote")
-    parser.add_argument("--input_file", metavar="FILE", required=True, help="any file; best is text like what the model knows")
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; replaced when all is well")
-    parser.add_argument("--online", action="store_true", help="learn from what has passed: smaller, and slower both ways")
+    parser.add_argument(
+        "--input_file",
+        metavar="FILE",
+        required=True,
+        help="any file, or - for stdin; text like what the model learned gets smallest",
+    )
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; written whole or not at all")
+    parser.add_argument(
+        "--online", action="store_true", help="the model goes on learning as it reads: smaller, and slower both ways"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -8,9 +8,11 @@ from letterwise.cli.output import say, say_json, shown
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
-    parser.add_argument("--model_path", metavar="FILE", required=True, help="the model it was compressed with")
-    parser.add_argument("--input_file", metavar="FILE", required=True, help="file that `letterwise compress` wrote")
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; replaced when all is well")
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that it was compressed with")
+    parser.add_argument(
+        "--input_file", metavar="FILE", required=True, help="file that `letterwise compress` wrote, or - for stdin"
+    )
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; written whole or not at all")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

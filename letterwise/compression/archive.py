@@ -1,18 +1,21 @@
 """Archive: a compressed file, block by block; docs/formats.md has the layout.
 
-    file ──▶ header: magic, version, mode, model, length, digest · then for each MiB ──spelling──▶ coder ──▶ one block
+    file ──▶ header: magic, version, mode, model, arithmetic · a block for each MiB (spelling ▸ coder) · end: length, digest
 
-One block is in memory at a time, whatever the file's size. Each is decoded right after it was encoded, by another predictor,
-and compared. What a file claims is held against fixed bounds before room is made for it.
+The content is read once, from a file or a pipe, and one block is in memory at a time. Each is read back right after it was
+made, as `decompress` would, by another predictor, and compared. What a file claims is held against fixed bounds before room
+is made for it.
 """
 
 import hashlib
+import io
 import math
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from letterwise.compression import probe
 from letterwise.compression.coder import Predictor, decode, encode
 from letterwise.compression.fingerprint import BYTES
 from letterwise.compression.frozen import STREAMS_AT_MOST, streams_for
@@ -20,9 +23,9 @@ from letterwise.compression.spelling import PARTS_AT_MOST, Spelled, from_varint,
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 
-MAGIC, VERSION = b"LTRW", 1
+MAGIC, VERSION = b"LTRW", 2  # 2: the arithmetic; length and digest at the end
 FROZEN, ONLINE = 0, 1  # modes
-DIGEST = 8  # bytes of the content's sha256 that are kept
+DIGEST, CHECKSUM = 8, 4  # bytes of the content's sha256 that are kept, and of a crc32
 BLOCK = 2**20  # bytes of content
 CHUNK = 2**20
 NUMBER_AT_MOST = 9  # bytes of a number
@@ -40,7 +43,7 @@ class Packed:
 
     @property
     def bits_per_byte(self) -> float:
-        """How many bits a byte takes; not a number where there is none."""
+        """How many bits a byte takes; NaN where there is none."""
         return 8 * self.compressed_bytes / self.original_bytes if self.original_bytes else math.nan
 
 
@@ -53,32 +56,34 @@ def compress(
     *,
     online: bool = False,
 ) -> Packed:
-    """Read `source` from its beginning to its end, twice, and write it compressed to `target`.
+    """Read `source` to its end, and write it compressed to `target`.
 
     `model` is the fingerprint of what predicts. `predictors(S)` gives a fresh predictor of S streams; `online`, the same one
-    stream runs through all blocks. Raises `UserError` when the content changes meanwhile, or does not come back the same.
+    stream runs through all blocks. Raises `UserError` when a block does not come back the same, or when a file says something
+    else when it is read again.
     """
-    length, digest = measure(source)
-    header = MAGIC + bytes([VERSION, ONLINE if online else FROZEN]) + model + to_varint(length) + digest
-    written, most = target.write(header), 1
+    begin = source.tell() if source.seekable() else None
+    header = MAGIC + bytes([VERSION, ONLINE if online else FROZEN]) + model
+    header += probe.arithmetic(predictors(1), len(vocabulary))
+    written, most, length, seen = target.write(header + crc(header)), 1, 0, hashlib.sha256()
     ours, theirs = (predictors(1), predictors(1)) if online else (None, None)
-    passed = 0
     for content in blocks(source):
         spelled = spell(content, vocabulary)
         streams = 1 if online else streams_for(len(spelled.ids))
         packed = encode(ours or predictors(streams), spelled.ids, streams, len(vocabulary))
-        back = decode(theirs or predictors(streams), packed, len(spelled.ids), streams, len(vocabulary))
-        if unspell(Spelled(back, spelled.escapes), vocabulary, len(content)) != content:
+        numbers = (len(content), len(spelled.ids), streams, len(spelled.escapes), len(packed))
+        block = b"".join(map(to_varint, numbers)) + crc(content) + spelled.escapes + packed
+        if not comes_back(block, content, vocabulary, predictors, theirs):
             raise UserError(
-                f"what was compressed does not come back the same (bytes {passed} to {passed + len(content)}), and is not "
+                f"what was compressed does not come back the same (bytes {length} to {length + len(content)}), and is not "
                 "kept: this machine does not calculate the same twice. Try again, and report it if it stays so."
             )
-        numbers = (len(content), len(spelled.ids), streams, len(spelled.escapes), len(packed))
-        about = b"".join(map(to_varint, numbers)) + zlib.crc32(content).to_bytes(4, "little")
-        written += target.write(about + spelled.escapes + packed)
-        passed, most = passed + len(content), max(most, streams)
-    if passed != length:
-        raise UserError(f"the file changed from {length} to {passed} bytes while it was read: wait until it is written.")
+        written += target.write(block)
+        seen.update(content)
+        length, most = length + len(content), max(most, streams)
+    if begin is not None and digest_of(source, begin) != seen.digest():
+        raise UserError(f"the file changed while it was read ({length:,} bytes): wait until it is written, and try again.")
+    written += target.write(to_varint(0) + to_varint(length) + seen.digest()[:DIGEST])
     return Packed(length, written, most)
 
 
@@ -91,68 +96,109 @@ def decompress(
 ) -> Packed:
     """The inverse. `predictors(online)` chooses between a frozen model and one that learns.
 
-    Raises `UserError` when this is no such file, of another model, damaged, or cut off; what was written until then is to be
-    thrown away.
+    Raises `UserError` when this is no such file, of another model, of other arithmetic, damaged, or cut off; what was written
+    until then is to be thrown away.
     """
-    header = source.read(len(MAGIC) + 2)
-    if header[: len(MAGIC)] != MAGIC:
-        raise UserError(f"this is no file that `letterwise compress` wrote: it begins with {header[: len(MAGIC)]!r}.")
-    if len(header) < len(MAGIC) + 2:
-        raise damaged("it is cut off")
-    if header[-2] != VERSION:
+    online = open_header(source, vocabulary, model, predictors)
+    read, most, seen = HEADER, 1, hashlib.sha256()
+    fresh, length = predictors(online), 0
+    same = fresh(1) if online else None
+    while True:
+        size, used = take_number(source)
+        read += used
+        if not size:
+            break
+        content, streams, used = read_block(source, size, vocabulary, fresh, same)
+        target.write(content)
+        seen.update(content)
+        read, length, most = read + used, length + size, max(most, streams)
+    claimed, used = take_number(source)
+    if take(source, DIGEST) != seen.digest()[:DIGEST] or claimed != length or source.read(1):
+        raise damaged("its digest is another, or something follows its end")
+    return Packed(length, read + used + DIGEST, most)
+
+
+HEADER = len(MAGIC) + 2 + BYTES + probe.BYTES + CHECKSUM  # bytes
+
+
+def open_header(source: BinaryIO, vocabulary: Vocabulary, model: bytes, predictors: Callable[[bool], Predictors]) -> bool:
+    """Read the header: is it of a model that learns? Raises `UserError` where this model or machine cannot go on from there."""
+    magic = source.read(len(MAGIC))
+    if magic != MAGIC:
+        raise UserError(f"this is no file that `letterwise compress` wrote: it begins with {magic!r}.")
+    version = take(source, 1)
+    if version[0] != VERSION:
         raise UserError(
-            f"this file has compression format {header[-2]}, and this Letterwise reads {VERSION}: upgrade Letterwise."
+            f"this file has compression format {version[0]}, and this Letterwise reads {VERSION}: decompress it with the "
+            "version of Letterwise that wrote it."
         )
-    online, read, most = header[-1] == ONLINE, 0, 1
-    made_by = take(source, BYTES)
+    rest = take(source, HEADER - len(MAGIC) - 1)
+    said, checksum = rest[:-CHECKSUM], rest[-CHECKSUM:]
+    mode, made_by, made_with = said[0], said[1 : 1 + BYTES], said[1 + BYTES :]
+    if crc(magic + version + said) != checksum or mode not in (FROZEN, ONLINE):
+        raise damaged("the checksum of its header is another")
     if made_by != model:
         raise UserError(
             f"this file was compressed with model {made_by.hex()}, and this is model {model.hex()}: name the one that "
             "it was made with."
         )
-    if header[-1] not in (FROZEN, ONLINE):
-        raise damaged(f"its mode is {header[-1]}")
-    length, digest = take_number(source), take(source, DIGEST)
-    seen = hashlib.sha256()
-    fresh = predictors(online)
-    same = fresh(1) if online else None
-    while read < length:
-        size, chars, streams, escapes, bits = (take_number(source) for _ in range(5))
-        sound = 0 < size <= min(BLOCK, length - read) and chars <= size and escapes <= size * (1 + PARTS_AT_MOST)
-        if not sound or not 1 <= streams <= (1 if online else STREAMS_AT_MOST) or bits > 8 * size + 64 or bits % 4:
-            raise damaged(f"a block claims {size} bytes in {chars} characters")
-        checksum, extra, packed = take(source, 4), take(source, escapes), take(source, bits)
+    here = probe.arithmetic(predictors(mode == ONLINE)(1), len(vocabulary))
+    if made_with != here:
+        raise UserError(
+            f"this file was compressed where the same model gives other probabilities (arithmetic {made_with.hex()}, here "
+            f"{here.hex()}): decompress it on the machine that made it, or on one of its kind, with the same versions of "
+            "Letterwise and its libraries."
+        )
+    return mode == ONLINE
+
+
+def read_block(
+    source: BinaryIO, size: int, vocabulary: Vocabulary, fresh: Predictors, same: Predictor | None
+) -> tuple[bytes, int, int]:
+    """The content of a block of `size` bytes, how many streams it came in, and how many bytes of `source` were read.
+
+    Raises `UserError` where it is damaged.
+    """
+    numbers = [take_number(source) for _ in range(4)]
+    chars, streams, escapes, bits = (number for number, _ in numbers)
+    sound = size <= BLOCK and chars <= size and escapes <= size * (1 + PARTS_AT_MOST)
+    if not sound or not 1 <= streams <= (1 if same else STREAMS_AT_MOST) or bits > 8 * size + 64 or bits % 4:
+        raise damaged(f"a block claims {size} bytes in {chars} characters")
+    checksum, extra, packed = take(source, CHECKSUM), take(source, escapes), take(source, bits)
+    try:
         ids = decode(same or fresh(streams), packed, chars, streams, len(vocabulary))
-        try:
-            content = unspell(Spelled(ids, extra), vocabulary, size)
-        except ValueError as error:
-            raise damaged(str(error)) from error
-        if zlib.crc32(content).to_bytes(4, "little") != checksum:
-            raise damaged(f"the checksum of bytes {read} to {read + size} is another")
-        target.write(content)
-        seen.update(content)
-        read, most = read + len(content), max(most, streams)
-    if read != length or seen.digest()[:DIGEST] != digest or source.read(1):
-        raise damaged("its digest is another, or something follows its end")
-    return Packed(length, source.tell(), most)
+        content = unspell(Spelled(ids, extra), vocabulary, size)
+    except ValueError as error:
+        raise damaged(str(error)) from error
+    if len(content) != size or crc(content) != checksum:
+        raise damaged(f"the checksum of a block of {size} bytes is another")
+    return content, streams, sum(used for _, used in numbers) + CHECKSUM + escapes + bits
 
 
-def measure(source: BinaryIO) -> tuple[int, bytes]:
-    """Length and digest of a content; it stands at its beginning again."""
-    length, seen = 0, hashlib.sha256()
-    source.seek(0)
+def comes_back(block: bytes, content: bytes, vocabulary: Vocabulary, fresh: Predictors, same: Predictor | None) -> bool:
+    """Does `decompress` find this content in this block?"""
+    source = io.BytesIO(block)
+    try:
+        return read_block(source, take_number(source)[0], vocabulary, fresh, same)[0] == content and not source.read(1)
+    except UserError:
+        return False
+
+
+def digest_of(source: BinaryIO, begin: int) -> bytes:
+    """sha256 of what a file holds from a place on."""
+    seen = hashlib.sha256()
+    source.seek(begin)
     while chunk := source.read(CHUNK):
-        length += len(chunk)
         seen.update(chunk)
-    source.seek(0)
-    return length, seen.digest()[:DIGEST]
+    return seen.digest()
 
 
 def blocks(source: BinaryIO) -> Iterator[bytes]:
-    """The content in blocks that end with a whole character of UTF-8, where it is that."""
+    """The content in blocks that end with a whole character of UTF-8, where it is that. A pipe may give less than is asked."""
     held = b""
     while True:
-        held += source.read(BLOCK - len(held))
+        while len(held) < BLOCK and (more := source.read(BLOCK - len(held))):
+            held += more
         if not held:
             return
         end = whole_characters(held) if len(held) == BLOCK else len(held)
@@ -168,18 +214,21 @@ def take(source: BinaryIO, size: int) -> bytes:
     return found
 
 
-def take_number(source: BinaryIO) -> int:
-    """A number of up to 9 bytes (see `to_varint`)."""
+def take_number(source: BinaryIO) -> tuple[int, int]:
+    """A number of up to 9 bytes (see `to_varint`), and how many there were."""
     told = b""
     while not told or told[-1] >= 0x80:
         told += take(source, 1)
         if len(told) > NUMBER_AT_MOST:
             raise damaged("a number is too long")
-    return from_varint(told, 0)[0]
+    return from_varint(told, 0)
+
+
+def crc(content: bytes) -> bytes:
+    """crc32, little endian."""
+    return zlib.crc32(content).to_bytes(CHECKSUM, "little")
 
 
 def damaged(why: str) -> UserError:
-    """The sentence for a file that does not come back."""
-    return UserError(
-        f"this compressed file is damaged, or comes from a machine that calculates differently: {why}. Restore it from a copy."
-    )
+    """The sentence for a file that does not come back, though model and arithmetic are the same."""
+    return UserError(f"this compressed file is damaged: {why}. Restore it from a copy.")

@@ -21,7 +21,12 @@ WORD = 4  # bytes
 
 
 class Predictor(Protocol):
-    """What comes next in each of S streams."""
+    """What comes next in each of S streams.
+
+    `probed` is after how many characters all of its arithmetic was used (probe.py).
+    """
+
+    probed: int
 
     def probabilities(self) -> np.ndarray:
         """(S, V), float64, of the next character of each."""
@@ -45,13 +50,16 @@ def encode(predictor: Predictor, ids: np.ndarray, streams: int, vocab_size: int)
 
 
 def decode(predictor: Predictor, packed: bytes, chars: int, streams: int, vocab_size: int) -> np.ndarray:
-    """The inverse: ids (chars,). From damaged bits come other ids. Raises `ValueError` where bits are no whole words."""
+    """The inverse: ids (chars,). From damaged bits come other ids, or `ValueError` where no characters have such bits."""
     ids = np.zeros(chars, np.int64)
     if vocab_size == 1:
         return ids
     coder = stream.queue.RangeDecoder(np.frombuffer(packed, "<u4").astype(np.uint32))
     for column in columns(chars, streams):
-        ids[column] = coder.decode(MODEL, whole(predictor.probabilities()[: len(column)]))
+        try:
+            ids[column] = coder.decode(MODEL, whole(predictor.probabilities()[: len(column)]))
+        except AssertionError as error:  # so constriction says it
+            raise ValueError("no characters have such bits") from error
         predictor.read(ids[column])
     return ids
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from letterwise.arithmetic import log
 from letterwise.counts.kneser_ney import Counts
 from letterwise.jit import njit
 
@@ -77,8 +78,8 @@ def tell(tables, state, told):
         k = j - order + orders
         if k >= 0:
             for c in range(vocab_size):
-                told[k, c] = np.log(below[c])
-            told[k, vocab_size] = np.log(backoff)
+                told[k, c] = log(below[c])
+            told[k, vocab_size] = log(backoff)
 
 
 @njit()

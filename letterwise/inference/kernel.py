@@ -5,6 +5,7 @@
 A row appends its keys and values to its own text's cache, and attends to what that text holds up to there. So one function
 reads a prompt (rows of one text, one place after another), writes many texts side by side (rows of many texts), and writes
 one (one row). Whatever the company and the number of threads, a row's numbers are added up in the same order: the same bits.
+So they are on every processor (arithmetic.py).
 
 Threads go through all of it together (team.py). Each takes its share of a product's outputs, of the heads, of the rows to
 draw for; what costs less than waiting for each other, all do for themselves: the stream x is every thread's own. Where there
@@ -19,59 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from letterwise.arithmetic import exact, exp, normalize, tanh
 from letterwise.counts.reader import read_on
 from letterwise.inference.automaton import END, passed
 from letterwise.inference.filters import biased
 from letterwise.inference.products import LANES, blend, compare, padded, project, strip_place, tile_place, unowned
 from letterwise.inference.team import meet
 from letterwise.inference.weights import cut, grown, projections, unfold
-from letterwise.jit import njit
 
-EPSILON = np.float32(1e-5)
-LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 NEAR = 2**22  # weights of at most so many numbers stay in the cache: then each thread may read all of them
-DEEPEST, HIGHEST = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
-
-exact = njit(fastmath={"contract"}, error_model="numpy")  # a check before a division would cost
-swift = njit(fastmath=True, error_model="numpy")  # sums may be taken in any order, but always the same
-
-
-@exact
-def exp(x):
-    """e^x within 2 units in the last place, in steps that a compiler can do for many numbers at once (Cephes' expf)."""
-    x = min(max(x, DEEPEST), HIGHEST)
-    n = np.floor(x * LOG2_E + np.float32(0.5))
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    power = (np.int32(n) + np.int32(127)) << np.int32(23)  # 2^n, as a float32 is written in bits
-    return (p * r * r + r + np.float32(1)) * np.int32(power).view(np.float32)
-
-
-@exact
-def tanh(x):
-    """The hyperbolic tangent, by way of `exp`."""
-    return np.float32(1) - np.float32(2) / (exp(np.float32(2) * x) + np.float32(1))
-
-
-@swift
-def normalize(x, rms, y):
-    """y = x at unit length: by deviation from the mean, or by root mean square."""
-    mean = np.float32(0)
-    if not rms:
-        for i in range(x.size):
-            mean += x[i]
-        mean /= np.float32(x.size)
-    power = np.float32(0)
-    for i in range(x.size):
-        power += (x[i] - mean) * (x[i] - mean)
-    scale = np.float32(1) / np.sqrt(power / np.float32(x.size) + EPSILON)
-    for i in range(x.size):
-        y[i] = (x[i] - mean) * scale
 
 
 @exact

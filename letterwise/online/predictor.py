@@ -21,6 +21,9 @@ class Online:
 
     def __init__(self, file: ModelFile) -> None:
         self.network, size = Network(file), len(file.vocabulary)
+        self.probed = (
+            self.network.block_size + 2
+        )  # by then it has learned from a window, and says something with what it learned
         common = np.ones(size)
         if file.counts:
             common[file.counts.levels[0].characters] += file.counts.levels[0].counts

@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from letterwise.counts import learn
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
+from letterwise.inference.predictor import Batch
 from letterwise.model import build, initialize
 from letterwise.presets import resolve
 
@@ -180,9 +183,9 @@ HURT, CONTENT = model_of("fast"), b"abcde \xff abc" * 5
 
 def test_what_a_file_claims_takes_no_room() -> None:
     """A block of all that a number can say is refused before anything is made of it."""
-    header = HURT.compress(b"")[: len(archive.MAGIC) + 2 + 8]
-    for size in (2**40, 2**63 - 1):
-        hostile = header + to_varint(size) + bytes(8) + b"".join(map(to_varint, (size, size, 1, size, size))) + bytes(40)
+    header = HURT.compress(b"")[: archive.HEADER]
+    for size in (2**20 + 1, 2**40, 2**63 - 1):
+        hostile = header + b"".join(map(to_varint, (size, size, 1, size, size))) + bytes(40)
         with pytest.raises(UserError, match="damaged"):
             HURT.decompress(hostile)
     with pytest.raises(UserError, match="too long"):
@@ -200,8 +203,9 @@ def test_another_model_is_refused_by_name() -> None:
         HURT.decompress(packed)
     with pytest.raises(UserError, match="begins with b'hell'"):
         HURT.decompress(b"hello")
-    with pytest.raises(UserError, match="format 9"):
-        HURT.decompress(packed[:4] + b"\x09" + packed[5:])
+    for version in (1, 9):
+        with pytest.raises(UserError, match=f"format {version}, and this Letterwise reads 2"):
+            HURT.decompress(packed[:4] + bytes([version]) + packed[5:])
 
 
 def test_what_does_not_come_back_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -215,15 +219,77 @@ def test_what_does_not_come_back_is_not_kept(monkeypatch: pytest.MonkeyPatch, tm
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_a_file_that_grows_meanwhile_is_refused() -> None:
-    class Growing(io.BytesIO):
-        def seek(self, *place: int) -> int:
-            if self.tell():
-                self.write(b"more")
-            return super().seek(*place)
+def test_a_file_that_changes_while_it_is_read_is_refused() -> None:
+    """Also at equal length, also when it is put back in place behind what was read."""
 
-    with pytest.raises(UserError, match="changed from 2 to 6 bytes"):
-        HURT._compress(Growing(b"ab"), io.BytesIO(), False)
+    class Changing(io.BytesIO):
+        def seek(self, place: int, whence: int = 0) -> int:
+            before = self.getvalue()
+            super().seek(0)
+            self.write(change(before))
+            return super().seek(place, whence)
+
+    for change in (lambda held: held + b"more", lambda held: held[:-1] + b"c", lambda held: held):
+        target = io.BytesIO()
+        if change(b"ab") == b"ab":
+            HURT._compress(Changing(b"ab"), target, False)
+            assert HURT.decompress(target.getvalue()) == b"ab"
+        else:
+            with pytest.raises(UserError, match=r"the file changed while it was read \(2 bytes\)"):
+                HURT._compress(Changing(b"ab"), target, False)
+
+
+def test_a_pipe_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be read again, and it gives what it has, piece by piece."""
+    monkeypatch.setattr(archive, "BLOCK", 50)
+    content = ("aé—b" * 30).encode() + b"\xff"
+    os.mkfifo(tmp_path / "pipe")
+
+    def pour() -> None:
+        with open(tmp_path / "pipe", "wb", buffering=0) as pipe:
+            for start in range(0, len(content), 7):
+                pipe.write(content[start : start + 7])
+
+    pouring = threading.Thread(target=pour)
+    pouring.start()
+    HURT.compress_file(tmp_path / "pipe", tmp_path / "packed")
+    pouring.join()
+    assert HURT.decompress(tmp_path / "packed") == content
+
+
+def test_other_arithmetic_has_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One bit of one logit is enough, and nothing is decoded then."""
+    packed = {online: HURT.compress(CONTENT, online=online) for online in (False, True)}
+    read = Batch.read
+
+    def otherwise(self: Batch) -> None:
+        read(self)
+        self.logits = np.nextafter(self.logits, np.float32(0))
+
+    monkeypatch.setattr(Batch, "read", otherwise)
+    monkeypatch.setattr(archive, "read_block", None)
+    for content in packed.values():
+        with pytest.raises(UserError, match=r"gives other probabilities \(arithmetic [0-9a-f]{8}, here [0-9a-f]{8}\)"):
+            HURT.decompress(content)
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_no_flipped_bit_no_cut_and_no_splice_gives_another_content(online: bool) -> None:
+    content, model, step = b"abcde \xff abc" * 3, HURT, 29 if online else 3
+    whole = model.compress(content, online=online)
+    other = model.compress(content[::-1], online=online)
+    bits = range(0, 8 * len(whole), step)
+    hurts = [whole[: bit // 8] + bytes([whole[bit // 8] ^ 1 << bit % 8]) + whole[bit // 8 + 1 :] for bit in bits]
+    places = range(0, len(whole), step)
+    hurts += [whole[:place] for place in places] + [whole[:place] + other[place:] for place in places]
+    ends = {"refused": 0, "right": 0}
+    for hurt in hurts:
+        try:
+            assert model.decompress(hurt) in ((content, content[::-1]) if hurt == other else (content,))
+            ends["right"] += 1
+        except UserError:
+            ends["refused"] += 1
+    assert ends["refused"] > 5 * ends["right"]  # the last bits of the last word may say nothing
 
 
 @pytest.mark.parametrize("preset", HOUSES)
