@@ -11,14 +11,21 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that `letterwise train` wrote")
     parser.add_argument("--input_file", nargs="+", metavar="PATH", help="another text (default: the one it was trained on)")
     parser.add_argument(
-        "--split", choices=("all", "train", "val", "test"), help="which part (default: val of its own text, all of another)"
+        "--split",
+        choices=("all", "train", "val", "test"),
+        help="which part (default: val of the model's own text, all of another)",
     )
     parser.add_argument(
         "--protocol",
         choices=("blocks", "sliding", "online"),
-        help="how much context a character gets; online: also learn from each, once it is scored (default: blocks)",
+        help="how much context each character has: windows of block_size side by side (blocks), or overlapping by half "
+        "(sliding); online also learns from each character after scoring it (default: blocks)",
     )
-    parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
+    parser.add_argument(
+        "--unknown",
+        choices=("error", "skip"),
+        help="characters that the model does not know: refuse, or leave out (default: error)",
+    )
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

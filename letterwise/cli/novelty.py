@@ -12,13 +12,15 @@ SHOWN = 100  # characters of each end of a long run
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
-    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file, whose training text is there yet")
+    parser.add_argument(
+        "--model_path", metavar="FILE", required=True, help="model file; its training text must still be available"
+    )
     parser.add_argument("--input_file", nargs="+", metavar="PATH", help="the text, - for stdin (default: stdin)")
     parser.add_argument(
         "--nearest",
         type=number(int),
         metavar="N",
-        help="find the nearest training line of N lines, the most copied (default: 1)",
+        help="for the N lines with the longest copied runs, also find the most similar training line (default: 1; 0: none)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
@@ -36,16 +38,16 @@ def run(flags: dict[str, Any]) -> int:
         return 0
     if run := found.longest:
         say(
-            f"longest run in the training text: {run.chars:,} characters, from line {run.line:,}, column "
+            f"longest run that is also in the training text: {run.chars:,} characters, from line {run.line:,}, column "
             f"{run.column:,}; there from line {run.training_line:,}, character {run.training_start:,}\n    {shown(run.text)}\n"
         )
     else:
         say("no character of this text is in the training text\n")
-    shares = ", ".join(f"{share:.1%} ({length} or more)" for length, share in found.shares.items())
-    say(f"part of the {found.chars:,} characters in long runs: {shares}\n")
+    shares = ", ".join(f"{length}: {share:.1%}" for length, share in found.shares.items())
+    say(f"share of the {found.chars:,} characters that are in copied runs of at least so many characters: {shares}\n")
     for line in found.nearest:
         say(
-            f"line {line.line:,} is most like line {line.training_line:,} of the training text: {line.similarity:.0%}\n"
+            f"line {line.line:,} is most similar to line {line.training_line:,} of the training text: {line.similarity:.0%}\n"
             f"    {printable(line.text, one_line=True)}\n    {printable(line.training_text, one_line=True)}\n"
         )
     return 0

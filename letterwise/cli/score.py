@@ -23,7 +23,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
     parser.add_argument(
         "--model_path", metavar="FILE", required=True, action="append",
-        help="model file that `letterwise train` wrote; several of them tell which finds the text likeliest",
+        help="model file that `letterwise train` wrote; give it several times to see which model finds the text most likely",
     )  # fmt: skip
     parser.add_argument("--input_file", nargs="+", metavar="PATH", help="the text (default: stdin)")
     parser.add_argument(
@@ -31,17 +31,27 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         help="how much context each character has: windows of block_size side by side (blocks), or overlapping by an eighth or "
         "by half (sliding) (default: blocks; with --rank and --follow: eighth)",
     )  # fmt: skip
-    show = parser.add_argument_group("what to show (default: colours on a terminal, else bits per character and the line)")
-    show.add_argument("--html", metavar="FILE", help="write a page: colours, and on hover the likeliest alternatives")
-    show.add_argument("--jsonl", action="store_true", help="a JSON object for each line")
-    show.add_argument("--each_char", action="store_true", help="in it, also each character's bits, rank and alternatives")
+    show = parser.add_argument_group(
+        "what to show (default: coloured text on a terminal; otherwise bits per character, a tab, and the line)"
+    )
+    show.add_argument(
+        "--html", metavar="FILE", help="write an HTML page: coloured text, and the most likely alternatives under the pointer"
+    )
+    show.add_argument("--jsonl", action="store_true", help="one JSON object per line")
+    show.add_argument(
+        "--each_char", action="store_true", help="with --jsonl: also each character's bits, rank and most likely alternatives"
+    )
     show.add_argument("--json", action="store_true", help="one JSON object for the whole text")
     odd = parser.add_argument_group("odd lines")
-    odd.add_argument("--rank", action="store_true", help="order lines by how odd they are, with a p-value")
-    odd.add_argument("--calibrate", nargs="+", metavar="PATH", help="ordinary lines (default: the model's own held-out text)")
-    odd.add_argument("--top", type=number(int), metavar="N", help="only so many (default: all)")
-    odd.add_argument("--follow", action="store_true", help="score each line of an endless stdin as soon as it is whole")
-    parser.add_argument("--each_line", action="store_true", help="with several models: tell each line apart")
+    odd.add_argument("--rank", action="store_true", help="sort lines, the most unusual first, each with a p-value")
+    odd.add_argument(
+        "--calibrate", nargs="+", metavar="PATH", help="ordinary lines to compare with (default: the model's own held-out text)"
+    )
+    odd.add_argument("--top", type=number(int), metavar="N", help="with --rank: only the N most unusual lines (default: all)")
+    odd.add_argument(
+        "--follow", action="store_true", help="score each line of stdin as soon as it is complete, without waiting for the end"
+    )
+    parser.add_argument("--each_line", action="store_true", help="with several models: one answer for each line")
     parser.add_argument(
         "--unknown", choices=("score", "error", "skip"),
         help="characters that the model does not know: score them as the oddest there are (33.4 bits each), refuse the text "

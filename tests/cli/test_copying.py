@@ -17,7 +17,7 @@ def test_what_it_says(tiny, tmp_path: Path) -> None:
     first, run, shares = done.stdout.splitlines()
     assert "25 characters" in first
     assert run == "    'The dog sat on the sill. '"
-    assert "83.3% (20 or more), 0.0% (50 or more)" in shares
+    assert "20: 83.3%, 50: 0.0%" in shares
     done = letterwise("novelty", *model, "--input_file", "-", "--json", stdin=TEXT.encode())
     assert done.stdout.count("\n") == 1
     told = json.loads(done.stdout)
