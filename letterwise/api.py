@@ -157,10 +157,10 @@ class LanguageModel:
             top_k: draw from the k likeliest characters only (0: off).
             top_p: draw from the likeliest characters that hold this probability together (1: off).
             min_p: draw from characters at least this fraction as likely as the likeliest (0: off).
-            typical_p: draw from the characters of most ordinary surprise that hold this probability together (1: off).
+            typical_p: keep characters of near-average surprise, up to this total probability (1: off).
             repetition_penalty: above 1, characters of the last `penalty_window` are less likely (1: off).
-            frequency_penalty: nats off for each time that a character is among them.
-            presence_penalty: nats off if it is among them at all.
+            frequency_penalty: subtract this much log-probability per occurrence among them.
+            presence_penalty: subtract this much log-probability once it is among them.
             penalty_window: how many of the last characters count, the prompt's included.
             logit_bias: nats to add to characters, like `{"e": -2.0, "xyz": 1.0}`.
             greedy: always the likeliest character.

@@ -29,17 +29,37 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     )
     choice = parser.add_argument_group("how to choose")
     choice.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
-    choice.add_argument("--top_k", type=number(int), metavar="K", help="draw from the K likeliest only")
-    choice.add_argument("--top_p", type=number(float), metavar="P", help="draw from the likeliest that hold P together")
+    choice.add_argument("--top_k", type=number(int), metavar="K", help="keep the K likeliest characters")
     choice.add_argument(
-        "--min_p", type=number(float), metavar="P", help="draw from those at least P times as likely as the likeliest"
+        "--top_p", type=number(float), metavar="P", help="keep the likeliest characters, up to total probability P"
     )
     choice.add_argument(
-        "--typical_p", type=number(float), metavar="P", help="draw from those of most ordinary surprise that hold P together"
+        "--min_p", type=number(float), metavar="P", help="keep characters at least P times as likely as the likeliest"
     )
-    choice.add_argument("--repetition_penalty", type=number(float), metavar="X", help="above 1, what was there is less likely")
-    choice.add_argument("--frequency_penalty", type=number(float), metavar="NATS", help="off for each time it was there")
-    choice.add_argument("--presence_penalty", type=number(float), metavar="NATS", help="off if it was there at all")
+    choice.add_argument(
+        "--typical_p",
+        type=number(float),
+        metavar="P",
+        help="keep characters of near-average surprise, up to total probability P",
+    )
+    choice.add_argument(
+        "--repetition_penalty",
+        type=number(float),
+        metavar="X",
+        help="above 1, characters that were written are less likely again",
+    )
+    choice.add_argument(
+        "--frequency_penalty",
+        type=number(float),
+        metavar="NATS",
+        help="subtract this much log-probability per earlier occurrence",
+    )
+    choice.add_argument(
+        "--presence_penalty",
+        type=number(float),
+        metavar="NATS",
+        help="subtract this much log-probability once a character has occurred",
+    )
     choice.add_argument(
         "--penalty_window", type=number(int), metavar="N", help="last characters that penalties look at (default: 64)"
     )
@@ -60,7 +80,9 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     what.add_argument("--regex", metavar="REGEX", help="a text that matches as a whole")
     what.add_argument("--json_schema", metavar="SCHEMA|FILE", help="JSON of this schema")
     what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
-    what.add_argument("--max_copy", type=number(int), metavar="N", help="no more than N characters on end of the training text")
+    what.add_argument(
+        "--max_copy", type=number(int), metavar="N", help="never copy more than N consecutive characters of the training text"
+    )
     lines = parser.add_argument_group("lines (each begins with the seed text; best by a model that was trained with --lines)")
     lines.add_argument(
         "--lines",

@@ -1,6 +1,7 @@
 """Main: find the command, run it, and turn whatever went wrong into one sentence and an exit code."""
 
 import importlib
+import re
 import signal
 import sys
 import threading
@@ -26,6 +27,7 @@ COMMANDS = {
     "inspect": "show what is inside a model file",
 }
 
+FLAG = re.compile(r"(?<![\w-])--[a-z]\w*")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -105,7 +107,30 @@ def _run(arguments: list[str]) -> int:
     parser = Parser(prog=f"letterwise {name}", usage=usage, description=f"{COMMANDS[name].capitalize()}.")
     rest = normalized(rest)
     command.add_flags(parser, rest)
-    return command.run(parser.parse(rest))
+    try:
+        return command.run(parser.parse(rest))
+    except UserError as error:
+        raise UserError(placed(str(error), name)) from error
+
+
+def placed(message: str, command: str) -> str:
+    """A message, with whose flags it names where they are not this command's: lower layers do not know who asks."""
+    named = dict.fromkeys(FLAG.findall(message))
+    away = [flag for flag in named if flag not in flags_of(command)]
+    if not away:
+        return message
+    for other in COMMANDS:
+        if set(away) <= flags_of(other):
+            said = re.search(rf"\b{other}\b", message)
+            return message if said else f"{message} ({' and '.join(away)}: of `letterwise {other}`.)"
+    return message
+
+
+def flags_of(command: str) -> set[str]:
+    """Every flag of a command."""
+    parser = Parser(prog=f"letterwise {command}")
+    importlib.import_module(f"letterwise.cli.{command}").add_flags(parser, [])
+    return {option for action in parser._actions for option in action.option_strings}
 
 
 def overview() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.errors import Diverged, UserError
+from letterwise.errors import Diverged, UserError, quoted
 from letterwise.inference.filters import FLOOR, Filters, chosen, filtered, softmax, sound
 
 Logits = Float[np.ndarray, "V"]
@@ -109,6 +109,8 @@ class Sampler:
         for characters, nats in self.logit_bias.items():
             if vocabulary.kind == "byte" and not characters.isascii():
                 raise UserError(f"logit_bias {characters!r}: this model writes bytes, and that is several of them.")
+            if strange := "".join(c for c in characters if not len(vocabulary.encode(c, "skip"))):
+                raise UserError(f"logit_bias {quoted(characters)}: the model has never seen {quoted(strange)}. Leave it out.")
             np.add.at(added, vocabulary.encode(characters), clamped(nats))
         return np.clip(added, -STRONGEST, STRONGEST).astype(np.float32)
 

@@ -199,22 +199,30 @@ def test_sigterm_leaves_nothing_half_written(tiny, tmp_path: Path) -> None:
 
 
 def on_a_terminal(words: list[object], stdin: bytes = b"", **environment: str) -> str:
-    """What a person sees."""
-    mine, theirs = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "letterwise", *map(str, words)], stdin=subprocess.PIPE, stdout=theirs, stderr=theirs,
-        cwd=ROOT, env={**os.environ, **ENVIRONMENT, **environment},
-    ) as process:  # fmt: skip
-        os.close(theirs)
-        process.stdin.write(stdin)
-        process.stdin.close()
-        seen = b""
-        while True:
-            try:
-                seen += os.read(mine, 9999)
-            except OSError:  # the other end is closed
-                break
-    os.close(mine)
+    """What a person sees, of a fork."""
+    reader, writer = os.pipe()
+    os.write(writer, stdin)
+    os.close(writer)
+    child, terminal = pty.fork()
+    if child == 0:
+        code = 99
+        try:
+            os.environ.pop("NO_COLOR", None)
+            os.environ.update({"TERM": "xterm", **environment})
+            os.dup2(reader, 0)
+            sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+            code = main(list(map(str, words)))
+        finally:
+            os._exit(code)
+    os.close(reader)
+    seen = b""
+    while True:
+        try:
+            seen += os.read(terminal, 9999)
+        except OSError:  # the other end is closed
+            break
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, 2), seen
     return seen.decode()
 
 
