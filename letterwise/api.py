@@ -32,6 +32,7 @@ from letterwise.inference.predictor import Model
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import MOST_SAMPLES, Samples, write
 from letterwise.runtime.accelerator import device_name
+from letterwise.runtime.waiting import share_processors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,6 +64,7 @@ class LanguageModel:
 
     def __init__(self, file: ModelFile, device: str = "auto") -> None:
         self.file = file
+        share_processors()  # before PyTorch is loaded, if it will be
         self.device = device_name(device)
 
     @cached_property
@@ -785,6 +787,7 @@ def train(
     Raises:
         UserError: something asked for cannot be done.
     """
+    share_processors()
     from letterwise.training import start
 
     flags = dict(knobs)

@@ -2,9 +2,9 @@
 
     cgroup CPU quota, the user's own OMP_… ──share_processors──▶ environment ──▶ PyTorch, when it is loaded
 
-By default a thread that has finished its part keeps its processor busy for a millisecond or more, until the others have, too. Where
-another process runs on the others' processor, that is most of the time (docs/log.md). So they wait a few microseconds, and
-then sleep. Whoever has set one of these variables, or loaded PyTorch already, has decided otherwise.
+By default a thread that has finished its part keeps its processor busy for a millisecond or more, until the others have
+finished, too. Where another program has one of their processors, that is most of the time (docs/log.md). So they wait a few
+microseconds, and then sleep. Whoever has set one of these variables, or loaded PyTorch already, has decided otherwise.
 """
 
 import os

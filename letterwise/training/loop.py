@@ -42,6 +42,7 @@ from letterwise.training.optimizer import Optimizers
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory
 from letterwise.training.schedule import learning_rate_factor
+from letterwise.training.threads import ThreadChoice
 
 SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
 PROBE_CHARS = 2**13  # scored once to know how long a validation takes
@@ -159,6 +160,8 @@ class Run:
         shape = (self.config.model.block_size, training.sequences, training.rng_seed)
         line_break = self.stream.line_break
         batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
+        free = self.budget.timed and self.runtime.device.type == "cpu" and not self.config.runtime.threads
+        choice = ThreadChoice(self.runtime.threads, self.progress.note) if free else None
         self.progress.start(None if self.budget.timed else training.max_iters)
         try:
             with Interruption() as interruption:
@@ -169,7 +172,10 @@ class Run:
                         if self.validation_due():
                             self.validate(interruption.check)
                         else:
+                            began = clock()
                             self.take_step(batches)
+                            if choice:
+                                choice.took(clock() - began)
                         self.seconds = clock() - started
                         if self.keeper.due(self.step):
                             self.keeper.keep(self)
@@ -184,6 +190,8 @@ class Run:
             raise Interrupted(interrupted.signal_number, message) from interrupted
         finally:
             self.progress.stop()
+            if choice:
+                choice.stop()
 
     def finished(self) -> bool:
         """Whether there is nothing left to do: the budget is spent, or the last `patience` validations brought no new best."""
