@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Config", "LanguageModel", "Line", "Progress", "Samples", "Score", "UserError", "Vocabulary", "__version__", "classify", "load",
-    "train",
+    "Config", "LanguageModel", "Line", "Progress", "Samples", "Score", "UserError", "Vocabulary", "__version__", "classify",
+    "load", "train",
 ]  # fmt: skip
 
 PLACES = {  # where each is; loaded when it is first asked for

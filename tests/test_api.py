@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 from tiny_run import FLAGS
@@ -114,7 +115,7 @@ def test_an_editor_knows_every_keyword_of_generate() -> None:
     keywords = {name for name, parameter in samples.items() if parameter.kind is parameter.KEYWORD_ONLY}
     assert set(api.Writing.__annotations__) | set(api.Choosing.__annotations__) == keywords - {"num_samples"}
     for method in (api.LanguageModel.generate, api.LanguageModel.stream):
-        assert "Unpack[Writing]" in str(inspect.signature(method).parameters["options"].annotation)
+        assert inspect.signature(method).parameters["options"].annotation == Unpack[api.Writing]
 
 
 def test_every_public_name_is_there() -> None:
