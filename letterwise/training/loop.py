@@ -34,7 +34,7 @@ from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
-from letterwise.training.interruption import Interrupted, Interruption
+from letterwise.training.interruption import Interrupted, Interruption, between_layers
 from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead
 from letterwise.training.meter import Meter
@@ -164,7 +164,8 @@ class Run:
         choice = ThreadChoice(self.runtime.threads, self.progress.note) if free else None
         self.progress.start(None if self.budget.timed else training.max_iters)
         try:
-            with Interruption() as interruption:
+            layers = [] if self.config.runtime.compile else list(self.model.blocks)  # a compiled one is not to be looked into
+            with Interruption(self.progress.note) as interruption, between_layers(layers, interruption.check):
                 self.keeper.save(self)  # before anything can happen
                 self.seconds = clock() - started
                 while self.validation_due() or not self.finished():
@@ -179,13 +180,16 @@ class Run:
                         self.seconds = clock() - started
                         if self.keeper.due(self.step):
                             self.keeper.keep(self)
+                        interruption.check()
                     except BlownUp as error:
                         self.roll_back(str(error))
-                    interruption.check()
+                    except Interrupted:
+                        if self.keeper.step != self.step or self.keeper.trouble:
+                            with contextlib.suppress(BlownUp):
+                                self.keeper.keep(self)
+                        raise
                 self.keeper.finish(self)
         except Interrupted as interrupted:
-            with contextlib.suppress(BlownUp):
-                self.keeper.keep(self)
             message = f"stopped after step {self.step}; the state after step {self.keeper.step} is saved"
             raise Interrupted(interrupted.signal_number, message) from interrupted
         finally:
