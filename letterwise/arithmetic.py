@@ -8,16 +8,19 @@ addition, in which order a sum is taken, and the system's exp and log. So `exact
 sums are taken here in an order that is written down, and exp and log are made of such steps (docs/log.md has the price).
 """
 
+from typing import Any
+
 import numpy as np
 
-from letterwise.jit import njit
+from letterwise.parts import part
 
 EPSILON = np.float32(1e-5)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
 DEEPEST, HIGHEST = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
 ROOT_HALF, TINIEST, LARGEST = np.float32(0.70710678), np.float32(1.17549435e-38), np.float32(3.4028235e38)
 
-exact = njit(error_model="numpy")  # a check before a division would cost
+EXACT: dict[str, Any] = dict(error_model="numpy", _nrt=False)  # checks before divisions cost, counting who holds an array, too
+exact = part(**EXACT)
 
 
 @exact

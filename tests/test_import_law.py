@@ -18,8 +18,8 @@ FLOW = [
     {"errors", "machine", "printable"},
     {"adapt", "text_encoding"},
     {"config", "arguments", "atomic", "jit"},
-    {"presets", "accounting", "arithmetic"},
-    {"data", "model"},
+    {"presets", "accounting", "parts"},
+    {"data", "model", "arithmetic"},
     {"counts", "loss", "runtime"},
     {"checkpoint"},
     {"inference", "evaluation"},
@@ -46,6 +46,7 @@ WITHOUT_TORCH = {
     "arguments",
     "atomic",
     "jit",
+    "parts",
     "cli",
 }
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
@@ -53,7 +54,6 @@ WITHOUT_TORCH |= {
     "api",
     "inference",
     "runtime.accelerator",
-    "runtime.waiting",
     "checkpoint.container",
     "checkpoint.model_file",
     "checkpoint.training_state",

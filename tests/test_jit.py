@@ -210,7 +210,7 @@ def test_what_is_quick_says_nothing(compilation: jit.Compilation, monkeypatch: p
     assert caplog.messages == []
 
 
-def test_numba_reports_to_us() -> None:
+def test_numba_reports_to_us(folder: Path) -> None:
     """By compiling a function: time passes, and is counted."""
     before = jit.COMPILATION.so_far()
     jit.njit()(lambda x: x + 1)(1)

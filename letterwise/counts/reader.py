@@ -14,6 +14,7 @@ import numpy as np
 from letterwise.arithmetic import log
 from letterwise.counts.kneser_ney import Counts
 from letterwise.jit import njit
+from letterwise.parts import part
 
 NOWHERE = -1  # a context that the text never had
 
@@ -42,7 +43,7 @@ def tables(counts: Counts) -> Tables:
     )
 
 
-@njit()
+@part(_nrt=False)
 def grow(tables, state, token):
     """Take one more character into `state` (order,), in place."""
     order = len(state)
@@ -62,11 +63,13 @@ def grow(tables, state, token):
         state[j + 1] = found
 
 
-@njit()
+@part(_nrt=False)
 def tell(tables, state, told):
     """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `told`."""
     order, orders, vocab_size = len(state), told.shape[0], told.shape[1] - 1
-    below = np.full(vocab_size, np.float32(1 / vocab_size), np.float32)
+    below = told[orders - 1]  # stands where its own logarithm comes last
+    for c in range(vocab_size):
+        below[c] = np.float32(1 / vocab_size)
     for j in range(order):
         row, backoff = state[j], np.float32(1)
         if row != NOWHERE:
@@ -82,7 +85,7 @@ def tell(tables, state, told):
             told[k, vocab_size] = log(backoff)
 
 
-@njit()
+@part(_nrt=False)
 def read_on(tables, state, token, told):
     """One more character: what follows goes to `told` (K, V+1)."""
     grow(tables, state, token)

@@ -3,7 +3,7 @@
 rows (text, place, id) ──Reader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,19 +12,19 @@ from letterwise.config import ModelConfig
 from letterwise.counts import Counts
 from letterwise.counts.reader import Reader, Tables, tables
 from letterwise.inference import kernel
-from letterwise.inference.automaton import END, Automaton
+from letterwise.inference.automaton import END, FREE, Automaton
 from letterwise.inference.filters import Filters
 from letterwise.inference.predictor import ROWS
 from letterwise.inference.products import LANES, padded
-from letterwise.inference.team import Team
+from letterwise.inference.team import Team, processors
 from letterwise.inference.weights import aligned, bricks_of, lay_out
-from letterwise.machine import processors
 
 WORTH_A_THREAD = 2**22  # products of a piece of work: with fewer for each thread, waking it takes longer than the work
 AT_ONCE = 2**29  # products of what is written at once: some 40 ms, after which Ctrl-C is heard and text is shown
 CHARACTERS_AT_ONCE = 128
 COMPANY = 5  # texts side by side take about as long as one more alone, which has all weights to itself
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
+NO_FILTERS = Filters(1.0, 0, 1.0, 0.0, 1.0, False)
 
 
 class Compiled:
@@ -70,7 +70,9 @@ class Memory:
 
     def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read at most 64 rows of (text, place, id), one text's in order. For the `wanted`, `logits[text]` is what follows."""
-        self._together(kernel.read, len(rows), 1, rows, self.prior, wanted, logits)
+        none = np.zeros((len(rows), 0), np.int64)
+        ways = NO_FILTERS, none.astype(np.float32), none.astype(np.float64), True, FREE, none, none, none.astype(bool)
+        self._together(len(rows), 1, rows, wanted, logits, *ways)
 
     def write(
         self,
@@ -90,20 +92,21 @@ class Memory:
         texts' states in the automaton, and the characters left: a text at its end has automaton.END from there on.
         """
         ids, drawn = np.full(uniforms.shape, END), np.zeros(uniforms.shape, bool)
-        arguments = rows, self.prior, logits, filters, bias, uniforms, unread, automaton, walks, ids, drawn
-        self._together(kernel.write, len(rows), ids.shape[1], *arguments)
+        ways = filters, bias, uniforms, unread, automaton, walks, ids, drawn
+        self._together(len(rows), ids.shape[1], rows, np.arange(len(rows)), logits, *ways)
         return ids, drawn
 
     def at_once(self, texts: int) -> int:
         """How many characters to write before looking around."""
         return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (len(self.model.numbers) * (1 + texts // COMPANY))))
 
-    def _together(self, function: Callable[..., int], rows: int, times: int, *arguments: object) -> None:
+    def _together(self, texts: int, times: int, rows: np.ndarray, *arguments: object) -> None:
         """By as many threads as it pays for."""
-        model = self.model
+        model, turns = self.model, np.zeros(texts, np.int64)
         model.team.run(
-            function, rows * len(model.numbers), times,
-            model.bricks, model.numbers, self.held, self.scratch, model.tables, self.reader.states, *arguments,
+            kernel.write, texts * len(model.numbers), times,
+            model.bricks, model.numbers, self.held, self.scratch, model.tables, self.reader.states, rows, self.prior,
+            *arguments, turns,
         )  # fmt: skip
 
     def copy(self, text: int, other: "Memory", theirs: int) -> None:

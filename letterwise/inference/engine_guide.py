@@ -5,16 +5,15 @@ step, and a character after which no such way is found, short enough, is not tak
 """
 
 import copy
-from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
 
 from letterwise.errors import UserError
-from letterwise.inference.completion import EFFORT, Exhausted, find
+from letterwise.inference.completion import find
 from letterwise.inference.matching import Place
 
-STEP_EFFORT, STEP_SECONDS = 300, 0.5  # places that are looked at to find out where one character leads; and at most so long
+STEP_EFFORT = 300  # places that are looked at to find out where one character leads
 
 
 class EngineGuide:
@@ -69,10 +68,10 @@ class EngineGuide:
             return []
         rest = self.rest
         if not place.completes(rest):
-            return _found(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
+            return find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
         while place.completes(rest[1:]):  # as after one more letter of a string; after one more digit it may be even less
             rest = rest[1:]
-        return rest if len(rest) < self.left else _found(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
+        return rest if len(rest) < self.left else find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
 
     def _note(self, id: int) -> None:
         """Once a phrase is written, the way to the end need not lead through it any more."""
@@ -80,7 +79,7 @@ class EngineGuide:
         missing = [phrase for phrase in self.phrases if self.written[-len(phrase) :] != phrase]
         if len(missing) < len(self.phrases):
             self.phrases = missing
-            shorter = _found(self.place, len(self.rest or ()), phrases=missing)
+            shorter = find(self.place, len(self.rest or ()), phrases=missing)
             self.rest = self.rest if shorter is None else shorter
 
     def on(self) -> int:
@@ -92,17 +91,7 @@ class EngineGuide:
 
     def finish(self) -> list[int]:
         """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
-        rest = self.rest if self.rest is not None else _found(self.place, self.left, phrases=self.all_phrases)
+        rest = self.rest if self.rest is not None else find(self.place, self.left, phrases=self.all_phrases)
         if rest is None:
             raise UserError(f"--max_seconds {self.max_seconds:g} ended before a text that matches was whole.")
         return rest
-
-
-def _found(
-    place: Place, most: int, hint: Sequence[int] = (), phrases: Sequence[list[int]] = (), effort: int = EFFORT
-) -> list[int] | None:
-    """What completes a text, or None when it is not found."""
-    try:
-        return find(place, most, hint, phrases, effort, seconds=STEP_SECONDS)
-    except Exhausted:
-        return None

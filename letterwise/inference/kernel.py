@@ -20,15 +20,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from letterwise.arithmetic import exact, exp, normalize, tanh
+from letterwise.arithmetic import EXACT, exact, exp, normalize, tanh
 from letterwise.counts.reader import read_on
 from letterwise.inference.automaton import END, passed
 from letterwise.inference.filters import biased
-from letterwise.inference.products import LANES, blend, compare, padded, project, strip_place, tile_place, unowned
+from letterwise.inference.products import LANES, blend, compare, padded, project, strip_place, tile_place
 from letterwise.inference.team import meet
 from letterwise.inference.weights import cut, grown, projections, unfold
+from letterwise.jit import njit
 
 NEAR = 2**22  # weights of at most so many numbers stay in the cache: then each thread may read all of them
+
+entry = njit(**EXACT)
 
 
 @exact
@@ -143,7 +146,8 @@ def enter(bricks, x, gain, shift, count, y):
     """What a component takes of the stream x, into y: normalized, or as it is where normalization comes after (post-norm)."""
     for r in range(count):
         if bricks.post:
-            y[r] = x[r]
+            for i in range(bricks.wide):
+                y[r, i] = x[r, i]
         else:
             norm(x[r, : bricks.wide], gain, shift, bricks.rms, y[r])
 
@@ -302,55 +306,60 @@ def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, 
     meet(gate, thread, threads)
 
 
-@exact
-def read(bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, gate, thread, threads):
-    """What `forward` does, by each of `threads` threads. Returns 1: what a team counts."""
-    numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
-    prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
-    weights, room = unfold(bricks, numbers), room_of(bricks, scratch[0, thread], scratch[1, 0], len(prior))
-    forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
-    return 1
-
-
-@exact
+@entry
 def write(
-    bricks, numbers, memory, scratch, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
-    ids, drawn, gate, thread, threads,
+    bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, automaton,
+    walks, ids, drawn, turns, gate, thread, threads,
 ):  # fmt: skip
-    """Write characters for R texts and read all but the last: into `ids` (R, n), END before; -1 where scores are NaN.
+    """Read R rows, or write n characters for R texts and read all but the last. By each of `threads` threads.
 
-    `rows` (R, 3) are the texts, their next places, and, where they are `unread`, the ids that come there first. `bias` (R, V)
-    is added to the scores. `walks` (R, 2) are the texts' states in an `automaton`, and how many characters are left to each:
-    a text at its end has automaton.END from there on. `rows` and `walks` are used up. `uniforms` (R, n) are random numbers,
-    one for each character that is drawn: `drawn` (R, n) says which were. Returns how many steps it took.
+    Reading (n = 0) is what `forward` does. What is written goes into `ids` (R, n), END before; -1 where scores are NaN.
+    `rows` (R, 3) are then the texts, their next places, and, where they are `unread`, the ids that come there first; `wanted`
+    (R,) is 0, 1, 2 …, and `turns` (R,) 0. `bias` (R, V) is added to the scores. `walks` (R, 2) are the texts' states in an
+    `automaton`, and how many characters are left to each: a text at its end has automaton.END from there on. `rows`, `walks`
+    and `turns` are used up. `uniforms` (R, n) are random numbers, one for each character that is drawn: `drawn` (R, n) says
+    which were. Returns how many steps it took.
 
     Of several texts each thread writes its share by itself, if the weights are small enough.
     """
-    numbers, memory, scratch, rows = unowned(numbers), unowned(memory), unowned(scratch), unowned(rows)
-    prior, logits, gate = unowned(prior), unowned(logits), unowned(gate)
-    apart = len(rows) >= 2 * threads and numbers.size <= NEAR
-    mine = slice(len(rows) * thread // threads, len(rows) * (thread + 1) // threads) if apart else slice(0, len(rows))
+    texts, length = len(rows), ids.shape[1]
+    apart = length > 0 and texts >= 2 * threads and numbers.size <= NEAR
+    first, last = (texts * thread // threads, texts * (thread + 1) // threads) if apart else (0, texts)
     room = room_of(bricks, scratch[0, thread], scratch[1, thread if apart else 0], len(prior))
     write_on(
-        bricks, unfold(bricks, numbers), memory, room, tables, states, rows[mine], prior[mine], logits, filters, bias[mine],
-        uniforms[mine], unread, automaton, walks[mine], ids[mine], drawn[mine], gate, 0 if apart else thread,
-        1 if apart else threads,
+        bricks, unfold(bricks, numbers), memory, room, tables, states, rows[first:last], prior[first:last],
+        wanted[: last - first], logits, filters, bias[first:last], uniforms[first:last], unread, automaton, walks[first:last],
+        ids[first:last], drawn[first:last], turns[first:last], gate, 0 if apart else thread, 1 if apart else threads,
     )  # fmt: skip
     if apart:
         meet(gate, thread, threads)
-    return min(ids.shape[1], 1 + (ids != END).sum(axis=1).max())
+    steps = 0
+    while steps < length and not over(ids, steps):
+        steps += 1
+    return max(1, min(length, steps + 1))
+
+
+@exact
+def over(ids, step):
+    """Has every text (R, n) ended before, or with, this step?"""
+    going = 0
+    for r in range(len(ids)):
+        going += ids[r, step] != END
+    return going == 0
 
 
 @exact
 def write_on(
-    bricks, weights, memory, room, tables, states, rows, prior, logits, filters, bias, uniforms, unread, automaton, walks,
-    ids, drawn, gate, thread, threads,
+    bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, automaton,
+    walks, ids, drawn, turns, gate, thread, threads,
 ):  # fmt: skip
-    """`write`, by threads that go through each step together, or by a lone one. `ids` are automaton.END before."""
-    wanted, turns = np.arange(len(rows)), np.zeros(len(rows), np.int64)
-    for step in range(ids.shape[1]):
+    """`write`, by threads that go through each step together, or by a lone one."""
+    length = ids.shape[1]
+    for step in range(max(1, length)):
         if step or unread:
             forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
+        if length == 0:
+            return
         for r in range(thread, len(rows), threads):
             if step and ids[r, step - 1] == END:  # it is over; what its place in the memory holds is of no more use
                 ids[r, step] = END
@@ -366,5 +375,5 @@ def write_on(
                 walks[r, 0] = automaton.goes[walks[r, 0], automaton.kinds[id]]
                 walks[r, 1] -= 1
         meet(gate, thread, threads)
-        if (ids[:, step] == END).all():
+        if over(ids, step):
             return

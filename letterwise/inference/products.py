@@ -18,7 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from letterwise.inference.vectors import LANES, Code, number
-from letterwise.jit import njit
+from letterwise.parts import part
 
 OUTPUTS = 8  # a tile has so many, and LANES inputs
 FAR, AHEAD = 2**18, 256  # a matrix of more numbers comes from far away: these many numbers ahead are sent for
@@ -34,7 +34,7 @@ def in_tiles(matrix: np.ndarray) -> np.ndarray:
     return whole.reshape(len(whole) // OUTPUTS, OUTPUTS, -1, LANES).transpose(0, 2, 1, 3).reshape(-1)
 
 
-@njit()
+@part(small=True, _nrt=False)
 def padded(size, step=LANES):
     """`size`, up to the next multiple of `step`."""
     return (size + step - 1) // step * step
@@ -114,22 +114,10 @@ def strip_sum(typing_context, vectors, strip, shares, count, y, y_place, ahead):
     return signature, generate
 
 
-@compiled
-def unowned(typing_context, array):
-    """The same array, without the count of who holds it: for code whose caller does. Counting costs more than slicing."""
-
-    def generate(context, builder, signature, arguments):
-        view = context.make_array(array)(context, builder, arguments[0])
-        view.meminfo, view.parent = (ir.Constant(part.type, None) for part in (view.meminfo, view.parent))
-        return view._getvalue()
-
-    return array(array), generate
-
-
 of_one, of_one_far, of_two, of_three = tile_product(1), tile_product(1, far=True), tile_product(2), tile_product(3)
 
 
-@njit()
+@part(_nrt=False)
 def project(matrix, x, count, y, thread, threads):
     """y[r] = matrix · x[r] for the first `count` rows of x (R, K) into y (R, J), both padded: this thread's share of outputs.
 
@@ -151,20 +139,20 @@ def project(matrix, x, count, y, thread, threads):
             of_one(matrix, i * tile, x, r * inputs, y, r * width + i * OUTPUTS, inputs, width, 0)
 
 
-@njit()
+@part(small=True, _nrt=False)
 def tile_place(output, input, inputs):
     """Where a number of a matrix lies in its run of tiles, `inputs` (padded) wide."""
     within = input // LANES * OUTPUTS * LANES + output % OUTPUTS * LANES + input % LANES
     return output // OUTPUTS * inputs * OUTPUTS + within
 
 
-@njit()
+@part(small=True, _nrt=False)
 def strip_place(vector, d, vectors):
     """Where a number of a vector lies in a run of strips of so many `vectors`."""
     return (d // LANES * vectors + vector) * LANES + d % LANES
 
 
-@njit()
+@part(_nrt=False)
 def compare(keys, q, seen, y):
     """y[t] = keys[t] · q (D,) for the first `seen` places, up to a whole tile.
 
@@ -176,7 +164,7 @@ def compare(keys, q, seen, y):
         of_one_far(keys, i * inputs * OUTPUTS, q, 0, y, i * OUTPUTS, inputs, 0, keys.size)
 
 
-@njit()
+@part(_nrt=False)
 def blend(values, shares, seen, y):
     """y (D,), padded, = the sum of the first `seen` values (T, D), each times its share.
 

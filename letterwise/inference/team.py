@@ -19,7 +19,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-from letterwise.jit import njit
+from letterwise.parts import part
 
 LINE = 8  # numbers of 8 bytes: a line of the processor's cache, which each thread's count has to itself
 GIVEN_UP, OWN = 0, LINE  # places in a gate: whether to wait no more, and how often each thread has come here
@@ -55,7 +55,7 @@ def look(typing_context, gate, place):
     return types.int64(gate, types.int64), generate
 
 
-@njit()
+@part(_nrt=False)
 def meet(gate, thread, threads):
     """Wait until all threads have come here as often. What one wrote before, all see behind it."""
     if threads == 1:
@@ -68,6 +68,13 @@ def meet(gate, thread, threads):
             looks += 1
             if looks > PATIENCE:
                 yield_processor()
+
+
+def processors() -> int:
+    """How many threads may run at once: what this process is allowed, or what OMP_NUM_THREADS says."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(said) if said.isdecimal() and int(said) else allowed
 
 
 class Team:

@@ -13,7 +13,7 @@ import numpy as np
 
 from letterwise.config import ModelConfig
 from letterwise.inference.products import LANES, OUTPUTS, in_tiles, padded
-from letterwise.jit import njit
+from letterwise.parts import part
 
 ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")  # by number, as the kernel knows them
 SWIGLU = ACTIVATIONS.index("swiglu")
@@ -76,25 +76,25 @@ def bricks_of(config: ModelConfig, vocab_size: int) -> Bricks:
     )  # fmt: skip
 
 
-@njit()
+@part(small=True, _nrt=False)
 def projections(bricks):
     """P: how many numbers queries, keys and values of a character are."""
     return (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim
 
 
-@njit()
+@part(small=True, _nrt=False)
 def grown(bricks):
     """U: how many numbers `up` gives."""
     return 2 * bricks.hidden if bricks.activation == SWIGLU else bricks.hidden
 
 
-@njit()
+@part(small=True, _nrt=False)
 def tiled(outputs, inputs):
     """How many numbers a matrix is in tiles."""
     return padded(outputs, OUTPUTS) * padded(inputs)
 
 
-@njit()
+@part(_nrt=False)
 def unfold(bricks, numbers):
     """The `Weights` that lie in one run of `numbers`, as views."""
     layers, wide, vocab_size, orders = bricks.layers, bricks.wide, bricks.vocab_size, bricks.orders
@@ -118,7 +118,7 @@ def unfold(bricks, numbers):
     )  # fmt: skip
 
 
-@njit()
+@part(_nrt=False)
 def cut(numbers, many, rows, width):
     """The first `many` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
     size = many * rows * width
@@ -140,7 +140,7 @@ def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) 
         return np.array([in_tiles(arrays[f"blocks.{i}.{name}.weight"]) for i in range(bricks.layers)], np.float32)
 
     head = arrays["tokens.weight" if config.tied else "head.weight"]
-    parts = [
+    pieces = [
         arrays["tokens.weight"],
         in_tiles(arrays["prior.read.weight"]) if bricks.orders else nothing,
         arrays.get("positions.table", nothing),
@@ -156,10 +156,10 @@ def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) 
         in_tiles(np.concatenate((head, arrays["prior.gates.weight"])) if bricks.orders else head),
         arrays["prior.gates.bias"] if bricks.orders else nothing,
     ]
-    numbers, begin = aligned(sum(padded(part.size) for part in parts)), 0
-    for part in parts:
-        numbers[begin : begin + part.size] = part.reshape(-1)
-        begin += padded(part.size)
+    numbers, begin = aligned(sum(padded(piece.size) for piece in pieces)), 0
+    for piece in pieces:
+        numbers[begin : begin + piece.size] = piece.reshape(-1)
+        begin += padded(piece.size)
     return numbers
 
 

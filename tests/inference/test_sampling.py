@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
 from letterwise.inference.automaton import FREE, passed
-from letterwise.inference.filters import draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.filters import ascending, draw, min_p, top_k, top_p, typical_p
 from letterwise.inference.plain import scores_of
 from letterwise.inference.sampling import Chooser, Sampler, frequency, repetition
 
@@ -54,6 +54,15 @@ def test_typical_p_keeps_what_surprises_as_much_as_expected(p: float, expected: 
 def test_typical_p_does_not_bring_back_what_is_gone() -> None:
     """Of 1/2, 1/4, 1/4, 0: 1.5 bits are expected, 1, 2 and 2 are found, all half a bit away."""
     assert kept(typical_p(np.log(np.array([2, 1, 1, 1e-30], np.float32)) + np.array([0, 0, 0, -np.inf]), 0.1)) == [0, 1, 2]
+
+
+@given(st.lists(st.floats(-3, 3, width=16).map(round) | st.floats(allow_nan=False, width=32), min_size=1, max_size=40))
+def test_places_in_ascending_order(keys: list[float]) -> None:
+    """Ties, infinities and signed zeros included."""
+    values = np.array(keys, np.float64)
+    order = ascending(values)
+    assert sorted(order) == list(range(len(keys)))
+    assert values[order].tolist() == sorted(keys)
 
 
 def test_repetition_penalty_by_hand() -> None:
