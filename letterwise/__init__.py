@@ -9,20 +9,42 @@
 Importing this package is instant; PyTorch is loaded on the first use of a model.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from letterwise.errors import UserError
 
 if TYPE_CHECKING:
     from letterwise.api import LanguageModel, classify, load, train
+    from letterwise.config import Config
+    from letterwise.data.vocabulary import Vocabulary
+    from letterwise.evaluation import Score
+    from letterwise.evaluation.score import Line
+    from letterwise.inference.stream import Samples
+    from letterwise.training.progress import Progress
 
 __version__ = "0.1.0"
-__all__ = ["LanguageModel", "UserError", "__version__", "classify", "load", "train"]
+__all__ = [
+    "Config", "LanguageModel", "Line", "Progress", "Samples", "Score", "UserError", "Vocabulary", "__version__", "classify",
+    "load", "train",
+]  # fmt: skip
+
+PLACES = {  # where each is; loaded when it is first asked for
+    **dict.fromkeys(("LanguageModel", "classify", "load", "train"), "api"),
+    "Config": "config",
+    "Line": "evaluation.score",
+    "Progress": "training.progress",
+    "Samples": "inference.stream",
+    "Score": "evaluation",
+    "Vocabulary": "data.vocabulary",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("LanguageModel", "classify", "load", "train"):
-        from letterwise import api
-
-        return getattr(api, name)
+    if name in PLACES:
+        return getattr(importlib.import_module(f"letterwise.{PLACES[name]}"), name)
     raise AttributeError(f"module 'letterwise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

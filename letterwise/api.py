@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
 
 from letterwise.accounting import parameters
 from letterwise.arguments import argument, fitting
@@ -32,6 +32,7 @@ from letterwise.inference.predictor import Model
 from letterwise.inference.sampling import Sampler
 from letterwise.inference.stream import MOST_SAMPLES, Samples, write
 from letterwise.runtime.accelerator import device_name
+from letterwise.runtime.waiting import share_processors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +52,41 @@ if TYPE_CHECKING:
 MANY = 2**17  # characters: scoring so many takes seconds, and is announced
 
 
+class Choosing(TypedDict, total=False):
+    """How characters are chosen and what may be written: keywords that `samples` explains, so that an editor completes them."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    typical_p: float
+    repetition_penalty: float
+    frequency_penalty: float
+    presence_penalty: float
+    penalty_window: int
+    logit_bias: Mapping[str, float] | None
+    greedy: bool
+    beam: int
+    stop: str | Sequence[str]
+    until_line: bool
+    charset: str | None
+    exclude: str
+    must_contain: str | Sequence[str]
+    regex: str | None
+    json_schema: str | dict[str, Any] | PathLike[str] | None
+    grammar: str | PathLike[str] | None
+    max_copy: int | None
+    unknown: Unknown
+
+
+class Writing(Choosing, total=False):
+    """The same, and how much is written."""
+
+    num_tokens: int
+    max_seconds: float
+    rng_seed: int | None
+
+
 class LanguageModel:
     """A trained model, ready to write and to be asked.
 
@@ -63,6 +99,7 @@ class LanguageModel:
 
     def __init__(self, file: ModelFile, device: str = "auto") -> None:
         self.file = file
+        share_processors()  # before PyTorch is loaded, if it will be
         self.device = device_name(device)
 
     @cached_property
@@ -214,7 +251,7 @@ class LanguageModel:
             training=self._suffixes if max_copy else None,
         )  # fmt: skip
 
-    def stream(self, prompt: str = "", **options: Any) -> Iterator[str]:
+    def stream(self, prompt: str = "", **options: Unpack[Writing]) -> Iterator[str]:
         """The continuation of `prompt`, without it, piece by piece as it is written: the first is a character, then come more.
 
         Same options as `samples`.
@@ -226,7 +263,7 @@ class LanguageModel:
         samples = self.samples(prompt, **options, num_samples=1)  # whatever cannot be is said now, and not at the first piece
         return (piece for _, piece in samples)
 
-    def generate(self, prompt: str = "", **options: Any) -> str:
+    def generate(self, prompt: str = "", **options: Unpack[Writing]) -> str:
         """The continuation of `prompt`, without it, as one string. Same options as `samples`.
 
         Example:
@@ -770,7 +807,7 @@ def train(
     model_path: str | PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    progress: "Progress | None" = None,
+    progress: "Progress | bool" = True,
     **knobs: Any,
 ) -> LanguageModel:
     """Train a model and give back its best state; the run's files lie in `out`, as after `letterwise train`.
@@ -779,14 +816,18 @@ def train(
         input_file: one or several files, folders or globs; without it (and without `dataset=`), the embedded text.
         config: a TOML file of knobs.
         out, model_path, resume, overwrite: as the flags of that name.
-        progress: something to tell how it goes; silent by default.
+        progress: how it goes is shown on stderr; False is silent, and a `Progress` is told instead.
         knobs: `preset`, `size`, and every flag of `letterwise train --help`, like `max_iters=500`.
 
     Raises:
         UserError: something asked for cannot be done.
     """
+    share_processors()
     from letterwise.training import start
+    from letterwise.training.progress import Progress, progress_for_terminal
 
+    if not isinstance(progress, Progress):
+        progress = progress_for_terminal() if progress else Progress()
     flags = dict(knobs)
     if input_file is not None:
         flags["input_file"] = names(input_file)

@@ -18,7 +18,10 @@ from letterwise.errors import UserError, did_you_mean, quoted
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
-LATER = ("lines",)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
+LATER = (
+    "lines",
+    "test_fraction",
+)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
 MANY = 10**12 + 1  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
@@ -37,6 +40,7 @@ class DataConfig:
     dataset: str | None = knob(None, "text by name: python-docs (the default), unicode-names, shakespeare, text8, enwik8")
     val_file: tuple[str, ...] = knob((), "text to validate on, instead of the end of the input")
     val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
+    test_fraction: float = knob(0.0, "part of the text, after the validation part, that training never sees", least=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
     encoding: str = knob("utf-8", "text encoding of the input")
     lines: bool = knob(False, "each line is one example with no context before it; validation gets other lines")
@@ -45,6 +49,16 @@ class DataConfig:
         check(self)
         if self.dataset and self.input_file:
             raise UserError(f"--dataset {self.dataset} and --input_file {self.input_file[0]} both name a text: give one.")
+        if self.val_fraction + self.test_fraction >= 1:
+            raise UserError(
+                f"val_fraction={self.val_fraction:g} and test_fraction={self.test_fraction:g} leave nothing to train on: "
+                "lower one of them."
+            )
+        if self.test_fraction and self.val_file:
+            raise UserError(
+                f"test_fraction={self.test_fraction:g} is cut from the end of the text, and --val_file takes its place: leave "
+                "one out, and name a test file with `letterwise evaluate --input_file`."
+            )
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,15 @@ UNLIMITED = 2**60  # version 1 writes "no limit" as a number near 2⁶³
 
 
 def processors(root: Path = ROOT) -> int:
-    """How many threads can run at once: affinity and CPU quota, or what OMP_NUM_THREADS says."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(allowed, _cpu_quota(root))))
+    """How many threads can run at once: affinity and CPU quota decide; OMP_NUM_THREADS can only lower it."""
+    said = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    asked = int(said) if said.isdecimal() and int(said) else math.inf
+    return max(1, math.ceil(min(asked, allowed(), _cpu_quota(root))))
+
+
+def allowed() -> int:
+    """How many processors the scheduler may put this process on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory_available(root: Path = ROOT) -> int | None:

@@ -1,12 +1,16 @@
 """Python: the same words as the command line."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
+from typing import Unpack
 
 import pytest
+from tiny_run import FLAGS
 
 import letterwise
+from letterwise import api
 from letterwise.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -93,3 +97,39 @@ def test_unknown_knobs_are_refused() -> None:
 
 def test_the_package_is_typed() -> None:
     assert (Path(letterwise.__file__).parent / "py.typed").exists()
+
+
+def test_training_shows_how_it_goes_unless_told_not_to(text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    flags = dict(FLAGS, max_iters=2, eval_interval=2)
+    letterwise.train(text_file, out=tmp_path / "told", **flags)
+    shown = capsys.readouterr()
+    assert "parameters" in shown.err
+    assert "step 2/2" in shown.err
+    assert shown.out == ""
+    letterwise.train(text_file, out=tmp_path / "silent", progress=False, **flags)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_editor_knows_every_keyword_of_generate() -> None:
+    samples = inspect.signature(api.LanguageModel.samples).parameters
+    keywords = {name for name, parameter in samples.items() if parameter.kind is parameter.KEYWORD_ONLY}
+    assert set(api.Writing.__annotations__) | set(api.Choosing.__annotations__) == keywords - {"num_samples"}
+    for method in (api.LanguageModel.generate, api.LanguageModel.stream):
+        assert inspect.signature(method).parameters["options"].annotation == Unpack[api.Writing]
+
+
+def test_every_public_name_is_there() -> None:
+    for name in letterwise.__all__:
+        assert getattr(letterwise, name) is not None
+        assert name in dir(letterwise)
+
+
+def test_a_test_part_of_ones_own_text(text_file: Path, tmp_path: Path) -> None:
+    flags = dict(FLAGS, max_iters=1, progress=False)
+    model = letterwise.train(text_file, out=tmp_path / "o", val_fraction=0.2, test_fraction=0.25, **flags)
+    length = len(text_file.read_text())
+    assert model.data["bounds"] == [int(length * 0.55), int(length * 0.75), length]
+    assert model.evaluate(split="test").chars == length - int(length * 0.75) - 1
+    assert letterwise.load(tmp_path / "o/model.safetensors").config.data.test_fraction == 0.25
+    with pytest.raises(UserError, match="leave nothing to train on"):
+        letterwise.train(text_file, out=tmp_path / "p", val_fraction=0.5, test_fraction=0.5)

@@ -54,6 +54,7 @@ WITHOUT_TORCH |= {
     "api",
     "inference",
     "runtime.accelerator",
+    "runtime.waiting",
     "checkpoint.container",
     "checkpoint.model_file",
     "checkpoint.training_state",

@@ -40,9 +40,11 @@ def test_processors(tmp_path: Path, group: str, files: dict[str, str], threads: 
     assert processors(machine(tmp_path, group, files)) == threads
 
 
-def test_the_environment_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    assert processors(machine(tmp_path, "0::/\n", {"sys/fs/cgroup/cpu.max": "100000 100000"})) == 5
+@pytest.mark.parametrize(("said", "threads"), [("1", 1), ("3", 3), ("5", 4), ("32", 4), ("2,8", 2), ("0", 4), ("many", 4)])
+def test_the_environment_lowers_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, threads: int) -> None:
+    """Of 16 processors and a quota of 4: more threads than that would only wait for each other."""
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert processors(machine(tmp_path, "0::/\n", {"sys/fs/cgroup/cpu.max": "400000 100000"})) == threads
 
 
 @pytest.mark.parametrize(

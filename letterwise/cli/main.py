@@ -14,6 +14,7 @@ import letterwise
 from letterwise.cli.flags import Parser, normalized
 from letterwise.cli.output import complain, nowhere, tell
 from letterwise.errors import UserError, did_you_mean
+from letterwise.runtime.waiting import share_processors
 
 COMMANDS = {
     "train": "learn a text",
@@ -102,6 +103,7 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}: {did_you_mean(name, COMMANDS)}")
+    share_processors()  # before the command loads PyTorch
     command = importlib.import_module(f"letterwise.cli.{name}")
     usage = f"letterwise {name} [--flag value …]"
     parser = Parser(prog=f"letterwise {name}", usage=usage, description=f"{COMMANDS[name].capitalize()}.")

@@ -117,8 +117,8 @@ def sweep(
     """Each character but the first as a target exactly once, in the order of the text: a few batches of windows at a time.
 
     Windows overlap by `overlap`, and what the one before has told is no target. The first window, and a shorter last one, come
-    alone. `every` takes each so-manieth window only. With a line break, windows are lines, and those of a few batches are dealt
-    to them by length.
+    alone. Only windows whose number `every` divides are taken. With a line break, windows are lines, and those of a few
+    batches are dealt to them by length.
     """
     if len(ids) < 2:
         return

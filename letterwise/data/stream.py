@@ -98,6 +98,8 @@ def reopen(fingerprint: str) -> TokenStream | None:
 
 def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: Note, in_order: bool = False) -> TokenStream:
     corpus = open_corpus(config, note)
+    if corpus.percent and config.test_fraction:
+        raise UserError(f"dataset {config.dataset!r} has a test part of its own: leave out --test_fraction.")
     if config.lines or (given and unknown == "score" and "\r" not in given):
         corpus = _with_line_ends(corpus, whole=config.lines and not in_order)
     fingerprint = _fingerprint(config, corpus, given, unknown, in_order)
@@ -129,6 +131,8 @@ def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, u
         "vocabulary": given.to_json() if given else None,
         "unknown": unknown,
     }
+    if config.test_fraction:
+        facts["test_fraction"] = config.test_fraction
     if config.lines:
         facts["lines"] = "in order" if in_order else "shuffled"
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -287,7 +291,8 @@ def _bounds(config: DataConfig, corpus: Corpus, length: int, val_length: int) ->
     if corpus.percent:
         train, val, _ = corpus.percent
         return length * train // 100, length * (train + val) // 100, length
-    return int(length * (1 - config.val_fraction)), length, length
+    held_out = config.val_fraction + config.test_fraction
+    return int(length * (1 - held_out)), int(length * (1 - config.test_fraction)), length
 
 
 def _shares(config: DataConfig, corpus: Corpus) -> tuple[float, float, float]:
@@ -297,7 +302,7 @@ def _shares(config: DataConfig, corpus: Corpus) -> tuple[float, float, float]:
     if corpus.percent:
         train, val, test = corpus.percent
         return train / 100, val / 100, test / 100
-    return 1 - config.val_fraction, config.val_fraction, 0.0
+    return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
 
 
 def _move(beside: Path, place: Path) -> None:

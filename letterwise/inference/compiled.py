@@ -16,8 +16,9 @@ from letterwise.inference.automaton import END, FREE, Automaton
 from letterwise.inference.filters import Filters
 from letterwise.inference.predictor import ROWS
 from letterwise.inference.products import LANES, padded
-from letterwise.inference.team import Team, processors
+from letterwise.inference.team import Team
 from letterwise.inference.weights import aligned, bricks_of, lay_out
+from letterwise.machine import processors
 
 WORTH_A_THREAD = 2**22  # products of a piece of work: with fewer for each thread, waking it takes longer than the work
 AT_ONCE = 2**29  # products of what is written at once: some 40 ms, after which Ctrl-C is heard and text is shown

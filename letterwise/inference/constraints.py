@@ -20,26 +20,31 @@ wants to leave the pattern. `\\d+` writes a number, and stops when something els
 import functools
 import json
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
+from letterwise.inference import lark, schema
 from letterwise.inference.automaton import FAR, START, Automaton
-from letterwise.inference.completion import find
+from letterwise.inference.completion import EFFORT, SECONDS, Exhausted, find
+from letterwise.inference.earley import Earley
 from letterwise.inference.engine_guide import EngineGuide
-from letterwise.inference.expression import ANY, One, Repeat, Row, Unusual, literal, parse
+from letterwise.inference.expression import ANY, Expression, One, Repeat, Row, Unusual, clipped, literal, parse, shortest, whole
 from letterwise.inference.guide import Guide
+from letterwise.inference.lark import inlined
 from letterwise.inference.limits import LONGEST, Limits
 from letterwise.inference.matching import Alphabet, Place, engine
-from letterwise.inference.nets import TooLarge, automaton_of
+from letterwise.inference.nets import LARGEST, Effort, Net, TooLarge, automaton_of
+from letterwise.inference.network import BEGIN, Network, anything
+from letterwise.inference.network import FAR as NEVER
+from letterwise.inference.requests import for_the_engine, understood
 from letterwise.inference.schema import json_of
 from letterwise.inference.walk import Walk
-from letterwise.text_encoding import decoded
 
 ANYTHING, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
 BYTE = Vocabulary("byte")
@@ -52,18 +57,27 @@ class Constraint:
         self.vocabulary, self.limits = vocabulary, limits
         self.usable = limits.characters(vocabulary)
         self.alphabet = Alphabet(vocabulary, self.usable)
-        self.grammar = _grammar(limits)
-        self._understood()
+        self.ids = {character: id for id, character in enumerate(vocabulary.characters)}
+        self.by_schema, by_grammar = limits.json_schema is not None, limits.grammar is not None
+        if limits.regex is not None:
+            self._measured(limits.regex)
+        if not self.by_schema:
+            self._understood()
         texts = dict.fromkeys(limits.must_contain)  # those that others contain go without saying
         self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
-        self.bounded = self.grammar is None and vocabulary.kind == "char"  # what the engine lets follow keeps the promise alone
-        self.automaton = self._automaton(limits.num_tokens) if vocabulary.kind == "char" and limits.grammar is None else None
+        self.bounded = vocabulary.kind == "char" and not self.by_schema and not by_grammar
+        self.automaton = self._automaton(limits.num_tokens) if vocabulary.kind == "char" else None
+        self.network = self._network(limits.num_tokens) if vocabulary.kind == "char" and not self.automaton else None
         if self.automaton:
             possible = self.automaton.ends[START] <= limits.num_tokens
+        elif self.network:
+            possible = Earley(self.network, limits.num_tokens).least() <= limits.num_tokens
         else:
+            if self.by_schema:
+                self._understood()
             self.start = self._place(limits.num_tokens)
-            self.rest = None if self.bounded else find(self.start, limits.num_tokens, phrases=self.phrases)
+            self.rest = None if self.bounded else self._found(self.start, limits.num_tokens)
             possible = self.rest is not None or (self.bounded and _possible(self.start))
         if not possible:
             raise self._refusal()
@@ -72,37 +86,95 @@ class Constraint:
         """For one text, from its beginning. `max_seconds` is what to name when there is no more time."""
         if self.automaton:
             return Walk(self.automaton, self.limits.num_tokens)
+        if self.network:
+            return Earley(self.network, self.limits.num_tokens)
         return EngineGuide(self.start.fork(), self.limits.num_tokens, self.rest, self.phrases, max_seconds)
+
+    @functools.cached_property
+    def grammar(self) -> str | None:
+        """What the engine is told of a schema or grammar."""
+        return _grammar(self.limits)
+
+    def _found(self, place: Place, most: int) -> list[int] | None:
+        """A short text that matches, of at most so many ids; None: there is none. Raises `UserError` when it gives up."""
+        likely = [
+            id for character, id in self.ids.items() if character in (self.limits.grammar or self.limits.json_schema or "")
+        ]
+        try:
+            return find(place, most, phrases=self.phrases, likely=likely)
+        except Exhausted:
+            raise UserError(
+                f"no text that matches was found within the effort ({EFFORT:,} steps, {SECONDS:g} seconds); there may be one. "
+                "Say it in a simpler way, or raise --num_tokens."
+            ) from None
 
     def _automaton(self, longest: int) -> Automaton | None:
         """The table of texts that match, of any length; None where its making would take too long, or is not known.
 
         Values of a schema stand within each other as deep as texts of the `longest` length need.
         """
-        limits, any_text = self.limits, Repeat(ANY, 0, None)
-        ids = {character: id for id, character in enumerate(self.vocabulary.characters)}
-        usable = np.ones(len(self.vocabulary), bool) if self.usable is None else self.usable
-
-        def which(one: One) -> Bool[np.ndarray, "V"]:
-            """The characters that may be written of those that it stands for; a plain one need not be looked up."""
-            if one.flags or len(one.written) > 1 or one.written == ".":
-                atom = _slashed(f"(?{one.flags}:{one.written})")
-                if _possible(self.alphabet.place(self._regular([atom, "(?:(?s:.){2,})?"]))):
-                    raise Unusual(one.written)  # not one character: it was read wrongly
-                return self.alphabet.place(self._regular([atom])).allowed()
-            mask = np.zeros(len(self.vocabulary), bool)
-            if one.written in ids:
-                mask[ids[one.written]] = usable[ids[one.written]]
-            return mask
-
+        limits = self.limits
         try:
-            parts = [] if limits.regex is None else [parse(limits.regex)]
+            parts = [] if limits.regex is None else [whole(limits.regex)]
             parts += [] if limits.json_schema is None else [json_of(json.loads(limits.json_schema), longest)]
-            parts += [Row((any_text, literal(text), any_text)) for text in self.texts]
-            parts += [parse(ONE_LINE)] if limits.until_line else []
-            return automaton_of(parts, len(self.vocabulary), which)
+            parts += [] if limits.grammar is None else [inlined(lark.rules_of(limits.grammar))]
+            parts = [clipped(part, longest) for part in (*parts, *self._beside())]
+            return automaton_of(parts, len(self.vocabulary), self._which)
         except (Unusual, TooLarge, RecursionError):
             return None
+
+    def _network(self, longest: int) -> Network | None:
+        """The rules of texts that match, where that is not regular, or too large for a table; None where they are not known."""
+        limits, beside = self.limits, self._beside()
+        try:
+            if limits.json_schema is not None:
+                rules = schema.rules_of(json.loads(limits.json_schema))
+            elif limits.grammar is not None:
+                rules = lark.rules_of(limits.grammar)
+            else:
+                rules = {BEGIN: Row(()) if limits.regex is None else whole(limits.regex)}
+            rules = {name: clipped(rule, longest) for name, rule in rules.items()}
+            size = len(self.vocabulary)
+            also = automaton_of(beside, size, self._which) if beside else anything(size)
+            return Network(rules, size, self._which, also)
+        except (Unusual, TooLarge, RecursionError):
+            return None
+
+    def _beside(self) -> list[Expression]:
+        """What is asked of a text besides, and is regular."""
+        any_text = Repeat(ANY, 0, None)
+        parts: list[Expression] = [Row((any_text, literal(text), any_text)) for text in self.texts]
+        return [*parts, parse(ONE_LINE)] if self.limits.until_line else parts
+
+    def _which(self, one: One) -> Bool[np.ndarray, "V"]:
+        """The characters that may be written of those that one stands for; a plain one need not be looked up."""
+        if one.flags or len(one.written) > 1 or one.written == ".":
+            atom = _slashed(f"(?{one.flags}:{one.written})")
+            if _possible(self.alphabet.place(self._regular([atom, "(?:(?s:.){2,})?"]))):
+                raise Unusual(one.written)  # not one character: it was read wrongly
+            return self.alphabet.place(self._regular([atom])).allowed()
+        mask = np.zeros(len(self.vocabulary), bool)
+        if one.written in self.ids:
+            id = self.ids[one.written]
+            mask[id] = self.usable is None or self.usable[id]
+        return mask
+
+    def _measured(self, regex: str) -> None:
+        """Raises `UserError` for a regex that takes more than a text may have, or more work than is spent on one."""
+        shown = f"--regex {regex[: 4 * SHOWN]!r}"
+        try:
+            expression = clipped(whole(regex), LONGEST)
+            least = shortest(expression)
+            if least > LONGEST:
+                raise UserError(f"{shown} takes more than {LONGEST:,} characters, which no text under a constraint has.")
+            Net(expression, Effort())
+        except TooLarge:
+            raise UserError(f"{shown} is too large: it has more than {LARGEST:,} places. Repeat less often.") from None
+        except RecursionError:
+            raise UserError(f"{shown} is too large: its groups are nested too deeply.") from None
+        except Unusual:
+            if math.prod(int(count[:9]) for count in re.findall(r"\{(\d+)", regex) if int(count[:9])) > LARGEST:
+                raise UserError(f"{shown} is too large: its repetitions make more than {LARGEST:,} places.") from None
 
     def _understood(self) -> None:
         """Is what was given grammatical, vocabulary aside?"""
@@ -140,15 +212,15 @@ class Constraint:
         """Why no text can match, in a sentence."""
         limits = self.limits
         needed = self._needed()
+        if needed > LONGEST:
+            return UserError(f"no text of at most {LONGEST:,} characters matches, and a constraint has no longer ones.")
         if needed:
             return UserError(
                 f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}; raise --num_tokens."
             )
-        free = Alphabet(BYTE).place(*self._grammars(ANYTHING))
-        text = find(free, LONGEST, phrases=[list(text.encode()) for text in self.texts])
-        if text is None:
-            return UserError("no text was found that matches all that is asked: loosen it, or say it in a simpler way.")
-        written = BYTE.decode(text)
+        written = self._elsewhere() if self.automaton or self.network else self._by_bytes()
+        if written is None:
+            return UserError("no text of this model's vocabulary matches all that is asked: loosen it.")
         missing = [c for c in sorted(set(written)) if c not in self.vocabulary]
         if missing:
             return UserError(
@@ -159,19 +231,46 @@ class Constraint:
             f"--charset and --exclude leave no text that matches: {written[: 4 * SHOWN]!r} would, but must not be written."
         )
 
+    def _elsewhere(self) -> str | None:
+        """What a model would write that knows more characters: ASCII, and those that are asked for."""
+        limits = self.limits
+        asked = f"{limits.regex or ''}{limits.json_schema or ''}{limits.grammar or ''}{''.join(self.texts)}"
+        more = {*map(chr, range(1, 128)), *asked} - {*self.vocabulary.characters}
+        if not more and self.usable is None:
+            return None
+        wider = Vocabulary("char", self.vocabulary.characters + "".join(sorted(more)))
+        try:
+            free = Constraint(wider, replace(limits, num_tokens=LONGEST, charset=None, exclude=""))
+            return wider.decode(free.guide().finish())
+        except UserError:
+            return None
+
+    def _by_bytes(self) -> str | None:
+        """The same, as the engine knows it."""
+        try:
+            text = find(
+                Alphabet(BYTE).place(*self._grammars(ANYTHING)), LONGEST, phrases=[list(text.encode()) for text in self.texts]
+            )
+        except (UserError, Exhausted):
+            return None
+        return None if text is None else BYTE.decode(text)
+
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-        roomy = self._automaton(LONGEST) if self.automaton else None
-        if roomy and roomy.ends[START] < FAR:
-            return int(roomy.ends[START])
-        if not self.bounded:
-            return len(find(self._place(None), LONGEST, phrases=self.phrases) or ())
+        table = self._automaton(LONGEST) if self.automaton else None
+        if table and table.ends[START] < FAR:
+            return int(table.ends[START])
+        if self.network:
+            roomy = self._network(LONGEST) or self.network
+            least = Earley(roomy, LONGEST).least()
+            return least if least < NEVER else 0
+        if not self.bounded and not self.automaton:
+            return len(self._found(self._place(None), LONGEST) or ())
         if self.automaton or not _possible(self._place(None)):
             return 0
-        few = self.limits.num_tokens
-        enough = 2 * few + 1
-        while not _possible(self._place(enough)):
-            few, enough = enough, 2 * enough
+        few, enough = self.limits.num_tokens, LONGEST
+        if not _possible(self._place(enough)):
+            return LONGEST + 1
         while enough - few > 1:
             middle = (few + enough) // 2
             few, enough = (few, middle) if _possible(self._place(middle)) else (middle, enough)
@@ -180,12 +279,7 @@ class Constraint:
 
 def constraint_for(vocabulary: Vocabulary, limits: Limits) -> Constraint:
     """The constraint of these limits, made once for all samples. A schema or grammar may be the name of a file."""
-    schema, grammar = limits.json_schema, limits.grammar
-    if schema is not None and not schema.lstrip().startswith("{"):
-        schema = _held_by(schema, "--json_schema")
-    if grammar is not None and ":" not in grammar:  # a grammar has rules, "name: …"
-        grammar = _held_by(grammar, "--grammar")
-    return _ready(vocabulary, replace(limits, json_schema=schema, grammar=grammar, max_seconds=math.inf))
+    return _ready(vocabulary, replace(understood(limits), max_seconds=math.inf))
 
 
 @functools.lru_cache(maxsize=16)
@@ -196,23 +290,15 @@ def _ready(vocabulary: Vocabulary, limits: Limits) -> Constraint:
 def _grammar(limits: Limits) -> str | None:
     """What llguidance calls a grammar, of a JSON schema or a Lark grammar. Raises `UserError` when it is none."""
     if limits.json_schema is not None:
-        schema = limits.json_schema
+        asked = limits.json_schema
         try:
-            return engine().LLMatcher.grammar_from_json_schema(json.loads(schema), defaults={"whitespace_flexible": False})
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"--json_schema {schema[: 4 * SHOWN]!r} is no JSON schema: {error}.") from None
+            plain = for_the_engine(json.loads(asked))
+            return engine().LLMatcher.grammar_from_json_schema(plain, defaults={"whitespace_flexible": False})
+        except (ValueError, RecursionError, Unusual) as error:
+            raise UserError(f"--json_schema {asked[: 4 * SHOWN]!r} is no JSON schema: {error}.") from None
     if limits.grammar is not None:
         return engine().LLMatcher.grammar_from_lark(limits.grammar)
     return None
-
-
-def _held_by(path: str, flag: str) -> str:
-    """What a file holds."""
-    try:
-        return decoded(Path(path).read_bytes(), path, flag=flag)
-    except (OSError, ValueError) as error:
-        told = error.strerror if isinstance(error, OSError) else error
-        raise UserError(f"{flag} {path[: 4 * SHOWN]!r} is neither the thing itself nor a file of it: {told}.") from None
 
 
 def _possible(place: Place) -> bool:

@@ -5,15 +5,16 @@ step, and a character after which no such way is found, short enough, is not tak
 """
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool
 
 from letterwise.errors import UserError
-from letterwise.inference.completion import find
+from letterwise.inference.completion import EFFORT, Exhausted, find
 from letterwise.inference.matching import Place
 
-STEP_EFFORT = 300  # places that are looked at to find out where one character leads
+STEP_EFFORT, STEP_SECONDS = 300, 0.5  # places that are looked at to find out where one character leads; and at most so long
 
 
 class EngineGuide:
@@ -68,10 +69,10 @@ class EngineGuide:
             return []
         rest = self.rest
         if not place.completes(rest):
-            return find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
+            return _found(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
         while place.completes(rest[1:]):  # as after one more letter of a string; after one more digit it may be even less
             rest = rest[1:]
-        return rest if len(rest) < self.left else find(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
+        return rest if len(rest) < self.left else _found(place, self.left - 1, rest, self.phrases, STEP_EFFORT)
 
     def _note(self, id: int) -> None:
         """Once a phrase is written, the way to the end need not lead through it any more."""
@@ -79,7 +80,7 @@ class EngineGuide:
         missing = [phrase for phrase in self.phrases if self.written[-len(phrase) :] != phrase]
         if len(missing) < len(self.phrases):
             self.phrases = missing
-            shorter = find(self.place, len(self.rest or ()), phrases=missing)
+            shorter = _found(self.place, len(self.rest or ()), phrases=missing)
             self.rest = self.rest if shorter is None else shorter
 
     def on(self) -> int:
@@ -91,7 +92,17 @@ class EngineGuide:
 
     def finish(self) -> list[int]:
         """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
-        rest = self.rest if self.rest is not None else find(self.place, self.left, phrases=self.all_phrases)
+        rest = self.rest if self.rest is not None else _found(self.place, self.left, phrases=self.all_phrases)
         if rest is None:
             raise UserError(f"--max_seconds {self.max_seconds:g} ended before a text that matches was whole.")
         return rest
+
+
+def _found(
+    place: Place, most: int, hint: Sequence[int] = (), phrases: Sequence[list[int]] = (), effort: int = EFFORT
+) -> list[int] | None:
+    """What completes a text, or None when it is not found."""
+    try:
+        return find(place, most, hint, phrases, effort, seconds=STEP_SECONDS)
+    except Exhausted:
+        return None

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from letterwise.inference.automaton import FAR, START, Automaton
-from letterwise.inference.expression import Chain, Choice, Expression, Members, One, Repeat, Row
+from letterwise.inference.expression import Chain, Choice, Expression, Members, One, Repeat, Row, Rule
 
-LARGEST, MANY, EFFORT = 20_000, 1_000, 2**22  # places of a net; different characters and classes; places looked at in all
+LARGEST, MANY, EFFORT = 20_000, 1_000, 2**20  # places of a net; different characters and classes; places looked at in all
 
 
 class TooLarge(Exception):
@@ -43,6 +43,7 @@ class Net:
         self.effort = effort
         self.arrows: list[list[tuple[One, int]]] = []
         self.free: list[list[int]] = []
+        self.calls: list[list[tuple[str, int]]] = []  # rules that lead on to a place
         self.begin = self._place()
         self.end = self._add(expression, self.begin)
         self.reach: dict[int, frozenset[int]] = {}
@@ -51,6 +52,7 @@ class Net:
         if len(self.free) == LARGEST:
             raise TooLarge
         self.arrows.append([])
+        self.calls.append([])
         self.free.append([])
         return len(self.free) - 1
 
@@ -60,6 +62,9 @@ class Net:
             case One():
                 end = self._place()
                 self.arrows[at].append((expression, end))
+            case Rule(name):
+                end = self._place()
+                self.calls[at].append((name, end))
             case Row(parts):
                 end = at
                 for part in parts:
@@ -70,6 +75,7 @@ class Net:
                     self.free[self._add(part, self._after(at))].append(end)
             case Repeat(part, least, most):
                 for _ in range(least):
+                    self.effort.spend(1)
                     at = self._add(part, self._after(at))
                 end = self._after(at)
                 if most is None:
@@ -109,7 +115,7 @@ class Net:
                 self.effort.spend(1 + len(new))
                 seen.update(new)
                 todo += new
-            self.reach[place] = frozenset(p for p in seen if self.arrows[p] or p == self.end)
+            self.reach[place] = frozenset(p for p in seen if self.arrows[p] or self.calls[p] or p == self.end)
         return self.reach[place]
 
 

@@ -2,55 +2,51 @@
 
     {"type": "array", "items": {"type": "null"}} ──json_of──▶ "[" null ("," null)* "]"
 
-JSON is written without spaces, properties in the order of the schema, as the engine of matching.py has it, which is the oracle
-in tests/inference. Only what most schemas are made of is read here. What refers to itself is laid out as deep as the length of
-the text lets it go: then it is regular, too.
+JSON is written without spaces, properties in the order of the schema and others behind them. Only what most schemas are made
+of is read here. What refers to itself is laid out as deep as the length of the text lets it go: then it is regular, too. Where
+that is too much, or any value at all may come, the schema's parts are rules that call each other.
 """
 
 import json
-import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
-from letterwise.inference.expression import (
-    ANY_DIGIT,
-    Chain,
-    Choice,
-    Expression,
-    Members,
-    One,
-    Repeat,
-    Row,
-    Unusual,
-    anchored,
-    literal,
-)
+from letterwise.inference.expression import Chain, Choice, Expression, Members, One, Repeat, Row, Rule, Unusual, literal
+from letterwise.inference.numbers import EXPONENT, FRACTION, NOTHING, SIGN, WHOLE, Bound, integer, number
+from letterwise.inference.patterns import content_of
 
 TOLD = {"title", "description", "default", "examples", "$comment", "$schema", "$defs", "definitions"}  # of no consequence
 FITTING = {  # keywords, and what they are about
-    "minLength": "string", "maxLength": "string", "pattern": "string", "minimum": "integer", "maximum": "integer",
-    "items": "array", "minItems": "array", "maxItems": "array", "properties": "object", "required": "object",
-    "additionalProperties": "object",
+    "minLength": "string", "maxLength": "string", "pattern": "string", "items": "array", "minItems": "array",
+    "maxItems": "array", "properties": "object", "required": "object", "additionalProperties": "object",
 }  # fmt: skip
-KINDS = {bool: ["boolean"], int: ["integer", "number"], str: ["string"], type(None): ["null"]}  # a constant's
+BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}  # of integers and numbers
+KINDS = {
+    bool: ["boolean"], int: ["integer", "number"], float: ["number"], str: ["string"], type(None): ["null"], list: ["array"],
+    dict: ["object"],
+}  # fmt: skip
 COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
-DEEPEST, LARGEST, MOST_DIGITS = 100, 2_000, 20  # values within values, and values in all; a bound's digits
+DEEPEST, LARGEST = 100, 2_000  # values within values, and values in all
+ENDLESS = 2**62  # characters: there is room for everything
+BEGIN, ANY, MEMBER = "start", "any value", "any member"  # names of rules
+ALL_KINDS = ["null", "boolean", "number", "string", "array", "object"]
 
-NOTHING = Choice(())
 PLAIN = One(r'[^"\\\x00-\x1f\x7f]')
 ESCAPED = Choice((
     One(r'["\\bfnrt]'),
     Row((*map(One, "u00"), Choice((Row((One("[01]"), One("[0-9A-Fa-f]"))), Row((One("7"), One("[Ff]"))))))),
 ))  # fmt: skip
 CHARACTER = Choice((PLAIN, Row((One("\\\\"), ESCAPED))))
-WHOLE = Choice((One("0"), Row((One("[1-9]"), Repeat(ANY_DIGIT, 0, None)))))
-SIGN = Repeat(One("-"), 0, 1)
-FRACTION = Repeat(Row((One(r"\."), Repeat(ANY_DIGIT, 1, None))), 0, 1)
-EXPONENT = Repeat(Row((One("[Ee]"), Repeat(One("[-+]"), 0, 1), Repeat(ANY_DIGIT, 1, None))), 0, 1)
-# of a pattern: what is neither quote nor backslash nor control character
-LETTER = re.compile(r'[^\x00-\x1f\x7f"\\.\[]|\\[^\w\s"\\]')
-LETTERS = re.compile(r"\[(?:[a-z]-[a-z]|[A-Z]-[A-Z]|[0-9]-[0-9]|[\w ,;:!?'()/@#%*+=<>{}|.])+-?\]")
-PATTERN_CLASSES = {r"\d": ANY_DIGIT, r"\w": One("[0-9A-Za-z_]")}  # in a schema's patterns they are of ASCII
+STRING = Row((One('"'), Repeat(CHARACTER, 0, None), One('"')))
+ANY_RULES: dict[str, Expression] = {
+    ANY: Choice((
+        STRING, Row((SIGN, WHOLE, FRACTION, EXPONENT)), literal("null"), literal("true"), literal("false"),
+        Row((One("["), Repeat(Chain(Rule(ANY), One(",")), 0, 1), One("]"))),
+        Row((One("{"), Repeat(Chain(Rule(MEMBER), One(",")), 0, 1), One("}"))),
+    )),
+    MEMBER: Row((STRING, One(":"), Rule(ANY))),
+}  # fmt: skip
 
 
 def json_of(schema: Any, longest: int) -> Expression:
@@ -58,37 +54,72 @@ def json_of(schema: Any, longest: int) -> Expression:
     return _Reader(schema).value(schema, longest, 0)
 
 
+def rules_of(schema: Any) -> dict[str, Expression]:
+    """The same, of any length, as rules that call each other. The first one is of the whole."""
+    reader = _Reader(schema, ANY_RULES)
+    reader.rules[BEGIN] = reader.value(schema, ENDLESS, 0)
+    return reader.rules
+
+
 class _Reader:
     """Reads one schema: `room` is how many characters a value may take at most, `depth` how many values it stands in."""
 
-    def __init__(self, root: Any) -> None:
-        self.root, self.read = root, 0
+    def __init__(self, root: Any, rules: Mapping[str, Expression] | None = None) -> None:
+        """With `rules`, values may call them, and what is referred to becomes one."""
+        self.root, self.read, self.named, self.rules = root, 0, rules is not None, dict(rules or {})
 
     def value(self, schema: Any, room: int, depth: int) -> Expression:
-        if room < 1:
+        if room < 1 or schema is False:
             return NOTHING
+        schema = {} if schema is True else schema
         self.read += 1
         if depth > DEEPEST or self.read > LARGEST or not isinstance(schema, dict):
             raise Unusual
         asked = {key: value for key, value in schema.items() if key not in TOLD}
         match sorted(asked):
-            case ["$ref"]:
-                return self.value(self._referred(asked["$ref"]), room, depth + 1)
-            case ["anyOf"]:
+            case []:
+                return self._any()
+            case ["$ref"] if isinstance(asked["$ref"], str):
+                return self._rule(asked["$ref"]) if self.named else self.value(self._referred(asked["$ref"]), room, depth + 1)
+            case ["anyOf"] if isinstance(asked["anyOf"], list):
                 return Choice(tuple(self.value(each, room, depth + 1) for each in asked["anyOf"]))
+            case ["oneOf"] if isinstance(asked["oneOf"], list) and apart(asked["oneOf"]):
+                return Choice(tuple(self.value(each, room, depth + 1) for each in asked["oneOf"]))
+            case ["allOf"] if isinstance(asked["allOf"], list) and len(asked["allOf"]) == 1:
+                return self.value(asked["allOf"][0], room, depth + 1)
             case ["const"]:
                 return _constants([asked["const"]], None)
-            case ["enum"] | ["enum", "type"]:
+            case ["const", "type"]:
+                return _constants([asked["const"]], asked["type"])
+            case ["enum"] | ["enum", "type"] if isinstance(asked["enum"], list):
                 return _constants(asked["enum"], asked.get("type"))
-        kinds = asked.pop("type", None)
+        kinds = asked.pop("type", ALL_KINDS)
         kinds = [kinds] if isinstance(kinds, str) else kinds
+        bounded = asked.keys() & BOUNDS and {"integer", "number"} & {*kinds}
         if (
-            not kinds
-            or any(FITTING.get(key) not in kinds for key in asked)
+            not isinstance(kinds, list)
+            or not isinstance(asked.get("properties", {}), dict)
+            or not isinstance(asked.get("required", []), list)
+            or not all(isinstance(name, str) for name in asked.get("required", []))
+            or any(key not in BOUNDS or not bounded for key in asked if FITTING.get(key) not in kinds)
             or any(type(asked[key]) is not int for key in asked.keys() & COUNTS)
+            or any(type(asked[key]) not in (int, float) for key in asked.keys() & BOUNDS)
         ):
             raise Unusual
         return Choice(tuple(self._of_kind(kind, asked, room, depth) for kind in kinds))
+
+    def _any(self) -> Expression:
+        """Any value at all."""
+        if not self.named:
+            raise Unusual
+        return Rule(ANY)
+
+    def _rule(self, place: str) -> Expression:
+        """What a reference points to."""
+        if place not in self.rules:
+            self.rules[place] = NOTHING  # it may lead to itself
+            self.rules[place] = self.value(self._referred(place), ENDLESS, 0)
+        return Rule(place)
 
     def _of_kind(self, kind: str, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
         match kind:
@@ -97,9 +128,9 @@ class _Reader:
             case "boolean":
                 return Choice((literal("true"), literal("false")))
             case "integer":
-                return integer(asked.get("minimum"), asked.get("maximum"))
-            case "number" if not asked.keys() & {"minimum", "maximum"}:
-                return Row((SIGN, WHOLE, FRACTION, EXPONENT))
+                return integer(*bounds(asked))
+            case "number":
+                return number(*bounds(asked))
             case "string":
                 return Row((One('"'), _content(asked), One('"')))
             case "array":
@@ -110,6 +141,8 @@ class _Reader:
 
     def _referred(self, place: str) -> Any:
         """What a reference within this schema points to."""
+        if place == "#":
+            return self.root
         if not place.startswith("#/") or "~" in place or "%" in place:
             raise Unusual
         found = self.root
@@ -121,11 +154,11 @@ class _Reader:
 
     def _array(self, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
         least, most = asked.get("minItems", 0), asked.get("maxItems")
-        if "items" not in asked or most == 0:
-            raise Unusual
         if most is not None and most < least:
             return NOTHING
-        item = self.value(asked["items"], room - 2, depth + 1)
+        if most == 0:
+            return literal("[]")
+        item = self.value(asked.get("items", True), room - 2, depth + 1)
         if least <= 1 and most is None:
             items: Expression = Chain(item, One(","))
         else:
@@ -133,17 +166,52 @@ class _Reader:
         return Row((One("["), items if least else Repeat(items, 0, 1), One("]")))
 
     def _object(self, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
-        properties, required = asked.get("properties", {}), asked.get("required", [])
-        if asked.get("additionalProperties") is not False or not set(required) <= set(properties):
-            raise Unusual
+        more = asked.get("additionalProperties", True)
+        required = dict.fromkeys(asked.get("required", []))
+        properties = {**dict.fromkeys(required, more), **asked.get("properties", {})}
+        properties = {name: properties[name] for name in {**asked.get("properties", {}), **required}}
         keys = {name: _quoted(name) + ":" for name in properties}
-        least = {name: len(keys[name]) + 2 for name in set(required)}  # with a value of one character, and a comma
+        least = {name: len(keys[name]) + 2 for name in required}  # with a value of one character, and a comma
         room -= 1 + sum(least.values())  # the first has no comma, but there are two braces
-        members = []
+        members: list[tuple[Expression, bool]] = []
         for name, schema in properties.items():
             value = self.value(schema, room + least.get(name, 1) - len(keys[name]) - 1, depth + 1)
             members.append((Row((literal(keys[name]), value)), name in required))
+        if more is not False:
+            other = self.value(more, room - 3, depth + 1)
+            members.append((Chain(Row((_any_key_but([*properties]), One(":"), other)), One(",")), False))
         return Row((One("{"), Members(tuple(members), One(",")), One("}")))
+
+
+def apart(schemas: Any) -> bool:
+    """Are these of different kinds, so that no value fits two of them?"""
+    if not isinstance(schemas, list):
+        return False
+    seen: set[str] = set()
+    for schema in schemas:
+        if not isinstance(schema, dict):
+            return False
+        kinds = schema.get("type", [])
+        kinds = {kinds} if isinstance(kinds, str) else {kind for kind in kinds if isinstance(kind, str)}
+        constants = [schema["const"]] if "const" in schema else schema.get("enum", [])
+        if constants and not kinds:
+            kinds = {KINDS[type(value)][-1] for value in constants}
+        kinds = {"number" if kind == "integer" else kind for kind in kinds}
+        if not kinds or kinds & seen:
+            return False
+        seen |= kinds
+    return True
+
+
+def bounds(asked: Mapping[str, Any]) -> tuple[Bound | None, Bound | None]:
+    """The larger of the lower bounds and the smaller of the upper ones: each a number, and whether it is excluded itself."""
+    low = [
+        (Decimal(repr(asked[key])), open_) for key, open_ in (("minimum", False), ("exclusiveMinimum", True)) if key in asked
+    ]
+    high = [
+        (Decimal(repr(asked[key])), open_) for key, open_ in (("maximum", False), ("exclusiveMaximum", True)) if key in asked
+    ]
+    return max(low, default=None), min(high, key=lambda bound: (bound[0], not bound[1]), default=None)
 
 
 def _quoted(text: str) -> str:
@@ -153,12 +221,17 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _constants(values: list[Any], kind: Any) -> Expression:
-    """One of these values, of those that are of a kind."""
-    if not all(type(value) in KINDS for value in values) or not isinstance(kind, str | None):
-        raise Unusual
-    fitting = [value for value in values if kind is None or kind in KINDS[type(value)]]
-    return Choice(tuple(literal(_quoted(value) if isinstance(value, str) else json.dumps(value)) for value in fitting))
+def _constants(values: list[Any], kinds: Any) -> Expression:
+    """One of these values, of those that are of a kind, each in the one way that Python writes it."""
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    fitting = [
+        value
+        for value in values
+        if kinds is None
+        or any(kind in kinds for kind in KINDS[type(value)])
+        or (type(value) is float and value.is_integer() and "integer" in kinds)
+    ]
+    return Choice(tuple(literal(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) for value in fitting))
 
 
 def _content(asked: Mapping[str, Any]) -> Expression:
@@ -167,59 +240,24 @@ def _content(asked: Mapping[str, Any]) -> Expression:
     if "pattern" not in asked:
         return NOTHING if most is not None and most < least else Repeat(CHARACTER, least, most)
     if "minLength" in asked or "maxLength" in asked:
+        raise Unusual("minLength or maxLength beside pattern")
+    return content_of(asked["pattern"])
+
+
+def _any_key_but(keys: list[str]) -> Expression:
+    """A string, quotes included, that is none of some others, which hold nothing that JSON escapes."""
+    if any(_quoted(key) != f'"{key}"' for key in keys):
         raise Unusual
-    return _of_pattern(anchored(asked["pattern"]))
+    return Row((One('"'), _other_than(keys), One('"')))
 
 
-def _of_pattern(pattern: Expression) -> Expression:
-    """A pattern's expression, where it means the same in JSON: all of its characters stand for themselves."""
-    match pattern:
-        case Row(parts):
-            return Row(tuple(map(_of_pattern, parts)))
-        case Choice(parts):
-            return Choice(tuple(map(_of_pattern, parts)))
-        case Repeat(part, least, most):
-            return Repeat(_of_pattern(part), least, most)
-        case One(written, "") if written in PATTERN_CLASSES:
-            return PATTERN_CLASSES[written]
-        case One(written, "") if LETTER.fullmatch(written) or LETTERS.fullmatch(written):
-            return pattern
-    raise Unusual
-
-
-def integer(least: Any, most: Any) -> Expression:
-    """Whole numbers between two, both included, in decimal digits. None: no bound."""
-    if any(type(bound) not in (int, type(None)) or len(str(bound)) > MOST_DIGITS for bound in (least, most)):
-        raise Unusual
-    positive = NOTHING if most is not None and most < 0 else _between(max(0, least or 0), most)
-    if least is not None and least >= 0:
-        return positive
-    nearest = 0 if (least is None) == (most is None) else 1  # -0, as the engine has it
-    return Choice((positive, Row((One("-"), _between(max(nearest, -(most or 0)), None if least is None else -least)))))
-
-
-def _between(least: int, most: int | None) -> Expression:
-    """Whole numbers from 0 on between two."""
-    if most is None:
-        ten = 10 ** len(str(least))
-        longer = Row((One("[1-9]"), Repeat(ANY_DIGIT, len(str(least)), None)))
-        return Choice((_between(least, ten - 1), longer))
-    if least > most:
-        return NOTHING
-    if len(str(least)) < len(str(most)):
-        ten = 10 ** len(str(least))
-        return Choice((_between(least, ten - 1), _between(ten, most)))
-    return _digits(str(least), str(most))
-
-
-def _digits(least: str, most: str) -> Expression:
-    """Rows of as many digits, between two in the order of a dictionary."""
-    if least == "0" * len(least) and most == "9" * len(most):
-        return Repeat(ANY_DIGIT, len(least), len(least))
-    first, last, rest = int(least[0]), int(most[0]), len(least) - 1
-    if first == last:
-        return Row((One(least[0]), _digits(least[1:], most[1:])))
-    choices = [Row((One(least[0]), _digits(least[1:], "9" * rest))), Row((One(most[0]), _digits("0" * rest, most[1:])))]
-    if last - first > 1:
-        choices.append(Row((One(f"[{first + 1}-{last - 1}]"), Repeat(ANY_DIGIT, rest, rest))))
-    return Choice(tuple(choices))
+def _other_than(texts: list[str]) -> Expression:
+    """Characters of a string that do not spell one of some texts."""
+    if not texts:
+        return Repeat(CHARACTER, 0, None)
+    firsts = sorted({text[0] for text in texts if text})
+    others = "".join(f"\\x{{{ord(first):x}}}" for first in firsts)
+    choices: list[Expression] = [] if "" in texts else [Row(())]
+    choices += [Row((*literal(first).parts, _other_than([t[1:] for t in texts if t[:1] == first]))) for first in firsts]
+    away = Choice((One(rf'[^"\\\x00-\x1f\x7f{others}]'), Row((One("\\\\"), ESCAPED))))
+    return Choice((*choices, Row((away, Repeat(CHARACTER, 0, None)))))

@@ -70,13 +70,6 @@ def meet(gate, thread, threads):
                 yield_processor()
 
 
-def processors() -> int:
-    """How many threads may run at once: what this process is allowed, or what OMP_NUM_THREADS says."""
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return int(said) if said.isdecimal() and int(said) else allowed
-
-
 class Team:
     """So many threads at most, for one owner's work."""
 

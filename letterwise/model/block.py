@@ -1,6 +1,6 @@
 """Block: attention, then feed-forward, each added to the stream that runs through the model.
 
-post-norm   x ─▶ norm(x + attention(x)) ─▶ norm(x + feedforward(x))      as first drawn (Vaswani et al. 2017)
+post-norm   x ─▶ norm(x + attention(x)) ─▶ norm(x + feedforward(x))      Vaswani et al. 2017
 pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))      the stream itself is never squeezed (Xiong et al. 2020)
 """
 

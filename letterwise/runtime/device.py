@@ -10,6 +10,7 @@ import torch
 
 from letterwise.config import RuntimeConfig
 from letterwise.errors import UserError
+from letterwise.machine import processors
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class Runtime:
 
     device: torch.device
     dtype: torch.dtype
+    threads: int = 0  # to begin with: see training/threads.py
 
     def autocast(self) -> AbstractContextManager:
         """A context in which matrix products run in `dtype`."""
@@ -26,7 +28,7 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def __str__(self) -> str:
-        where = f"{torch.get_num_threads()} CPU threads" if self.device.type == "cpu" else str(self.device)
+        where = f"{self.threads} CPU threads" if self.device.type == "cpu" else str(self.device)
         if self.device.type == "cuda":
             where = f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         return f"{where}, {str(self.dtype).removeprefix('torch.')}"
@@ -37,12 +39,11 @@ def find_runtime(config: RuntimeConfig) -> Runtime:
 
     Raises `UserError` when the device is not there.
     """
-    if config.threads:
-        torch.set_num_threads(config.threads)
-    device = find_device(config.device)
+    torch.set_num_threads(config.threads or min(torch.get_num_threads(), processors()))
+    device, threads = find_device(config.device), torch.get_num_threads()
     if config.dtype == "auto":
-        return Runtime(device, torch.bfloat16 if native_bfloat16(device) else torch.float32)
-    return Runtime(device, getattr(torch, config.dtype))
+        return Runtime(device, torch.bfloat16 if native_bfloat16(device) else torch.float32, threads)
+    return Runtime(device, getattr(torch, config.dtype), threads)
 
 
 def native_bfloat16(device: torch.device) -> bool:

@@ -1,16 +1,26 @@
-"""Interruption: a signal asks the run to end after its current step, instead of tearing it in the middle.
+"""Interruption: a signal asks the run to end, instead of tearing it in the middle of something.
 
 Ctrl-C, kill, a closed terminal ──▶ flag ──▶ the loop saves and stops; a second signal ends the process at once
+
+A step changes nothing before its gradients are complete. So it is given up between two layers, forward or backward, and what
+is saved is the state after the last whole step. The optimizer's part is not cut: where that takes long, a sentence says so.
 """
 
 import contextlib
 import signal
 import threading
+from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 from typing import Any
 
+from torch import Tensor, nn
+
 ALWAYS = (signal.SIGINT, signal.SIGTERM)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+PATIENCE_S = 2.0  # after which it is said what is waited for
+WAITING = "stopping: a layer, the optimizer's step or a file is still being finished. A second signal ends the run at once."
 
 
 class Interrupted(Exception):
@@ -24,8 +34,11 @@ class Interrupted(Exception):
 class Interruption:
     """Listens for SIGINT, SIGTERM and SIGHUP while its block runs (for the last one not under nohup, which ignores it)."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[str], None] = lambda text: None) -> None:
+        """`note` says what is waited for, where ending takes long."""
         self.asked: int | None = None
+        self.waiting = threading.Timer(PATIENCE_S, note, (WAITING,))
+        self.waiting.daemon = True
         self.before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -43,6 +56,7 @@ class Interruption:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = number
         self._restore()
+        self.waiting.start()
 
     def _restore(self) -> None:
         for number, handler in self.before.items():
@@ -51,3 +65,25 @@ class Interruption:
 
     def __exit__(self, *error: object) -> None:
         self._restore()
+        self.waiting.cancel()
+
+
+@contextlib.contextmanager
+def between_layers(layers: Sequence[nn.Module], check: Callable[[], None]) -> Generator[None]:
+    """While it lasts, `check` is called before and behind each of the layers in training, on the way forward and back."""
+
+    def before(layer: nn.Module, inputs: object) -> None:
+        if layer.training:
+            check()
+
+    def behind(layer: nn.Module, inputs: object, output: Tensor) -> None:
+        if layer.training and output.requires_grad:
+            output.register_hook(lambda gradient: check())
+
+    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    hooks += [layer.register_forward_hook(behind) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -34,7 +34,7 @@ from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
-from letterwise.training.interruption import Interrupted, Interruption
+from letterwise.training.interruption import Interrupted, Interruption, between_layers
 from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead
 from letterwise.training.meter import Meter
@@ -42,6 +42,7 @@ from letterwise.training.optimizer import Optimizers
 from letterwise.training.progress import Progress
 from letterwise.training.run_directory import RunDirectory
 from letterwise.training.schedule import learning_rate_factor
+from letterwise.training.threads import ThreadChoice
 
 SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
 PROBE_CHARS = 2**13  # scored once to know how long a validation takes
@@ -159,9 +160,12 @@ class Run:
         shape = (self.config.model.block_size, training.sequences, training.rng_seed)
         line_break = self.stream.line_break
         batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
+        free = self.budget.timed and self.runtime.device.type == "cpu" and not self.config.runtime.threads
+        choice = ThreadChoice(self.runtime.threads, self.progress.note) if free else None
         self.progress.start(None if self.budget.timed else training.max_iters)
         try:
-            with Interruption() as interruption:
+            layers = [] if self.config.runtime.compile else list(self.model.blocks)  # a compiled one is not to be looked into
+            with Interruption(self.progress.note) as interruption, between_layers(layers, interruption.check):
                 self.keeper.save(self)  # before anything can happen
                 self.seconds = clock() - started
                 while self.validation_due() or not self.finished():
@@ -169,21 +173,29 @@ class Run:
                         if self.validation_due():
                             self.validate(interruption.check)
                         else:
+                            began = clock()
                             self.take_step(batches)
+                            if choice:
+                                choice.took(clock() - began)
                         self.seconds = clock() - started
                         if self.keeper.due(self.step):
                             self.keeper.keep(self)
+                        interruption.check()
                     except BlownUp as error:
                         self.roll_back(str(error))
-                    interruption.check()
+                    except Interrupted:
+                        if self.keeper.step != self.step or self.keeper.trouble:
+                            with contextlib.suppress(BlownUp):
+                                self.keeper.keep(self)
+                        raise
                 self.keeper.finish(self)
         except Interrupted as interrupted:
-            with contextlib.suppress(BlownUp):
-                self.keeper.keep(self)
             message = f"stopped after step {self.step}; the state after step {self.keeper.step} is saved"
             raise Interrupted(interrupted.signal_number, message) from interrupted
         finally:
             self.progress.stop()
+            if choice:
+                choice.stop()
 
     def finished(self) -> bool:
         """Whether there is nothing left to do: the budget is spent, or the last `patience` validations brought no new best."""

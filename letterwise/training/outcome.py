@@ -4,6 +4,7 @@ Run ──▶ TrainResult for whoever asked · report.html for whoever looks · 
 """
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
         val = f"{result.best_val_bits_per_char:.4f} bits = {result.best_val_nats_per_char:.4f} nats per character"
         val += f" ({estimate_words(result)})" if estimate_words(result) else ""
     return {
-        "text": ", ".join(run.stream.sources),
+        "text": ", ".join(Path(name).name or name for name in run.stream.sources),
         "characters": f"{len(run.stream.part('all')):,}, {result.vocab_size} different",
         "model": f"{run.config.preset} {run.config.size}, {result.params:,} parameters",
         "best validation": val,
@@ -114,7 +115,7 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
         "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {clock(result.train_seconds)}",
         "longer training": result.advice,
         "hardware": str(run.runtime),
-        "model file": result.model_path,
+        "model file": run.directory.relative_model_path,
     }
 
 

@@ -7,6 +7,7 @@ worth its time once it sees some two characters of training for each of its weig
 text is read more than once.
 """
 
+import statistics
 import time
 from collections.abc import Set
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ WORN_AFTER = 20  # readings of the text: a run of more of them learns more slowl
 SLOWEST = 0.02  # of the usual rate
 FITTING, STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
 LONGEST_LINE = 256  # characters: a longer context only where the shape has it anyway
-PROBE_STEPS = 6  # the fastest tells: the first warms up, and others may be disturbed
+PROBE_STEPS = 6  # the first warms up, and single ones may be disturbed: so the median of the others tells
 
 
 @dataclass(frozen=True)
@@ -143,4 +144,4 @@ def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
         optimizers.step()
         nats.item()
         seconds.append(time.monotonic() - began)
-    return BACKWARD * flops_per_char(probe.model, vocab_size) * tokens.numel() / min(seconds)
+    return BACKWARD * flops_per_char(probe.model, vocab_size) * tokens.numel() / statistics.median(seconds[1:])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 VALIDATION, TRAINING, RATE, SPEED = "#d1495b", "#8a8f98", "#4a8fc2", "#3a9d7c"  # legible on white and on black
+NEAR = 0.25  # nats: a baseline so near is drawn, however flat the curves are
 CLEAR, GRID = "rgba(0,0,0,0)", "rgba(128,128,128,0.25)"
 
 # The page may run its own script and style, and the browser refuses it everything else: no request leaves the machine.
@@ -117,11 +118,21 @@ def figure(rows: list[Row], baseline_bits: dict[str, float] | None = None) -> "F
         _curve(rows, "chars_per_second", "speed", "y4", SPEED, lambda v, row: f"{v:,.0f} chars/s, {row['seconds']:,.1f} s in"),
     ]
     presence = dict(x=[None], y=[None], yaxis="y2", showlegend=False)  # an axis that nothing is drawn on is not drawn
-    heights = [nats for curve in curves[:2] for nats in curve["y"] if nats is not None] + list(baselines.values())
+    heights = [nats for curve in curves[:2] for nats in curve["y"] if nats is not None]
+    baselines = near(heights, baselines)
+    heights += baselines.values()
     low, high = min(heights, default=0.0), max(heights, default=1.0)
     air = 0.08 * (high - low) or 0.1
     layout = _layout(low - air, high + air) | {"shapes": [_line(name, nats) for name, nats in baselines.items()]}
     return Figure([*curves, *_best_mark(rows), presence], layout)
+
+
+def near(heights: list[float], baselines: dict[str, float]) -> dict[str, float]:
+    """The baselines that the curves come near to: one far above them would only press the curves flat. The table has all."""
+    if not heights:
+        return baselines
+    room = max(max(heights) - min(heights), NEAR)
+    return {name: nats for name, nats in baselines.items() if min(heights) - room <= nats <= max(heights) + room}
 
 
 def _loss_words(nats: float, row: Row) -> str:
@@ -129,7 +140,11 @@ def _loss_words(nats: float, row: Row) -> str:
 
 
 def _curve(rows: list[Row], key: str, name: str, axis: str, colour: str, words: Callable[[float, Row], str]) -> Row:
-    x, y = [row["chars"] for row in rows], [measured(row[key]) for row in rows]
+    known = [row["step"] > 0 or axis == "y" for row in rows]  # before the first step there is no rate and no speed
+    x, y = (
+        [row["chars"] for row in rows],
+        [measured(row[key]) if is_known else None for row, is_known in zip(rows, known, strict=True)],
+    )
     text = ["" if height is None else words(height, row) for height, row in zip(y, rows, strict=True)]
     look = dict(mode="lines+markers", line={"color": colour}, marker={"size": 5}, showlegend=axis == "y" and any(text))
     return dict(x=x, y=y, yaxis=axis, name=name, text=text, hovertemplate="%{text}", **look)

@@ -15,6 +15,7 @@ from letterwise.inference import nets
 from letterwise.inference.automaton import END, START, passed
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.constraints import Constraint, constraint_for
+from letterwise.inference.earley import Earley
 from letterwise.inference.engine_guide import EngineGuide
 from letterwise.inference.expression import Choice, One, Repeat, Row, Unusual, parse
 from letterwise.inference.limits import Limits
@@ -55,20 +56,20 @@ def test_what_is_not_read_is_left_to_the_engine(regex: str) -> None:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less may be spent on a table than usually: with its types checked, the code is slow."""
-    monkeypatch.setattr(nets, "EFFORT", nets.EFFORT >> 6)
+    monkeypatch.setattr(nets, "EFFORT", nets.EFFORT >> 4)
 
 
-@pytest.mark.parametrize("regex", ["(?x) a  b?", "(a|b)*a(a|b){16}", "(){1000000000}a"])
+@pytest.mark.parametrize("regex", ["(?x) a  b?", "(a|b)*a(a|b){16}"])
 def test_what_has_no_table_is_asked_for_step_by_step(regex: str, hurried: None) -> None:
     guide = Constraint(SMALL, Limits(regex=regex)).guide()
-    assert isinstance(guide, EngineGuide)
+    assert isinstance(guide, EngineGuide if "(?x)" in regex else Earley)
     assert SMALL.decode(np.flatnonzero(guide.allowed())) in ("a", "ab")
 
 
 def test_what_was_read_wrongly_is_left_to_the_engine(monkeypatch) -> None:
     """Whatever stands for a character is asked whether it is one."""
     for wrong in ("[ab]é", "[ab]?", "a|ab"):
-        monkeypatch.setattr("letterwise.inference.constraints.parse", lambda regex: One(regex))
+        monkeypatch.setattr("letterwise.inference.constraints.whole", lambda regex: One(regex))
         assert isinstance(Constraint(SMALL, Limits(regex=wrong)).guide(), EngineGuide)
 
 

@@ -26,7 +26,7 @@ def row(step: int, *, train: float, val: float | None, best: bool = False, sampl
         "step": step,
         "chars": step * 2048,
         "seconds": step / 10,
-        "learning_rate": 0.01 / step,
+        "learning_rate": 0.01 / max(1, step),
         "train_nats_per_char": train,
         "val_nats_per_char": val,
         "chars_per_second": 20480 + step,
@@ -112,7 +112,7 @@ def test_bits_are_nats_over_ln_2_at_every_height(losses: list[float], baselines:
     left, right = drawn.layout.yaxis, drawn.layout.yaxis2
     assert right.range == pytest.approx([nats / math.log(2) for nats in left.range], rel=1e-12)
     assert (right.overlaying, right.side, right.tickmode) == ("y", "right", "sync")
-    shown = [*losses, *(bits * math.log(2) for bits in baselines)]
+    shown = [*losses, *(line.y0 for line in drawn.layout.shapes)]
     assert left.range[0] < min(shown)
     assert max(shown) < left.range[1]
 
@@ -126,6 +126,18 @@ def test_a_baseline_is_a_line_at_its_nats() -> None:
     (line,) = figure(ROWS, {"counting <1>": 2.0, "never measured": math.nan}).layout.shapes
     assert line.y0 == line.y1 == TWO
     assert line.label.text == "counting &lt;1&gt;: 2.00 bits"
+
+
+def test_a_baseline_far_above_does_not_press_the_curves_flat() -> None:
+    drawn = figure(ROWS, {"letter frequencies": 20.0, "counting": 2.0})
+    assert [line.y0 for line in drawn.layout.shapes] == [TWO]
+    assert drawn.layout.yaxis.range[1] < 3 * math.log(8)
+
+
+def test_before_the_first_step_there_is_no_rate_and_no_speed() -> None:
+    drawn = traces([row(0, train=None, val=TWO), row(2, train=ONE, val=ONE)])
+    assert [drawn[name].y[0] for name in ("learning rate", "speed")] == [None, None]
+    assert drawn["validation"].y[0] == TWO
 
 
 def test_without_a_validation_part_nothing_is_said_about_it() -> None:

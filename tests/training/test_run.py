@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -396,6 +398,53 @@ def test_a_model_file_that_is_gone_is_written_again_from_the_state(text_file: Pa
         path.write_bytes(b"")
     train({}, out=str(tmp_path / "o"), resume=True)
     assert {path: path.read_bytes() for path in held} == held
+
+
+@pytest.mark.parametrize("way", ["forward", "backward"])
+def test_a_step_is_cut_between_layers(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A signal in the second of four layers: no other layer is computed, and the state is that after the last whole step."""
+    from letterwise.model.block import PreNormBlock
+    from letterwise.training.interruption import Interrupted
+
+    computed, at, forward = [], 4 * 3 * 6 + 4 + 1, PreNormBlock.forward  # of the seventh step, in its second piece
+
+    def seen(*mark: object) -> None:
+        computed.append(mark)
+        if len([m for m in computed if m[0] == way]) == at + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def watched(block: PreNormBlock, *arguments: Any) -> Any:
+        output = forward(block, *arguments)
+        if block.training and output.requires_grad:
+            seen("forward")
+            output.register_hook(lambda gradient: seen("backward"))
+        return output
+
+    monkeypatch.setattr(PreNormBlock, "forward", watched)
+    shape = dict(n_layer=4, batch_size=2, gradient_accumulation_steps=3, max_iters=12, eval_interval=5, dropout=0.1)
+    with pytest.raises(Interrupted, match="stopped after step 6; the state after step 6 is saved"):
+        train(flags(text_file, **shape), out=str(tmp_path / "cut"))
+    assert len([m for m in computed if m[0] == way]) == at + 1
+    monkeypatch.setattr(PreNormBlock, "forward", forward)
+    train({}, out=str(tmp_path / "cut"), resume=True)
+    train(flags(text_file, **shape), out=str(tmp_path / "whole"))
+    same_state(tmp_path / "cut", tmp_path / "whole")
+
+
+def test_what_a_signal_waits_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from letterwise.training import interruption
+
+    monkeypatch.setattr(interruption, "PATIENCE_S", 0.0)
+    said = threading.Event()
+    with interruption.Interruption(lambda text: said.set()) as asked:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert said.wait(60)
+        assert asked.asked == signal.SIGTERM
+    quiet: list[str] = []
+    monkeypatch.setattr(interruption, "PATIENCE_S", 3600.0)
+    with interruption.Interruption(quiet.append):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert quiet == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

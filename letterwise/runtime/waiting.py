@@ -1,0 +1,28 @@
+"""Waiting: how the threads of OpenMP, which PyTorch computes with, wait for each other. Decided before PyTorch is loaded.
+
+    cgroup CPU quota, the user's own OMP_… ──share_processors──▶ environment ──▶ PyTorch, when it is loaded
+
+By default a thread that has finished its part keeps its processor busy for a millisecond or more, until the others have
+finished, too. Where another program has one of their processors, that is most of the time (docs/log.md). So they wait a few
+microseconds, and then sleep. Whoever has set one of these variables, or loaded PyTorch already, has decided otherwise.
+"""
+
+import os
+import sys
+from collections.abc import MutableMapping
+
+from letterwise.machine import allowed, processors
+
+SPINS = "2000"  # turns of GNU's loop, some 10 µs
+BLOCK_MS = "1"  # the least that Intel's and LLVM's have beside 0
+
+
+def share_processors(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Let OpenMP's threads sleep instead of spin, and be no more than a CPU quota lets run."""
+    if "torch" in sys.modules:
+        return
+    if "OMP_WAIT_POLICY" not in environment:
+        environment.setdefault("GOMP_SPINCOUNT", SPINS)
+        environment.setdefault("KMP_BLOCKTIME", BLOCK_MS)
+    if "OMP_NUM_THREADS" not in environment and processors() < allowed():
+        environment["OMP_NUM_THREADS"] = str(processors())
