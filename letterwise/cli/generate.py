@@ -1,6 +1,7 @@
 """`letterwise generate`: a form over `LanguageModel.samples` and `LanguageModel.lines`."""
 
 import argparse
+import re
 import secrets
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from letterwise.cli.flags import Parser, number
 from letterwise.cli.output import end_line, say, say_json, shown
 from letterwise.errors import UserError
+from letterwise.printable import printable
 
 if TYPE_CHECKING:
     from letterwise.api import LanguageModel
+    from letterwise.data.vocabulary import Vocabulary
     from letterwise.inference.stream import Samples
 
 BETWEEN_SAMPLES = "\n---------------\n"
@@ -116,6 +119,11 @@ def run(flags: dict[str, Any]) -> int:
     model = load(path, device=device)
     if named:
         prompt = read_prompt(named, encoding, as_bytes=model.vocabulary.kind == "byte")
+    for stop in flags.get("stop", ()):
+        if why := never_stops(stop, model.vocabulary):
+            from letterwise.training.progress import PlainProgress
+
+            PlainProgress().note(why)
     if "lines" in flags:
         return write_lines(model, prompt, seed, flags, as_json)
     samples = model.samples(prompt, rng_seed=seed, **flags)
@@ -127,6 +135,17 @@ def run(flags: dict[str, Any]) -> int:
         show(prompt, samples)
         end_line()
     return 0
+
+
+def never_stops(stop: str, vocabulary: "Vocabulary") -> str | None:
+    r"""What to say of a --stop that hardly means what it says, or can never come: a shell hands on \n as two characters."""
+    what = printable(stop, one_line=True)[:60]
+    if escape := re.search(r"\\[nrt]", stop):
+        return f"--stop '{what}' waits for a backslash and the letter {escape[0][1]}: for the character write --stop $'{what}'."
+    unknown = [character for character in stop if vocabulary.kind == "char" and character not in vocabulary]
+    if unknown:
+        return f"--stop '{what}' never comes: the model has never seen '{printable(unknown[0], one_line=True)}'."
+    return None
 
 
 def _agree(flags: dict[str, Any]) -> None:

@@ -65,6 +65,9 @@ class Constraint:
             self._understood()
         texts = dict.fromkeys(limits.must_contain)  # those that others contain go without saying
         self.texts = [text for text in texts if not any(text in other for other in texts if other != text)]
+        for text in self.texts:
+            if foreign := [character for character in text if character not in vocabulary]:
+                raise UserError(f"--must_contain {text[:SHOWN]!r} cannot be written: the model has never seen {foreign[0]!r}.")
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
         self.bounded = vocabulary.kind == "char" and not self.by_schema and not by_grammar
         self.automaton = self._automaton(limits.num_tokens) if vocabulary.kind == "char" else None

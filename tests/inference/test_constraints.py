@@ -210,7 +210,7 @@ def test_a_search_that_finds_nothing_says_so() -> None:
         ({"grammar": 'start: "abab"', "num_tokens": 3}, "too short: a text that matches takes 4"),
         ({"regex": "a+", "exclude": "a"}, "--charset and --exclude leave no text that matches: 'a' would"),
         ({"regex": "a+", "must_contain": ("b",)}, "no text of this model's vocabulary matches all"),
-        ({"must_contain": ("€",)}, "not in this model's vocabulary: '€'"),
+        ({"must_contain": ("€",)}, "--must_contain '€' cannot be written: the model has never seen '€'"),
         ({"regex": "a(?=b)"}, r"--regex: '\(\?=b\)' looks ahead or behind"),
         ({"regex": r"(a)\1"}, "repeats what was matched before"),
         ({"regex": "[a"}, "unclosed character class"),

@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import letterwise
+from letterwise.cli.generate import never_stops
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference import stream
 from letterwise.inference.stopping import StopFinder
@@ -224,3 +226,17 @@ def test_a_vocabulary_of_one_character(tmp_path) -> None:
     assert model.generate("", stop="aa") == ""
     with pytest.raises(UserError, match="has never seen 'b'"):
         model.generate("", regex="ab")
+
+
+@pytest.mark.parametrize(
+    ("stop", "told"),
+    [
+        (r"\n", r"waits for a backslash and the letter n.* write --stop \$'\\n'"),
+        ("a€", "never comes: the model has never seen '€'"),
+        ("a\n", None),
+        ("a", None),
+    ],
+)
+def test_a_stop_that_never_comes_is_told(stop: str, told: str | None) -> None:
+    why = never_stops(stop, Vocabulary("char", "\n\\an"))
+    assert why is None if told is None else why and re.search(told, why)
