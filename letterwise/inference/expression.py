@@ -96,10 +96,11 @@ def clipped(expression: "Expression", longest: int) -> "Expression":
             if most is not None and most < least:
                 return Choice(())
             part = clipped(part, longest)
-            if least > 1 and nullable(part):
+            if nullable(part):
                 least = 0
-            if least > longest:
+            if least > longest and shortest(part) >= 1:
                 return Choice(())
+            least = min(least, longest + 1)  # of more than that, all but so many are empty
             return Repeat(part, least, None if most is not None and most > longest else most)
     return expression
 

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
@@ -87,6 +87,7 @@ def language(rules: dict[str, list[list[tuple[str, str]]]], longest: int) -> set
 
 
 @settings(max_examples=40)
+@example(rules={"start": [[("one", "+")]], "one": [[]], "two": [[]]}, longest=0, more={})
 @given(rules=GRAMMARS, longest=st.integers(0, 4), more=st.sampled_from([{}, {"must_contain": ("ba",)}, {"exclude": "b"}]))
 def test_a_grammar_writes_each_of_its_sentences_and_no_other(rules: dict, longest: int, more: dict) -> None:
     """Rules that are empty, that begin or end with themselves, or never end: all the same."""
