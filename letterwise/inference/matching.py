@@ -94,7 +94,9 @@ class Place:
         if matcher.is_error():
             if matcher.stop_reason() == "InternalError" and "NoExtension" in matcher.get_error():
                 return np.zeros(self.size, bool)  # a dead end
-            raise UserError(f"the constraint has grown too complex for its engine: {reason(matcher)}.")
+            raise UserError(
+                "this schema or grammar has too many choices at one place: make it smaller, or say what is required."
+            )
         return mask
 
     def may_end(self) -> bool:

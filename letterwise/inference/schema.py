@@ -29,7 +29,7 @@ KINDS = {
 COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
 DEEPEST, LARGEST = 100, 2_000  # values within values, and values in all
 ENDLESS = 2**62  # characters: there is room for everything
-BEGIN, ANY, MEMBER = "start", "any value", "any member"  # names of rules
+BEGIN, ANY, MEMBER, ANY_STRING = "start", "any value", "any member", "any string"  # names of rules
 ALL_KINDS = ["null", "boolean", "number", "string", "array", "object"]
 
 PLAIN = One(r'[^"\\\x00-\x1f\x7f]')
@@ -46,6 +46,7 @@ ANY_RULES: dict[str, Expression] = {
         Row((One("{"), Repeat(Chain(Rule(MEMBER), One(",")), 0, 1), One("}"))),
     )),
     MEMBER: Row((STRING, One(":"), Rule(ANY))),
+    ANY_STRING: STRING,
 }  # fmt: skip
 
 
@@ -131,6 +132,8 @@ class _Reader:
                 return integer(*bounds(asked))
             case "number":
                 return number(*bounds(asked))
+            case "string" if self.named and not asked.keys() & {"pattern", "minLength", "maxLength"}:
+                return Rule(ANY_STRING)  # hundreds of them are one
             case "string":
                 return Row((One('"'), _content(asked), One('"')))
             case "array":
