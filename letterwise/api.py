@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack
 
 from letterwise.accounting import parameters
 from letterwise.arguments import argument, fitting
@@ -23,7 +23,7 @@ from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
-from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
+from letterwise.data.stream import TokenStream, encode_corpus, prepare, recall
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite, quoted
 from letterwise.inference.limits import MOST_TOKENS, Limits
@@ -348,6 +348,7 @@ class LanguageModel:
         split: str | None = None,
         protocol: str = "blocks",
         unknown: Unknown = "error",
+        encoding: str | None = None,
         progress: "Progress | None" = None,
     ) -> "Score":
         """Mean surprise over a text: the one it was trained on (its validation part), or a named one (all of it).
@@ -357,6 +358,7 @@ class LanguageModel:
             split: "train", "val", "test" or "all", cut as training cut it.
             protocol: "blocks", "sliding", or "online", which learns from each character after scoring it.
             unknown: "error" or "skip" for characters outside the vocabulary.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
 
         Returns:
             The score, with that of counting alone beside it wherever it is known.
@@ -370,7 +372,7 @@ class LanguageModel:
 
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip': to charge for unknown characters, use `score`.")
-        ids, split = self._ids(input_file, split, unknown, progress)
+        ids, split = self._ids(input_file, split, unknown, progress, encoding)
         if protocol == "online":
             from letterwise.online import evaluate as evaluate_online
 
@@ -393,6 +395,7 @@ class LanguageModel:
         protocol: str = "blocks",
         closely: bool = False,
         unknown: Unknown = "score",
+        encoding: str | None = None,
         progress: "Progress | None" = None,
     ) -> "Iterator[Line]":
         """What each character of a text costs, line by line.
@@ -403,6 +406,7 @@ class LanguageModel:
             protocol: "blocks", "eighth" or "sliding"; the mean over all lines is what `evaluate` says by the same.
             closely: also tell each character's rank and the five likeliest.
             unknown: characters outside the vocabulary: "score" charges 33.4 bits for each, "error", or "skip" drops them.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
 
         Raises:
             UserError: as for `evaluate`.
@@ -414,9 +418,8 @@ class LanguageModel:
         """
         from letterwise.evaluation.score import lines
 
-        scored = self._scored(
-            text, input_file=input_file, protocol=protocol, closely=closely, unknown=unknown, progress=progress
-        )
+        asked = {"protocol": protocol, "closely": closely, "unknown": unknown, "encoding": encoding, "progress": progress}
+        scored = self._scored(text, input_file=input_file, **asked)
         return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
 
     def heat_map(self, text: str | None = None, *, title: str = "Heat map", **options: Any) -> str:
@@ -441,12 +444,13 @@ class LanguageModel:
         top: int = 0,
         protocol: str = "eighth",
         unknown: Unknown = "score",
+        encoding: str | None = None,
         progress: "Progress | None" = None,
     ) -> "Iterator[Ranked]":
         """The lines of a text, the least ordinary first, each with a p-value: see evaluation/rank.py.
 
         Args:
-            text, input_file, protocol, unknown: as for `score`.
+            text, input_file, protocol, unknown, encoding: as for `score`.
             calibrate: files of ordinary lines to compare with (None: the validation part of the model's own text).
             top: give only so many (0: all).
 
@@ -464,10 +468,11 @@ class LanguageModel:
         top = argument("top", top, int, 0)
         if top < 0:
             raise UserError(f"--top {top} must be 0 (all) or more.")
-        ids = self._scorable(calibrate, unknown, progress)
+        ids = self._scorable(calibrate, unknown, progress, encoding)
         scored = score(self._scorer(protocol), ids[:ENOUGH] if calibrate is None else ids)
         calibration = Calibration(lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None))
-        text_lines = self.score(text, input_file=input_file, protocol=protocol, unknown=unknown, progress=progress)
+        asked: dict[str, Any] = {"protocol": protocol, "unknown": unknown, "encoding": encoding, "progress": progress}
+        text_lines = self.score(text, input_file=input_file, **asked)
         return rank(text_lines, calibration, top)
 
     def follow(
@@ -480,7 +485,7 @@ class LanguageModel:
     ) -> "Iterator[Line]":
         """The lines of a text whose bytes come in `chunks`, without end perhaps, each scored as soon as it is whole.
 
-        `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what a byte order mark says.
+        `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what the first of them tell.
 
         Example:
             >>> [line.number for line in model.follow([b"The cat sat on", b" the log. The owl"])]
@@ -501,6 +506,7 @@ class LanguageModel:
         *,
         input_file: str | PathLike[str] | Sequence[str] | None = None,
         nearest: int = 1,
+        encoding: str | None = None,
         progress: "Progress | None" = None,
     ) -> "Novelty":
         """How much of a text is copied from the training text (its training part): see evaluation/novelty.py.
@@ -510,6 +516,7 @@ class LanguageModel:
             input_file: or its files. Without both, the validation part of the text that the model was trained on: what a new
                 text of its kind shares with it anyway.
             nearest: tell the most similar training line of so many lines, those with the longest runs.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
 
         Returns:
             The longest verbatim run with its places, the share of characters in runs of 20, 50, 100 or more, and the nearest
@@ -528,7 +535,7 @@ class LanguageModel:
         from letterwise.evaluation.novelty import novelty
 
         unknown: Unknown = "skip" if self.vocabulary.kind == "byte" else "score"
-        ids = self._scorable(input_file, unknown, progress) if text is None else self.vocabulary.encode(text, unknown)
+        ids = self._scorable(input_file, unknown, progress, encoding) if text is None else self.vocabulary.encode(text, unknown)
         return novelty(ids, self.vocabulary, self._suffixes, nearest=nearest)
 
     def __call__(self, ids: Any) -> "Tensor":
@@ -590,6 +597,7 @@ class LanguageModel:
         input_file: Any = None,
         protocol: str = "blocks",
         unknown: Unknown = "score",
+        encoding: str | None = None,
         progress: "Progress | None" = None,
     ) -> "Iterator[Characters]":
         """The characters of a text, scored."""
@@ -597,7 +605,7 @@ class LanguageModel:
 
         _require_choice(unknown)
         if text is None:
-            ids = self._scorable(input_file, unknown, progress)
+            ids = self._scorable(input_file, unknown, progress, encoding)
         else:
             ids = self.vocabulary.encode(plain_ends(text) if self._plain(unknown) else text, unknown)
         if len(ids) + (self.file.line_break is not None) < 2:
@@ -620,12 +628,12 @@ class LanguageModel:
             before=() if begin is None else (begin,),
         )
 
-    def _scorable(self, input_file: Any, unknown: Unknown, progress: "Progress | None") -> "np.ndarray":
+    def _scorable(self, input_file: Any, unknown: Unknown, progress: "Progress | None", encoding: str | None) -> "np.ndarray":
         """The ids of a text that is named, or of the validation part of its own, where the model was trained on one."""
         note = told(progress)
         if input_file is None:
             return self._own_text(note).part("val")[int(self.file.line_break is not None) :]
-        config = self._data_config(names(input_file))
+        config = self._data_config(names(input_file), encoding)
         return encode_corpus(config, self.vocabulary, unknown=unknown, in_order=True, note=note).part("all")
 
     def _plain(self, unknown: Unknown) -> bool:
@@ -640,7 +648,7 @@ class LanguageModel:
         return ids if begin is None else np.concatenate((np.array([begin], ids.dtype), ids))
 
     def _ids(
-        self, input_file: Any, split: str | None, unknown: Unknown, progress: "Progress | None"
+        self, input_file: Any, split: str | None, unknown: Unknown, progress: "Progress | None", encoding: str | None
     ) -> "tuple[np.ndarray, str]":
         """The ids of a part of a text, and which part that is. Raises `UserError` when there is nothing to predict in it."""
         note = told(progress)
@@ -649,7 +657,7 @@ class LanguageModel:
             ids = stream.part(split)
         else:
             split = split or "all"
-            config, in_order = self._data_config(names(input_file)), split == "all"
+            config, in_order = self._data_config(names(input_file), encoding), split == "all"
             stream = encode_corpus(config, self.vocabulary, unknown=unknown, in_order=in_order, note=note)
             ids = self._begun(stream.part(split)) if in_order else stream.part(split)
         if len(ids) < 2:
@@ -718,9 +726,9 @@ class LanguageModel:
         """Write the model, as .safetensors or .pth by the extension."""
         save_model(fspath(path), self.file)
 
-    def _data_config(self, input_file: tuple[str, ...]) -> DataConfig:
-        """How training read its text, for another one."""
-        return replace(self.config.data, input_file=input_file, dataset=None, val_file=())
+    def _data_config(self, input_file: tuple[str, ...], encoding: str | None) -> DataConfig:
+        """How training read its text, for another one, whose encoding is its own."""
+        return replace(self.config.data, input_file=input_file, dataset=None, val_file=(), encoding=encoding)
 
     def held_out(self, note: Callable[[str], None] = lambda said: None) -> str:
         """The validation part of the text that it was trained on; "" when that is gone."""
@@ -737,8 +745,6 @@ class LanguageModel:
 
         try:
             text = self._own_text(told(None), missing="train it again.")
-            if text.vocabulary != self.vocabulary:
-                raise UserError("what is kept of it has other characters: train it again.")
             return suffixes_of(text)
         except UserError as error:
             raise UserError(f"the training text is needed, to know what is copied from it: {error}") from error
@@ -748,21 +754,13 @@ class LanguageModel:
 
         Raises `UserError` that ends in `missing` when it is not there.
         """
-        kept = reopen(self.data["fingerprint"])
-        if kept is not None:
-            return kept
-        if "-" in self.config.data.input_file:
-            raise UserError(f"this model was trained on stdin, and its text is no longer in the cache: {missing}")
+        data = self.data
         try:
-            stream = prepare(self.config.data, note=note)
+            return recall(self.config.data, data["fingerprint"], self.vocabulary, data["bounds"][2], note)
         except UserError as error:
-            raise UserError(f"the text of training cannot be read ({str(error).rstrip('.')}): {missing}") from error
-        if stream.fingerprint != self.data["fingerprint"]:
             raise UserError(
-                f"the text changed since training (fingerprint {self.data['fingerprint'][:12]}, now "
-                f"{stream.fingerprint[:12]}): {missing}"
-            )
-        return stream
+                f"the text of training is needed and cannot be read: {str(error).rstrip('.')}: {missing}"
+            ) from error
 
 
 def classify(
@@ -846,9 +844,19 @@ def train(
     return load(result.model_path, device=flags.get("device", "auto"))
 
 
-def read_text(input_file: str | PathLike[str] | Sequence[str], *, progress: "Progress | None" = None) -> str:
-    """The text of one or several files, folders or globs. Raises `UserError` when it cannot be read, or is empty."""
-    stream = prepare(DataConfig(input_file=names(input_file)), note=told(progress))
+def read_text(
+    input_file: str | PathLike[str] | Sequence[str],
+    *,
+    encoding: str | None = None,
+    vocab: Literal["char", "byte"] = "char",
+    progress: "Progress | None" = None,
+) -> str:
+    """The text of one or several files, folders or globs. Raises `UserError` when it cannot be read, or is empty.
+
+    With `vocab="byte"`, any bytes; those that are no UTF-8 are lone surrogates in it, as a byte model's vocabulary spells them.
+    """
+    config = DataConfig(input_file=names(input_file), encoding=encoding, vocab=vocab)
+    stream = prepare(config, note=told(progress))
     return stream.vocabulary.decode(stream.part("all"))
 
 

@@ -18,10 +18,7 @@ from letterwise.errors import UserError, did_you_mean, quoted
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
-LATER = (
-    "lines",
-    "test_fraction",
-)  # knobs of DataConfig that came after model format 3: written where they are on, so that others read as ever
+LATER = ("lines", "encoding", "test_fraction")  # knobs of DataConfig younger than model format 3: written where they are on
 MANY = 10**12 + 1  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
@@ -36,13 +33,13 @@ def knob(default: Any, help: str, *, least: float | None = None, below: float | 
 class DataConfig:
     """What to learn from."""
 
-    input_file: tuple[str, ...] = knob((), "text to learn: files, folders, globs, - for stdin; .gz .bz2 .xz .zst .zip")
+    input_file: tuple[str, ...] = knob((), "text to learn: files, folders, globs, - for stdin; .gz .bz2 .xz .zst .zip .tar")
     dataset: str | None = knob(None, "text by name: python-docs (the default), unicode-names, shakespeare, text8, enwik8")
     val_file: tuple[str, ...] = knob((), "text to validate on, instead of the end of the input")
     val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
     test_fraction: float = knob(0.0, "part of the text, after the validation part, that training never sees", least=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
-    encoding: str = knob("utf-8", "text encoding of the input")
+    encoding: str | None = knob(None, "text encoding of the input (default: utf-8, or what its first bytes tell)")
     lines: bool = knob(False, "each line is one example with no context before it; validation gets other lines")
 
     def __post_init__(self) -> None:

@@ -99,11 +99,12 @@ def guessed(start: bytes, candidates: tuple[str, ...] = WIDE) -> str | None:
     """Which of the encodings in units of two or four bytes this is, by its statistics; None if it is hardly any.
 
     A text in one-byte units has no NUL and next to no control characters, and text in wide units has them everywhere. Read in
-    the right units, it has characters that exist, and none that only programs use.
+    the right units, it has characters that exist, some of them common to most scripts, and none that only programs use.
     """
-    if len(start) < 4 or len(NARROW_NEVER.findall(start)) < len(start) / 50:
+    rare = len(NARROW_NEVER.findall(start)) / max(1, len(start))
+    if len(start) < 4 or rare < (0.15 if start.isascii() else 0.02):  # ASCII with some NULs is no text of wide units
         return None
-    best, most = None, -1.0
+    best, most = None, 0.0
     for encoding in candidates:
         try:
             text = codecs.getincrementaldecoder(encoding)("strict").decode(start)

@@ -121,7 +121,8 @@ def load_model(path: str | Path) -> ModelFile:
 def stored_config(stored: Any) -> Config:
     """The configuration that a file names. Raises `UserError` when it is none, or names an encoding that spells no text."""
     config = config_from_json(stored)
-    canonical_encoding(config.data.encoding)
+    if config.data.encoding is not None:
+        canonical_encoding(config.data.encoding)
     return config
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from letterwise.cli.flags import Parser
+from letterwise.cli.flags import ENCODING_HELP, Parser
 from letterwise.cli.output import say, say_json
 
 
@@ -26,6 +26,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         choices=("error", "skip"),
         help="characters that the model does not know: refuse, or leave out (default: error)",
     )
+    parser.add_argument("--encoding", metavar="NAME", help=ENCODING_HELP)
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

@@ -29,6 +29,8 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "steps": "max_iters",
 }  # fmt: skip
 
+ENCODING_HELP = "how the text's bytes spell characters (default: utf-8, or what its first bytes tell)"
+
 
 class Parser(argparse.ArgumentParser):
     """argparse, objecting in sentences."""

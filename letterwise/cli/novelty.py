@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from letterwise.cli.flags import Parser, number
+from letterwise.cli.flags import ENCODING_HELP, Parser, number
 from letterwise.cli.output import say, say_json
 from letterwise.printable import printable
 
@@ -22,6 +22,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         metavar="N",
         help="for the N lines with the longest copied runs, also find the most similar training line (default: 1; 0: none)",
     )
+    parser.add_argument("--encoding", metavar="NAME", help=ENCODING_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from letterwise.cli.flags import Parser, number
+from letterwise.cli.flags import ENCODING_HELP, Parser, number
 from letterwise.cli.output import in_colour, say, say_json, shown
 from letterwise.data.line_ends import bare, split_lines
 from letterwise.errors import UserError
@@ -57,6 +57,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         help="characters that the model does not know: score them as the oddest there are (33.4 bits each), refuse the text "
         "(error), or leave them out (skip) (default: score)",
     )  # fmt: skip
+    parser.add_argument("--encoding", metavar="NAME", help=ENCODING_HELP)
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
 
 
@@ -70,7 +71,7 @@ def run(flags: dict[str, Any]) -> int:
 
     models = [load(path, device=device) for path in paths]
     if asked["follow"]:
-        options = {name: flags[name] for name in ("unknown", "protocol") if name in flags}
+        options = {name: flags[name] for name in ("unknown", "protocol", "encoding") if name in flags}
         for line in models[0].follow(arriving(), **options):
             _tell(line, asked["jsonl"])
         return 0
@@ -186,7 +187,8 @@ def _rank(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool])
 def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, Any], asked: dict[str, bool]) -> None:
     from letterwise.api import classify, read_text
 
-    text = read_text(flags["input_file"], progress=flags["progress"])
+    vocab = "byte" if all(model.vocabulary.kind == "byte" for model in models) else "char"
+    text = read_text(flags["input_file"], encoding=flags.get("encoding"), vocab=vocab, progress=flags["progress"])
     texts: Iterable[str] = map(bare, split_lines(text)) if asked["each_line"] else [text]
     for verdict in classify(models, texts, progress=flags["progress"]):
         best = paths[verdict.likeliest]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.data.corpus import Source
 from letterwise.data.datasets import Note
 from letterwise.data.line_ends import ended, watched
+from letterwise.data.source import Source
 from letterwise.data.vocabulary import Vocabulary, code_points
 
 CHARS_AT_ONCE = 2**22
@@ -26,7 +26,7 @@ DIGEST_BYTES, POINT_BYTES = 8, 4
 class LineSource(Source):
     """A source whose lines end as `ended` (line_ends.py) says."""
 
-    whole: bool
+    whole: bool = True
 
     def code_points(self, note: Note = lambda text: None) -> Iterator[np.ndarray]:
         """As the source's own."""

@@ -16,6 +16,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 import time
 import zlib
@@ -28,16 +29,21 @@ import numpy as np
 
 from letterwise.atomic import sync_directory, write_bytes
 from letterwise.config import DataConfig
-from letterwise.data.corpus import CHUNK, Corpus, Note, Source, canonical_encoding, open_corpus
+from letterwise.data.corpus import Corpus, open_corpus
+from letterwise.data.datasets import Note
 from letterwise.data.line_ends import LINE_BREAK, watched
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
+from letterwise.data.source import CHUNK, Source
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Unknown, Vocabulary, from_code_points, unknown_characters
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
+from letterwise.text_encoding import canonical_encoding
 
 VERSION = 1
 PARTS = ("all", "train", "val", "test")
 A_DAY_S = 86_400
+BYTES_PER_CHAR, SLACK_BYTES = 16, 2**24  # what a text may take that a model names: four times what UTF-32 takes, and 16 MiB
+MANY_CHARACTERS = 2**15  # Chinese texts have up to ten thousand
 
 
 @dataclass(frozen=True)
@@ -91,9 +97,38 @@ def encode_corpus(
     return _stream(replace(config, vocab=vocabulary.kind), vocabulary, unknown, note, in_order)
 
 
-def reopen(fingerprint: str) -> TokenStream | None:
-    """The text kept under a fingerprint; None when there is none, or it is damaged."""
-    return _open_kept(cache_dir() / "streams" / fingerprint)
+def reopen(fingerprint: str, note: Note = lambda text: None, *, strangers: bool = False) -> TokenStream | None:
+    """The text kept under a fingerprint; None when there is none, or it is damaged.
+
+    Only where `strangers` are asked for, ids of V and more may be in it.
+    """
+    folder = kept_texts(note)
+    return _open_kept(folder / fingerprint, strangers=strangers) if folder else None
+
+
+def recall(config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: int, note: Note) -> TokenStream:
+    """The text that a model learned, as its file describes it: as it is kept, or read anew and compared.
+
+    A model file may come from anybody and may name any file. So only regular files are opened, no more is read than `chars`
+    characters can take, and nothing is kept before the fingerprint is found to be right.
+
+    Raises `UserError`, without a full stop, when it is not there.
+    """
+    kept = reopen(fingerprint, note)
+    if kept is not None and kept.vocabulary == vocabulary:
+        return kept
+    if "-" in (*config.input_file, *config.val_file):
+        raise UserError("it came from stdin and is no longer in the cache")
+    corpus = open_corpus(config, note, regular_only=True)
+    if config.lines:
+        corpus = _with_line_ends(corpus, whole=True)
+    found = _fingerprint(config, corpus, None, "error", False, most=BYTES_PER_CHAR * chars + SLACK_BYTES)
+    if found != fingerprint:
+        raise UserError(f"it changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
+    found_vocabulary = find_vocabulary(config.vocab, [*corpus.sources, *corpus.val_sources])
+    if found_vocabulary != vocabulary:
+        raise UserError("it has other characters than the model")
+    return _write(config, corpus, None, vocabulary, "error", False, fingerprint, note)
 
 
 def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: Note, in_order: bool = False) -> TokenStream:
@@ -103,29 +138,40 @@ def _stream(config: DataConfig, given: Vocabulary | None, unknown: str, note: No
     if config.lines or (given and unknown == "score" and "\r" not in given):
         corpus = _with_line_ends(corpus, whole=config.lines and not in_order)
     fingerprint = _fingerprint(config, corpus, given, unknown, in_order)
-    if kept := reopen(fingerprint):
+    kept = reopen(fingerprint, note, strangers=unknown == "score")
+    if kept and kept.vocabulary.kind == config.vocab and given in (None, kept.vocabulary):
         return replace(kept, sources=corpus.names)  # the same content may have been kept under another name
     vocabulary = given or find_vocabulary(config.vocab, [*corpus.sources, *corpus.val_sources])
+    if not given and len(vocabulary) > MANY_CHARACTERS:
+        note(
+            f"{len(vocabulary):,} different characters: memory and time grow with each of them, however rare it is; "
+            "--vocab byte needs 256, whatever the text."
+        )
     return _write(config, corpus, given, vocabulary, unknown, in_order, fingerprint, note)
 
 
 def _with_line_ends(corpus: Corpus, whole: bool) -> Corpus:
     """The corpus, its lines' ends all alike, and, where each file's lines are `whole`, after its last one, too."""
     sources, val_sources = (
-        [LineSource(source.name, source.pieces, source.encoding, whole=whole) for source in sources]
-        for sources in (corpus.sources, corpus.val_sources)
+        [LineSource(**vars(source), whole=whole) for source in sources] for sources in (corpus.sources, corpus.val_sources)
     )
     return replace(corpus, sources=sources, val_sources=val_sources)
 
 
-def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, unknown: str, in_order: bool) -> str:
-    """sha256 over the content and every setting that changes ids or split."""
-    facts = {
+def _fingerprint(
+    config: DataConfig, corpus: Corpus, given: Vocabulary | None, unknown: str, in_order: bool, most: float = math.inf
+) -> str:
+    """sha256 over the content and every setting that changes ids or split. Raises `UserError` for more than `most` bytes."""
+    digests = list[str]()
+    for source in [*corpus.sources, *corpus.val_sources]:
+        digest, size = source.digest(most)
+        digests, most = [*digests, digest], most - size
+    facts: dict[str, Any] = {
         "version": VERSION,
-        "content": [source.digest() for source in corpus.sources],
-        "val_content": [source.digest() for source in corpus.val_sources],
+        "content": digests[: len(corpus.sources)],
+        "val_content": digests[len(corpus.sources) :],
         "vocab": config.vocab,
-        "encoding": canonical_encoding(config.encoding) if config.vocab == "char" else None,
+        "encoding": canonical_encoding(config.encoding or "utf-8") if config.vocab == "char" else None,
         "val_fraction": config.val_fraction,
         "percent": corpus.percent,
         "vocabulary": given.to_json() if given else None,
@@ -133,6 +179,9 @@ def _fingerprint(config: DataConfig, corpus: Corpus, given: Vocabulary | None, u
     }
     if config.test_fraction:
         facts["test_fraction"] = config.test_fraction
+    found = [source.encoding for source in [*corpus.sources, *corpus.val_sources]]
+    if config.vocab == "char" and config.encoding is None and set(found) != {"utf-8"}:
+        facts["encoding"] = found  # as their first bytes say
     if config.lines:
         facts["lines"] = "in order" if in_order else "shuffled"
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
@@ -160,14 +209,8 @@ def _write(
     note: Note,
 ) -> TokenStream:
     """Write ids and what they mean beside their place in the cache, then move them there in one step."""
-    place, strangers = cache_dir() / "streams" / fingerprint, unknown == "score"
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f"{fingerprint[:16]}.tmp-", dir=place.parent))
-    except OSError as error:
-        beside = place = Path(tempfile.mkdtemp(prefix="letterwise-"))
-        atexit.register(shutil.rmtree, place, ignore_errors=True)
-        note(f"the cache {str(cache_dir())!r} cannot be written ({error.strerror}): ids are kept for this run only.")
+    place, beside = _place_for(fingerprint, note)
+    strangers = unknown == "score"
     try:
         texts = (
             _text(config.val_file if val else corpus.names, sources, vocabulary, unknown, note)
@@ -195,7 +238,7 @@ def _write(
         }
         write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": sealed(checksum, facts)}).encode())
         if beside != place:
-            _move(beside, place)
+            _move(beside, place, vocabulary, strangers)
     except OSError as error:
         raise UserError(
             f"cannot write to the cache {str(place.parent)!r}: {error.strerror}. Set LETTERWISE_CACHE elsewhere."
@@ -203,9 +246,42 @@ def _write(
     finally:
         if beside != place:
             shutil.rmtree(beside, ignore_errors=True)
-    made = _open_kept(place, fingerprint)
+    made = _open_kept(place, fingerprint, strangers)
     assert made
     return made
+
+
+def kept_texts(note: Note = lambda text: None) -> Path | None:
+    """The folder of kept texts, if there is one that nobody else can write to. What is in it is believed."""
+    folder = cache_dir() / "streams"
+    try:
+        there = folder.stat()
+    except (OSError, ValueError):
+        return None
+    if os.name == "posix" and (there.st_uid not in (0, os.geteuid()) or there.st_mode & stat.S_IWOTH):
+        whose = "belongs to somebody else" if there.st_uid not in (0, os.geteuid()) else "can be written by everybody"
+        note(f"the cache {str(folder)!r} {whose}, and is not used: set LETTERWISE_CACHE to a folder of your own.")
+        return None
+    return folder
+
+
+def _place_for(fingerprint: str, note: Note) -> tuple[Path, Path]:
+    """Where an entry is to lie, and where it is made: beside it, or in a temporary folder that both are."""
+    try:
+        folder = cache_dir() / "streams"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)  # private to its user: what is in it is believed
+        if kept_texts():
+            return folder / fingerprint, Path(tempfile.mkdtemp(prefix=f"{fingerprint[:16]}.tmp-", dir=folder))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        note(f"the cache {str(cache_dir())!r} cannot be written ({reason}): ids are kept for this run only.")
+    try:
+        beside = Path(tempfile.mkdtemp(prefix="letterwise-"))
+    except OSError as error:
+        raise UserError(f"no temporary folder can be made ({error.strerror}): make room, or set TMPDIR elsewhere.") from error
+    atexit.register(shutil.rmtree, beside, ignore_errors=True)
+    return beside, beside
 
 
 def _text(
@@ -305,9 +381,9 @@ def _shares(config: DataConfig, corpus: Corpus) -> tuple[float, float, float]:
     return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
 
 
-def _move(beside: Path, place: Path) -> None:
+def _move(beside: Path, place: Path, vocabulary: Vocabulary, strangers: bool) -> None:
     """Put a finished entry in its place; another process may have been faster, or have left a damaged one."""
-    if place.exists() and _open_kept(place) is None:
+    if place.exists() and not _holds(place, vocabulary, strangers):
         aside = beside.with_name(f"{beside.name}-damaged")
         with contextlib.suppress(FileNotFoundError):  # another process did this
             os.rename(place, aside)
@@ -315,7 +391,7 @@ def _move(beside: Path, place: Path) -> None:
     try:
         os.rename(beside, place)
     except OSError:
-        if _open_kept(place) is None:
+        if not _holds(place, vocabulary, strangers):
             raise
     sync_directory(place.parent)
     for leftover in place.parent.glob("*.tmp-*"):  # of processes that were killed
@@ -324,7 +400,13 @@ def _move(beside: Path, place: Path) -> None:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | None:
+def _holds(place: Path, vocabulary: Vocabulary, strangers: bool) -> bool:
+    """Whether a sound entry in these characters lies there."""
+    kept = _open_kept(place, strangers=strangers)
+    return kept is not None and kept.vocabulary == vocabulary
+
+
+def _open_kept(place: Path, fingerprint: str | None = None, strangers: bool = False) -> TokenStream | None:
     """The entry at `place`, if it is all there and nothing in it has changed."""
     try:
         facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
@@ -332,12 +414,28 @@ def _open_kept(place: Path, fingerprint: str | None = None) -> TokenStream | Non
         if facts["version"] != VERSION or sealed(checksum_of(place / "ids.bin"), facts) != seal:
             return None
         vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        train, val, test = facts["bounds"]
-        ids = np.memmap(place / "ids.bin", _dtype(vocabulary, facts.get("strangers", False)), mode="r")
+        if facts.get("strangers", False) is not strangers:
+            return None
+        ids = np.memmap(place / "ids.bin", _dtype(vocabulary, strangers), mode="r")
         sources, lines = tuple(facts["sources"]), facts.get("lines", False)
-        return TokenStream(ids, vocabulary, fingerprint or place.name, (train, val, test), sources, place, lines)
+        made = TokenStream(ids, vocabulary, fingerprint or place.name, tuple(facts["bounds"]), sources, place, lines)
+        return made if _agrees(made, CODE_POINTS if strangers else 0) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return None
+
+
+def _agrees(kept: TokenStream, strangers: int) -> bool:
+    """Whether a text is what it claims. A checksum keeps accidents out; what compiled code is given is checked by itself."""
+    bounds, ids, line_break = kept.bounds, kept.ids, kept.line_break
+    if len(bounds) != 3 or any(type(bound) is not int for bound in bounds) or type(kept.lines) is not bool:
+        return False
+    if not 0 <= bounds[0] <= bounds[1] <= bounds[2] == len(ids) or not all(isinstance(name, str) for name in kept.sources):
+        return False
+    if kept.lines and (line_break is None or any(ids[max(0, bound - 1)] != line_break for bound in (0, *bounds))):
+        return False
+    size = len(kept.vocabulary) + strangers
+    chunks = (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
+    return size > np.iinfo(ids.dtype).max or all(int(chunk.max()) < size for chunk in chunks)
 
 
 def sealed(checksum: int, facts: dict[str, Any]) -> int:

@@ -114,9 +114,23 @@ def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
         kept = json.loads((text.folder / "suffixes.json").read_bytes())
         if kept != {**facts, "crc32": sealed(checksum_of(place), facts)}:
             return None
-        return np.asarray(np.memmap(place, np.int32, mode="r"))
+        order = np.asarray(np.memmap(place, np.int32, mode="r"))
+        return order if _in_range(order, text.part("train")) else None
     except (OSError, ValueError, RecursionError):
         return None
+
+
+def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
+    """Whether each piece holds each of its places once: compiled code goes where they say, without looking."""
+    for first, end in bounds(ids):
+        size, piece, order = end - first, order[: end - first], order[end - first :]
+        if len(piece) != size or (size and not 0 <= int(piece.min()) <= int(piece.max()) < size):
+            return False
+        seen = np.zeros(size, np.bool_)
+        seen[piece] = True
+        if not seen.all():
+            return False
+    return not len(order)
 
 
 @compiled

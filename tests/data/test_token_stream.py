@@ -44,7 +44,7 @@ def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda t: t[0] != "\ufeff"))
 def test_ids_spell_the_text(tmp_path: Path, cache: Path, text: str) -> None:
     (tmp_path / "t").write_bytes(text.encode())
-    made = prepared(tmp_path / "t")
+    made = prepared(tmp_path / "t", encoding="utf-8")
     assert made.vocabulary.characters == "".join(sorted(set(text)))
     assert made.vocabulary.decode(made.ids) == text
     assert made.ids.dtype == made.vocabulary.dtype
