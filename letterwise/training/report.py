@@ -5,7 +5,6 @@ rows of metrics.jsonl ─▶ loss in nats and bits, learning rate, speed ─┼�
 each row's sample ─────▶ what the model wrote by then ────────────────┘
 """
 
-import html
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from letterwise.atomic import write_bytes
 from letterwise.loss import bits
+from letterwise.training.chart import escaped
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -85,16 +85,6 @@ def _measurements(rows: list[Row], baseline_bits: dict[str, float] | None) -> st
 def _when(row: Row) -> str:
     nats = measured(row["val_nats_per_char"])
     return f"after {row['chars']:,} characters" + ("" if nats is None else f", {bits(nats):.2f} bits")
-
-
-def escaped(text: str) -> str:
-    """Text as HTML that reads back as exactly this text, wherever HTML can say it.
-
-    It cannot say NUL, shown as its picture ␀, nor half a surrogate pair, shown as �. A carriage return needs its number,
-    because a page's own line ends are all read as line feeds.
-    """
-    sayable = text.replace("\0", "\u2400").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return html.escape(sayable).replace("\r", "&#13;")
 
 
 def measured(value: float | None) -> float | None:

@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from letterwise.errors import UserError
-from letterwise.training.report import escaped, figure, report_page, write_report
+from letterwise.training.chart import escaped
+from letterwise.training.report import figure, report_page, write_report
 
 # Losses of one, two and three bits: ln 2, 2 ln 2 and 3 ln 2 nats.
 ONE, TWO, THREE = (n * math.log(2) for n in (1, 2, 3))
