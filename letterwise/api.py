@@ -758,9 +758,7 @@ class LanguageModel:
         try:
             return recall(self.config.data, data["fingerprint"], self.vocabulary, data["bounds"][2], note)
         except UserError as error:
-            raise UserError(
-                f"the text of training is needed and cannot be read: {str(error).rstrip('.')}: {missing}"
-            ) from error
+            raise UserError(f"{str(error).rstrip('.')}: {missing}") from error
 
 
 def classify(

@@ -88,7 +88,7 @@ class Finder:
         if glob.has_magic(name):
             left_out = []
             return self._folder(name, _matches(name, left_out), left_out)
-        if ADDRESS.match(name):
+        if is_address(name):
             raise UserError(f"{name!r} is an address: fetch it first, as with `curl -LO {name}`, and name the file.")
         raise UserError(f"there is no file {name!r}{_nearest(path)}")
 
@@ -165,6 +165,11 @@ def open_corpus(config: DataConfig, note: Note, *, regular_only: bool = False) -
     opened = dataset_text(name, note)
     source = Source(name, partial(_pieces, opened), "utf-8" if config.vocab == "char" else None)
     return Corpus([source], val_sources, (f"dataset:{name}",), DATASETS[name].percent)
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is one of the network's: `https://…`, `s3://…`."""
+    return bool(ADDRESS.match(name))
 
 
 def _matches(pattern: str, left_out: list[Path]) -> Iterator[Path]:

@@ -118,16 +118,19 @@ def recall(config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: 
     if kept is not None and kept.vocabulary == vocabulary:
         return kept
     if "-" in (*config.input_file, *config.val_file):
-        raise UserError("it came from stdin and is no longer in the cache")
-    corpus = open_corpus(config, note, regular_only=True)
-    if config.lines:
-        corpus = _with_line_ends(corpus, whole=True)
-    found = _fingerprint(config, corpus, None, "error", False, most=BYTES_PER_CHAR * chars + SLACK_BYTES)
+        raise UserError("this model was trained on stdin, and its text is no longer in the cache")
+    try:
+        corpus = open_corpus(config, note, regular_only=True)
+        if config.lines:
+            corpus = _with_line_ends(corpus, whole=True)
+        found = _fingerprint(config, corpus, None, "error", False, most=BYTES_PER_CHAR * chars + SLACK_BYTES)
+    except UserError as error:
+        raise UserError(f"the text of training cannot be read ({str(error).rstrip('.')})") from error
     if found != fingerprint:
-        raise UserError(f"it changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
+        raise UserError(f"the text changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
     found_vocabulary = find_vocabulary(config.vocab, [*corpus.sources, *corpus.val_sources])
     if found_vocabulary != vocabulary:
-        raise UserError("it has other characters than the model")
+        raise UserError("the text of training has other characters than the model")
     return _write(config, corpus, None, vocabulary, "error", False, fingerprint, note)
 
 

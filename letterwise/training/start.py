@@ -17,6 +17,7 @@ from letterwise.checkpoint import TrainingState, load_state
 from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
 from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
+from letterwise.data.corpus import is_address
 from letterwise.data.stream import TokenStream, prepare, reopen
 from letterwise.errors import UserError
 from letterwise.jit import clock
@@ -297,7 +298,7 @@ def absolute(config: Config) -> Config:
     """The configuration with its files named from the root, so that the run can be resumed from anywhere."""
 
     def anchored(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name if name == "-" else str(Path(name).absolute()) for name in names)
+        return tuple(name if name == "-" or is_address(name) else str(Path(name).absolute()) for name in names)
 
     data = config.data
     return replace(config, data=replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file)))
