@@ -39,7 +39,7 @@ class DataConfig:
     val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
     test_fraction: float = knob(0.0, "part of the text, after the validation part, that training never sees", least=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
-    encoding: str | None = knob(None, "text encoding of the input (default: utf-8, or what its first bytes tell)")
+    encoding: str | None = knob(None, "text encoding of the input (default: utf-8, or detected from the first bytes)")
     lines: bool = knob(False, "each line is one example with no context before it; validation gets other lines")
 
     def __post_init__(self) -> None:

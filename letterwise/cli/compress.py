@@ -13,11 +13,13 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         "--input_file",
         metavar="FILE",
         required=True,
-        help="any file, or - for stdin; text like what the model learned gets smallest",
+        help="any file, or - for stdin; text that is like the training text compresses best",
     )
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; written whole or not at all")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="file to write; it appears complete or not at all")
     parser.add_argument(
-        "--online", action="store_true", help="the model goes on learning as it reads: smaller, and slower both ways"
+        "--online",
+        action="store_true",
+        help="the model keeps learning while it reads: a smaller file, but slower to compress and to decompress",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

@@ -12,7 +12,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     parser.add_argument(
         "--input_file", metavar="FILE", required=True, help="file that `letterwise compress` wrote, or - for stdin"
     )
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="where to put it; written whole or not at all")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help="file to write; it appears complete or not at all")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 

@@ -29,7 +29,7 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "steps": "max_iters",
 }  # fmt: skip
 
-ENCODING_HELP = "how the text's bytes spell characters (default: utf-8, or what its first bytes tell)"
+ENCODING_HELP = "text encoding (default: utf-8, or detected from the first bytes)"
 
 
 class Parser(argparse.ArgumentParser):

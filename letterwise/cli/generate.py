@@ -26,9 +26,12 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     start.add_argument("--seed", metavar="TEXT", help="text to start from; may be empty")
     start.add_argument("--prompt", metavar="TEXT", help="the same")
     start.add_argument("--seed_file", metavar="FILE", help="the same, all that is in this file; - for stdin")
-    parser.add_argument("--encoding", metavar="NAME", help="how the bytes of --seed_file spell characters (default: found out)")
+    parser.add_argument("--encoding", metavar="NAME", help="text encoding of --seed_file (default: detected)")
     parser.add_argument(
-        "--num_tokens", type=number(int), metavar="N", help="characters to write (default: 100; of a line, at most 1000)"
+        "--num_tokens",
+        type=number(int),
+        metavar="N",
+        help="characters to write (default: 100; with --lines: at most 1000 in a line)",
     )
     choice = parser.add_argument_group("how to choose")
     choice.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
@@ -49,7 +52,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         "--repetition_penalty",
         type=number(float),
         metavar="X",
-        help="above 1, characters that were written are less likely again",
+        help="above 1: characters already written become less likely",
     )
     choice.add_argument(
         "--frequency_penalty",
@@ -64,19 +67,21 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         help="subtract this much log-probability once a character has occurred",
     )
     choice.add_argument(
-        "--penalty_window", type=number(int), metavar="N", help="last characters that penalties look at (default: 64)"
+        "--penalty_window", type=number(int), metavar="N", help="penalties count the last N characters (default: 64)"
     )
     choice.add_argument(
         "--logit_bias", action="append", type=bias, metavar="CHARS=NATS",
-        help="make each of these characters likelier, as xyz=1.5, or less likely, as e=-2; may be given several times",
+        help="make these characters likelier (xyz=1.5) or less likely (e=-2) by adding to logits; may be given several times",
     )  # fmt: skip
     choice.add_argument("--greedy", action="store_true", help="always the likeliest character")
-    choice.add_argument("--beam", type=number(int), metavar="N", help="the likeliest text that a search over N prefixes finds")
+    choice.add_argument("--beam", type=number(int), metavar="N", help="beam search with N beams: the likeliest text it finds")
     end = parser.add_argument_group("when to stop")
-    end.add_argument("--stop", action="append", metavar="TEXT", help="end before this text; may be given several times")
-    end.add_argument("--until_line", action="store_true", help="end after the first line break")
-    end.add_argument("--max_seconds", type=number(float), metavar="S", help="end after this time")
-    what = parser.add_argument_group("what may be written (a text always matches; what cannot match is refused)")
+    end.add_argument(
+        "--stop", action="append", metavar="TEXT", help="stop before this text is written; may be given several times"
+    )
+    end.add_argument("--until_line", action="store_true", help="stop after the first line break")
+    end.add_argument("--max_seconds", type=number(float), metavar="S", help="stop after this many seconds")
+    what = parser.add_argument_group("constraints (every text matches them; what no text can match is refused)")
     what.add_argument("--charset", metavar="CHARS", help="these characters only")
     what.add_argument("--exclude", metavar="CHARS", help="none of these characters")
     what.add_argument("--must_contain", action="append", metavar="TEXT", help="this text; may be given several times")
@@ -86,17 +91,21 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     what.add_argument(
         "--max_copy", type=number(int), metavar="N", help="never copy more than N consecutive characters of the training text"
     )
-    lines = parser.add_argument_group("lines (each begins with the seed text; best by a model that was trained with --lines)")
+    lines = parser.add_argument_group(
+        "lines (each begins with the seed text; works best with a model that was trained with --lines)"
+    )
     lines.add_argument(
         "--lines",
         type=number(int),
         metavar="N",
-        help="write N whole lines, and say how many it took; fewer, and exit code 2, when 1,000 in a row were dropped",
+        help="write N whole lines, and report how many candidates that took; stop, exit code 2, after 1,000 rejected in a row",
     )
-    lines.add_argument("--unique", action="store_true", help="no two of them are equal")
-    lines.add_argument("--new", action="store_true", help="none is in the model's own text, training or validation part")
+    lines.add_argument("--unique", action="store_true", help="all lines differ from each other")
+    lines.add_argument("--new", action="store_true", help="no line is in the model's own text (training or validation part)")
     parser.add_argument("--num_samples", type=number(int), metavar="K", help="how many continuations (default: 1)")
-    parser.add_argument("--rng_seed", type=number(int), metavar="N", help="equal seeds write equal text; sample k uses N+k")
+    parser.add_argument(
+        "--rng_seed", type=number(int), metavar="N", help="the same seed gives the same text; sample k uses seed N+k"
+    )
     parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the text")

@@ -17,14 +17,14 @@ from letterwise.errors import UserError, did_you_mean
 from letterwise.runtime.waiting import share_processors
 
 COMMANDS = {
-    "train": "learn a text",
-    "plan": "say what train --minutes would choose, without training",
-    "generate": "write on from a seed text",
+    "train": "train a model on a text",
+    "plan": "show what train --minutes would choose, without training",
+    "generate": "continue a seed text",
     "evaluate": "measure a model on a text, in bits per character",
-    "score": "show what each character costs, find odd lines, tell which model's text it is",
-    "novelty": "tell how much of a text is copied from the training text",
-    "compress": "pack any file into the bits that a model needs to tell it",
-    "decompress": "unpack it, with the same model",
+    "score": "show what each character costs, find odd lines, find the model that fits a text best",
+    "novelty": "show how much of a text is copied from the training text",
+    "compress": "compress any file with the predictions of a model",
+    "decompress": "restore a compressed file, with the same model",
     "inspect": "show what is inside a model file",
 }
 
@@ -139,5 +139,11 @@ def overview() -> str:
     """What `letterwise --help` says."""
     lines = [f"  {name:<10} {what}" for name, what in COMMANDS.items()]
     return "\n".join(
-        ["usage: letterwise COMMAND [--flag value …]", "", *lines, "", "letterwise COMMAND --help tells a command's flags."]
+        [
+            "usage: letterwise COMMAND [--flag value …]",
+            "",
+            *lines,
+            "",
+            "letterwise COMMAND --help lists the flags of a command.",
+        ]
     )

@@ -18,6 +18,7 @@ from letterwise.training.report import write_report
 if TYPE_CHECKING:
     from letterwise.training.loop import Run
 
+MIN_STEPS = 20  # after fewer, a flat curve may only be the warm-up
 FALLING_BITS = 0.005  # less than this from one validation to the next is no longer progress
 
 
@@ -122,6 +123,10 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
 def advice(rows: list[dict[str, Any]]) -> str:
     """Whether longer training would help, as far as the curve of validations tells."""
     told = [(row["seconds"], row["val_nats_per_char"]) for row in rows if row["val_nats_per_char"] is not None]
+    if rows and not rows[-1]["step"]:
+        return "No training step was taken."
+    if rows and rows[-1]["step"] < MIN_STEPS:
+        return f"Too few steps ({rows[-1]['step']:,}) to say whether longer training helps."
     if len(told) < 3:
         return "Too few validations to say whether longer training helps."
     best = int(np.argmin([nats for _, nats in told]))
