@@ -42,6 +42,7 @@ KINDS = {
     "F32": "<f4",
     "F64": "<f8",
 }
+COPIES = 2  # of all weights, that are made when a .safetensors is put together
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
 # All that a .pth needs beyond plain containers. Of these, only the second is ever called.
 NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
@@ -52,6 +53,8 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> by
     """The file's content, in the form that an extension names. The same header and arrays give the same bytes."""
     told = json.dumps({**header, SEAL: seal(header, arrays)}, ensure_ascii=True)  # ASCII survives every reader
     if form == ".safetensors":
+        size = sum(array.nbytes for array in arrays.values())
+        np.empty(COPIES * size, np.uint8)  # MemoryError here, where the library's Rust would panic
         return safetensors.numpy.save(arrays, metadata={KEY: told})
     import torch
 

@@ -69,7 +69,7 @@ def test_inspect_and_plan_know_of_lines(run: Path, line_file: Path) -> None:
         (("--new",), "--new chooses among lines"),
         (("--lines", "3", "--num_samples", "2"), "leave out --num_samples"),
         (("--lines", "3", "--until_line"), "leave out --until_line"),
-        (("--lines", "0"), "--lines 0 must be 1 or more"),
+        (("--lines", "0"), "--lines 0 must be from 1 to 1,000,000,000"),
         (("--lines", "x"), "'x' is not a whole number"),
         (("--lines", "2", "--greedy"), "--greedy writes one line, always the same"),
     ],

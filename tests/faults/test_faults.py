@@ -224,9 +224,9 @@ def test_too_little_memory_is_a_sentence(tmp_path: Path) -> None:
     def poor() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
 
-    words = command(tmp_path / "o", text=text_file(tmp_path), n_embd=32_768, n_layer=2)
+    words = command(tmp_path / "o", text=text_file(tmp_path), n_embd=4096, n_layer=2)
     told = finished(words, code=2, preexec_fn=poor)
-    assert "out of memory: 2 layers of width 32768" in told
+    assert "out of memory: 2 layers of width 4096" in told
     assert "lower --batch_size" in told
     assert not (tmp_path / "o/state.safetensors").exists()
 

@@ -13,7 +13,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.counts import Counts, cross_fit, learn
 from letterwise.data.batches import NONE, LineBatches
 from letterwise.evaluation import evaluate
-from letterwise.evaluation.score import score
+from letterwise.evaluation.score import Scorer, score
 from letterwise.inference.compiled import Compiled
 from letterwise.inference.plain import Plain
 from letterwise.inference.predictor import Model, Predictor
@@ -80,9 +80,10 @@ def test_evaluation_is_what_the_predictor_says(
     predictor, nats = Predictor(reader), []
     for current, following in pairwise(ids):
         nats.append(-torch.from_numpy(predictor.read([current])).log_softmax(-1)[following].item())
-    told = list(score(model, np.array(ids), counts=counts, line_break=BREAK, protocol="sliding"))
-    assert [id for some in told for id in some.ids.tolist()] == ids[1:]
-    bits = np.concatenate([some.bits for some in told])
+    scorer = Scorer(model, counts=counts, line_break=BREAK, protocol="sliding")
+    told = list(score(scorer, np.array(ids)))
+    assert [id for some in told for id in some.ids.tolist()] == ids
+    bits = np.concatenate([some.bits for some in told])[1:]  # nothing tells the first
     np.testing.assert_allclose(bits * np.log(2), nats, rtol=1e-4, atol=1e-4)
     whole = evaluate(model, np.array(ids), counts=counts, line_break=BREAK, protocol="sliding")
     assert whole.chars == len(ids) - 1
@@ -100,8 +101,8 @@ def test_another_line_changes_nothing(model: Transformer, counts: Counts | None)
     ):
         ids = np.array([BREAK, *before, *line, *after])
         for protocol in ("blocks", "sliding"):
-            told = score(model, ids, counts=counts, line_break=BREAK, protocol=protocol)
-            costs.append((protocol, np.concatenate([some.bits for some in told])[len(before) :][: len(line)]))
+            told = score(Scorer(model, counts=counts, line_break=BREAK, protocol=protocol), ids)
+            costs.append((protocol, np.concatenate([some.bits for some in told])[1 + len(before) :][: len(line)]))
     for protocol, bits in costs:
         expected = next(first for name, first in costs if name == protocol)
         np.testing.assert_allclose(bits, expected, rtol=1e-5, atol=1e-5)

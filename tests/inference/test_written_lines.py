@@ -89,7 +89,7 @@ def test_a_model_of_running_text_writes_lines_too(line_file: Path, tmp_path: Pat
 def test_what_cannot_be_is_said_at_once(tiny, tiny_lines, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="had no line break"):
         tiny.lines(3)
-    with pytest.raises(UserError, match="--lines 0 must be 1"):
+    with pytest.raises(UserError, match="--lines 0 must be from 1"):
         tiny_lines.lines(0)
     for name, value in (("greedy", True), ("beam", 3)):
         with pytest.raises(UserError, match=f"--{name} writes one line, always the same"):
