@@ -25,7 +25,7 @@ FLOW = [
     {"inference", "evaluation"},
     {"online"},
     {"training", "compression", "export"},
-    {"api"},
+    {"api", "comparison"},
     {"serving"},
     {"cli"},
 ]
@@ -47,6 +47,7 @@ WITHOUT_TORCH = {
     "atomic",
     "jit",
     "parts",
+    "comparison",
     "cli",
 }
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.

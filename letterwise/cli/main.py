@@ -25,6 +25,7 @@ COMMANDS = {
     "novelty": "show how much of a text is copied from the training text",
     "compress": "compress any file with the predictions of a model",
     "decompress": "restore a compressed file, with the same model",
+    "compare": "compare runs: their figures, and which settings differ",
     "inspect": "show what is inside a model file",
 }
 

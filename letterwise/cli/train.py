@@ -1,16 +1,17 @@
-"""`letterwise train`: a form over `letterwise.training.start.train`."""
+"""`letterwise train`: a form over `letterwise.training.start.train`, and `repeats.repeat` for several seeds."""
 
 import shlex
 from typing import Any
 
 from letterwise.cli import PROCESS_STARTED
-from letterwise.cli.flags import Parser, add_knobs
+from letterwise.cli.flags import Parser, add_knobs, number
 from letterwise.cli.output import complain, say, say_json, shown
 from letterwise.cli.program import program
-from letterwise.errors import UserError
+from letterwise.errors import UserError, quoted
 from letterwise.presets import PRESETS, SIZES, resolve
 
-OWN = ("config", "out", "model_path", "resume", "overwrite", "json")
+OWN = ("config", "out", "model_path", "resume", "overwrite", "seeds", "json")
+MOST_SEEDS = 1000
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -23,6 +24,8 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     group.add_argument("--model_path", metavar="FILE", help="model file, .safetensors or .pth (default: in the run directory)")
     group.add_argument("--resume", action="store_true", help="go on with the run in the run directory")
     group.add_argument("--overwrite", action="store_true", help="replace the run in the run directory")
+    repeated = "train this often, with rng_seed, rng_seed+1, …, each in OUT/seed-N; --minutes is for each of them"
+    group.add_argument("--seeds", type=number(int), metavar="N", help=repeated)
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     add_knobs(parser, _shown(arguments))
 
@@ -36,19 +39,21 @@ def run(flags: dict[str, Any]) -> int:
         resolve(dict(asked), own.get("config"))  # object before torch is loaded
     from letterwise.training.interruption import Interrupted
     from letterwise.training.progress import progress_for_terminal
+    from letterwise.training.repeats import repeat
     from letterwise.training.start import train
 
     as_json = own.pop("json", False)
     try:
         file, progress = own.pop("config", None), progress_for_terminal()
-        result = train(asked, config_file=file, progress=progress, started=PROCESS_STARTED, **own)
+        learn, words = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
+        result = learn(asked, config_file=file, progress=progress, started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
         complain(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
         return 128 + interrupted.signal_number
     if as_json:
         say_json(result.to_json())
     else:
-        say(closing_words(result))
+        say(words(result))
     return 0
 
 
@@ -56,6 +61,12 @@ def agree(own: dict[str, Any]) -> None:
     """Raises `UserError` where flags contradict each other."""
     if own.get("resume") and own.get("overwrite"):
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
+    if (seeds := own.get("seeds")) is None:
+        return
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds {quoted(seeds)} is no number of runs from 1 to {MOST_SEEDS}: try --seeds 5.")
+    if "model_path" in own:
+        raise UserError("--seeds writes a model for each run and --model_path names a single one: give --out DIR instead.")
 
 
 def knobs(flags: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +87,26 @@ def closing_words(result: Any) -> str:
     command = f"{program('generate')} {shlex.join(['--model_path', result.model_path, *more])}"
     places = shown(f"{result.model_path} · {result.run_dir}/report.html")
     return f"\n{shown(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
+
+
+def repeated_words(result: Any) -> str:
+    """A line for each seed; their mean and spread; and the command that sets the runs side by side."""
+    lines = []
+    for seed, run in zip(result.seeds, result.runs, strict=True):
+        nats, bits = run.best_val_nats_per_char, run.best_val_bits_per_char
+        figures = "no validation part" if nats is None else f"{nats:.4f} nats = {bits:.4f} bits per character"
+        lines.append(f"seed {seed}: {figures}  {shown(run.run_dir)}")
+    (nats, nats_std), (bits, bits_std) = (result.mean_and_std(f"best_val_{unit}_per_char") for unit in ("nats", "bits"))
+    if nats is not None and nats_std is not None:
+        lines.append(
+            f"mean of {len(result.runs)}: {nats:.4f} ± {nats_std:.4f} nats = {bits:.4f} ± {bits_std:.4f} bits per character "
+            "(± is the sample standard deviation)"
+        )
+    if not result.same_characters:
+        lines.append("These figures come from different characters of the validation text: their spread is not only chance.")
+    if len(result.runs) > 1:
+        lines.append(f"{program('compare')} {shlex.join(run.run_dir for run in result.runs)}")
+    return "\n" + "\n".join(lines) + "\n"
 
 
 def _shown(arguments: list[str]) -> Any:

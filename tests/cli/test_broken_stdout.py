@@ -91,6 +91,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "compress": [*model, *text, *away],
         "decompress": [*model, "--input_file", packed, *away],
         "inspect": model,
+        "compare": [str(tiny.run_dir), model[1]],
     }
 
 

@@ -71,6 +71,7 @@ def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "compress": (*model, "--input_file", text, "--output_file", "out"),
         "decompress": (*model, "--input_file", packed, "--output_file", "out"),
         "inspect": model,
+        "compare": (tiny.run_dir, tiny.run_dir),
     }
 
 

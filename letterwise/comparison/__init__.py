@@ -1,0 +1,1 @@
+"""Comparison: finished runs, side by side. Nothing here needs PyTorch."""

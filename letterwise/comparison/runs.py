@@ -1,0 +1,191 @@
+"""Runs: what run directories and model files tell of themselves, set side by side.
+
+names ──▶ model file (configuration, record of the text) + metrics.jsonl (a row per validation) ──▶ Comparison
+
+Figures only stand side by side where they come from the same characters: `Comparison.same_characters` says whether they do.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from letterwise.accounting import parameters
+from letterwise.checkpoint.container import EXTENSIONS
+from letterwise.checkpoint.model_file import check_rows, load_model
+from letterwise.config import Config
+from letterwise.errors import UserError
+from letterwise.presets import knob_values
+
+PROTOCOL = "blocks"  # how training validates
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One run. `rows` are all its validations, or those up to the best where only the model file is left."""
+
+    name: str
+    model_path: Path
+    config: Config
+    vocab_size: int
+    record: dict[str, Any]
+    rows: list[dict[str, Any]]
+    best: dict[str, Any]
+
+    @property
+    def nats(self) -> float | None:
+        """The best validation, in nats per character; None without a validation part."""
+        return number(self.best, "val_nats_per_char")
+
+    @property
+    def params(self) -> int:
+        """How many weights the model has."""
+        return parameters(self.config.model, self.vocab_size).total
+
+    @property
+    def every(self) -> int:
+        """Each how many windows were validated on."""
+        every = self.record.get("every")
+        return every if isinstance(every, int) and every > 0 else 1
+
+    @property
+    def characters(self) -> tuple[Any, ...]:
+        """What was validated on. The length of windows matters where some of them are left out."""
+        window = self.config.model.block_size if self.every > 1 else 0
+        return self.record["fingerprint"], self.every, window, number(self.best, "val_chars")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        interval, last = [in_bits(number(self.best, f"val_nats_{end}")) for end in ("low", "high")], self.rows[-1]
+        return {
+            "name": self.name,
+            "model_path": str(self.model_path),
+            "best_val_nats_per_char": self.nats,
+            "best_val_bits_per_char": in_bits(self.nats),
+            "best_val_bits_interval": interval if self.every > 1 and None not in interval else None,
+            "val_chars_scored": number(self.best, "val_chars"),
+            "protocol": PROTOCOL,
+            "every": self.every,
+            "fingerprint": self.record["fingerprint"],
+            "params": self.params,
+            "vocab_size": self.vocab_size,
+            "iters": last["step"],
+            "chars_seen": number(last, "chars"),
+            "train_seconds": number(last, "seconds"),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs, in the order in which they were named."""
+
+    runs: list[ComparedRun]
+
+    @cached_property
+    def groups(self) -> list[int]:
+        """For each run, a number that it shares with those whose figures come from the same characters."""
+        kinds = list(dict.fromkeys(run.characters for run in self.runs))
+        return [kinds.index(run.characters) for run in self.runs]
+
+    @property
+    def same_characters(self) -> bool:
+        """Whether all figures come from the same characters."""
+        return max(self.groups) == 0
+
+    @cached_property
+    def differences(self) -> dict[str, list[Any]]:
+        """The knobs that differ, with the value of each run."""
+        knobs = [{"preset": run.config.preset, "size": run.config.size, **knob_values(run.config)} for run in self.runs]
+        told = {name: [plain(each[name]) for each in knobs] for name in knobs[0]}
+        return {name: values for name, values in told.items() if any(value != values[0] for value in values)}
+
+    @property
+    def note(self) -> str:
+        """Whether the figures can be compared, in a sentence or two."""
+        if not self.same_characters:
+            texts, windows = len({run.record["fingerprint"] for run in self.runs}) > 1, "another part of the same text"
+            why = "another text, another split or another vocabulary" if texts else windows
+            return (
+                f"Do not compare these figures: they come from different characters ({why}). "
+                "`letterwise evaluate --model_path MODEL --input_file TEXT` scores each model on the same text."
+            )
+        some = self.runs[0].every > 1
+        return "All figures come from the same characters" + (
+            ", a part of the validation text: they are estimates." if some else "."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return {
+            "runs": [{**run.to_json(), "group": group} for run, group in zip(self.runs, self.groups, strict=True)],
+            "differences": self.differences,
+            "same_characters": self.same_characters,
+            "note": self.note,
+        }
+
+
+def compare(names: list[str]) -> Comparison:
+    """Read runs by the names of their directories or model files. Raises `UserError` for fewer than two, or what is no run."""
+    if len(names) < 2:
+        raise UserError(f"compare sets runs side by side, and {names[0]!r} is only one: name two or more.")
+    return Comparison([read_run(name) for name in names])
+
+
+def read_run(name: str) -> ComparedRun:
+    """One run. Raises `UserError` when it is none, or nothing was measured in it yet."""
+    place = find_model(name)
+    file = load_model(place)
+    rows = read_rows(place, file.history)
+    if not file.history:
+        raise UserError(f"{name!r} has no validation yet: let its training go on.")
+    return ComparedRun(name, place, file.config, len(file.vocabulary), file.data, rows, file.history[-1])
+
+
+def find_model(name: str) -> Path:
+    """The model file of a run directory, in it or beside it, or the file itself. Raises `UserError` where there is none."""
+    if name == "":
+        raise UserError("the name of a run is empty: name a run directory or a model file.")
+    path = Path(name)
+    if not path.is_dir():
+        return path
+    inside = [path / f"model{extension}" for extension in EXTENSIONS]
+    beside = [path.with_name(path.name + extension) for extension in EXTENSIONS] if path.name else []
+    for place in inside + beside:
+        if place.is_file():
+            return place
+    seeds = sorted(path.glob("seed-*"))
+    instead = (
+        f"its runs are {str(path / 'seed-*')!r}" if seeds else "name a directory that `letterwise train` wrote, or a model file"
+    )
+    raise UserError(f"{name!r} holds no model: {instead}.")
+
+
+def read_rows(model: Path, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All validations of the run, where metrics.jsonl lies near and belongs to this model; else those the model file holds."""
+    for place in (model.parent / "metrics.jsonl", model.with_suffix("") / "metrics.jsonl"):
+        try:
+            rows = [json.loads(line) for line in place.read_text("utf-8").splitlines()]
+            check_rows(rows)
+        except (OSError, ValueError, KeyError, RecursionError, UserError):
+            continue
+        if rows[: len(history)] == history:
+            return rows
+    return history
+
+
+def number(row: dict[str, Any], name: str) -> Any:
+    """A figure of a row; None where it has none that is finite."""
+    value = row.get(name)
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def in_bits(nats: float | None) -> float | None:
+    """Nats as bits; `loss.bits` would load PyTorch."""
+    return None if nats is None else nats / math.log(2)
+
+
+def plain(value: Any) -> Any:
+    """A knob's value for JSON."""
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,123 @@
+"""Repeats: the same training with several seeds, to see how much of a figure is chance.
+
+flags, seeds ──▶ OUT/seed-1337, OUT/seed-1338, … (a run directory each) ──▶ Repeats(mean and spread of the best validations)
+
+What the first run chose for its minutes, text and machine holds for all: they differ in their seed and in nothing else.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from letterwise.checkpoint import TrainingState, load_state
+from letterwise.checkpoint.training_state import previous
+from letterwise.config import Config
+from letterwise.errors import UserError
+from letterwise.presets import knob_values, resolve
+from letterwise.training.outcome import TrainResult
+from letterwise.training.progress import Progress
+from letterwise.training.run_directory import RunDirectory, run_directory
+from letterwise.training.start import PLACING, train
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What the runs came to, in the order of their seeds."""
+
+    seeds: list[int]
+    runs: list[TrainResult]
+
+    @property
+    def same_characters(self) -> bool:
+        """Whether all best validations scored the same characters; a mean of other figures says little."""
+        return len({(run.val_chars, run.val_chars_scored) for run in self.runs}) == 1
+
+    def mean_and_std(self, figure: str) -> tuple[float | None, float | None]:
+        """The mean of a figure and its sample standard deviation; None without a validation part, or for a single run."""
+        values = [getattr(run, figure) for run in self.runs]
+        if None in values:
+            return None, None
+        return mean(values), stdev(values) if len(values) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        found: dict[str, Any] = {"seeds": self.seeds, "runs": [run.to_json() for run in self.runs]}
+        for unit in ("nats", "bits"):
+            middle, spread = self.mean_and_std(f"best_val_{unit}_per_char")
+            found |= {f"mean_val_{unit}_per_char": middle, f"std_val_{unit}_per_char": spread}
+        return found | {"same_characters": self.same_characters}
+
+
+def repeat(
+    flags: dict[str, Any],
+    *,
+    seeds: int,
+    config_file: str | None = None,
+    out: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    started: float | None = None,
+) -> Repeats:
+    """Train as `flags` say with `seeds` seeds, from `rng_seed` on, or go on where that ended.
+
+    Finished runs are only read again. `minutes` are for each run. Raises what `train` raises, and `UserError` for a text that
+    cannot be read once more.
+    """
+    progress = progress or Progress()
+    config = resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file)
+    home = run_directory(config, out, None).path
+    first = first_seed(flags, config_file, home if resume else None)
+    places = {seed: home / f"seed-{seed}" for seed in range(first, first + seeds)}
+    if first + seeds - 1 > LARGEST_SEED:
+        raise UserError(f"--seeds {seeds} from rng_seed={first} goes beyond {LARGEST_SEED}: lower --rng_seed.")
+    if "-" in config.data.input_file + config.data.val_file:
+        raise UserError("--seeds reads the text once for each run, and stdin can be read only once: save it to a file first.")
+    begun = [seed for seed, place in places.items() if _has_state(place)] if resume else []
+    if resume and not begun:
+        raise UserError(f"there are no runs to resume in {str(home)!r}, like seed-{first}: leave --resume out to start them.")
+    if not resume and not overwrite:
+        for place in places.values():  # before the first is trained for hours
+            RunDirectory(place, place / "model.safetensors").refuse_if_used()
+    runs: dict[int, TrainResult] = {}
+    template: Config | None = None
+    for seed in sorted(places, key=lambda seed: seed not in begun):  # what those that were begun chose holds for all
+        place = places[seed]
+        progress.note(f"seed {seed}, run {len(runs) + 1} of {seeds}: {place}")
+        asked, file = (as_flags(template), None) if template and seed not in begun else (flags, config_file)
+        how: dict[str, Any] = {"config_file": file, "resume": seed in begun, "overwrite": overwrite}
+        runs[seed] = train({**asked, "rng_seed": seed}, out=str(place), progress=progress, started=started, **how)
+        started = None  # only the first run's clock began with the process
+        template = template or _as_trained(load_state(place / "state.safetensors"), runs[seed])
+    return Repeats(list(places), [runs[seed] for seed in places])
+
+
+def first_seed(flags: dict[str, Any], config_file: str | None, resumed: Path | None) -> int:
+    """`rng_seed` where it was asked for, else the lowest seed of the resumed runs, else the default."""
+    if resumed and "rng_seed" not in flags:
+        names = [place.name.removeprefix("seed-") for place in resumed.glob("seed-*") if _has_state(place)]
+        if there := [int(name) for name in names if name.isascii() and name.isdigit()]:
+            return min(there)
+    return resolve({name: flags[name] for name in ("rng_seed",) if name in flags}, config_file).training.rng_seed
+
+
+def as_flags(config: Config) -> dict[str, Any]:
+    """A configuration as if every knob of it had been asked for: nothing is left to be chosen."""
+    return {"preset": config.preset, "size": config.size, **knob_values(config)}
+
+
+def _as_trained(state: TrainingState, result: TrainResult) -> Config:
+    """A finished run's configuration. Where time decided how much to validate on, that is fixed: all score the same."""
+    config = state.config
+    if config.training.minutes and not config.training.eval_chars and state.every:
+        config = config.with_values({"eval_chars": math.ceil((result.val_chars + 1) / state.every)})
+    return config
+
+
+def _has_state(place: Path) -> bool:
+    state = RunDirectory(place, place / "model.safetensors").state
+    return state.exists() or previous(state).exists()
