@@ -30,7 +30,8 @@ CHART_STYLE = """
 .chart polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .chart circle { stroke-width: 12; pointer-events: all; }
 .chart .best { fill: none; stroke-width: 2; pointer-events: none; }
-.chart figcaption { display: flex; flex-wrap: wrap; gap: 0.1rem 1.2rem; font-size: 0.9rem; }
+.chart figcaption { margin-top: 0.4rem; display: flex; flex-wrap: wrap; gap: 0.1rem 1.2rem;
+  font-size: 0.9rem; }
 .chart figcaption svg { display: inline-block; width: 1.6em; height: 0.8em; margin-right: 0.4em; }
 @media (max-width: 32rem) { .chart text { font-size: 21px; } .chart circle { r: 5px; } .chart .best { r: 12px; } }
 """
@@ -225,9 +226,9 @@ def _drawn(curve: Curve, x_at: Scale, y_at: Scale) -> Iterator[str]:
 
 
 def _legend(curves: Sequence[Curve], drawn: Sequence[Line], far: Sequence[Line]) -> str:
-    """What each line is, one entry a line; what is too far away to be drawn stands there as well."""
+    """What each line is, and what is too far away to be drawn. A single curve is what the axis says it is."""
     sample = '<svg viewBox="0 0 32 16" aria-hidden="true"><line x1="0" x2="32" y1="8" y2="8" stroke-width="3" {}/></svg>'
     entries = [sample.format(_stroke(curve)) + escaped(curve.name) for curve in curves if any(True for _ in _known(curve))]
     entries += [sample.format(_dots(i)) + escaped(f"{line.name}: {line.words}") for i, line in enumerate(drawn)]
     entries += [escaped(f"{line.name}: {line.words} (too far away to be drawn)") for line in far]
-    return "".join(f"<span>{entry}</span>" for entry in entries)
+    return "".join(f"<span>{entry}</span>" for entry in entries if len(entries) > 1)

@@ -116,8 +116,13 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
         "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {clock(result.train_seconds)}",
         "longer training": result.advice,
         "hardware": str(run.runtime),
-        "model file": run.directory.relative_model_path,
+        "model file": _place(run.directory.relative_model_path),
     }
+
+
+def _place(relative: str) -> str:
+    """Where the model file lies, seen from the run; a page may be shown around, so of a file far away it says the name only."""
+    return Path(relative).name if len(Path(relative).parts) > 2 else relative
 
 
 def advice(rows: list[dict[str, Any]]) -> str:

@@ -37,7 +37,7 @@ def test_the_last_figures_are_those_of_evaluate(
 @pytest.mark.parametrize("preset", ["fast", "classic"])
 def test_an_estimate_is_marked_and_compared_on_its_own_windows(preset: str, text_file: Path, tmp_path: Path) -> None:
     flags = {"input_file": (str(text_file),), "preset": preset, "eval_chars": 100, "val_fraction": 0.4}
-    result = train(flags | SMALL, out=str(tmp_path / "o"))
+    result = train(flags | SMALL, out=str(tmp_path / "runs/deep/o"), model_path=str(tmp_path / "private/m.safetensors"))
     assert 0 < result.val_chars_scored < result.val_chars
     low, high = result.best_val_bits_interval
     assert low < result.best_val_bits_per_char < high
@@ -46,7 +46,11 @@ def test_an_estimate_is_marked_and_compared_on_its_own_windows(preset: str, text
     model = letterwise.load(result.model_path)
     if preset == "classic":
         assert model.evaluate().counting_bits_per_char is None  # nothing is known about all of it
-    assert "estimated from" in (tmp_path / "o/report.html").read_text()
+    page = (tmp_path / "runs/deep/o/report.html").read_text()
+    assert "estimated from" in page
+    assert "m.safetensors" in page
+    assert not [part for part in (str(tmp_path), tmp_path.name, "private", "deep") if part in page]
+    assert len(page) < 100_000
 
 
 @pytest.mark.parametrize("every", [1, 3])
