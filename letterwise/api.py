@@ -661,7 +661,8 @@ class LanguageModel:
             stream = encode_corpus(config, self.vocabulary, unknown=unknown, in_order=in_order, note=note)
             ids = self._begun(stream.part(split)) if in_order else stream.part(split)
         if len(ids) < 2:
-            raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.")
+            hint = " Train with --test_fraction to keep one." if split == "test" and not self.config.data.test_fraction else ""
+            raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.{hint}")
         return ids, split
 
     def compress(self, content: bytes | str | PathLike[str], *, online: bool = False) -> bytes:

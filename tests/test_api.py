@@ -133,3 +133,9 @@ def test_a_test_part_of_ones_own_text(text_file: Path, tmp_path: Path) -> None:
     assert letterwise.load(tmp_path / "o/model.safetensors").config.data.test_fraction == 0.25
     with pytest.raises(UserError, match="leave nothing to train on"):
         letterwise.train(text_file, out=tmp_path / "p", val_fraction=0.5, test_fraction=0.5)
+
+
+def test_a_run_without_a_test_part_says_how_to_get_one(text_file: Path, tmp_path: Path) -> None:
+    model = letterwise.train(text_file, out=tmp_path / "o", **dict(FLAGS, max_iters=1, progress=False))
+    with pytest.raises(UserError, match="Train with --test_fraction to keep one"):
+        model.evaluate(split="test")
