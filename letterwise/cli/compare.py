@@ -9,6 +9,7 @@ from letterwise.cli.output import say, say_json
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories or model files, two or more")
+    parser.add_argument("--html", metavar="FILE", help="also write a page with all validation curves and the tables")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -18,6 +19,11 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.comparison.table import table
 
     comparison = compare(flags["runs"])
+    if "html" in flags:
+        from letterwise.atomic import write_bytes
+        from letterwise.comparison.page import page
+
+        write_bytes(flags["html"], page(comparison).encode())
     if flags.get("json"):
         say_json(comparison.to_json())
     else:

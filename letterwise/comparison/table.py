@@ -16,8 +16,7 @@ MISSING = "-"
 
 def table(comparison: Comparison) -> str:
     """The whole answer, lines of text."""
-    groups = [""] * len(comparison.runs) if comparison.same_characters else [f" ({letter(g)})" for g in comparison.groups]
-    rows = [row(run, group) for run, group in zip(comparison.runs, groups, strict=True)]
+    rows = [row(run, label) for run, label in zip(comparison.runs, labels(comparison), strict=True)]
     lines = [f"best validation, nats and bits per character, protocol {PROTOCOL}", *aligned([HEADINGS, *rows]), comparison.note]
     if comparison.differences:
         names = [printable(run.name, one_line=True) for run in comparison.runs]
@@ -26,6 +25,11 @@ def table(comparison: Comparison) -> str:
     else:
         lines += ["", "No knob differs."]
     return "".join(f"{line}\n" for line in lines)
+
+
+def labels(comparison: Comparison) -> list[str]:
+    """For each run, which characters it was scored on, as a letter; nothing where they are the same."""
+    return ["" if comparison.same_characters else f" ({letter(group)})" for group in comparison.groups]
 
 
 def row(run: ComparedRun, group: str) -> list[str]:

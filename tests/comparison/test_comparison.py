@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
+from xml.etree.ElementTree import fromstring
 
 import pytest
 from in_process import ask
@@ -91,3 +93,31 @@ def test_what_is_no_run_is_a_sentence(made, tmp_path: Path) -> None:
         ([run, __file__], "test_comparison"), ([run, "x" * 5000], ""), ([run, "/"], "holds no model"), ([run, "\0"], "NUL"),
     ):  # fmt: skip
         assert said in ask("compare", *names).sentence
+
+
+def test_the_page_holds_every_curve_and_asks_for_nothing(made, tmp_path: Path) -> None:
+    names = [made[name].run_dir for name in ("plain", "quick", "split")]
+    done = ask("compare", *names, "--html", tmp_path / "page.html")
+    assert done.code == 0, done
+    shown = (tmp_path / "page.html").read_text()
+    root = fromstring(shown.split("</style>\n</head>\n")[1].removesuffix("</html>\n"))
+    points = [line.attrib["points"].split() for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    assert len(points) == 3
+    assert [len(curve) for curve in points] == [len(run.rows) for run in compare(names).runs]
+    words = [title.text for title in root.iter("{http://www.w3.org/2000/svg}title")]
+    for run in compare(names).runs:
+        for row in run.rows:
+            assert any(f"{row['val_nats_per_char']:.4f} nats" in text for text in words if text.startswith(run.name)), words
+    assert "Do not compare these figures" in shown
+    assert not re.search(r"<script|https?://(?!www.w3.org/2000/svg)", shown)
+    assert len(shown) < 100_000
+
+
+def test_a_name_is_text_on_the_page(made, tmp_path: Path) -> None:
+    strange = tmp_path / "<b>&amp;\x1b"
+    shutil.copytree(made["plain"].run_dir, strange)
+    assert ask("compare", strange, made["plain"].run_dir, "--html", tmp_path / "page.html").code == 0
+    shown = (tmp_path / "page.html").read_text()
+    assert "<b>" not in shown
+    assert "&lt;b&gt;&amp;amp;" in shown
+    assert "\x1b" not in ask("compare", strange, strange).stdout
