@@ -59,6 +59,8 @@ class Finder:
     def find(self, name: str) -> list[Source]:
         """The sources that one input names: a file's, a folder's, an archive's members', a glob's matches'."""
         if name == "-":
+            if sys.stdin is None:  # started with <&-
+                raise UserError("stdin is closed, and - reads it: leave out <&-, or name a file.")
             return self._texts([_spooled("stdin", sys.stdin.buffer)], named=True)
         if not name:
             raise UserError("an input file's name is empty (''): name a file, a folder, a pattern, or - for stdin.")

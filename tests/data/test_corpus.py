@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import source, unpack
-from letterwise.data.corpus import open_corpus
+from letterwise.data.corpus import Finder, open_corpus
 from letterwise.errors import UserError
 
 NASTY = "a\r\nb\rc\n\x00\u2028\u0301e😀 ünï\ufeff𝔘"
@@ -244,3 +244,9 @@ def test_binary_data_is_called_by_its_name(tmp_path: Path) -> None:
         read(tmp_path / "t")
     with pytest.raises(UserError, match=r"byte offset 3\. It looks like binary data"):
         read(tmp_path / "t", encoding="utf-8")
+
+
+def test_a_closed_stdin_has_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="stdin is closed"):
+        Finder(False, None, lambda text: None).find("-")
