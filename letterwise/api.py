@@ -21,9 +21,10 @@ from letterwise.arguments import argument, fitting
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
+from letterwise.data.kept import TokenStream
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
-from letterwise.data.stream import TokenStream, encode_corpus, prepare, recall
+from letterwise.data.stream import encode_corpus, prepare, recall
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite, quoted
 from letterwise.inference.limits import MOST_TOKENS, Limits

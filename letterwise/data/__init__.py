@@ -5,7 +5,8 @@ corpus, datasets ──▶ vocabulary ──▶ (lines) ──▶ stream ──�
 """
 
 from letterwise.data.batches import Batches, sweep
-from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
+from letterwise.data.kept import TokenStream, reopen
+from letterwise.data.stream import encode_corpus, prepare
 from letterwise.data.vocabulary import Vocabulary
 
 __all__ = ["Batches", "TokenStream", "Vocabulary", "encode_corpus", "prepare", "reopen", "sweep"]

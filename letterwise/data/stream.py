@@ -8,74 +8,34 @@ Nothing here holds the text in memory: it may be larger. A kept entry is complet
 Where lines are examples (`lines`), they are shuffled and dealt to the parts, and ids begin with a line break.
 """
 
-import atexit
-import contextlib
 import hashlib
 import itertools
 import json
 import math
 import os
 import shutil
-import stat
-import tempfile
-import time
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from letterwise.atomic import sync_directory, write_bytes
+from letterwise.atomic import write_bytes
 from letterwise.config import DataConfig
 from letterwise.data.corpus import Corpus, open_corpus
 from letterwise.data.datasets import Note
+from letterwise.data.kept import VERSION, TokenStream, kept_dtype, move, open_kept, place_for, reopen, sealed
 from letterwise.data.line_ends import LINE_BREAK, watched
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
-from letterwise.data.source import CHUNK, Source
+from letterwise.data.source import Source
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Unknown, Vocabulary, from_code_points, unknown_characters
 from letterwise.errors import UserError
-from letterwise.machine import cache_dir
 from letterwise.text_encoding import canonical_encoding
 
-VERSION = 1
-PARTS = ("all", "train", "val", "test")
-A_DAY_S = 86_400
 BYTES_PER_CHAR, SLACK_BYTES = 16, 2**24  # what a text may take that a model names: four times what UTF-32 takes, and 16 MiB
 MANY_CHARACTERS = 2**15  # Chinese texts have up to ten thousand
-
-
-@dataclass(frozen=True)
-class TokenStream:
-    """A prepared text: read-only ids (N,), and where its parts end: training, validation, test.
-
-    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie. With `lines`,
-    each line is an example, whole and with its line break in one part, and each part begins with the line break before its
-    first line, which it shares.
-    """
-
-    ids: np.ndarray
-    vocabulary: Vocabulary
-    fingerprint: str
-    bounds: tuple[int, int, int]
-    sources: tuple[str, ...]
-    folder: Path
-    lines: bool = False
-
-    @property
-    def line_break(self) -> int | None:
-        """The id that each example begins after, where they are lines."""
-        return self.vocabulary.line_break if self.lines else None
-
-    def part(self, name: str) -> np.ndarray:
-        """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
-        train, val, test = self.bounds
-        spans = {"all": (0, test), "train": (0, train), "val": (train, val), "test": (val, test)}
-        if name not in spans:
-            raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
-        start, end = spans[name]
-        return self.ids[max(0, start - self.lines) : end]
 
 
 def prepare(config: DataConfig, *, note: Note) -> TokenStream:
@@ -95,15 +55,6 @@ def encode_corpus(
     `Vocabulary.encode`), and \\r\\n is read as \\n where the vocabulary lacks \\r.
     """
     return _stream(replace(config, vocab=vocabulary.kind), vocabulary, unknown, note, in_order)
-
-
-def reopen(fingerprint: str, note: Note = lambda text: None, *, strangers: bool = False) -> TokenStream | None:
-    """The text kept under a fingerprint; None when there is none, or it is damaged.
-
-    Only where `strangers` are asked for, ids of V and more may be in it.
-    """
-    folder = kept_texts(note)
-    return _open_kept(folder / fingerprint, strangers=strangers) if folder else None
 
 
 def recall(config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: int, note: Note) -> TokenStream:
@@ -212,7 +163,7 @@ def _write(
     note: Note,
 ) -> TokenStream:
     """Write ids and what they mean beside their place in the cache, then move them there in one step."""
-    place, beside = _place_for(fingerprint, note)
+    place, beside = place_for(fingerprint, note)
     strangers = unknown == "score"
     try:
         texts = (
@@ -226,7 +177,7 @@ def _write(
                 for ids in chunks:
                     checksum = zlib.crc32(ids.data, checksum)
                     file.write(ids.data)
-                ends.append(file.tell() // _dtype(vocabulary, strangers).itemsize)
+                ends.append(file.tell() // kept_dtype(vocabulary, strangers).itemsize)
             file.flush()
             os.fsync(file.fileno())
         if _fingerprint(config, corpus, given, unknown, in_order) != fingerprint:
@@ -241,7 +192,7 @@ def _write(
         }
         write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": sealed(checksum, facts)}).encode())
         if beside != place:
-            _move(beside, place, vocabulary, strangers)
+            move(beside, place, vocabulary, strangers)
     except OSError as error:
         raise UserError(
             f"cannot write to the cache {str(place.parent)!r}: {error.strerror}. Set LETTERWISE_CACHE elsewhere."
@@ -249,42 +200,9 @@ def _write(
     finally:
         if beside != place:
             shutil.rmtree(beside, ignore_errors=True)
-    made = _open_kept(place, fingerprint, strangers)
+    made = open_kept(place, fingerprint, strangers)
     assert made
     return made
-
-
-def kept_texts(note: Note = lambda text: None) -> Path | None:
-    """The folder of kept texts, if there is one that nobody else can write to. What is in it is believed."""
-    folder = cache_dir() / "streams"
-    try:
-        there = folder.stat()
-    except (OSError, ValueError):
-        return None
-    if os.name == "posix" and (there.st_uid not in (0, os.geteuid()) or there.st_mode & stat.S_IWOTH):
-        whose = "belongs to somebody else" if there.st_uid not in (0, os.geteuid()) else "can be written by everybody"
-        note(f"the cache {str(folder)!r} {whose}, and is not used: set LETTERWISE_CACHE to a folder of your own.")
-        return None
-    return folder
-
-
-def _place_for(fingerprint: str, note: Note) -> tuple[Path, Path]:
-    """Where an entry is to lie, and where it is made: beside it, or in a temporary folder that both are."""
-    try:
-        folder = cache_dir() / "streams"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)  # private to its user: what is in it is believed
-        if kept_texts():
-            return folder / fingerprint, Path(tempfile.mkdtemp(prefix=f"{fingerprint[:16]}.tmp-", dir=folder))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        note(f"the cache {str(cache_dir())!r} cannot be written ({reason}): ids are kept for this run only.")
-    try:
-        beside = Path(tempfile.mkdtemp(prefix="letterwise-"))
-    except OSError as error:
-        raise UserError(f"no temporary folder can be made ({error.strerror}): make room, or set TMPDIR elsewhere.") from error
-    atexit.register(shutil.rmtree, beside, ignore_errors=True)
-    return beside, beside
 
 
 def _text(
@@ -337,11 +255,6 @@ def _found(chunks: Iterator[np.ndarray], vocabulary: Vocabulary, path: Path) -> 
     return find_lines(ids, vocabulary)
 
 
-def _dtype(vocabulary: Vocabulary, strangers: bool) -> np.dtype[Any]:
-    """Of the ids that are kept: where characters that the vocabulary lacks have one, too, it must hold more."""
-    return np.dtype(np.uint32) if strangers and vocabulary.kind == "char" else vocabulary.dtype
-
-
 def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time."""
     chunks = source.code_points(note)
@@ -360,7 +273,7 @@ def _ids(source: Source, vocabulary: Vocabulary, unknown: str, note: Note) -> It
                 raise unknown_characters(from_code_points(points[~known].astype(np.uint32)), line, source.name)
             ids = vocabulary.with_strangers(points, ids, known) if unknown == "score" else ids[known]
         line += int((points == LINE_BREAK).sum())
-        yield ids.astype(_dtype(vocabulary, unknown == "score"))
+        yield ids.astype(kept_dtype(vocabulary, unknown == "score"))
 
 
 def _bounds(config: DataConfig, corpus: Corpus, length: int, val_length: int) -> tuple[int, int, int]:
@@ -382,74 +295,3 @@ def _shares(config: DataConfig, corpus: Corpus) -> tuple[float, float, float]:
         train, val, test = corpus.percent
         return train / 100, val / 100, test / 100
     return 1 - config.val_fraction - config.test_fraction, config.val_fraction, config.test_fraction
-
-
-def _move(beside: Path, place: Path, vocabulary: Vocabulary, strangers: bool) -> None:
-    """Put a finished entry in its place; another process may have been faster, or have left a damaged one."""
-    if place.exists() and not _holds(place, vocabulary, strangers):
-        aside = beside.with_name(f"{beside.name}-damaged")
-        with contextlib.suppress(FileNotFoundError):  # another process did this
-            os.rename(place, aside)
-        shutil.rmtree(aside, ignore_errors=True)
-    try:
-        os.rename(beside, place)
-    except OSError:
-        if not _holds(place, vocabulary, strangers):
-            raise
-    sync_directory(place.parent)
-    for leftover in place.parent.glob("*.tmp-*"):  # of processes that were killed
-        with contextlib.suppress(FileNotFoundError):
-            if time.time() - leftover.stat().st_mtime > A_DAY_S:
-                shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _holds(place: Path, vocabulary: Vocabulary, strangers: bool) -> bool:
-    """Whether a sound entry in these characters lies there."""
-    kept = _open_kept(place, strangers=strangers)
-    return kept is not None and kept.vocabulary == vocabulary
-
-
-def _open_kept(place: Path, fingerprint: str | None = None, strangers: bool = False) -> TokenStream | None:
-    """The entry at `place`, if it is all there and nothing in it has changed."""
-    try:
-        facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
-        seal = facts.pop("crc32")
-        if facts["version"] != VERSION or sealed(checksum_of(place / "ids.bin"), facts) != seal:
-            return None
-        vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        if facts.get("strangers", False) is not strangers:
-            return None
-        ids = np.memmap(place / "ids.bin", _dtype(vocabulary, strangers), mode="r")
-        sources, lines = tuple(facts["sources"]), facts.get("lines", False)
-        made = TokenStream(ids, vocabulary, fingerprint or place.name, tuple(facts["bounds"]), sources, place, lines)
-        return made if _agrees(made, CODE_POINTS if strangers else 0) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
-        return None
-
-
-def _agrees(kept: TokenStream, strangers: int) -> bool:
-    """Whether a text is what it claims. A checksum keeps accidents out; what compiled code is given is checked by itself."""
-    bounds, ids, line_break = kept.bounds, kept.ids, kept.line_break
-    if len(bounds) != 3 or any(type(bound) is not int for bound in bounds) or type(kept.lines) is not bool:
-        return False
-    if not 0 <= bounds[0] <= bounds[1] <= bounds[2] == len(ids) or not all(isinstance(name, str) for name in kept.sources):
-        return False
-    if kept.lines and (line_break is None or any(ids[max(0, bound - 1)] != line_break for bound in (0, *bounds))):
-        return False
-    size = len(kept.vocabulary) + strangers
-    chunks = (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
-    return size > np.iinfo(ids.dtype).max or all(int(chunk.max()) < size for chunk in chunks)
-
-
-def sealed(checksum: int, facts: dict[str, Any]) -> int:
-    """The checksum of ids and of the facts about them."""
-    return zlib.crc32(json.dumps(facts).encode(), checksum)
-
-
-def checksum_of(path: Path) -> int:
-    """crc32 of a file, read and not mapped: what is mapped counts as this process's memory."""
-    told = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            told = zlib.crc32(chunk, told)
-    return told

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import replacing, write_bytes
-from letterwise.data.stream import TokenStream, checksum_of, sealed
+from letterwise.data.kept import TokenStream, checksum_of, sealed
 from letterwise.jit import njit
 
 VERSION = 1

@@ -22,7 +22,7 @@ from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, w
 from letterwise.config import Config
 from letterwise.counts import Counts, CrossFitted
 from letterwise.data.batches import NONE, Batches, LineBatches
-from letterwise.data.stream import TokenStream
+from letterwise.data.kept import TokenStream
 from letterwise.errors import UserError
 from letterwise.evaluation import Score, baseline_bits, evaluate
 from letterwise.inference.limits import Limits

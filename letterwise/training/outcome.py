@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from letterwise.accounting import parameters
-from letterwise.data.stream import TokenStream
+from letterwise.data.kept import TokenStream
 from letterwise.loss import bits
 from letterwise.training.progress import clock
 from letterwise.training.report import write_report

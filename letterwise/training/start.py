@@ -18,7 +18,8 @@ from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
 from letterwise.counts import ORDER, Counts, CrossFitted, cross_fit, learn
 from letterwise.data.batches import require
 from letterwise.data.corpus import is_address
-from letterwise.data.stream import TokenStream, prepare, reopen
+from letterwise.data.kept import TokenStream, reopen
+from letterwise.data.stream import prepare
 from letterwise.errors import UserError
 from letterwise.jit import clock
 from letterwise.machine import memory_available

@@ -13,10 +13,11 @@ import pytest
 
 import letterwise
 from letterwise.config import DataConfig
-from letterwise.data import corpus, stream
+from letterwise.data import corpus, kept, stream
 from letterwise.data.corpus import open_corpus
+from letterwise.data.kept import reopen
 from letterwise.data.own_files import RUN_FILES
-from letterwise.data.stream import prepare, recall, reopen
+from letterwise.data.stream import prepare, recall
 from letterwise.data.suffixes import suffixes_of
 from letterwise.errors import UserError
 from letterwise.training.run_directory import RunDirectory
@@ -134,7 +135,7 @@ def forged(folder: Path, ids: np.ndarray, **facts: object) -> None:
     told = json.loads((folder / "meta.json").read_bytes()) | facts
     del told["crc32"]
     (folder / "ids.bin").write_bytes(ids.tobytes())
-    (folder / "meta.json").write_text(json.dumps({**told, "crc32": stream.sealed(zlib.crc32(ids.tobytes()), told)}))
+    (folder / "meta.json").write_text(json.dumps({**told, "crc32": kept.sealed(zlib.crc32(ids.tobytes()), told)}))
 
 
 def test_a_kept_text_is_checked_whatever_its_checksum_says(tmp_path: Path, cache: Path) -> None:
@@ -170,7 +171,7 @@ def test_suffixes_are_checked_whatever_their_checksum_says(tmp_path: Path, cache
         place.write_bytes(wrong.tobytes())
         facts = json.loads((text.folder / "suffixes.json").read_bytes())
         del facts["crc32"]
-        seal = stream.sealed(zlib.crc32(wrong.tobytes()), facts)
+        seal = kept.sealed(zlib.crc32(wrong.tobytes()), facts)
         (text.folder / "suffixes.json").write_text(json.dumps({**facts, "crc32": seal}))
         assert np.concatenate([order for *_, order in suffixes_of(text).pieces]).tolist() == good.tolist()
 

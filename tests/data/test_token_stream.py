@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import stream
-from letterwise.data.stream import TokenStream, encode_corpus, prepare, reopen
+from letterwise.data.kept import TokenStream, reopen
+from letterwise.data.stream import encode_corpus, prepare
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 

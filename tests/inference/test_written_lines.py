@@ -6,7 +6,7 @@ import pytest
 
 import letterwise
 from letterwise.api import LanguageModel
-from letterwise.data.stream import reopen
+from letterwise.data.kept import reopen
 from letterwise.errors import UserError
 from letterwise.inference import lines as writing
 from letterwise.inference import stream
