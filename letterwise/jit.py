@@ -216,7 +216,7 @@ class Compilation(events.Listener):
             return
         if not self.said:
             self.said = True
-            LOG.warning("compiling the engine for this processor, once: it takes half a minute, longer on a busy machine …")
+            LOG.warning("compiling the engine for this processor, once: it takes about ten seconds, longer on a busy machine …")
         while not over.wait(AGAIN_S):
             LOG.warning("still compiling, for %.0f s now …", self.so_far())
 

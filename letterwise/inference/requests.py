@@ -135,6 +135,8 @@ def _looks_like_a_name(given: str) -> bool:
 
 def _held_by(path: str, flag: str) -> str:
     """What a file holds."""
+    if not path:
+        raise UserError(f"{flag} is empty: give the thing itself or a file of it, or leave out {flag}.")
     try:
         return decoded(Path(path).read_bytes(), path, flag=flag)
     except (OSError, ValueError) as error:

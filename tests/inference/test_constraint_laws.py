@@ -310,3 +310,10 @@ def test_a_path_may_hold_a_colon(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
         (tmp_path / name).write_text(held)
         texts = set(writable(constraint_for(JSON, Limits(**{flag: name})).guide(), JSON, 3))
         assert texts == ({"x"} if flag == "grammar" else {"1"})
+
+
+@pytest.mark.parametrize("name", ["json_schema", "grammar"])
+def test_an_empty_name_is_not_a_folder(name: str) -> None:
+    """From `--grammar "$UNSET"`: Path("") is the current folder."""
+    with pytest.raises(UserError, match=f"--{name} is empty"):
+        constraint_for(ASCII, Limits(num_tokens=5, **{name: ""}))
