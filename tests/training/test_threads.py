@@ -93,7 +93,7 @@ def test_a_lone_thread_changes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("own", "spins"),
-    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None), ({"KMP_BLOCKTIME": "9"}, "2000")],
+    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None), ({"KMP_BLOCKTIME": "9"}, "20000")],
 )
 def test_threads_sleep_unless_the_user_said_otherwise(monkeypatch: pytest.MonkeyPatch, own: dict, spins: str | None) -> None:
     monkeypatch.delitem(sys.modules, "torch")
@@ -126,7 +126,7 @@ def test_importing_changes_nothing_and_the_first_model_does() -> None:
 import os, letterwise
 assert "GOMP_SPINCOUNT" not in os.environ
 letterwise.load("tests/golden/format3-model.safetensors", device="cpu")
-assert os.environ["GOMP_SPINCOUNT"] == "2000"
+assert os.environ["GOMP_SPINCOUNT"] == "20000"
 """
     environment = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     environment["PYTHONPATH"] = str(ROOT)
