@@ -80,7 +80,11 @@ def load_model(path: str | Path) -> ModelFile:
     Raises `UserError` when it is missing, is no model, is damaged, is from a newer format, or carries code.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # a folder that may not be searched, or a name that is too long
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}. Check the name and its permissions.") from error
+    if not there:
         raise UserError(f"there is no model file {str(path)!r}: train one with `letterwise train --model_path {path}`.")
     if path.is_dir():
         raise UserError(

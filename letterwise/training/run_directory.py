@@ -29,6 +29,13 @@ class RunDirectory:
     path: Path
     model_path: Path
 
+    def is_there(self) -> bool:
+        """Whether the directory exists. Raises `UserError` where that cannot be known: a name too long, no permission."""
+        try:
+            return self.path.is_dir()
+        except OSError as error:
+            raise UserError(f"cannot use {str(self.path)!r}: {error.strerror}. Choose another --out.") from error
+
     @property
     def state(self) -> Path:
         """The resumable training state."""

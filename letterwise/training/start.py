@@ -67,7 +67,7 @@ def train(
     config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:
-        if there := directory.path.is_dir():
+        if there := directory.is_there():
             held.enter_context(directory.locked())
         if resume:
             state = load_state(directory.state, progress.note)

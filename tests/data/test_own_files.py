@@ -90,6 +90,24 @@ def test_names_that_no_file_has(tmp_path: Path) -> None:
             names(name)
 
 
+def test_names_that_no_model_and_no_run_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    for long in ("x" * 300, "x" * 5000):
+        with pytest.raises(UserError, match="too long"):
+            letterwise.load(tmp_path / f"{long}.safetensors")
+        with pytest.raises(UserError, match="too long"):
+            letterwise.train(preset="counts", out=tmp_path / long)
+    monkeypatch.setattr(Path, "stat", forbidden)  # as in a folder that may not be searched, also for root
+    with pytest.raises(UserError, match=r"m\.safetensors.*Permission denied"):
+        letterwise.load(tmp_path / "m.safetensors")
+    with pytest.raises(UserError, match="Permission denied"):
+        letterwise.train(preset="counts", out=tmp_path / "run")
+    with pytest.raises(UserError, match=r"t\.txt.*Permission denied"):
+        names(tmp_path / "t.txt")
+
+
 def test_stdin_that_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         name = "x"
