@@ -238,7 +238,7 @@ def test_a_terminal_is_told_nothing_that_it_obeys(tmp_path_factory: pytest.TempP
     for words in (
         ["score", *model, "--follow"], ["score", *model, "--rank"], ["score", *model], ["inspect", *model],
         ["score", *model, *model, "--each_line"], ["novelty", *model], ["generate", *model, "--seed", "start\x1b[31m"],
-        ["generate", *model, "--lines", 2], ["generate", *model, "--regex", "\x1b[31m("],
+        ["generate", *model, "--lines", 20, "--rng_seed", 1], ["generate", *model, "--regex", "\x1b[31m("],
     ):  # fmt: skip
         seen = on_a_terminal(words, line, NO_COLOR="1")
         assert "\x1b" not in seen, (words, seen)
