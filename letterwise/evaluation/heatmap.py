@@ -83,8 +83,8 @@ def page(title: str, scored: Iterable[Characters], vocabulary: Vocabulary) -> st
     return "\n".join([
         "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">',
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        f"<title>{html.escape(_printable(title))}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{html.escape(_printable(title))}</h1>",
+        f"<title>{html.escape(_without_lone_surrogates(title))}</title><style>{STYLE}</style></head><body>",
+        f"<h1>{html.escape(_without_lone_surrogates(title))}</h1>",
         f"<p>{total / chars:.4f} bits per character over {chars:,} characters. Green: expected; red: surprising.</p>",
         '<div id="text"></div><div id="told" hidden></div>',
         f'<script type="application/json" id="page">{json.dumps(content).replace("<", chr(92) + "u003c")}</script>',
@@ -114,5 +114,5 @@ def visible(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
-def _printable(text: str) -> str:
+def _without_lone_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode()

@@ -77,6 +77,7 @@ class _Reader:
         self.at = 0
 
     def rules(self) -> dict[str, Expression]:
+        """All rules and terminals, by name."""
         rules: dict[str, Expression] = {}
         while self.at < len(self.tokens):
             kind, text = self._next()

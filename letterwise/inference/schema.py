@@ -70,6 +70,7 @@ class _Reader:
         self.root, self.read, self.named, self.rules = root, 0, rules is not None, dict(rules or {})
 
     def value(self, schema: Any, room: int, depth: int) -> Expression:
+        """The JSON values of a schema that fit into `room` characters, `depth` values deep in the text."""
         if room < 1 or schema is False:
             return NOTHING
         schema = {} if schema is True else schema

@@ -39,7 +39,7 @@ class Needs:
 
     def __str__(self) -> str:
         parts = {"weights and optimizer": self.weights, "activations": self.activations, "counts": self.counts}
-        return ", ".join(f"{name} {told(size)}" for name, size in parts.items() if size >= 0.01 * self.total)
+        return ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size >= 0.01 * self.total)
 
 
 def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
@@ -75,7 +75,7 @@ def fitted_to_memory(
     if fits(config) or available is None:
         return config, ""
     changes, need = nearest(config, asked, fits), needs(config, vocab_size=vocab_size, chars=chars)
-    where = f"about {told(need.total)} of memory ({need}), and {told(available)} are free here"
+    where = f"about {size_text(need.total)} of memory ({need}), and {size_text(available)} are free here"
     if changes and changes.keys() <= HARMLESS and not asked & changes.keys():
         settings = ", ".join(f"{name}={value}" for name, value in changes.items())
         return config.with_values(changes), f"this run needs {where}: it goes on with {settings}."
@@ -115,6 +115,6 @@ def smaller_values(config: Config, name: str) -> Iterator[dict[str, Any]]:
             yield {name: value}
 
 
-def told(size: int) -> str:
+def size_text(size: int) -> str:
     """1.5 GiB, 300 MiB"""
     return f"{size / GIB:,.1f} GiB" if size >= 0.95 * GIB else f"{size / 2**20:,.0f} MiB"

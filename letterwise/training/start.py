@@ -30,7 +30,7 @@ from letterwise.training.budget import Budget
 from letterwise.training.keeper import Keeper
 from letterwise.training.lookahead import Lookahead
 from letterwise.training.loop import Run
-from letterwise.training.memory import fitted_to_memory, needs, told
+from letterwise.training.memory import fitted_to_memory, needs, size_text
 from letterwise.training.meter import Meter
 from letterwise.training.optimizer import build_optimizers
 from letterwise.training.outcome import TrainResult, result
@@ -109,7 +109,7 @@ def enough_memory(config: Config) -> Generator[None]:
         need = needs(config, vocab_size=MANY_CHARACTERS, chars=0).total
         raise UserError(
             f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
-            f"block_size={model.block_size} need about {told(need)}, without counts and the text: lower --batch_size "
+            f"block_size={model.block_size} need about {size_text(need)}, without counts and the text: lower --batch_size "
             "(and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
         ) from error
 
