@@ -14,10 +14,10 @@ import torch
 from benchmarks.record import flags, record
 from letterwise.api import LanguageModel, load
 from letterwise.evaluation.passes import passes
-from letterwise.inference.limits import Limits
-from letterwise.inference.plain import Plain
-from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import write
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.generate import write
+from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.torch_backend import Plain
 
 TEXTS, PARTS = 64, 100
 PROMPTS, GREEDY_CHARS = 20, 1000

@@ -21,13 +21,13 @@ import jsonschema
 
 from benchmarks.record import flags, record
 from letterwise.checkpoint.weights import weights_of
+from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.inference.compiled import Compiled
-from letterwise.inference.limits import Limits
-from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import write
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.generate import write
+from letterwise.inference.sampling.sampler import Sampler
 from letterwise.model import build, initialize
-from letterwise.presets import resolve
 
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, block_size=64)
 VOCABULARY = Vocabulary("char", "".join(sorted(string.printable[:95] + "\nÀÉÖàéößÿЖжЯя日本")))

@@ -25,17 +25,17 @@ from benchmarks.record import flags, record
 from letterwise.checkpoint import ModelFile, save_model
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import Config, DataConfig
-from letterwise.counts import ORDER, Counts, learn
-from letterwise.data.stream import prepare
+from letterwise.config.presets import resolve
+from letterwise.data.encode import prepare
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.inference.compiled import Compiled
-from letterwise.inference.limits import Limits
-from letterwise.inference.plain import Plain
-from letterwise.inference.predictor import Model
-from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import write
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.engine import Model
+from letterwise.inference.generate import write
+from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.torch_backend import Plain
 from letterwise.model import Transformer, build, initialize
-from letterwise.presets import resolve
+from letterwise.ngrams import ORDER, Counts, learn
 
 VOCABULARY = Vocabulary("char", "".join(map(chr, range(32, 97))))
 SHAPES = [

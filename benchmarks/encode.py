@@ -17,7 +17,7 @@ CHILD = """
 import json, resource, sys, time
 import torch  # as when training
 from letterwise.config import DataConfig
-from letterwise.data.stream import prepare
+from letterwise.data.encode import prepare
 began = time.perf_counter()
 stream = prepare(DataConfig(input_file=(sys.argv[1],)), note=lambda text: None)
 seconds = time.perf_counter() - began
@@ -47,7 +47,7 @@ def main() -> None:
 
 def english() -> bytes:
     """The embedded text."""
-    from letterwise.data.datasets import python_docs
+    from letterwise.data.reading.datasets import python_docs
 
     return python_docs().encode()
 

@@ -24,11 +24,11 @@ from letterwise.api import LanguageModel, load
 from letterwise.checkpoint import ModelFile, save_model
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import DataConfig
-from letterwise.counts import learn
-from letterwise.data.stream import prepare
-from letterwise.inference.predictor import Predictor
+from letterwise.config.presets import resolve
+from letterwise.data.encode import prepare
+from letterwise.inference.engine import Predictor
 from letterwise.model import build, initialize
-from letterwise.presets import resolve
+from letterwise.ngrams import learn
 
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, block_size=128)
 LEARNED, PIPE = 20_000, 2**16  # lines of the training text; bytes that a pipe holds

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT
+from letterwise.config.presets import PRESETS
 from letterwise.loss import nats
-from letterwise.presets import PRESETS
 
 RESULTS, README = ROOT / "benchmarks/results.jsonl", ROOT / "README.md"
 BEGIN, END = "<!-- quality: written by benchmarks/table.py -->", "<!-- /quality -->"

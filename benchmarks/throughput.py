@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from benchmarks import nanogpt
 from benchmarks.plain import PlainGPT
 from benchmarks.record import flags, record
-from letterwise.accounting import flops_per_char
 from letterwise.config import Config, RuntimeConfig
+from letterwise.config.accounting import flops_per_char
+from letterwise.config.presets import resolve
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer, build, initialize
-from letterwise.presets import resolve
 from letterwise.runtime.device import Runtime, find_runtime
-from letterwise.training.optimizer import build_optimizers
+from letterwise.training.optimizers.optimizer import build_optimizers
 
 VOCAB_SIZE = 65
 SHAPES = [

@@ -1,6 +1,6 @@
 """Generate: the parts of the docs that are made from the code. `make docs` writes them; a test holds them up to date.
 
-letterwise/config.py ──▶ docs/flags.md
+letterwise/config/declaration.py ──▶ docs/flags.md
 """
 
 import typing
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from letterwise.config import PARTS
-from letterwise.presets import PRESETS, SIZES
+from letterwise.config.presets import PRESETS, SIZES
 
 FLAGS = Path(__file__).with_name("flags.md")
 
@@ -19,7 +19,7 @@ def flags_page() -> str:
     lines = [
         "# Every flag of `letterwise train`",
         "",
-        "Made from `letterwise/config.py` by `make docs`. TOML keys have the same names.",
+        "Made from `letterwise/config/declaration.py` by `make docs`. TOML keys have the same names.",
     ]
     for part, kind in PARTS.items():
         types = typing.get_type_hints(kind)

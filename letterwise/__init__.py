@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from letterwise.data.vocabulary import Vocabulary
     from letterwise.evaluation import Score
     from letterwise.evaluation.score import Line
-    from letterwise.inference.stream import Samples
-    from letterwise.training.progress import Progress
+    from letterwise.inference.generate import Samples
+    from letterwise.progress import Progress
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,8 +33,8 @@ PLACES = {  # where each is; loaded when it is first asked for
     **dict.fromkeys(("LanguageModel", "classify", "load", "train"), "api"),
     "Config": "config",
     "Line": "evaluation.score",
-    "Progress": "training.progress",
-    "Samples": "inference.stream",
+    "Progress": "progress",
+    "Samples": "inference.generate",
     "Score": "evaluation",
     "Vocabulary": "data.vocabulary",
 }

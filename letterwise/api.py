@@ -16,22 +16,22 @@ from functools import cached_property, partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack
 
-from letterwise.accounting import parameters
-from letterwise.arguments import argument, fitting
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
-from letterwise.data.kept import TokenStream
+from letterwise.config.accounting import parameters
+from letterwise.config.arguments import argument, fitting
+from letterwise.data.cache import TokenStream
+from letterwise.data.encode import encode_corpus, prepare, recall
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
-from letterwise.data.stream import encode_corpus, prepare, recall
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite, quoted
-from letterwise.inference.limits import MOST_TOKENS, Limits
+from letterwise.inference.constraints.limits import MOST_TOKENS, Limits
+from letterwise.inference.engine import Model
+from letterwise.inference.generate import MOST_SAMPLES, Samples, write
 from letterwise.inference.lines import WrittenLines, one_line
-from letterwise.inference.predictor import Model
-from letterwise.inference.sampling import Sampler
-from letterwise.inference.stream import MOST_SAMPLES, Samples, write
+from letterwise.inference.sampling.sampler import Sampler
 from letterwise.runtime.accelerator import device_name
 from letterwise.runtime.waiting import share_processors
 
@@ -40,15 +40,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from letterwise.compression import Packed, Predictors
-    from letterwise.data.suffixes import Suffixes
+    from letterwise.data.suffix_array import Suffixes
     from letterwise.evaluation import Score
     from letterwise.evaluation.classify import Verdict
-    from letterwise.evaluation.novelty import Novelty
     from letterwise.evaluation.rank import Ranked
     from letterwise.evaluation.score import Characters, Line, Scorer
-    from letterwise.inference.compiled import Compiled
+    from letterwise.inference.cpu.backend import Compiled
+    from letterwise.memorization.novelty import Novelty
     from letterwise.model import Transformer
-    from letterwise.training.progress import Progress
+    from letterwise.progress import Progress
 
 MANY = 2**17  # characters: scoring so many takes seconds, and is announced
 
@@ -115,14 +115,14 @@ class LanguageModel:
         """What writes with it: compiled for a CPU, the model itself elsewhere."""
         if self.device == "cpu":
             return self._compiled
-        from letterwise.inference.plain import Plain
+        from letterwise.inference.torch_backend import Plain
 
         return Plain(self.transformer, self.file.counts, self.file.line_break)
 
     @cached_property
     def _compiled(self) -> "Compiled":
         """The model as the CPU's kernel reads it: the same bits whatever its company."""
-        from letterwise.inference.compiled import Compiled
+        from letterwise.inference.cpu.backend import Compiled
 
         file = self.file
         return Compiled(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
@@ -533,7 +533,7 @@ class LanguageModel:
             >>> found.shares
             {20: 0.65625, 50: 0.0, 100: 0.0}
         """
-        from letterwise.evaluation.novelty import novelty
+        from letterwise.memorization.novelty import novelty
 
         unknown: Unknown = "skip" if self.vocabulary.kind == "byte" else "score"
         ids = self._scorable(input_file, unknown, progress, encoding) if text is None else self.vocabulary.encode(text, unknown)
@@ -743,7 +743,7 @@ class LanguageModel:
     @cached_property
     def _suffixes(self) -> "Suffixes":
         """What its training text holds, ready to be searched."""
-        from letterwise.data.suffixes import suffixes_of
+        from letterwise.data.suffix_array import suffixes_of
 
         try:
             text = self._own_text(told(None), missing="train it again.")
@@ -821,8 +821,8 @@ def train(
         UserError: something asked for cannot be done.
     """
     share_processors()
-    from letterwise.training import start
-    from letterwise.training.progress import Progress, progress_for_terminal
+    from letterwise.progress import Progress, progress_for_terminal
+    from letterwise.training import prepare
 
     if not isinstance(progress, Progress):
         progress = progress_for_terminal() if progress else Progress()
@@ -832,7 +832,7 @@ def train(
     if isinstance(flags.get("val_file"), str | PathLike):
         flags["val_file"] = names(flags["val_file"])
     paths = [None if path is None else fspath(path) for path in (config, out, model_path)]
-    result = start.train(
+    result = prepare.train(
         flags,
         config_file=paths[0],
         out=paths[1],

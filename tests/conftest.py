@@ -17,17 +17,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run 
 OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end
 os.environ["LETTERWISE_CACHE"] = OWN_CACHE.name
 os.environ.setdefault("NUMBA_CACHE_DIR", platformdirs.user_cache_dir("letterwise-tests"))  # compiling takes too long for each
-SHAPED = ["model", "loss", "evaluation", "training.muon"]
-COMPILED = (
-    "kernel",
-    "weights",
-    "products",
-    "filters",
-    "automaton",
-    "team",
-)  # numba reads these functions itself, and wants them as they are
-INFERENCE = Path(__file__).parents[1] / "letterwise" / "inference"
-SHAPED += [f"inference.{path.stem}" for path in INFERENCE.glob("*.py") if path.stem not in (*COMPILED, "__init__")]
+SHAPED = ["model", "loss", "evaluation", "training.optimizers.muon"]
+COMPILED = {"cpu", "filters", "dfa"}  # numba reads these functions itself, and wants them as they are
+PACKAGE = Path(__file__).parents[1] / "letterwise"
+READ = [path.relative_to(PACKAGE).with_suffix("").parts for path in (PACKAGE / "inference").rglob("*.py")]
+SHAPED += [".".join(parts) for parts in READ if not {*parts} & {*COMPILED, "__init__"}]
 jaxtyping.install_import_hook([f"letterwise.{part}" for part in SHAPED], "shapes.check")  # before anything imports them
 
 import torch  # noqa: E402

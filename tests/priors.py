@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from letterwise.counts import Counts, learn
 from letterwise.model import Transformer
+from letterwise.ngrams import Counts, learn
 
 
 def log_prior(model: Transformer, tokens: Tensor) -> Tensor | None:

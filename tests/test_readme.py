@@ -73,5 +73,5 @@ def test_the_tree_names_what_is_there() -> None:
     """Every file of the package stands in the README's annotated tree."""
     tree = README.split("## What is in the house")[1]
     for path in (ROOT / "letterwise").rglob("*.py"):
-        if not path.name.startswith("__") and path.parent.name != "cli":
+        if not path.name.startswith("__") and path.parent.name != "commands":
             assert path.stem in tree, path

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from letterwise.accounting import parameters, weight_shapes
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
 from letterwise.config import Config, config_from_json
-from letterwise.counts import Counts
-from letterwise.counts.storage import from_arrays, to_arrays
+from letterwise.config.accounting import parameters, weight_shapes
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.ngrams import Counts
+from letterwise.ngrams.storage import from_arrays, to_arrays
 from letterwise.text_encoding import canonical_encoding
 
 FORMAT, VERSION, SEALED = "letterwise-model", 3, 3  # 2: counts; 3: a checksum

@@ -105,7 +105,7 @@ def _run(arguments: list[str]) -> int:
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}: {did_you_mean(name, COMMANDS)}")
     share_processors()  # before the command loads PyTorch
-    command = importlib.import_module(f"letterwise.cli.{name}")
+    command = importlib.import_module(f"letterwise.cli.commands.{name}")
     usage = f"letterwise {name} [--flag value …]"
     parser = Parser(prog=f"letterwise {name}", usage=usage, description=f"{COMMANDS[name].capitalize()}.")
     rest = normalized(rest)
@@ -132,7 +132,7 @@ def placed(message: str, command: str) -> str:
 def flags_of(command: str) -> set[str]:
     """Every flag of a command."""
     parser = Parser(prog=f"letterwise {command}")
-    importlib.import_module(f"letterwise.cli.{command}").add_flags(parser, [])
+    importlib.import_module(f"letterwise.cli.commands.{command}").add_flags(parser, [])
     return {option for action in parser._actions for option in action.option_strings}
 
 

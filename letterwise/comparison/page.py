@@ -10,7 +10,7 @@ from typing import Any
 
 from letterwise.comparison.runs import PROTOCOL, ComparedRun, Comparison, in_bits, number
 from letterwise.comparison.table import HEADINGS, labels, row, spelled
-from letterwise.training.chart import CHART_STYLE, HUES, Curve, chart, escaped
+from letterwise.training.report.chart import CHART_STYLE, HUES, Curve, chart, escaped
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from letterwise.accounting import parameters
 from letterwise.checkpoint.container import EXTENSIONS
 from letterwise.checkpoint.model_file import check_rows, load_model
 from letterwise.config import Config
+from letterwise.config.accounting import parameters
+from letterwise.config.presets import knob_values
 from letterwise.errors import UserError
-from letterwise.presets import knob_values
 
 PROTOCOL = "blocks"  # how training validates
 

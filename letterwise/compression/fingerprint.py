@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict
 
 from letterwise.checkpoint import ModelFile
-from letterwise.counts.storage import to_arrays
+from letterwise.ngrams.storage import to_arrays
 
 BYTES = 8
 

@@ -8,10 +8,10 @@ and so does the softmax: encoder and decoder see the same numbers.
 
 import numpy as np
 
-from letterwise.arithmetic import EXACT, exp
-from letterwise.inference.filters import peak
-from letterwise.inference.predictor import Batch, Model
-from letterwise.jit import njit
+from letterwise.compiling.arithmetic import EXACT, exp
+from letterwise.compiling.jit import njit
+from letterwise.inference.engine import Batch, Model
+from letterwise.inference.sampling.filters import peak
 
 STREAMS_AT_MOST = 64  # as many rows as the kernel takes at once
 CHARS_PER_STREAM = 2**11  # a stream begins knowing nothing, which costs it a few bytes: under 1 % at this length

@@ -5,8 +5,8 @@ corpus, datasets ──▶ vocabulary ──▶ (lines) ──▶ stream ──�
 """
 
 from letterwise.data.batches import Batches, sweep
-from letterwise.data.kept import TokenStream, reopen
-from letterwise.data.stream import encode_corpus, prepare
+from letterwise.data.cache import TokenStream, reopen
+from letterwise.data.encode import encode_corpus, prepare
 from letterwise.data.vocabulary import Vocabulary
 
 __all__ = ["Batches", "TokenStream", "Vocabulary", "encode_corpus", "prepare", "reopen", "sweep"]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.data.datasets import Note
 from letterwise.data.line_ends import ended, watched
-from letterwise.data.source import Source
+from letterwise.data.reading.datasets import Note
+from letterwise.data.reading.source import Source
 from letterwise.data.vocabulary import Vocabulary, code_points
 
 CHARS_AT_ONCE = 2**22

@@ -53,6 +53,11 @@ class Vocabulary:
         return int(self.encode("\n")[0]) if "\n" in self else None
 
     @cached_property
+    def line_end(self) -> int:
+        r"""The id of \n, also where the text had none: that of an unknown character, `len(self)` + its code point."""
+        return len(self) + ord("\n") if self.line_break is None else self.line_break
+
+    @cached_property
     def points(self) -> np.ndarray:
         """Id → code point: (V,) uint32."""
         return code_points(self.characters)

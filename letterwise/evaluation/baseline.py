@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from letterwise.counts import Counts
 from letterwise.data.batches import NONE, sweep
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.ngrams import Counts
 
 XZ = 9 | lzma.PRESET_EXTREME
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.counts import Counts
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.evaluation.score import Scorer, score
 from letterwise.loss import nats
 from letterwise.model import Transformer
+from letterwise.ngrams import Counts
 
 COLDEST, HOTTEST, STEPS = 1.0, 1e4, 400
 PIECES = 60  # of each model's own held-out text, to fit the temperature on

@@ -11,7 +11,7 @@ import numpy as np
 
 from letterwise.data.line_ends import PlainEnds
 from letterwise.data.vocabulary import Unknown, Vocabulary
-from letterwise.evaluation.score import LONGEST, Characters, Scorer, line_end
+from letterwise.evaluation.score import LONGEST, Characters, Scorer
 from letterwise.text_encoding import StreamDecoder
 
 TOGETHER = 2**13  # characters that are read together at most: lines should not wait for too many others
@@ -35,7 +35,7 @@ def follow(
     decode: Callable[[bytes, bool], str] = StreamDecoder(encoding).feed
     if vocabulary.kind == "byte":
         decode = lambda chunk, final: chunk.decode("utf-8", "surrogateescape")  # noqa: E731
-    ends, end, line = PlainEnds(), line_end(vocabulary), 1
+    ends, end, line = PlainEnds(), vocabulary.line_end, 1
     held, size = list[np.ndarray](), 0
     for final, chunk in _with_end(chunks):
         text = ends.feed(decode(chunk, final), final) if plain else decode(chunk, final)

@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from letterwise.counts import Counts
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError, finite
 from letterwise.model import Transformer
 from letterwise.model.attention import Attention
+from letterwise.ngrams import Counts
 
 
 @torch.no_grad()

@@ -22,11 +22,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from letterwise.counts import Counts
 from letterwise.data.batches import NONE, sweep
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
 from letterwise.model import Transformer
+from letterwise.ngrams import Counts
 
 OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
 PROTOCOLS = (*OVERLAPS,)

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.counts import Counts
-from letterwise.data.line_ends import LINE_BREAK
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, overlap_of, passes
 from letterwise.loss import bits, each_nats
 from letterwise.model import Transformer
+from letterwise.ngrams import Counts
 
 LIKELIEST = 5  # alternatives that are told of each character
 LONGEST = 2**16  # characters: a longer line is cut, so that memory stays bounded
@@ -175,18 +174,13 @@ def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predict
     for some in scored:
         held = joined([held, some]) if held is not None and len(held) else some
         begin = 0
-        ends = (np.flatnonzero(held.ids == line_end(vocabulary)) + 1).tolist()
+        ends = (np.flatnonzero(held.ids == vocabulary.line_end) + 1).tolist()
         for end in ends if ends or len(held) < LONGEST else [LONGEST]:
             yield line(begin, end)
             begin = end
         held = held.cut(begin, len(held))
     if held is not None and len(held):
         yield line(0, len(held))
-
-
-def line_end(vocabulary: Vocabulary) -> int:
-    r"""The id of \n, also where the vocabulary lacks it."""
-    return len(vocabulary) + LINE_BREAK if vocabulary.line_break is None else vocabulary.line_break
 
 
 def joined(parts: Sequence[Characters]) -> Characters:

@@ -16,12 +16,12 @@ from jaxtyping import Float
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.copies import Copies
-from letterwise.inference.guide import Guide
-from letterwise.inference.limits import Limits
-from letterwise.inference.predictor import Predictor, cache_bytes
-from letterwise.inference.sampling import Chooser
-from letterwise.inference.stopping import StopFinder
+from letterwise.inference.constraints.guide import Guide
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.engine import Predictor, cache_bytes
+from letterwise.inference.sampling.copies import Copies
+from letterwise.inference.sampling.sampler import Chooser
+from letterwise.inference.stop import StopFinder
 from letterwise.machine import memory_available
 
 

@@ -9,8 +9,8 @@ Candidates are written side by side and taken in the order of their numbers: wha
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Literal
 
-from letterwise.inference.stream import SIDE_BY_SIDE, Ended, Samples
-from letterwise.jit import clock
+from letterwise.compiling.jit import clock
+from letterwise.inference.generate import SIDE_BY_SIDE, Ended, Samples
 
 BARREN = 1000  # candidates in a row of which none was wanted: there is no sense in going on
 

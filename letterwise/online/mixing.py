@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from letterwise.jit import njit
+from letterwise.compiling.jit import njit
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context; then come: the word, two words, the line's place
 CONTEXTS = len(ORDERS) + 3

@@ -20,13 +20,13 @@ from torch import nn
 
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.weights import restore, weights_of
-from letterwise.counts import Counts
 from letterwise.data.batches import NONE
-from letterwise.inference.compiled import Compiled
-from letterwise.inference.predictor import Batch
-from letterwise.inference.weights import lay_out
+from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.cpu.layout import lay_out
+from letterwise.inference.engine import Batch
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
+from letterwise.ngrams import Counts
 
 RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
 

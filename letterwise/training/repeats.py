@@ -14,12 +14,12 @@ from typing import Any
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.checkpoint.training_state import previous
 from letterwise.config import Config
+from letterwise.config.presets import knob_values, resolve
 from letterwise.errors import UserError
-from letterwise.presets import knob_values, resolve
-from letterwise.training.outcome import TrainResult
-from letterwise.training.progress import Progress
+from letterwise.progress import Progress
+from letterwise.training.prepare import PLACING, train
+from letterwise.training.result import TrainResult
 from letterwise.training.run_directory import RunDirectory, run_directory
-from letterwise.training.start import PLACING, train
 
 LARGEST_SEED = 2**63 - 1
 

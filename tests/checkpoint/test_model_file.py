@@ -17,12 +17,12 @@ from priors import counts_for, log_prior
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.checkpoint.container import pack, unpack
 from letterwise.checkpoint.weights import restore, weights_of
-from letterwise.counts import learn
-from letterwise.counts.storage import to_arrays
+from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.presets import PRESETS, resolve
+from letterwise.ngrams import learn
+from letterwise.ngrams.storage import to_arrays
 
 FORMS = ("model.safetensors", "model.pth")
 CHARACTERS = "\x00\n\r abc\u0301\u2028😀"

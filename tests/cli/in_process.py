@@ -70,7 +70,7 @@ def within(seconds: int) -> Generator[None]:
 def flags_of(command: str) -> dict[str, argparse.Action]:
     """Every flag of a command."""
     parser = Parser(prog=f"letterwise {command}")
-    importlib.import_module(f"letterwise.cli.{command}").add_flags(parser, [])
+    importlib.import_module(f"letterwise.cli.commands.{command}").add_flags(parser, [])
     return {option: action for action in parser._actions for option in action.option_strings if option.startswith("--")}
 
 

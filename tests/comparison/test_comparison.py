@@ -11,7 +11,7 @@ import pytest
 from in_process import ask
 
 from letterwise.comparison.runs import compare
-from letterwise.training.start import train
+from letterwise.training.prepare import train
 
 SMALL = dict(
     n_layer=1, n_embd=16, n_head=2, block_size=16, batch_size=2, max_iters=4, eval_interval=2, warmup_iters=1, counts_order=0,

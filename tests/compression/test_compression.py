@@ -20,13 +20,13 @@ from letterwise.compression.coder import columns, decode, encode, whole
 from letterwise.compression.frozen import CHARS_PER_STREAM, Frozen, streams_for
 from letterwise.compression.spelling import Spelled, from_varint, spell, to_varint, unspell, whole_characters
 from letterwise.config import Config
-from letterwise.counts import learn
+from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
-from letterwise.inference.predictor import Batch
+from letterwise.inference.engine import Batch
 from letterwise.model import build, initialize
-from letterwise.presets import resolve
+from letterwise.ngrams import learn
 
 SHAPE = dict(n_layer=1, n_head=2, n_embd=16, block_size=16)
 HOUSES = {
@@ -128,7 +128,7 @@ def test_a_character_costs_what_its_probability_says() -> None:
 
 
 def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("letterwise.inference.compiled.WORTH_A_THREAD", 1)
+    monkeypatch.setattr("letterwise.inference.cpu.backend.WORTH_A_THREAD", 1)
     content, made = bytes(np.random.default_rng(1).choice(list(b"abcde \n"), 5000).astype(np.uint8)), []
     for threads in ("1", "2", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)

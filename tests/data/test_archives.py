@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from letterwise.config import DataConfig
-from letterwise.data.corpus import open_corpus
-from letterwise.data.unpack import unpacked
+from letterwise.data.reading.corpus import open_corpus
+from letterwise.data.reading.unpack import unpacked
 from letterwise.errors import UserError
 
 

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
-from letterwise.data import source, unpack
-from letterwise.data.corpus import Finder, open_corpus
+from letterwise.data.reading import source, unpack
+from letterwise.data.reading.corpus import Finder, open_corpus
 from letterwise.errors import UserError
 
 NASTY = "a\r\nb\rc\n\x00\u2028\u0301e😀 ünï\ufeff𝔘"

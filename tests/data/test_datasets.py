@@ -10,10 +10,10 @@ import pooch
 import pytest
 
 from letterwise.config import DataConfig
-from letterwise.data import datasets
-from letterwise.data.corpus import open_corpus
-from letterwise.data.datasets import DATASETS, cache_dir, downloaded, python_docs, unicode_names
-from letterwise.data.stream import prepare
+from letterwise.data.encode import prepare
+from letterwise.data.reading import datasets
+from letterwise.data.reading.corpus import open_corpus
+from letterwise.data.reading.datasets import DATASETS, cache_dir, downloaded, python_docs, unicode_names
 from letterwise.errors import UserError
 
 CONTENT = b"anarchism originated as a term of abuse " * 20
@@ -122,7 +122,7 @@ def test_without_a_network_one_sentence_says_where_to_put_it(monkeypatch: pytest
 
 
 def test_enwik8_by_characters_gets_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("letterwise.data.corpus.dataset_text", lambda name, note: io.BytesIO)
+    monkeypatch.setattr("letterwise.data.reading.corpus.dataset_text", lambda name, note: io.BytesIO)
     notes: list[str] = []
     open_corpus(DataConfig(dataset="enwik8"), notes.append)
     assert "per byte" in notes[0]

@@ -13,12 +13,13 @@ import pytest
 
 import letterwise
 from letterwise.config import DataConfig
-from letterwise.data import corpus, kept, stream
-from letterwise.data.corpus import open_corpus
-from letterwise.data.kept import reopen
-from letterwise.data.own_files import RUN_FILES
-from letterwise.data.stream import prepare, recall
-from letterwise.data.suffixes import suffixes_of
+from letterwise.data import cache, encode
+from letterwise.data.cache import reopen
+from letterwise.data.encode import prepare, recall
+from letterwise.data.reading import corpus
+from letterwise.data.reading.corpus import open_corpus
+from letterwise.data.reading.own_files import RUN_FILES
+from letterwise.data.suffix_array import suffixes_of
 from letterwise.errors import UserError
 from letterwise.training.run_directory import RunDirectory
 
@@ -142,7 +143,7 @@ def test_what_only_a_model_names_is_regular_and_small_and_compared_first(
         recall(DataConfig(input_file=(str(tmp_path / "other.txt"),)), *asked)
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(2**30)
-    monkeypatch.setattr(stream, "SLACK_BYTES", 2**10)
+    monkeypatch.setattr(encode, "SLACK_BYTES", 2**10)
     with pytest.raises(UserError, match="far larger"):
         recall(DataConfig(input_file=(str(tmp_path / "huge"),), encoding="latin-1"), *asked)
     assert not cache.exists()
@@ -153,7 +154,7 @@ def forged(folder: Path, ids: np.ndarray, **facts: object) -> None:
     told = json.loads((folder / "meta.json").read_bytes()) | facts
     del told["crc32"]
     (folder / "ids.bin").write_bytes(ids.tobytes())
-    (folder / "meta.json").write_text(json.dumps({**told, "crc32": kept.sealed(zlib.crc32(ids.tobytes()), told)}))
+    (folder / "meta.json").write_text(json.dumps({**told, "crc32": cache.sealed(zlib.crc32(ids.tobytes()), told)}))
 
 
 def test_a_kept_text_is_checked_whatever_its_checksum_says(tmp_path: Path, cache: Path) -> None:
@@ -189,7 +190,7 @@ def test_suffixes_are_checked_whatever_their_checksum_says(tmp_path: Path, cache
         place.write_bytes(wrong.tobytes())
         facts = json.loads((text.folder / "suffixes.json").read_bytes())
         del facts["crc32"]
-        seal = kept.sealed(zlib.crc32(wrong.tobytes()), facts)
+        seal = cache.sealed(zlib.crc32(wrong.tobytes()), facts)
         (text.folder / "suffixes.json").write_text(json.dumps({**facts, "crc32": seal}))
         assert np.concatenate([order for *_, order in suffixes_of(text).pieces]).tolist() == good.tolist()
 

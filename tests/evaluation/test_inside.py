@@ -6,13 +6,13 @@ import torch
 from test_prior import SHAPE, lively
 
 from letterwise.api import LanguageModel
-from letterwise.counts import learn
+from letterwise.config.presets import PRESETS
 from letterwise.errors import UserError
 from letterwise.evaluation.inside import attention, logits
-from letterwise.inference.plain import Plain
-from letterwise.inference.predictor import Predictor
+from letterwise.inference.engine import Predictor
+from letterwise.inference.torch_backend import Plain
 from letterwise.model.attention import Attention
-from letterwise.presets import PRESETS
+from letterwise.ngrams import learn
 
 IDS = np.random.default_rng(2).integers(0, 13, 11)
 

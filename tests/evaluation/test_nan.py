@@ -12,8 +12,8 @@ from letterwise.api import LanguageModel
 from letterwise.checkpoint import save_model
 from letterwise.errors import Diverged, UserError
 from letterwise.evaluation import evaluate
-from letterwise.inference.plain import Plain
-from letterwise.inference.predictor import Predictor
+from letterwise.inference.engine import Predictor
+from letterwise.inference.torch_backend import Plain
 from letterwise.online import evaluate as evaluate_online
 
 TEXT = "The cat sat on the mat. "

@@ -16,8 +16,8 @@ from typing import Any
 
 from runs import SHAPE, essence, text_file
 
-from letterwise.training.loop import Run
-from letterwise.training.start import train
+from letterwise.training.prepare import train
+from letterwise.training.trainer import Run
 
 FLAGS = {**SHAPE, "preset": "classic", "max_iters": 12, "eval_interval": 6, "save_interval": "4"}
 CALLS = ("fsync", "replace", "unlink", "mkdir")

@@ -24,13 +24,13 @@ import torch
 from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import pack, unpack
 from letterwise.checkpoint.weights import restore
-from letterwise.data.datasets import cache_dir
-from letterwise.data.kept import open_kept
+from letterwise.config.presets import resolve
+from letterwise.data.cache import open_kept
+from letterwise.data.reading.datasets import cache_dir
 from letterwise.errors import UserError
-from letterwise.presets import resolve
-from letterwise.training.progress import Progress
+from letterwise.progress import Progress
+from letterwise.training.prepare import prepare_run, resumed_config
 from letterwise.training.run_directory import RunDirectory
-from letterwise.training.start import prepare_run, resumed_config
 
 ALLOWANCE = 96 * 2**20  # bytes beside twice the file: what Python and torch take for themselves
 LONGEST_S = 5.0

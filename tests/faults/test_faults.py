@@ -18,9 +18,9 @@ from runs import SHAPE, command, environment, essence, finished, start, text_fil
 from letterwise.checkpoint import load_state, save_state
 from letterwise.checkpoint.training_state import read_state
 from letterwise.errors import UserError
+from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted
-from letterwise.training.progress import Progress
-from letterwise.training.start import train
+from letterwise.training.prepare import train
 
 FLAGS = dict(preset="classic", max_iters=600, eval_interval=200, save_interval=20)
 

@@ -18,8 +18,8 @@ from runs import MINUTES, SHAPE, TEXT, essence
 
 from letterwise import atomic
 from letterwise.checkpoint import load_state
-from letterwise.training.progress import Progress
-from letterwise.training.start import train
+from letterwise.progress import Progress
+from letterwise.training.prepare import train
 
 # A constant rate and no lookahead: a longer run then begins as a shorter one does.
 FLAGS = {

@@ -18,10 +18,10 @@ from runs import MINUTES, ROOT, SHAPE, environment, text_file
 from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.container import EXTENSIONS
 from letterwise.checkpoint.weights import weights_of
-from letterwise.data.datasets import cache_dir
+from letterwise.data.reading.datasets import cache_dir
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.training.start import train
+from letterwise.training.prepare import train
 
 HERE = Path(__file__).parent
 BATCH = 1_000  # mutants for a process

@@ -11,11 +11,11 @@ import torch
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.beam import likeliest
-from letterwise.inference.constraints import constraint_for
-from letterwise.inference.limits import Limits
-from letterwise.inference.plain import Plain
-from letterwise.inference.predictor import Predictor
-from letterwise.inference.sampling import Chooser, Sampler
+from letterwise.inference.constraints.constraint import constraint_for
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.engine import Predictor
+from letterwise.inference.sampling.sampler import Chooser, Sampler
+from letterwise.inference.torch_backend import Plain
 from letterwise.model import Transformer, build, initialize
 
 ABC = Vocabulary("char", "\nab")

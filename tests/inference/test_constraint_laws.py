@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference import nets
-from letterwise.inference.constraints import Constraint, constraint_for
-from letterwise.inference.earley import Earley
-from letterwise.inference.guide import Guide
-from letterwise.inference.limits import Limits
+from letterwise.inference.constraints.constraint import Constraint, constraint_for
+from letterwise.inference.constraints.earley_guide import Earley
+from letterwise.inference.constraints.guide import Guide
+from letterwise.inference.constraints.language import nfa
+from letterwise.inference.constraints.limits import Limits
 
 JSON = Vocabulary("char", '"\\[]{}:,.-+01239abcdefilnrstuxy')
 ASCII = Vocabulary("char", "".join(map(chr, range(1, 128))) + "é€\u2028")
@@ -248,7 +248,7 @@ def test_grammars_that_can_be_had_are_served(grammar: str, regex: str, vocabular
     [("(?x) c # x\n at", "cat"), ("(?ix)[ab]\\ \\# # [\n c", r"(?i)[ab] #c"), ("(a|b)*a(a|b){16}", None), ("^a|b$", "a|b")],
 )
 def test_regexes_mean_what_python_means(regex: str, plain: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nets, "EFFORT", nets.EFFORT >> 5)  # with its types checked, the code is slow
+    monkeypatch.setattr(nfa, "EFFORT", nfa.EFFORT >> 5)  # with its types checked, the code is slow
     constraint = constraint_for(ASCII, Limits(num_tokens=40, regex=regex))
     for seed in range(6):
         assert re.fullmatch(plain or regex, drawn(constraint.guide(), ASCII, seed, 30))

@@ -17,14 +17,14 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.compiled import Compiled
-from letterwise.inference.completion import Exhausted, find
-from letterwise.inference.constraints import Constraint, constraint_for
-from letterwise.inference.guide import Guide
-from letterwise.inference.limits import LONGEST, Limits
-from letterwise.inference.matching import Alphabet, engine
-from letterwise.inference.sampling import Chooser, Sampler
-from letterwise.inference.stream import follow, write
+from letterwise.inference.constraints.completion import Exhausted, find
+from letterwise.inference.constraints.constraint import Constraint, constraint_for
+from letterwise.inference.constraints.guide import Guide
+from letterwise.inference.constraints.limits import LONGEST, Limits
+from letterwise.inference.constraints.matching import Alphabet, engine
+from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.generate import follow, write
+from letterwise.inference.sampling.sampler import Chooser, Sampler
 from letterwise.model import build, initialize
 
 SMALL = Vocabulary("char", "\nabé")

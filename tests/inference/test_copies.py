@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data.plain_suffixes import plain_suffixes
+from data.plain_suffix_array import plain_suffix_array
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import TEXT
@@ -12,7 +12,7 @@ from tiny_run import TEXT
 import letterwise
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.copies import Copies
+from letterwise.inference.sampling.copies import Copies
 
 
 def copied(prompt: str, written: str, training: str, length: int) -> list[str]:
@@ -31,7 +31,7 @@ def copied(prompt: str, written: str, training: str, length: int) -> list[str]:
 def test_just_what_would_complete_a_copy_is_barred(training: str, text: str, most: int, cut: int) -> None:
     vocabulary = Vocabulary("char", "abc")
     prompt, written = vocabulary.encode(text[:cut]), vocabulary.encode(text[cut:]).tolist()
-    copies = Copies(plain_suffixes(vocabulary.encode(training)), vocabulary, most, prompt)
+    copies = Copies(plain_suffix_array(vocabulary.encode(training)), vocabulary, most, prompt)
     left = copies.without(np.zeros(3, np.float32), written)
     free = [character for character in "abc" if len(text) < most or text[-most:] + character not in training]
     assert vocabulary.decode(np.flatnonzero(left == 0)) == "".join(free)

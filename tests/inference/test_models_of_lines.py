@@ -7,20 +7,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference.test_predictor import SHAPE, V, lively
+from inference.test_engine import SHAPE, V, lively
 
 from letterwise.checkpoint.weights import weights_of
-from letterwise.counts import Counts, cross_fit, learn
+from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.batches import NONE, LineBatches
 from letterwise.evaluation import evaluate
 from letterwise.evaluation.score import Scorer, score
-from letterwise.inference.compiled import Compiled
-from letterwise.inference.plain import Plain
-from letterwise.inference.predictor import Model, Predictor
+from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.engine import Model, Predictor
+from letterwise.inference.torch_backend import Plain
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
-from letterwise.presets import PRESETS, resolve
-from letterwise.training.lookahead import Lookahead
+from letterwise.ngrams import Counts, cross_fit, learn
+from letterwise.training.optimizers.multi_token import Lookahead
 
 BREAK = 0
 LEARNED = np.concatenate([[BREAK], np.random.default_rng(0).integers(0, V, 300)])

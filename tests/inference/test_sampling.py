@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
-from letterwise.inference.automaton import FREE, passed
-from letterwise.inference.filters import ascending, draw, min_p, top_k, top_p, typical_p
-from letterwise.inference.plain import scores_of
-from letterwise.inference.sampling import Chooser, Sampler, frequency, repetition
+from letterwise.inference.constraints.language.dfa import FREE, passed
+from letterwise.inference.sampling.filters import ascending, draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.sampling.sampler import Chooser, Sampler, frequency, repetition
+from letterwise.inference.torch_backend import scores_of
 
 HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
 ABCD = Vocabulary("char", "abcd")

@@ -6,10 +6,10 @@ import pytest
 
 import letterwise
 from letterwise.api import LanguageModel
-from letterwise.data.kept import reopen
+from letterwise.data.cache import reopen
 from letterwise.errors import UserError
+from letterwise.inference import generate
 from letterwise.inference import lines as writing
-from letterwise.inference import stream
 
 
 def plain(
@@ -31,7 +31,7 @@ def plain(
 def test_lines_are_those_of_one_candidate_after_another(
     tiny_lines, line_file: Path, side_by_side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "SIDE_BY_SIDE", side_by_side)
+    monkeypatch.setattr(generate, "SIDE_BY_SIDE", side_by_side)
     monkeypatch.setattr(writing, "SIDE_BY_SIDE", side_by_side)
     known = set(line_file.read_text().split("\n"))
     for prompt in ("", "ke"):

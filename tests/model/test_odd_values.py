@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from letterwise.config import DataConfig
+from letterwise.config.presets import resolve
 from letterwise.errors import UserError
-from letterwise.presets import resolve
 
 
 @pytest.mark.parametrize("files", [(1,), ("a.txt", None), "a.txt"])

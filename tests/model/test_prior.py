@@ -6,8 +6,8 @@ from priors import log_prior
 from torch import Tensor
 
 from letterwise.config import MIXED_UP_TO, ModelConfig
+from letterwise.config.presets import PRESETS, resolve
 from letterwise.model import Transformer, build, initialize
-from letterwise.presets import PRESETS, resolve
 
 V = 13
 SHAPE = dict(n_layer=2, n_head=4, n_embd=32, block_size=16)

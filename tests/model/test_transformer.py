@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from priors import log_prior
 from torch import Tensor
 
+from letterwise.config.presets import PRESETS, resolve
 from letterwise.loss import cross_entropy
 from letterwise.model import KVCache, Transformer, build, initialize
-from letterwise.presets import PRESETS, resolve
-from letterwise.training.optimizer import build_optimizers
+from letterwise.training.optimizers.optimizer import build_optimizers
 
 V = 13
 SHAPE = dict(n_layer=3, n_head=4, n_embd=32, block_size=16)

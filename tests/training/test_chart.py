@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.training.chart import HUGE, MARKS, Curve, Line, chart, short, ticks
+from letterwise.training.report.chart import HUGE, MARKS, Curve, Line, chart, short, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 

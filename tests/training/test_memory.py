@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.accounting import parameters, training_bytes
+from letterwise.config.accounting import parameters, training_bytes
+from letterwise.config.presets import resolve
 from letterwise.errors import UserError
-from letterwise.presets import resolve
-from letterwise.training import start
-from letterwise.training.memory import GIB, fitted_to_memory, needs
+from letterwise.training import prepare
+from letterwise.training.planning.memory import GIB, fitted_to_memory, needs
 
 TEXT = {"vocab_size": 65, "chars": 1_000_000}
 
@@ -74,8 +74,8 @@ def test_what_fits_is_left_alone() -> None:
 
 
 def test_days_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "measured_flops", lambda *parts: 1e11)
-    runtime = start.find_runtime(resolve({"device": "cpu"}).runtime)
-    assert re.search("about [1-9][0-9]+ days", start.hopeless(resolve({"size": "large"}), 65, runtime))
-    assert start.hopeless(resolve({}), 65, runtime) == ""
-    assert start.hopeless(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""
+    monkeypatch.setattr(prepare, "measured_flops", lambda *parts: 1e11)
+    runtime = prepare.find_runtime(resolve({"device": "cpu"}).runtime)
+    assert re.search("about [1-9][0-9]+ days", prepare.hopeless(resolve({"size": "large"}), 65, runtime))
+    assert prepare.hopeless(resolve({}), 65, runtime) == ""
+    assert prepare.hopeless(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from priors import log_prior
 from torch import Tensor
 
+from letterwise.config.presets import PRESETS, resolve
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer, build, initialize
-from letterwise.presets import PRESETS, resolve
-from letterwise.training.muon import COEFFICIENTS, Muon, orthogonalize
-from letterwise.training.optimizer import Optimizers, build_optimizers
+from letterwise.training.optimizers.muon import COEFFICIENTS, Muon, orthogonalize
+from letterwise.training.optimizers.optimizer import Optimizers, build_optimizers
 
 V = 7
 OPTIMIZERS = ["adamw", "muon", "sgd", "adafactor"]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from letterwise.config import Config
-from letterwise.presets import PRESETS, resolve
+from letterwise.config.presets import PRESETS, resolve
 from letterwise.runtime.device import find_runtime
-from letterwise.training.plan import SHAPES, Plan, choose, context_for, make_plan
+from letterwise.training.planning.plan import SHAPES, Plan, choose, context_for, make_plan
 
 GFLOPS = 1e9
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tiny_run import FLAGS
 
-from letterwise.training import progress
-from letterwise.training.progress import PlainProgress, clock, held_out_text, progress_for_terminal
+from letterwise import progress
+from letterwise.progress import PlainProgress, clock, held_out_text, progress_for_terminal
 
 ROOT = Path(__file__).parents[2]
 ROW = {"step": 40, "train_nats_per_char": 1.5, "val_nats_per_char": 0.6931471805599453, "best": True}

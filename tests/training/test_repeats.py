@@ -9,10 +9,10 @@ import pytest
 from in_process import ask
 
 from letterwise.errors import UserError
-from letterwise.training import loop
+from letterwise.training import trainer
 from letterwise.training.interruption import Interrupted
+from letterwise.training.prepare import train
 from letterwise.training.repeats import repeat
-from letterwise.training.start import train
 
 SMALL = dict(
     n_layer=1, n_embd=16, n_head=2, block_size=16, batch_size=2, max_iters=4, eval_interval=2, warmup_iters=1, counts_order=0,
@@ -56,16 +56,16 @@ def test_runs_are_those_of_their_seeds(text_file: Path, tmp_path: Path) -> None:
 def test_resuming_goes_on_with_what_is_missing(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = {"input_file": (str(text_file),), **SMALL, "dropout": 0.3}
     whole = repeat(flags, seeds=3, out=str(tmp_path / "whole"))
-    step, taken = loop.Run.take_step, []
+    step, taken = trainer.Run.take_step, []
 
-    def counted(run: loop.Run, batches: object) -> None:
+    def counted(run: trainer.Run, batches: object) -> None:
         if len(taken) == 6:  # in the middle of the second run
             taken.append((0, 0))
             raise Interrupted(signal.SIGTERM)
         taken.append((run.config.training.rng_seed, run.step))
         step(run, batches)
 
-    monkeypatch.setattr(loop.Run, "take_step", counted)
+    monkeypatch.setattr(trainer.Run, "take_step", counted)
     with pytest.raises(Interrupted):
         repeat(flags, seeds=3, out=str(tmp_path / "cut"))
     assert [path.name for path in sorted((tmp_path / "cut").iterdir())] == ["seed-1337", "seed-1338"]

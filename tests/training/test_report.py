@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from letterwise.errors import UserError
-from letterwise.training.chart import escaped
-from letterwise.training.report import charts, report_page, write_report
+from letterwise.training.report.chart import escaped
+from letterwise.training.report.page import charts, report_page, write_report
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -22,11 +22,11 @@ import letterwise
 from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import SEAL, pack, unpack
 from letterwise.config import Config
-from letterwise.counts import learn
 from letterwise.errors import UserError
-from letterwise.training import loop, start
-from letterwise.training.progress import PlainProgress, Progress
-from letterwise.training.start import train
+from letterwise.ngrams import learn
+from letterwise.progress import PlainProgress, Progress
+from letterwise.training import prepare, trainer
+from letterwise.training.prepare import train
 
 ROOT = Path(__file__).parents[2]
 TIMED = ("seconds", "chars_per_second")
@@ -106,15 +106,15 @@ def test_a_run_that_another_finished_meanwhile_is_not_replaced(
     text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both found no directory; while one prepared, the other came to its end."""
-    prepare = start.prepare_run
+    prepare_run = prepare.prepare_run
 
     def slowly(*arguments):
-        prepared = prepare(*arguments)
-        monkeypatch.setattr(start, "prepare_run", prepare)
+        prepared = prepare_run(*arguments)
+        monkeypatch.setattr(prepare, "prepare_run", prepare_run)
         train(flags(text_file), out=str(tmp_path / "o"))
         return prepared
 
-    monkeypatch.setattr(start, "prepare_run", slowly)
+    monkeypatch.setattr(prepare, "prepare_run", slowly)
     with pytest.raises(UserError, match="is there from an earlier run"):
         train(flags(text_file), out=str(tmp_path / "o"))
     assert load_model(tmp_path / "o/model.safetensors")
@@ -164,7 +164,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_loses_nothing(text_file: Pat
     def explode(self: Listener, row: dict) -> None:
         self.rows.append(row)
         if len(self.rows) == 2:
-            monkeypatch.setattr("letterwise.training.loop.cross_entropy", lambda logits, targets: logits.mean() * float("nan"))
+            monkeypatch.setattr(
+                "letterwise.training.trainer.cross_entropy", lambda logits, targets: logits.mean() * float("nan")
+            )
 
     monkeypatch.setattr(Listener, "held_out", explode)
     with pytest.raises(
@@ -181,13 +183,13 @@ def test_a_loss_that_is_no_number_once_sets_the_run_back_with_a_lower_rate(
     wanted = flags(
         text_file, preset="gpt2", max_iters=40, warmup_iters=5, eval_interval=10, dtype="float32", schedule="constant"
     )
-    calls, real = [], loop.cross_entropy
+    calls, real = [], trainer.cross_entropy
 
     def explode_once(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         calls.append(1)
         return real(logits, targets) * (math.nan if len(calls) == 25 else 1)
 
-    monkeypatch.setattr(loop, "cross_entropy", explode_once)
+    monkeypatch.setattr(trainer, "cross_entropy", explode_once)
     listener = Listener()
     result = train(wanted, out=str(tmp_path / "o"), progress=listener)
     assert "the loss became nan by step 30 with learning_rate=0.001: back to step 20, with 0.5 of that rate." in listener.notes

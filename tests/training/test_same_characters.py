@@ -8,12 +8,12 @@ import pytest
 from tiny_run import FLAGS
 
 import letterwise
-from letterwise.cli.train import closing_words
-from letterwise.counts import learn
+from letterwise.cli.commands.train import closing_words
 from letterwise.data.batches import NONE, sweep
 from letterwise.evaluation import baseline_bits, frequency_bits
-from letterwise.training.loop import nth
-from letterwise.training.start import train
+from letterwise.ngrams import learn
+from letterwise.training.prepare import train
+from letterwise.training.trainer import nth
 
 SMALL = {**FLAGS, "max_iters": 4, "eval_interval": 4}
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.training.schedule import SHAPES, learning_rate_factor, trapezoid
+from letterwise.training.optimizers.schedule import SHAPES, learning_rate_factor, trapezoid
 
 SHARES = st.floats(0, 1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from letterwise.runtime.waiting import share_processors
-from letterwise.training.threads import REST_S, ThreadChoice
+from letterwise.training.planning.threads import REST_S, ThreadChoice
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,1 @@
+"""Commands: one file each, a form over one public function: `add_flags` and `run`."""

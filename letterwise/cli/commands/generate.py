@@ -1,0 +1,240 @@
+"""`letterwise generate`: a form over `LanguageModel.samples` and `LanguageModel.lines`."""
+
+import argparse
+import re
+import secrets
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from letterwise.cli.flags import Parser, number
+from letterwise.cli.output import end_line, say, say_json, shown
+from letterwise.errors import UserError
+from letterwise.printable import printable
+
+if TYPE_CHECKING:
+    from letterwise.api import LanguageModel
+    from letterwise.data.vocabulary import Vocabulary
+    from letterwise.inference.generate import Samples
+
+BETWEEN_SAMPLES = "\n---------------\n"
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that `letterwise train` wrote")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--seed", metavar="TEXT", help="text to start from; may be empty")
+    start.add_argument("--prompt", metavar="TEXT", help="the same")
+    start.add_argument("--seed_file", metavar="FILE", help="the same, all that is in this file; - for stdin")
+    parser.add_argument("--encoding", metavar="NAME", help="text encoding of --seed_file (default: detected)")
+    parser.add_argument(
+        "--num_tokens",
+        type=number(int),
+        metavar="N",
+        help="characters to write (default: 100; with --lines: at most 1000 in a line)",
+    )
+    choice = parser.add_argument_group("how to choose")
+    choice.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
+    choice.add_argument("--top_k", type=number(int), metavar="K", help="keep the K likeliest characters")
+    choice.add_argument(
+        "--top_p", type=number(float), metavar="P", help="keep the likeliest characters, up to total probability P"
+    )
+    choice.add_argument(
+        "--min_p", type=number(float), metavar="P", help="keep characters at least P times as likely as the likeliest"
+    )
+    choice.add_argument(
+        "--typical_p",
+        type=number(float),
+        metavar="P",
+        help="keep characters of near-average surprise, up to total probability P",
+    )
+    choice.add_argument(
+        "--repetition_penalty",
+        type=number(float),
+        metavar="X",
+        help="above 1: characters already written become less likely",
+    )
+    choice.add_argument(
+        "--frequency_penalty",
+        type=number(float),
+        metavar="NATS",
+        help="subtract this much log-probability per earlier occurrence",
+    )
+    choice.add_argument(
+        "--presence_penalty",
+        type=number(float),
+        metavar="NATS",
+        help="subtract this much log-probability once a character has occurred",
+    )
+    choice.add_argument(
+        "--penalty_window", type=number(int), metavar="N", help="penalties count the last N characters (default: 64)"
+    )
+    choice.add_argument(
+        "--logit_bias", action="append", type=bias, metavar="CHARS=NATS",
+        help="make these characters likelier (xyz=1.5) or less likely (e=-2) by adding to logits; may be given several times",
+    )  # fmt: skip
+    choice.add_argument("--greedy", action="store_true", help="always the likeliest character")
+    choice.add_argument("--beam", type=number(int), metavar="N", help="beam search with N beams: the likeliest text it finds")
+    end = parser.add_argument_group("when to stop")
+    end.add_argument(
+        "--stop", action="append", metavar="TEXT", help="stop before this text is written; may be given several times"
+    )
+    end.add_argument("--until_line", action="store_true", help="stop after the first line break")
+    end.add_argument("--max_seconds", type=number(float), metavar="S", help="stop after this many seconds")
+    what = parser.add_argument_group("constraints (every text matches them; what no text can match is refused)")
+    what.add_argument("--charset", metavar="CHARS", help="these characters only")
+    what.add_argument("--exclude", metavar="CHARS", help="none of these characters")
+    what.add_argument("--must_contain", action="append", metavar="TEXT", help="this text; may be given several times")
+    what.add_argument("--regex", metavar="REGEX", help="a text that matches as a whole")
+    what.add_argument("--json_schema", metavar="SCHEMA|FILE", help="JSON of this schema")
+    what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
+    what.add_argument(
+        "--max_copy", type=number(int), metavar="N", help="never copy more than N consecutive characters of the training text"
+    )
+    lines = parser.add_argument_group(
+        "lines (each begins with the seed text; works best with a model that was trained with --lines)"
+    )
+    lines.add_argument(
+        "--lines",
+        type=number(int),
+        metavar="N",
+        help="write N whole lines, and report how many candidates that took; stop, exit code 2, after 1,000 rejected in a row",
+    )
+    lines.add_argument("--unique", action="store_true", help="all lines differ from each other")
+    lines.add_argument("--new", action="store_true", help="no line is in the model's own text (training or validation part)")
+    parser.add_argument("--num_samples", type=number(int), metavar="K", help="how many continuations (default: 1)")
+    parser.add_argument(
+        "--rng_seed", type=number(int), metavar="N", help="the same seed gives the same text; sample k uses seed N+k"
+    )
+    parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
+    parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of the text")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Write."""
+    path, device = flags.pop("model_path"), flags.pop("device", "auto")
+    named, encoding = flags.pop("seed_file", None), flags.pop("encoding", None)
+    prompt = flags.pop("seed", flags.pop("prompt", ""))
+    as_json = flags.pop("json", False)
+    if "logit_bias" in flags:
+        flags["logit_bias"] = dict(flags["logit_bias"])
+    seed = flags.pop("rng_seed", secrets.randbits(32))
+    _agree(flags)
+    if encoding and not named:
+        raise UserError(f"--encoding {encoding} tells how to read --seed_file: give that, too.")
+    from letterwise.api import load
+
+    model = load(path, device=device)
+    if named:
+        prompt = read_prompt(named, encoding, as_bytes=model.vocabulary.kind == "byte")
+    for stop in flags.get("stop", ()):
+        if why := never_stops(stop, model.vocabulary):
+            from letterwise.progress import PlainProgress
+
+            PlainProgress().note(why)
+    if "lines" in flags:
+        return write_lines(model, prompt, seed, flags, as_json)
+    samples = model.samples(prompt, rng_seed=seed, **flags)
+    if as_json:
+        told = zip(samples.texts(), samples.rng_seeds, samples.ended, strict=True)
+        written = [{"text": text, "rng_seed": seed, "ended": ended} for text, seed, ended in told]
+        say_json({"prompt": prompt, "samples": written})
+    else:
+        show(prompt, samples)
+        end_line()
+    return 0
+
+
+def never_stops(stop: str, vocabulary: "Vocabulary") -> str | None:
+    r"""What to say of a --stop that hardly means what it says, or can never come: a shell hands on \n as two characters."""
+    what = printable(stop, one_line=True)[:60]
+    if escape := re.search(r"\\[nrt]", stop):
+        return f"--stop '{what}' waits for a backslash and the letter {escape[0][1]}: for the character write --stop $'{what}'."
+    unknown = [character for character in stop if vocabulary.kind == "char" and character not in vocabulary]
+    if unknown:
+        return f"--stop '{what}' never comes: the model has never seen '{printable(unknown[0], one_line=True)}'."
+    return None
+
+
+def _agree(flags: dict[str, Any]) -> None:
+    """Raises `UserError` where flags contradict each other."""
+    for name in ("unique", "new"):
+        if name in flags and "lines" not in flags:
+            raise UserError(f"--{name} chooses among lines: say how many with --lines N.")
+    for name in ("num_samples", "until_line"):
+        if name in flags and "lines" in flags:
+            raise UserError(f"--lines {flags['lines']} writes so many texts of one line each: leave out --{name}.")
+
+
+def read_prompt(name: str, encoding: str | None, *, as_bytes: bool) -> str:
+    """The text of a file, or of stdin, exactly; for a model of bytes, whatever they are. Raises `UserError` if not."""
+    from letterwise.api import reading
+    from letterwise.text_encoding import canonical_encoding, decoded
+
+    with reading("/dev/stdin" if name == "-" else name) as file:
+        content = file.read()
+    if as_bytes and encoding is None:
+        return content.decode("utf-8", "surrogateescape")
+    name = "stdin" if name == "-" else name
+    return decoded(content, name, encoding and canonical_encoding(encoding), flag="--seed_file")
+
+
+def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str, Any], as_json: bool) -> int:
+    """Lines on stdout, each as it is found, and on stderr what became of the candidates.
+
+    Raises `UserError`, when all that could be found is written, if it is less than what was asked for.
+    """
+    from letterwise.inference.lines import BARREN
+    from letterwise.progress import PlainProgress
+
+    progress = PlainProgress()
+    lines = model.lines(flags.pop("lines"), prompt, rng_seed=seed, progress=progress, **flags)
+    if as_json:
+        told = {"prompt": prompt, "lines": list(lines), "rng_seed": seed}
+        say_json(
+            {**told, **{name: getattr(lines, name) for name in ("candidates", "unfinished", "known", "repeated", "ended")}}
+        )
+    else:
+        for line in lines:
+            say(f"{shown(line)}\n")
+    dropped = {"known": lines.known, "repeated": lines.repeated, "empty or without end": lines.unfinished}
+    why = ", ".join(f"{many:,} {what}" for what, many in dropped.items() if many)
+    took = f"{lines.given:,} lines from {lines.candidates:,} candidates" + (f" ({why})" if why else "")
+    if lines.ended == "enough":
+        progress.note(f"{took}.")
+        return 0
+    gave_up = "the time is over" if lines.ended == "time" else f"none of the last {BARREN:,} was wanted"
+    raise UserError(f"{took}: {gave_up}. Ask for fewer, raise --temperature, or leave out a restriction.")
+
+
+def show(prompt: str, samples: "Samples") -> None:
+    """Samples one after another, each after its prompt: one as it grows, those behind it when it has ended."""
+    waiting = ["" for _ in samples.ended]
+    shown = 0
+    pieces = iter(samples)
+    first = next(pieces, None)  # before the prompt is shown: compiling is announced on a line of its own
+    _write(prompt)
+    for i, piece in [] if first is None else chain([first], pieces):
+        if i == shown:
+            _write(piece)
+        else:
+            waiting[i] += piece
+        while samples.ended[shown] and shown + 1 < len(waiting):
+            shown += 1
+            _write(BETWEEN_SAMPLES + prompt + waiting[shown])
+    for text in waiting[shown + 1 :]:
+        _write(BETWEEN_SAMPLES + prompt + text)
+
+
+def _write(text: str) -> None:
+    """Exactly, but on a terminal what that would obey is spelled out."""
+    say(shown(text, one_line=False))
+
+
+def bias(word: str) -> tuple[str, float]:
+    """Characters, and nats to add to their scores: `e=-2`; a text may hold an equals sign itself."""
+    characters, equals, nats = word.rpartition("=")
+    if not (characters and equals):
+        raise argparse.ArgumentTypeError(f"{word!r} is not characters and a number, like e=-2")
+    return characters, number(float)(nats)

@@ -1,0 +1,53 @@
+"""`letterwise inspect`: a form over `load_model`."""
+
+from typing import TYPE_CHECKING, Any
+
+from letterwise.cli.flags import Parser
+from letterwise.cli.output import say, say_json
+from letterwise.printable import printable
+
+if TYPE_CHECKING:
+    from letterwise.checkpoint import ModelFile
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags."""
+    parser.add_argument("--model_path", metavar="FILE", required=True, help="model file")
+    parser.add_argument("--json", action="store_true", help="one JSON object, complete")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Show."""
+    from letterwise.checkpoint import load_model
+    from letterwise.config.accounting import cache_bytes, flops_per_char, parameters
+
+    file = load_model(flags["model_path"])
+    model, size = file.config.model, len(file.vocabulary)
+    params, flops, cache = parameters(model, size).total, flops_per_char(model, size), cache_bytes(model)
+    if flags.get("json"):
+        costs = {"params": params, "flops_per_char": flops, "cache_bytes": cache}
+        say_json({**file.header(), **costs, "weights": {name: list(w.shape) for name, w in sorted(file.weights.items())}})
+        return 0
+    say(f"{'parameters':<14} {params:,}\n{'per character':<14} {flops:,} FLOPs; a full KV cache is {cache:,} bytes\n")
+    for name, value in facts(file).items():
+        say(f"{name:<14} {printable(value, one_line=True)}\n")
+    for row in file.history:
+        told = {"train": row["train_nats_per_char"], "val": row["val_nats_per_char"]}
+        nats = "".join(f"  {name} {value:.4f}" for name, value in told.items() if value is not None)
+        say(f"  step {row['step']:>7}{nats} nats\n")
+    return 0
+
+
+def facts(file: "ModelFile") -> dict[str, str]:
+    """What a person wants to know of a model, a line each."""
+    model, training, vocabulary = file.config.model, file.config.training, file.vocabulary
+    shape = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, context {model.block_size}"
+    lines = "lines of " if file.config.data.lines else ""
+    characters = repr(vocabulary.characters) if vocabulary.kind == "char" else "every byte"
+    return {
+        "model": f"{file.config.preset} {file.config.size}: {shape}",
+        "bricks": f"{model.positions} positions, {model.norm} norm ({model.norm_order}), {model.activation}",
+        "vocabulary": f"{len(vocabulary)}: {characters if len(characters) < 400 else characters[:400] + '…'}",
+        "learned from": f"{lines}{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})",
+        "trained with": f"{training.optimizer}, batch {training.batch_size}, rng_seed {training.rng_seed}",
+    }

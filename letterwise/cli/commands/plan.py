@@ -1,0 +1,29 @@
+"""`letterwise plan`: a form over `letterwise.training.prepare.plan`."""
+
+from typing import Any
+
+from letterwise.cli.commands import train
+from letterwise.cli.output import say, say_json, shown
+from letterwise.config.presets import resolve
+from letterwise.errors import UserError
+
+add_flags = train.add_flags  # whatever `train` takes, so that one word turns a plan into a run
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Say what `train` would choose."""
+    own = {name: flags.pop(name) for name in train.OWN if name in flags}
+    train.agree(own)
+    if own.get("resume"):
+        raise UserError("--resume goes on as its run was planned, and nothing is left to plan: leave it out.")
+    knobs = train.knobs(flags)
+    resolve(dict(knobs), own.get("config"))  # object before torch is loaded
+    from letterwise.progress import PlainProgress
+    from letterwise.training import prepare
+
+    config, made = prepare.plan(knobs, config_file=own.get("config"), progress=PlainProgress())
+    if own.get("json"):
+        say_json({"values": made.values, "config": config.to_json(), "lines": made.lines})
+    else:
+        say("".join(f"{shown(line)}\n" for line in made.lines))
+    return 0

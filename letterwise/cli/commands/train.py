@@ -1,0 +1,121 @@
+"""`letterwise train`: a form over `letterwise.training.prepare.train`, and `repeats.repeat` for several seeds."""
+
+import shlex
+from typing import Any
+
+from letterwise.cli import PROCESS_STARTED
+from letterwise.cli.flags import Parser, add_knobs, number
+from letterwise.cli.output import complain, say, say_json, shown
+from letterwise.cli.program import program
+from letterwise.config.presets import PRESETS, SIZES, resolve
+from letterwise.errors import UserError, quoted
+
+OWN = ("config", "out", "model_path", "resume", "overwrite", "seeds", "json")
+MOST_SEEDS = 1000
+
+
+def add_flags(parser: Parser, arguments: list[str]) -> None:
+    """The flags; the help shows the defaults of the preset and size that `arguments` name."""
+    group = parser.add_argument_group("what and where")
+    group.add_argument("--preset", metavar="|".join(PRESETS), help="architecture and training recipe (default: fast)")
+    group.add_argument("--size", metavar="|".join(SIZES), help="size of the model (default: nano)")
+    group.add_argument("--config", metavar="FILE", help="TOML file of flags; flags given here win")
+    group.add_argument("--out", metavar="DIR", help="run directory (default: out/TEXT-PRESET)")
+    group.add_argument("--model_path", metavar="FILE", help="model file, .safetensors or .pth (default: in the run directory)")
+    group.add_argument("--resume", action="store_true", help="go on with the run in the run directory")
+    group.add_argument("--overwrite", action="store_true", help="replace the run in the run directory")
+    repeated = "train this often, with rng_seed, rng_seed+1, …, each in OUT/seed-N; --minutes is for each of them"
+    group.add_argument("--seeds", type=number(int), metavar="N", help=repeated)
+    group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
+    add_knobs(parser, _shown(arguments))
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Train; tell what came of it."""
+    own = {name: flags.pop(name) for name in OWN if name in flags}
+    asked = knobs(flags)
+    agree(own)
+    if not own.get("resume"):  # then the run's own configuration is what flags must fit
+        resolve(dict(asked), own.get("config"))  # object before torch is loaded
+    from letterwise.progress import progress_for_terminal
+    from letterwise.training.interruption import Interrupted
+    from letterwise.training.prepare import train
+    from letterwise.training.repeats import repeat
+
+    as_json = own.pop("json", False)
+    try:
+        file, progress = own.pop("config", None), progress_for_terminal()
+        learn, words = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
+        result = learn(asked, config_file=file, progress=progress, started=PROCESS_STARTED, **own)
+    except Interrupted as interrupted:
+        complain(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
+        return 128 + interrupted.signal_number
+    if as_json:
+        say_json(result.to_json())
+    else:
+        say(words(result))
+    return 0
+
+
+def agree(own: dict[str, Any]) -> None:
+    """Raises `UserError` where flags contradict each other."""
+    if own.get("resume") and own.get("overwrite"):
+        raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
+    if (seeds := own.get("seeds")) is None:
+        return
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise UserError(f"--seeds {quoted(seeds)} is no number of runs from 1 to {MOST_SEEDS}: try --seeds 5.")
+    if "model_path" in own:
+        raise UserError("--seeds writes a model for each run and --model_path names a single one: give --out DIR instead.")
+
+
+def knobs(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags as `config.py` holds them: lists are tuples there."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
+
+
+def closing_words(result: Any) -> str:
+    """The result, for a person: bits, a sample, and the command that writes more."""
+    from letterwise.training.result import estimate_words
+
+    bits, counting = result.best_val_bits_per_char, result.baselines.get("counting alone")
+    held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"
+    notes = [estimate_words(result)] if counting is None else [f"counting alone: {counting:.4f}", estimate_words(result)]
+    held_out += f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+    held_out += f"\n{result.advice}"
+    more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
+    command = f"{program('generate')} {shlex.join(['--model_path', result.model_path, *more])}"
+    places = shown(f"{result.model_path} · {result.run_dir}/report.html")
+    return f"\n{shown(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
+
+
+def repeated_words(result: Any) -> str:
+    """A line for each seed; their mean and spread; and the command that sets the runs side by side."""
+    lines = []
+    for seed, run in zip(result.seeds, result.runs, strict=True):
+        nats, bits = run.best_val_nats_per_char, run.best_val_bits_per_char
+        figures = "no validation part" if nats is None else f"{nats:.4f} nats = {bits:.4f} bits per character"
+        lines.append(f"seed {seed}: {figures}  {shown(run.run_dir)}")
+    (nats, nats_std), (bits, bits_std) = (result.mean_and_std(f"best_val_{unit}_per_char") for unit in ("nats", "bits"))
+    if nats is not None and nats_std is not None:
+        lines.append(
+            f"mean of {len(result.runs)}: {nats:.4f} ± {nats_std:.4f} nats = {bits:.4f} ± {bits_std:.4f} bits per character "
+            "(± is the sample standard deviation)"
+        )
+    if not result.same_characters:
+        lines.append("These figures come from different characters of the validation text: their spread is not only chance.")
+    if len(result.runs) > 1:
+        lines.append(f"{program('compare')} {shlex.join(run.run_dir for run in result.runs)}")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def _shown(arguments: list[str]) -> Any:
+    """The configuration whose defaults the help tells."""
+    if not {"-h", "--help"} & set(arguments):
+        return resolve({})
+    quick = Parser(prog="", add_help=False)
+    quick.add_argument("--preset")
+    quick.add_argument("--size")
+    quick.add_argument("--config")
+    named = vars(quick.parse_known_args(arguments)[0])
+    return resolve({name: named[name] for name in ("preset", "size") if name in named}, named.get("config"))

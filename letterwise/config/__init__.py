@@ -1,0 +1,30 @@
+"""Config: what can be chosen. Every knob is declared once; presets name good choices; a default adapts to what was typed.
+
+declaration   the knobs: their help, bounds and units          presets      names for many choices at once
+adapt         defaults that make room for what was typed       arguments    what Python callers hand over, checked
+accounting    parameters, operations and bytes of a choice
+"""
+
+from letterwise.config.declaration import (
+    MIXED_UP_TO,
+    PARTS,
+    Config,
+    DataConfig,
+    ModelConfig,
+    RuntimeConfig,
+    TrainingConfig,
+    config_from_json,
+    read_toml,
+)
+
+__all__ = [
+    "MIXED_UP_TO",
+    "PARTS",
+    "Config",
+    "DataConfig",
+    "ModelConfig",
+    "RuntimeConfig",
+    "TrainingConfig",
+    "config_from_json",
+    "read_toml",
+]

@@ -1,6 +1,0 @@
-"""Counts: what counting already knows. N-gram statistics as a model of their own, and as a prior on the logits."""
-
-from letterwise.counts.crossfit import CrossFitted, cross_fit
-from letterwise.counts.kneser_ney import ORDER, Counts, learn
-
-__all__ = ["ORDER", "Counts", "CrossFitted", "cross_fit", "learn"]

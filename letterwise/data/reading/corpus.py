@@ -1,0 +1,244 @@
+"""Corpus: where text comes from, as streams of code points.
+
+    files, folders, globs, stdin, archives, named texts ──▶ [Source, …] ──code_points──▶ arrays, a few MiB at a time
+
+Files are joined with nothing between them. What is binary data, or one of our own files, is no text: a folder's is left out
+with a note, and a named one is refused.
+"""
+
+import difflib
+import glob
+import itertools
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from letterwise.config import DataConfig
+from letterwise.data.reading.datasets import DATASETS, Note, dataset_text
+from letterwise.data.reading.own_files import files_in, is_model_file, is_of_a_run
+from letterwise.data.reading.source import CHUNK, Source, read, recognized, refuse
+from letterwise.data.reading.unpack import is_archive, unpacked
+from letterwise.errors import UserError, did_you_mean
+from letterwise.text_encoding import Spelling, canonical_encoding, kind_of, looks_binary
+
+MOST_FILES = 100_000  # that are looked at where a model names the text
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+MAGIC = 16  # bytes that tell a model file
+SHOWN = 3  # names of what is left out
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The text to learn and, where one was named, the text to validate on; `percent` is a data set's own split."""
+
+    sources: list[Source]
+    val_sources: list[Source]
+    names: tuple[str, ...]
+    percent: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Finder:
+    """What to take for text: `as_bytes`, anything; in the encoding that was `asked` for, if one was.
+
+    A model that somebody else made may name any file of this machine as its text. For its sake, `regular_only`, no device or
+    pipe is opened, and no more than 100,000 files are looked at.
+    """
+
+    as_bytes: bool
+    asked: str | None
+    note: Note
+    regular_only: bool = False
+
+    def find(self, name: str) -> list[Source]:
+        """The sources that one input names: a file's, a folder's, an archive's members', a glob's matches'."""
+        if name == "-":
+            if sys.stdin is None:  # started with <&-
+                raise UserError("stdin is closed, and - reads it: leave out <&-, or name a file.")
+            return self._texts([_spooled("stdin", sys.stdin.buffer)], named=True)
+        if not name:
+            raise UserError("an input file's name is empty (''): name a file, a folder, a pattern, or - for stdin.")
+        path = Path(name)
+        try:
+            return self._find(name, path)
+        except (OSError, ValueError) as error:  # NUL in a name is a ValueError
+            refuse(str((isinstance(error, OSError) and error.filename) or name), error)
+
+    def _find(self, name: str, path: Path) -> list[Source]:
+        if path.is_dir():
+            left_out: list[Path] = []
+            return self._folder(name, files_in(path, left_out), left_out)
+        if path.is_file():
+            with path.open("rb") as file:  # permissions are best complained about before anything else is done
+                if is_model_file(path, file.read(MAGIC)) and not self.as_bytes:
+                    raise UserError(
+                        f"{name!r} is a model file and no text: name the text, or take any bytes with --vocab byte."
+                    )
+            archive = is_archive(path)
+            return self._texts(unpacked(path), named=not archive, where=name)
+        if path.exists():  # a pipe or device, which can be read only once
+            if self.regular_only:
+                raise UserError(f"{name!r} is no regular file, and is not opened because a model names it")
+            with path.open("rb") as pipe:
+                return self._texts([_spooled(name, pipe)], named=True)
+        if glob.has_magic(name):
+            left_out = []
+            return self._folder(name, _matches(name, left_out), left_out)
+        if is_address(name):
+            raise UserError(f"{name!r} is an address: fetch it first, as with `curl -LO {name}`, and name the file.")
+        raise UserError(f"there is no file {name!r}{_nearest(path)}")
+
+    def _folder(self, name: str, found: Iterator[Path], left_out: list[Path]) -> list[Source]:
+        """The text among files, some of which are archives."""
+        if self.regular_only:
+            found = itertools.islice(found, MOST_FILES)
+        sources: list[Source] = []
+        for path in _each_once(found):
+            with path.open("rb") as file:
+                start = file.read(MAGIC)
+            if is_model_file(path, start):
+                left_out.append(path)
+            else:
+                sources += unpacked(path)
+        if left_out:
+            shown = ", ".join(repr(str(path)) for path in left_out[:SHOWN])
+            more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+            self.note(f"{name!r}: Letterwise's own run directories, model files and caches are left out: {shown}{more}.")
+        return self._texts(sources, named=False, where=name)
+
+    def _texts(self, sources: list[Source], *, named: bool, where: str = "") -> list[Source]:
+        """The sources as text, those that are none left out with a note; `named`, one by itself: what it is, is insisted on.
+
+        Raises `UserError` when none is text.
+        """
+        if self.as_bytes:
+            return sources
+        if named:
+            return [self._named(sources[0])]
+        texts = [text for source in sources if (text := self._text(source))]
+        if not texts:
+            raise UserError(f"{where!r} has no text in it ({len(sources)} files looked at): name a file, or use --vocab byte.")
+        if skipped := len(sources) - len(texts):
+            self.note(f"{where!r}: {skipped} of {len(sources)} files are not text, and are left out.")
+        return texts
+
+    def _named(self, source: Source) -> Source:
+        """A file by itself. Where no encoding was asked for, binary data is refused."""
+        start = source.start()
+        text = recognized(source, start, self.asked)
+        if self.asked is None and (kind := kind_of(start) or "binary data" * (b"\0" in start and _is_binary(text, start))):
+            raise UserError(
+                f"{source.name!r} is no text but looks like {kind}. "
+                "To insist, take any bytes with --vocab byte, or say how they spell characters with --encoding."
+            )
+        return text
+
+    def _text(self, source: Source) -> Source | None:
+        """A folder's file, if it is text."""
+        start = source.start()
+        try:
+            text = recognized(source, start, self.asked)
+        except UserError:  # its byte order mark contradicts what was asked for
+            return None
+        return None if _is_binary(text, start) else text
+
+
+def open_corpus(config: DataConfig, note: Note, *, regular_only: bool = False) -> Corpus:
+    """Find everything that the configuration names, without reading it through. Raises `UserError` where it cannot."""
+    if config.encoding is not None:
+        canonical_encoding(config.encoding)  # a model file keeps it, and one that names no encoding is not loaded
+    finder = Finder(config.vocab == "byte", config.encoding, note, regular_only)
+    val_sources = [source for name in config.val_file for source in finder.find(name)]
+    if config.input_file:
+        sources = [source for name in config.input_file for source in finder.find(name)]
+        names = tuple(name if name == "-" else str(Path(name).absolute()) for name in config.input_file)
+        return Corpus(sources, val_sources, names)
+    name = config.dataset or "python-docs"
+    if name not in DATASETS:
+        raise UserError(f"dataset {name!r} is not known: {did_you_mean(name, DATASETS)}")
+    if name == "enwik8" and config.vocab == "char":
+        note("enwik8: published figures are bits per byte; --vocab byte gives figures to compare with them.")
+    opened = dataset_text(name, note)
+    source = Source(name, partial(_pieces, opened), "utf-8" if config.vocab == "char" else None)
+    return Corpus([source], val_sources, (f"dataset:{name}",), DATASETS[name].percent)
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is one of the network's: `https://…`, `s3://…`."""
+    return bool(ADDRESS.match(name))
+
+
+def _matches(pattern: str, left_out: list[Path]) -> Iterator[Path]:
+    """The files that match, and those in folders that match."""
+    nothing = True
+    for match in map(Path, glob.iglob(pattern, recursive=True)):
+        if match.is_dir():
+            found = files_in(match, left_out)
+        elif is_of_a_run(match):
+            left_out.append(match)
+            continue
+        else:
+            found = iter([match])
+        for path in found:
+            nothing = False
+            yield path
+    if nothing and not left_out:
+        raise UserError(f"no file matches {pattern!r}: check the pattern (quote it, so that the shell leaves it alone).")
+
+
+def _each_once(paths: Iterable[Path]) -> list[Path]:
+    """In order, the files among `paths`. One that links make appear in many places is taken at the shortest of its paths."""
+    places: dict[Path, Path] = {}
+    for path in sorted(paths, key=lambda path: len(path.parts)):
+        if path.is_file():
+            places.setdefault(path.resolve(), path)
+    return sorted(places.values())
+
+
+def _is_binary(text: Source, start: bytes) -> bool:
+    return looks_binary(start, Spelling(text.encoding or "utf-8", text.skip))
+
+
+def _pieces(opened: Callable[[], BinaryIO]) -> Iterator[bytes]:
+    with opened() as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
+
+
+def _spooled(name: str, file: BinaryIO) -> Source:
+    """What can be read only once, kept in a temporary file while it is needed."""
+    try:
+        kept = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed, and so removed, with the last reference to the source)
+    except OSError as error:
+        raise _no_room(name, error) from error
+    while chunk := file.read(CHUNK):
+        try:
+            kept.write(chunk)
+            kept.flush()
+        except OSError as error:
+            raise _no_room(name, error) from error
+    return Source(name, lambda: read(kept.name))
+
+
+def _no_room(name: str, error: OSError) -> UserError:
+    return UserError(
+        f"{name!r} can be read only once and is kept in {tempfile.gettempdir()!r} meanwhile, which fails ({error.strerror}): "
+        "make room there, set TMPDIR to another folder, or put the text into a file and name that."
+    )
+
+
+def _nearest(path: Path) -> str:
+    """A half sentence about the likeliest file, or about the folder that is none."""
+    folder = path.absolute().parent
+    if folder.is_file():
+        return f": {str(path.parent)!r} is a file, not a folder."
+    if not folder.is_dir():
+        return f": there is no folder {str(path.parent)!r} either."
+    near = difflib.get_close_matches(path.name, os.listdir(folder), n=1, cutoff=0.75)
+    return f": did you mean {str(path.with_name(near[0]))!r}?" if near else f" in {str(folder)!r}: check the name."

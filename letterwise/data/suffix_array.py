@@ -1,0 +1,236 @@
+"""Suffix array: where a run of characters stands in a text, and what follows it there.
+
+    ids (N,) ──divsufsort──▶ places, in the order of what stands from there on ──▶ suffixes.bin, mapped
+    a run    ──halving─────▶ the places that begin with it, one behind the other
+
+The array is that of Manber & Myers (1993). It is made piece by piece, so that the memory it takes (5 bytes for each byte of a
+piece, 170 MB) does not grow with the text. Pieces overlap: every run of up to `OVERLAP` characters stands whole in one of them.
+It is made once, kept beside the ids and, like them, checked whenever it is opened.
+"""
+
+import json
+import sys
+import zlib
+from typing import Any
+
+import numpy as np
+
+from letterwise.atomic import replacing, write_bytes
+from letterwise.compiling.jit import njit
+from letterwise.data.cache import TokenStream, checksum_of, sealed
+
+VERSION = 1
+PIECE = 2**25  # bytes of ids that are sorted at once
+OVERLAP = 2**16  # characters that a piece shares with the next
+FAR = 2**12  # characters: up to that long, every run is told as it is
+
+compiled = njit()
+
+
+class Suffixes:
+    """The suffixes of a text (N,) of ids, in order."""
+
+    def __init__(self, ids: np.ndarray, order: np.ndarray) -> None:
+        """`order` holds, piece after piece, the places in it, sorted by what stands from there to the piece's end."""
+        self.ids, self.pieces = np.asarray(ids), list[tuple[int, np.ndarray, np.ndarray]]()  # where it begins, ids, order
+        for first, end in bounds(ids):
+            self.pieces.append((first, self.ids[first:end], order[: end - first]))
+            order = order[end - first :]
+
+    @property
+    def reach(self) -> int:
+        """How long a run may be that is found wherever it stands."""
+        return OVERLAP if len(self.pieces) > 1 else sys.maxsize
+
+    def following(self, run: np.ndarray, size: int) -> np.ndarray:
+        """Which of the `size` characters of the vocabulary stand behind a run anywhere in the text: (V,) bool.
+
+        `run` has up to `reach` characters.
+        """
+        found = np.zeros(size, np.bool_)
+        for _, ids, order in self.pieces:
+            follow(ids, order, run, found)
+        return found
+
+    def first(self, run: np.ndarray) -> int:
+        """The first place where a run stands that `runs` found; -1 for one that stands nowhere."""
+        for first, ids, order in self.pieces:
+            low, high = span(ids, order, run, 0, run.size)
+            if low < high:
+                return first + int(order[low:high].min())
+        return -1
+
+    def runs(self, query: np.ndarray) -> np.ndarray:
+        """The runs of `query` (n,) that stand in the text and are part of no longer one: rows of start, end, in order (R, 2).
+
+        Ids below 0 stand in no text. A run over `FAR` may be told shorter, where it overlaps another by more than that, or
+        goes over the border of a piece.
+        """
+        query = query.astype(np.int64)
+        every = np.concatenate([maximal(ids, order, query, FAR) for _, ids, order in self.pieces])
+        every = every[np.lexsort((-every[:, 1], every[:, 0]))]
+        reached = np.maximum.accumulate(np.append(0, every[:-1, 1]))
+        return every[every[:, 1] > reached] if len(every) else every
+
+
+def suffixes_of(text: TokenStream) -> Suffixes:
+    """Those of a text's training part, as they are kept beside its ids, or made now.
+
+    Raises `UserError` where they cannot be written.
+    """
+    ids = text.part("train")
+    facts: dict[str, Any] = {"version": VERSION, "chars": len(ids), "piece": PIECE, "overlap": OVERLAP}
+    order = _kept(text, facts)
+    if order is None:
+        _write(text, ids, facts)
+        order = _kept(text, facts)
+        assert order is not None
+    return Suffixes(ids, order)
+
+
+def bounds(ids: np.ndarray) -> list[tuple[int, int]]:
+    """Where the pieces of a text begin and end."""
+    step = PIECE // ids.itemsize
+    return [(first, min(len(ids), first + step + OVERLAP)) for first in range(0, max(1, len(ids) - OVERLAP), step)]
+
+
+def _write(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
+    import pydivsufsort  # 0.1 s that only whoever sorts has to wait
+
+    told = 0
+    with replacing(text.folder / "suffixes.bin") as file:
+        for first, end in bounds(ids):
+            order = pydivsufsort.divsufsort(np.array(ids[first:end])).astype(np.int32, copy=False)
+            told = zlib.crc32(order.data, told)
+            file.write(order.data)
+            del order  # before the next one is made
+    write_bytes(text.folder / "suffixes.json", json.dumps({**facts, "crc32": sealed(told, facts)}).encode())
+
+
+def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
+    """What is kept, if it is all there and nothing in it has changed: otherwise searching could leave the text."""
+    place = text.folder / "suffixes.bin"
+    try:
+        kept = json.loads((text.folder / "suffixes.json").read_bytes())
+        if kept != {**facts, "crc32": sealed(checksum_of(place), facts)}:
+            return None
+        order = np.asarray(np.memmap(place, np.int32, mode="r"))
+        return order if _in_range(order, text.part("train")) else None
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
+    """Whether each piece holds each of its places once: compiled code goes where they say, without looking."""
+    for first, end in bounds(ids):
+        size, piece, order = end - first, order[: end - first], order[end - first :]
+        if len(piece) != size or (size and not 0 <= int(piece.min()) <= int(piece.max()) < size):
+            return False
+        seen = np.zeros(size, np.bool_)
+        seen[piece] = True
+        if not seen.all():
+            return False
+    return not len(order)
+
+
+@compiled
+def edge(ids, order, query, start, end, behind):
+    """The first suffix that does not come before query[start:end]; or, `behind`, the first that comes behind all it begins."""
+    low, high = 0, order.size
+    low_alike, high_alike = 0, 0  # how many characters those beside the edge share with the query: all between share as many
+    while low < high:
+        middle = (low + high) // 2
+        place, alike = order[middle], min(low_alike, high_alike)
+        while start + alike < end and place + alike < ids.size and np.int64(ids[place + alike]) == query[start + alike]:
+            alike += 1
+        if start + alike == end:
+            before = behind
+        else:
+            before = place + alike == ids.size or np.int64(ids[place + alike]) < query[start + alike]
+        if before:
+            low, low_alike = middle + 1, alike
+        else:
+            high, high_alike = middle, alike
+    return low
+
+
+@compiled
+def span(ids, order, query, start, end):
+    """Which suffixes begin with query[start:end]: order[low:high]."""
+    return edge(ids, order, query, start, end, False), edge(ids, order, query, start, end, True)
+
+
+@compiled
+def bound(ids, order, low, high, depth, id):
+    """Of the suffixes order[low:high], which begin alike for `depth` characters, the first that goes on with `id` or more."""
+    while low < high:
+        middle = (low + high) // 2
+        place = order[middle] + depth
+        if place >= ids.size or np.int64(ids[place]) < id:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def follow(ids, order, run, found):
+    """Mark in `found` (V,) what stands behind `run`."""
+    low, high = span(ids, order, run, 0, run.size)
+    while low < high:
+        place = order[low] + run.size
+        if place == ids.size:  # the text ends behind it
+            low += 1
+        else:
+            found[ids[place]] = True
+            low = bound(ids, order, low, high, run.size, np.int64(ids[place]) + 1)
+
+
+@compiled
+def occurs(ids, order, query, start, end):
+    """Does query[start:end] stand in the text?"""
+    low, high = span(ids, order, query, start, end)
+    return low < high
+
+
+@compiled
+def opening(ids, order, query, behind, good, end):
+    """The first place behind one from where on to `end` all stands in the text, as it does from `good` on."""
+    step = 1
+    while behind + step < good and not occurs(ids, order, query, behind + step, end):
+        behind, step = behind + step, 2 * step
+    good = min(good, behind + step)
+    while good - behind > 1:
+        middle = (good + behind) // 2
+        if occurs(ids, order, query, middle, end):
+            good = middle
+        else:
+            behind = middle
+    return good
+
+
+@compiled
+def maximal(ids, order, query, far):
+    """The runs of `query` that stand in the text and are part of no longer one: rows of start, end, in order (R, 2).
+
+    Each goes on over the end of the one before, and is looked for among that one's last `far` characters. (Among all of them, a
+    stretch of one character that is longer than any in the text would cost its square.)
+    """
+    runs = np.empty((query.size, 2), np.int64)
+    count, start, end = 0, 0, 0
+    while start < query.size:
+        low, high = span(ids, order, query, start, end)
+        while end < query.size:
+            low = bound(ids, order, low, high, end - start, query[end])
+            high = bound(ids, order, low, high, end - start, query[end] + 1)
+            if low == high:
+                break
+            end += 1
+        if start < end:
+            runs[count] = start, end
+            count += 1
+        if end == query.size:
+            break
+        start = opening(ids, order, query, max(start, end - far), end + 1, end + 1)
+        end += 1
+    return runs[:count].copy()

@@ -1,0 +1,1 @@
+"""Memorization: how much of a text is copied. Needs no model."""

@@ -1,0 +1,63 @@
+"""Storage: counts as a few small arrays, and back.
+
+Counts ──to_arrays──▶ {"J.lengths", "J.characters", "J.counts"} for each level J ──from_arrays──▶ Counts
+
+Only what was counted is kept, in the smallest whole numbers that hold it; the distributions follow from it. docs/formats.md
+describes the arrays.
+"""
+
+import numpy as np
+
+from letterwise.errors import UserError
+from letterwise.ngrams.kneser_ney import Counts
+from letterwise.ngrams.trie import Level
+
+SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
+MOST_COUNTED = 2**31  # a count is below this: they are int32 in memory
+
+
+def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
+    """What a file keeps: for each level, the length of each row, and the character and count of each entry."""
+    arrays = {"chars": np.array([counts.chars])}
+    for j, level in enumerate(counts.levels):
+        parts = {"lengths": np.diff(level.starts), "characters": level.characters, "counts": level.counts}
+        arrays |= {f"{j}.{name}": _smallest(values) for name, values in parts.items()}
+    return arrays
+
+
+def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
+    """The inverse of `to_arrays`. Raises `UserError` when the arrays do not fit each other or the vocabulary."""
+    order = (len(arrays) - 1) // 3
+    names = {"chars", *(f"{j}.{part}" for j in range(order) for part in ("lengths", "characters", "counts"))}
+    complete = order and arrays.keys() == names and len(arrays["chars"]) == 1
+    if not complete or any(a.ndim != 1 or a.dtype not in SIZES for a in arrays.values()):
+        raise UserError("the counts are not complete")
+    levels: list[Level] = []
+    rows = 1
+    for j in range(order):
+        lengths, characters, counts = (arrays[f"{j}.{part}"] for part in ("lengths", "characters", "counts"))
+        entries = len(characters)
+        within = _within(lengths, entries + 1) and _within(characters, vocab_size) and _within(counts, MOST_COUNTED)
+        starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))  # of numbers so small, the sum is exact
+        if not within or len(lengths) != rows or not entries == len(counts) == starts[-1] or not (j or entries):
+            raise UserError(f"the counts of level {j} do not fit each other")
+        level = Level(starts, characters.astype(np.min_scalar_type(vocab_size - 1)), counts.astype(np.int32), vocab_size)
+        if (np.diff(level.keys) <= 0).any():
+            raise UserError(f"the counts of level {j} are not in order")
+        levels.append(level)
+        rows = entries
+    if not arrays["chars"][0] > 0:
+        raise UserError("the counts are of no characters")
+    told = Counts(levels, vocab_size, int(arrays["chars"][0]))
+    if any((lower < 0).any() for lower in told.suffixes):
+        raise UserError("the counts have a context whose end they do not have")
+    return told
+
+
+def _within(values: np.ndarray, below: int) -> bool:
+    return bool(values.min(initial=0) >= 0 and values.max(initial=0) < below)
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    highest = int(values.max(initial=0))
+    return values.astype(next(size for size in SIZES if highest <= np.iinfo(size).max))

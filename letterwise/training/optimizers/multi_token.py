@@ -1,0 +1,28 @@
+"""Multi-token prediction: while it learns, the model also guesses the character after the next (Gloeckle et al. 2024).
+
+h (B T C) ──linear──▶ logits (B T V) of the second character on ──▶ nats
+
+What helps to guess two characters on is worth knowing for one. The guess serves training only: it is no part of the model.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from letterwise.loss import cross_entropy
+from letterwise.model import Transformer
+
+
+class Lookahead(nn.Module):
+    """A second head, beside the model's own. It starts at zero: all characters alike."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.head = nn.Linear(model.config.n_embd, model.vocab_size, bias=False, device=model.head.weight.device)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, h: Float[Tensor, "B T C"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+        """Mean surprise, in nats, at each target's successor; zero where a window is too short to have one."""
+        if targets.size(1) < 2:
+            return torch.zeros((), device=h.device)
+        return cross_entropy(self.head(h[:, :-1]), targets[:, 1:])

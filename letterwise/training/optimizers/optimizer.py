@@ -1,0 +1,114 @@
+"""Optimizer: which rule steps which weights.
+
+role        what                              adamw · sgd · adafactor     muon
+matrices    inside the blocks                 decayed                     Muon, decayed
+tables      embedding, positions, heads       decayed                     AdamW
+vectors     gains and biases                  left alone by decay         AdamW
+
+Decay is decoupled from the gradient (Loshchilov & Hutter 2019), but for sgd, where it is part of it, as is usual there.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from letterwise.config import TrainingConfig
+from letterwise.errors import UserError
+from letterwise.model import Transformer
+from letterwise.runtime.device import native_bfloat16
+from letterwise.training.optimizers.muon import Muon
+
+
+class Optimizers:
+    """One or two optimizers that step as one, each at its own peak rate times the schedule's factor."""
+
+    def __init__(self, optimizers: list[torch.optim.Optimizer], clipped: list[nn.Parameter], grad_clip: float) -> None:
+        self.optimizers, self.clipped, self.grad_clip = optimizers, clipped, grad_clip
+        self.peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+
+    def set_learning_rate(self, factor: float) -> None:
+        """Every rate becomes `factor` times its peak."""
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        for group, peak in zip(groups, self.peaks, strict=True):
+            group["lr"] = peak * factor
+
+    def step(self) -> None:
+        """Shorten the gradient if it is too long, step, and clear it."""
+        if self.grad_clip:
+            nn.utils.clip_grad_norm_(self.clipped, self.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything a resumed run needs, by "OPTIMIZER.PARAMETER.NAME"."""
+        return {
+            f"{i}.{p}.{name}": tensor
+            for i, optimizer in enumerate(self.optimizers)
+            for p, held in optimizer.state_dict()["state"].items()
+            for name, tensor in held.items()
+            if tensor is not None
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The inverse of `tensors`. Raises `UserError` when they are not those of these optimizers."""
+        left = dict(tensors)
+        for i, optimizer in enumerate(self.optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for p, parameter in enumerate(q for group in optimizer.param_groups for q in group["params"]):
+                shapes = kept_shapes(optimizer, parameter.shape)
+                held = {name: left.pop(f"{i}.{p}.{name}") for name in shapes if f"{i}.{p}.{name}" in left}
+                if held and {name: tuple(tensor.shape) for name, tensor in held.items()} != shapes:
+                    raise UserError(f"the optimizer's {sorted(held)} of parameter {i}.{p} do not fit it")
+                if held:
+                    state[p] = held
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        if left:
+            raise UserError(f"{sorted(left)[:3]} belong to no optimizer")
+
+
+def kept_shapes(optimizer: torch.optim.Optimizer, shape: torch.Size) -> dict[str, tuple[int, ...]]:
+    """Name and shape of what an optimizer keeps for a parameter, once it has stepped it."""
+    match optimizer:
+        case Muon():
+            return {"momentum": tuple(shape)}
+        case torch.optim.SGD():
+            return {"momentum_buffer": tuple(shape)} if optimizer.defaults["momentum"] else {}
+        case torch.optim.Adafactor() if len(shape) > 1:
+            return {"step": (), "row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}
+        case torch.optim.Adafactor():
+            return {"step": (), "variance": tuple(shape)}
+    return {"step": (), "exp_avg": tuple(shape), "exp_avg_sq": tuple(shape)}
+
+
+def build_optimizers(model: Transformer, config: TrainingConfig, lookahead: nn.Module | None = None) -> Optimizers:
+    """The optimizer that the configuration names, over all weights of `model`, and those that only training needs."""
+    matrices = [p for p in model.blocks.parameters() if p.ndim >= 2]
+    inside = {id(p) for p in matrices}
+    tables = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in inside]
+    tables += lookahead.parameters() if lookahead else []
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    decayed: list[dict[str, Any]] = [
+        {"params": matrices + tables, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    rate, betas = config.learning_rate, (config.beta1, config.beta2)
+    match config.optimizer:
+        case "muon" if matrices:
+            native = native_bfloat16(matrices[0].device)
+            muon = Muon(
+                matrices,
+                lr=config.matrix_learning_rate,
+                weight_decay=config.weight_decay,
+                dtype=torch.bfloat16 if native else torch.float32,
+            )
+            rest = torch.optim.AdamW([{"params": tables + vectors}], lr=rate, betas=betas, weight_decay=0.0, fused=True)
+            return Optimizers([muon, rest], tables + vectors, config.grad_clip)
+        case "adamw" | "muon":
+            optimizer: torch.optim.Optimizer = torch.optim.AdamW(decayed, lr=rate, betas=betas, fused=True)
+        case "sgd":
+            optimizer = torch.optim.SGD(decayed, lr=rate, momentum=config.beta1, nesterov=config.beta1 > 0)
+        case "adafactor":
+            optimizer = torch.optim.Adafactor(decayed, lr=rate)
+    return Optimizers([optimizer], matrices + tables + vectors, config.grad_clip)

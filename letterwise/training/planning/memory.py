@@ -1,0 +1,120 @@
+"""Memory: what a run needs is estimated before it starts, and held against what there is.
+
+    Config, vocabulary, characters ──needs──▶ bytes ──fitted_to_memory──▶ as it was · smaller batches · a sentence
+
+Without this the kernel ends the process, and nobody is told why. Where nobody asked for a batch size, batches are halved and
+twice as many summed, which is the same to the model. What was asked is refused, with the nearest setting that fits.
+"""
+
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
+from typing import Any
+
+from letterwise.config import Config
+from letterwise.config.accounting import FLOAT, OPTIMIZER_COPIES, parameters, training_bytes
+from letterwise.config.presets import SIZES, knob_values
+from letterwise.errors import UserError
+
+GIB = 2**30
+FEW_COUNTED = 2**20
+MANY_BATCHES = 1024  # in one step: who wants more sequences than these hold did not mean them
+BASE = 200 * 2**20  # compiled code, and all that does not grow
+CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting (docs/log.md)
+SMALLEST = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
+HARMLESS = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # defaults that may give way without being asked
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Bytes at a run's peak. `weights` holds gradients, the optimizer's state, the best weights, and a copy to save."""
+
+    weights: int
+    activations: int
+    counts: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return BASE + self.weights + self.activations + self.counts
+
+    def __str__(self) -> str:
+        parts = {"weights and optimizer": self.weights, "activations": self.activations, "counts": self.counts}
+        return ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size >= 0.01 * self.total)
+
+
+def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
+    """What training needs for a vocabulary and a training part of so many characters."""
+    model, training = config.model, config.training
+    counted = min(chars, training.counts_chars)
+    if not training.max_iters and not training.minutes:
+        return Needs(FLOAT * parameters(model, vocab_size).total, 0, COUNTED * counted)
+    copies = OPTIMIZER_COPIES[training.optimizer]
+    ahead = vocab_size * model.n_embd if training.lookahead and model.n_layer else 0
+    weights = training_bytes(model, vocab_size, 0, training.optimizer) + FLOAT * ahead * (2 + copies)
+    saved = FLOAT * (parameters(model, vocab_size).total * (2 + copies) + ahead * (1 + copies))
+    best = FLOAT * parameters(model, vocab_size).total
+    batch = training_bytes(model, vocab_size, training.batch_size, training.optimizer)
+    batch -= training_bytes(model, vocab_size, 0, training.optimizer)
+    scores = 2 + 3 * bool(ahead)  # times the vocabulary: gradients of logits, and those of the character after the next
+    batch += FLOAT * training.batch_size * model.block_size * vocab_size * scores
+    per_char = CROSS_FITTED if model.counts_order else COUNTED
+    return Needs(weights + saved + best, batch, per_char * counted)
+
+
+def fitted_to_memory(
+    config: Config, asked: Set[str], *, vocab_size: int, chars: int, available: int | None
+) -> tuple[Config, str]:
+    """The configuration, made to fit where nobody asked for what has to give way, and what there is to say about that.
+
+    Raises `UserError` when it does not fit.
+    """
+
+    def fits(smaller: Config) -> bool:
+        return available is None or needs(smaller, vocab_size=vocab_size, chars=chars).total <= available
+
+    if fits(config) or available is None:
+        return config, ""
+    changes, need = nearest(config, asked, fits), needs(config, vocab_size=vocab_size, chars=chars)
+    where = f"about {size_text(need.total)} of memory ({need}), and {size_text(available)} are free here"
+    if changes and changes.keys() <= HARMLESS and not asked & changes.keys():
+        settings = ", ".join(f"{name}={value}" for name, value in changes.items())
+        return config.with_values(changes), f"this run needs {where}: it goes on with {settings}."
+    advice = (
+        "free some memory" if changes is None else " ".join(f"--{name} {value}" for name, value in changes.items()) + " fits"
+    )
+    raise UserError(f"this run needs {where}: {advice}.")
+
+
+def nearest(config: Config, asked: Set[str], fits: Callable[[Config], bool]) -> dict[str, Any] | None:
+    """The fewest changes that fit: to the batch, else to one knob, one that was asked for first; else a size."""
+    single: dict[str, Any] = {"batch_size": 1} if config.training.batch_size > 1 else {}
+    fewer: dict[str, Any] = {"counts_chars": FEW_COUNTED} if config.training.counts_chars > FEW_COUNTED else {}
+    for others in ({}, single, fewer, single | fewer):
+        for name in dict.fromkeys(("batch_size", *(name for name in SMALLEST if name in asked), *SMALLEST)):
+            for changes in smaller_values(config, name):
+                if fits(config.with_values({**others, **changes})):
+                    return {**others, **changes}
+    for size, values in reversed(SIZES.items()):
+        shape = {name: value for name, value in values.items() if name != "max_iters"}
+        try:
+            if fits(config.with_values({**shape, "ffn_hidden": None})):
+                return {"size": size}
+        except UserError:  # its heads do not suit what was asked
+            continue
+    return None
+
+
+def smaller_values(config: Config, name: str) -> Iterator[dict[str, Any]]:
+    """Half a knob's value, a quarter, and so on; of a batch, with as many sequences in a step as before."""
+    value, sequences = knob_values(config)[name], config.training.sequences
+    step = 2 * config.model.n_head if name == "n_embd" else 1
+    while value and (value := value // 2 // step * step) >= SMALLEST[name]:
+        if name == "batch_size" and sequences <= MANY_BATCHES * value:
+            yield {"batch_size": value, "gradient_accumulation_steps": -(-sequences // value)}
+        else:
+            yield {name: value}
+
+
+def size_text(size: int) -> str:
+    """1.5 GiB, 300 MiB"""
+    return f"{size / GIB:,.1f} GiB" if size >= 0.95 * GIB else f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,147 @@
+"""Plan: the best use of the minutes given, for this text on this machine.
+
+    minutes, text's size, measured speed ──▶ Plan(values for knobs, reasons in words)
+
+A plan chooses only what was not asked for by name. Its constants were measured (docs/log.md): beside counts, a larger model is
+worth its time once it sees some two characters of training for each of its weights, and dropout pays as soon as the
+text is read more than once.
+"""
+
+import statistics
+import time
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from letterwise.config import Config
+from letterwise.config.accounting import flops_per_char, parameters
+from letterwise.config.presets import SIZES
+from letterwise.loss import cross_entropy
+from letterwise.model import build, initialize
+from letterwise.runtime.device import Runtime
+from letterwise.training.optimizers.optimizer import build_optimizers
+
+# What a run may be, smallest first; all but the largest learn from 2048 characters in a step.
+SHAPES: list[dict[str, int]] = [
+    dict(n_layer=2, n_head=2, n_embd=64, block_size=64, batch_size=32),
+    dict(n_layer=4, n_head=4, n_embd=128, block_size=128, batch_size=16),
+    dict(n_layer=5, n_head=6, n_embd=192, block_size=256, batch_size=8),
+    dict(n_layer=6, n_head=8, n_embd=256, block_size=256, batch_size=8),
+    dict(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=16),
+    dict(n_layer=12, n_head=12, n_embd=768, block_size=512, batch_size=16),
+]
+WIDTH = {"n_embd", "n_head", "n_kv_head"}  # only fit each other: whoever asks for one settles all
+CHARS_PER_WEIGHT = 2  # a shape is taken when the minutes allow so many characters of training for each weight of its blocks
+WEIGHTS_PER_CHAR = 8  # … and the text has a character for so many of them
+BACKWARD = 3  # a training step costs three forward passes
+OVERHEAD_S = 6.0  # of a run: start, counting, validations
+COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
+COUNTING_SHARE = 0.25  # of the minutes
+FRESH_FOR = 4  # a text wears out so many times later for a model that has to learn all of it, beside no counts
+WORN_AFTER = 20  # readings of the text: a run of more of them learns more slowly, or it would only learn the text by heart
+SLOWEST = 0.02  # of the usual rate
+FITTING, STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
+LONGEST_LINE = 256  # characters: a longer context only where the shape has it anyway
+PROBE_STEPS = 6  # the first warms up, and single ones may be disturbed: so the median of the others tells
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Knobs for a run, and why: `lines` are for a person."""
+
+    values: dict[str, Any]
+    lines: list[str]
+
+
+def make_plan(
+    config: Config, asked: Set[str], *, chars: int, vocab_size: int, runtime: Runtime, context: int | None = None
+) -> Plan:
+    """What to train in `config.training.minutes` on `chars` characters. `asked` names knobs that are settled already.
+
+    `context` is what `context_for` says of lines.
+    """
+    flops = measured_flops(config, vocab_size, runtime)
+    return choose(config, asked, chars=chars, vocab_size=vocab_size, flops=flops, context=context)
+
+
+def context_for(ids: np.ndarray, line_break: int) -> int:
+    """A context for the lines of `ids` (N,): nearly all of them fit."""
+    breaks = np.flatnonzero(ids == line_break)
+    longest = float(np.quantile(np.diff(breaks), FITTING)) if len(breaks) > 1 else len(ids)
+    return max(1, -(-int(longest) // STEP) * STEP)
+
+
+def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float, context: int | None = None) -> Plan:
+    """The plan for a machine that does `flops` floating-point operations a second in training."""
+    seconds = max(0.5 * config.training.minutes * 60, config.training.minutes * 60 - OVERHEAD_S)
+    settled = asked | (set(SIZES["nano"]) if "size" in asked else set()) | (WIDTH if WIDTH & asked else set())
+
+    def with_shape(shape: dict[str, int]) -> tuple[Config, float]:
+        shaped = config.with_values({name: value for name, value in shape.items() if name not in settled})
+        return shaped, seconds * flops / BACKWARD / flops_per_char(shaped.model, vocab_size)
+
+    shapes = SHAPES if context is None else [for_lines(shape, context) for shape in SHAPES]
+    fitting = [shape for shape in shapes if shape["block_size"] * 4 < chars] or shapes[:1]
+    best = fitting[0]
+    for shape in fitting:
+        shaped, seen = with_shape(shape)
+        inner = parameters(shaped.model, vocab_size)
+        weights = inner.attention + inner.feedforward
+        if CHARS_PER_WEIGHT * weights <= seen and weights <= WEIGHTS_PER_CHAR * chars:
+            best = shape
+    _, seen = with_shape(best)
+    epochs = seen / chars
+    values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
+    values["dropout"] = dropout(epochs if config.model.counts_order else epochs / FRESH_FOR)
+    if config.training.optimizer == "muon" and epochs > WORN_AFTER:
+        slower = max(SLOWEST, WORN_AFTER / epochs)
+        values["learning_rate"] = config.training.learning_rate * slower
+        values["matrix_learning_rate"] = config.training.matrix_learning_rate * slower
+    values["counts_chars"] = int(min(config.training.counts_chars, COUNTED_PER_SECOND * COUNTING_SHARE * seconds))
+    values = {name: value for name, value in values.items() if name not in settled}
+    model = config.with_values(values).model
+    lines = [
+        f"plan for {config.training.minutes:g} minutes: "
+        f"{model.n_layer} layers, width {model.n_embd}, context {model.block_size}; "
+        f"about {seen:,.0f} characters of training at {flops / 1e9:,.0f} GFLOP/s measured here, "
+        f"{epochs:.2g} times the text; dropout {model.dropout:g}."
+    ]
+    if config.model.counts_order and values.get("counts_chars", chars) < chars:
+        lines.append(
+            f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
+        )
+    return Plan(values, lines)
+
+
+def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
+    """A shape with a context for lines, and about as many characters in a step."""
+    chars, block_size = shape["block_size"] * shape["batch_size"], min(context, max(shape["block_size"], LONGEST_LINE))
+    return {**shape, "block_size": block_size, "batch_size": max(1, round(chars / block_size))}
+
+
+def dropout(epochs: float) -> float:
+    """More, the more often the text is read."""
+    return 0.0 if epochs < 1 else 0.1 if epochs < 10 else 0.2
+
+
+def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
+    """Floating-point operations a second in steps of training, measured with a small model on random characters."""
+    probe = config.with_values({**SHAPES[1], "dropout": 0.0})
+    model = initialize(build(probe.model, vocab_size), 0).to(runtime.device)
+    optimizers = build_optimizers(model, probe.training)
+    shape = (probe.training.batch_size, probe.model.block_size)
+    tokens = torch.randint(vocab_size, shape, device=runtime.device)
+    told = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
+    seconds = []
+    for _ in range(PROBE_STEPS):
+        began = time.monotonic()
+        with runtime.autocast():
+            nats = cross_entropy(model(tokens, log_prior=told), tokens)
+        nats.backward()
+        optimizers.step()
+        nats.item()
+        seconds.append(time.monotonic() - began)
+    return BACKWARD * flops_per_char(probe.model, vocab_size) * tokens.numel() / statistics.median(seconds[1:])

@@ -1,0 +1,317 @@
+"""Prepare: from what was asked for to a finished run.
+
+flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ Run ──▶ TrainResult, report.html
+"""
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from letterwise.checkpoint import TrainingState, load_state
+from letterwise.compiling.jit import clock
+from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
+from letterwise.config.accounting import flops_per_char, parameters
+from letterwise.config.adapt import adapted_to_text, validation_share
+from letterwise.config.presets import asked_values, bent, knob_values, resolve
+from letterwise.data.batches import require
+from letterwise.data.cache import TokenStream, reopen
+from letterwise.data.encode import prepare
+from letterwise.data.reading.corpus import is_address
+from letterwise.errors import UserError
+from letterwise.machine import memory_available
+from letterwise.model import build, initialize
+from letterwise.ngrams import ORDER, Counts, CrossFitted, cross_fit, learn
+from letterwise.progress import Progress
+from letterwise.runtime.device import Runtime, find_runtime
+from letterwise.training.budget import Budget
+from letterwise.training.meter import Meter
+from letterwise.training.optimizers.multi_token import Lookahead
+from letterwise.training.optimizers.optimizer import build_optimizers
+from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
+from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
+from letterwise.training.result import TrainResult, result
+from letterwise.training.run_directory import RunDirectory, run_directory
+from letterwise.training.saver import Keeper
+from letterwise.training.trainer import Run
+
+PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
+MANY_CHARACTERS = 256  # a vocabulary, where memory is estimated before the text's is known
+A_LOT, A_DAY_S, LONG_DAYS = 1e16, 86_400, 2  # floating-point operations: an hour of a fast processor
+CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
+CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
+
+
+def train(
+    flags: dict[str, Any],
+    *,
+    config_file: str | None = None,
+    out: str | None = None,
+    model_path: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    started: float | None = None,
+) -> TrainResult:
+    """Train as `flags` (knobs of `config.py`, `preset`, `size`) say, or go on with the run in `out`.
+
+    The run's clock begins at `started` (an instant of `jit.clock`, which stands still while functions are compiled), or now.
+
+    Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
+    `Interrupted`, after saving, when a signal asks to stop.
+    """
+    started, progress, asked = started or clock(), progress or Progress(), set(asked_values(flags, config_file))
+    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file))
+    directory, state = run_directory(config, out, model_path), None
+    with ExitStack() as held:
+        if there := directory.is_there():
+            held.enter_context(directory.locked())
+        if resume:
+            state = load_state(directory.state, progress.note)
+            config = resumed_config(state, flags, config_file)
+            directory = directory if model_path else directory.with_model(state.model_path)
+        else:
+            if not overwrite:
+                directory.refuse_if_used()
+            tell_adapted(progress, "what was asked", bent(flags, config_file))
+        held.enter_context(enough_memory(config))
+        run = prepare_run(config, directory, state, progress, asked)
+        directory.make()
+        if not there:
+            held.enter_context(directory.locked())
+            if not overwrite:  # another process may have been faster
+                directory.refuse_if_used()
+        directory.remove_leftovers()
+        if state:
+            run.restore(state)
+            started = clock() - state.seconds  # the clock stood still meanwhile
+            for line in resumption(run, state):
+                progress.note(line)
+        else:
+            directory.clear()
+        progress.note(introduction(run))
+        run.to_the_end(started)
+        return result(run)
+
+
+@contextmanager
+def enough_memory(config: Config) -> Generator[None]:
+    """Turns running out of memory into a `UserError` that says what needs it, and what would need less."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        model, training = config.model, config.training
+        need = needs(config, vocab_size=MANY_CHARACTERS, chars=0).total
+        raise UserError(
+            f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
+            f"block_size={model.block_size} need about {size_text(need)}, without counts and the text: lower --batch_size "
+            "(and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
+        ) from error
+
+
+def resumption(run: Run, state: TrainingState) -> list[str]:
+    """What there is to say about going on."""
+    lines = []
+    if run.finished() and not run.validation_due():
+        lines.append(f"this run is finished, after step {run.step}: raise --max_iters, --minutes or --patience to go on.")
+    if state.runtime != str(run.runtime):
+        lines.append(
+            f"this run was on {state.runtime}, and is on {run.runtime} now: as good, but no longer the same to the last bit."
+        )
+    return lines
+
+
+def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Progress | None = None) -> tuple[Config, Plan]:
+    """What `train` would do with these flags, without doing it: the configuration, and the plan that led to it.
+
+    Raises `UserError` when minutes are missing, or something asked for cannot be done.
+    """
+    config = absolute(resolve(flags, config_file))
+    if not config.training.minutes:
+        raise UserError("a plan is for a time: give --minutes.")
+    progress, asked = progress or Progress(), set(asked_values(flags, config_file))
+    config, stream = open_text(config, None, progress, asked)
+    config, made = planned(config, asked, stream, find_runtime(config.runtime))
+    return fitted(config, asked, stream, progress), made
+
+
+def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
+    """The configuration, completed by a plan for its minutes."""
+    text, size = stream.part("train"), len(stream.vocabulary)
+    context = None if stream.line_break is None else context_for(text, stream.line_break)
+    made = make_plan(config, asked, chars=len(text), vocab_size=size, context=context, runtime=runtime)
+    return config.with_values(made.values), made
+
+
+def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progress) -> Config:
+    """The configuration, its defaults adapted to the text."""
+    changes = adapted_to_text(knob_values(config), asked, train_chars=len(stream.part("train")), lines=stream.lines)
+    tell_adapted(progress, "this text", changes)
+    return config.with_values(changes)
+
+
+def hopeless(config: Config, vocab_size: int, runtime: Runtime) -> str:
+    """A sentence where so many steps take days here; "" where they do not. Small runs are not measured for it."""
+    training, chars = config.training, config.training.sequences * config.model.block_size
+    flops = BACKWARD * flops_per_char(config.model, vocab_size) * chars * training.max_iters
+    if training.minutes or runtime.device.type != "cpu" or flops < A_LOT:
+        return ""
+    speed = measured_flops(config, vocab_size, runtime)
+    days = flops / speed / A_DAY_S
+    if days < LONG_DAYS:
+        return ""
+    return (
+        f"{training.max_iters:,} steps of {chars:,} characters take about {days:,.0f} days here, at "
+        f"{speed / 1e9:,.0f} GFLOP/s measured: --minutes 60 trains what an hour is enough for."
+    )
+
+
+def tell_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
+    """Says which defaults were changed."""
+    if changes:
+        settings = ", ".join(f"{name}={value}" for name, value in changes.items())
+        progress.note(f"defaults adapted to {to_what}: {settings}.")
+
+
+def prepare_run(
+    config: Config, directory: RunDirectory, state: TrainingState | None, progress: Progress, asked: set[str]
+) -> Run:
+    """Text, plan, model and optimizers for a run.
+
+    Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
+    """
+    runtime = find_runtime(config.runtime)
+    available = memory_available() if runtime.device.type == "cpu" else None  # a GPU's own runs out with a sentence
+    fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
+    config, stream = open_text(config, state, progress, asked)
+    if config.training.minutes and config.model.n_layer and not state:
+        config, made = planned(config, asked, stream, runtime)
+        for line in made.lines:
+            progress.note(line)
+    if not state:
+        config = fitted(config, asked, stream, progress)
+        size = {"vocab_size": len(stream.vocabulary), "chars": len(stream.part("train"))}
+        config, note = fitted_to_memory(config, asked, **size, available=available)
+        for line in (note, hopeless(config, size["vocab_size"], runtime)):
+            if line:
+                progress.note(line)
+    if not stream.lines:  # of lines, one is enough
+        require(stream.part("train"), config.model.block_size, "training")
+    if state:
+        state.check(len(stream.vocabulary))  # before anything of that size is built
+    model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
+    if config.runtime.compile:
+        for block in model.blocks:
+            block.compile()
+    lookahead = Lookahead(model) if config.training.lookahead and model.blocks else None
+    counts, crossfitted = count(config, stream)
+    training = config.training
+    return Run(
+        config=config,
+        directory=directory,
+        runtime=runtime,
+        stream=stream,
+        model=model,
+        lookahead=lookahead,
+        optimizers=build_optimizers(model, training, lookahead),
+        counts=counts,
+        crossfitted=crossfitted,
+        baseline_counts=counts or count_whole(config, stream, ORDER),
+        progress=progress,
+        budget=Budget(training),
+        keeper=Keeper(directory, training, progress),
+        meter=Meter(training.sequences * config.model.block_size),
+    )
+
+
+def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitted | None]:
+    """The counts that the model learns beside, and how it sees them while it learns, if its configuration asks for them."""
+    training, order = config.training, config.model.counts_order
+    if not order:
+        return None, None
+    counted = min(training.counts_chars, len(stream.part("train")))
+    if counted < order:
+        raise UserError(
+            f"counts_order={order} is longer than the {counted} characters that are counted: "
+            "lower --counts_order (0 for no counts)."
+        )
+    if not training.max_iters:  # counting alone
+        return count_whole(config, stream, order), None
+    folds, most = training.counts_folds, training.counts_chars
+    text, size = stream.part("train"), len(stream.vocabulary)
+    crossfitted = cross_fit(text, size, order, folds=folds, most=most, line_break=stream.line_break)
+    return crossfitted.counts, crossfitted
+
+
+def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
+    """The counts of the training part, as far as the configuration lets them reach."""
+    counted = stream.part("train")[-config.training.counts_chars :]
+    return learn(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
+
+
+def open_text(config: Config, state: TrainingState | None, progress: Progress, asked: set[str]) -> tuple[Config, TokenStream]:
+    """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
+
+    A resumed run must find the text it began with (what came from stdin is kept by the cache).
+    """
+    if state and config.data.input_file == ("-",) and (kept := reopen(state.fingerprint)):
+        return config, kept
+    stream = prepare(config.data, note=progress.note)
+    if state and stream.fingerprint != state.fingerprint:
+        raise UserError(
+            f"the text changed since the run began (fingerprint {state.fingerprint[:12]}, now {stream.fingerprint[:12]}): "
+            "bring the old text back, or start anew with --overwrite."
+        )
+    if state or stream.lines:
+        return config, stream
+    needed = 1 + (config.model.block_size if "block_size" in asked else 1)
+    chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
+    share = validation_share(asked, **chars, needed=needed)
+    if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
+        require(stream.part("train"), needed - 1, "training")
+        return config, stream
+    tell_adapted(progress, "this text", {"val_fraction": share})
+    config = config.with_values({"val_fraction": share})
+    return config, prepare(config.data, note=progress.note)
+
+
+def resumed_config(state: TrainingState, flags: dict[str, Any], config_file: str | None) -> Config:
+    """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
+    began, said = state.config, {**(read_toml(config_file) if config_file else {}), **flags}
+    bricks = {name: said.pop(name, getattr(began, name)) for name in ("preset", "size")}
+    asked = absolute(began.with_values(said))
+    old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (began, asked))
+    old |= {"preset": began.preset, "size": began.size}
+    for name, value in {**new, **bricks}.items():
+        if value != old[name] and name not in CHANGEABLE:
+            raise UserError(
+                f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
+            )
+    return asked
+
+
+def absolute(config: Config) -> Config:
+    """The configuration with its files named from the root, so that the run can be resumed from anywhere."""
+
+    def anchored(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name if name == "-" or is_address(name) else str(Path(name).absolute()) for name in names)
+
+    data = config.data
+    return replace(config, data=replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file)))
+
+
+def introduction(run: Run) -> str:
+    """What is about to happen, in one line."""
+    params = parameters(run.config.model, len(run.stream.vocabulary)).total
+    parts, line_break = [run.stream.part("train"), run.stream.part("val")], run.stream.line_break
+    train, val = (len(part) if line_break is None else int((part[1:] == line_break).sum()) for part in parts)
+    what = "characters" if line_break is None else "lines"
+    return (
+        f"{run.config.preset} {run.config.size}: {params:,} parameters, {train:,} {what} to learn, {val:,} to validate on, "
+        f"{len(run.stream.vocabulary)} different; {run.runtime}; {run.directory.path}"
+    )

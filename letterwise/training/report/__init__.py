@@ -1,0 +1,1 @@
+"""Report: the page that a finished run leaves behind, and its chart."""

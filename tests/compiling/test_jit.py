@@ -1,0 +1,220 @@
+"""Compiled code: what one process kept, the next one loads; damaged, foreign or out of date, it is compiled again."""
+
+import hashlib
+import logging
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from letterwise.compiling import jit
+from letterwise.inference.cpu import kernel as kernel
+
+ROOT = Path(__file__).parents[2]
+
+
+def twice(x):
+    """What is compiled here."""
+    return x + x
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+    monkeypatch.setattr(jit.Kept, "writable", True)
+    return jit.folder()
+
+
+def compiled() -> tuple[int, int]:
+    """What a process of its own would see: the result, and how often it was loaded."""
+    function = jit.njit()(twice)
+    return function(21), sum(function.stats.cache_hits.values())
+
+
+def test_what_was_kept_is_loaded(folder: Path) -> None:
+    assert compiled() == (42, 0)
+    (entry,) = folder.iterdir()
+    assert compiled() == (42, 1)
+    if os.name == "posix":
+        assert (entry.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def whole(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).digest() + payload
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[:31],
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-1],
+        lambda content: content[:-100] + bytes([content[-100] ^ 1]) + content[-99:],
+        lambda content: whole(b"no pickle"),
+        lambda content: whole(pickle.dumps("another thing")),
+    ],
+)
+def test_a_damaged_entry_is_compiled_again(folder: Path, damage: Any) -> None:
+    compiled()
+    (entry,) = folder.iterdir()
+    good = entry.read_bytes()
+    entry.write_bytes(damage(good))
+    assert compiled() == (42, 0)
+    assert compiled() == (42, 1)  # and kept whole again
+    assert len([*folder.iterdir()]) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes")
+def test_what_others_may_write_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled()
+    (entry,) = folder.iterdir()
+    entry.chmod(0o620)
+    assert compiled() == (42, 0)
+    assert compiled() == (42, 1)
+    os.chown(entry, 12345, -1) if os.geteuid() == 0 else monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert compiled() == (42, 0)
+
+
+def test_where_nothing_can_be_kept_one_note_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
+    monkeypatch.setattr(jit.Kept, "writable", True)
+    assert compiled() == compiled() == (42, 0)
+    (note,) = caplog.messages
+    assert "cannot be kept" in note
+    assert "LETTERWISE_CACHE" in note
+
+
+def test_a_full_disk_leaves_nothing_behind(folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    def full(beside: str, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        assert compiled() == (42, 0)
+    assert [*folder.iterdir()] == []
+    assert "No space left on device" in caplog.text
+
+
+def test_old_entries_are_removed(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, age in (("old", jit.UNUSED_S + 60), ("new", 60)):
+        (folder / name).touch()
+        os.utime(folder / name, (time.time() - age,) * 2)
+    compiled()
+    assert (folder / "new").exists()
+    assert not (folder / "old").exists()
+
+
+def test_four_processes_at_once(folder: Path, tmp_path: Path) -> None:
+    """On a cold cache: all are right, and what is kept is one whole entry."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from letterwise.compiling.jit import njit\n\n@njit()\ndef twice(x):\n    return x + x\n\nprint(twice(21))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ways = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    processes = [subprocess.Popen([sys.executable, str(script)], **ways) for _ in range(4)]
+    for process in processes:
+        out, err = process.communicate()
+        assert (process.returncode, out) == (0, "42\n"), err
+    (entry,) = folder.iterdir()
+    content = entry.read_bytes()
+    assert content == whole(content[32:])
+
+
+def test_a_change_in_what_is_called_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two modules, one of which calls the other: no machine code outlives either."""
+    for name, text in (("calls", "from letterwise.called import STEP\n"), ("called", "STEP = 1\n")):
+        module = ModuleType(f"letterwise.{name}")
+        module.__file__ = str(tmp_path / f"{name}.py")
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    seen = set()
+    for name, text in (
+        ("called", "STEP = 1\n"),
+        ("called", "STEP = 2\n"),
+        ("calls", "from letterwise.called import STEP as S\n"),
+    ):
+        (tmp_path / f"{name}.py").write_text(text)
+        jit.stamp.cache_clear()
+        seen.add(jit.stamp("letterwise.calls"))
+    assert len(seen) == 3
+    (tmp_path / "called.py").unlink()
+    jit.stamp.cache_clear()
+    assert jit.stamp("letterwise.calls") == ""  # nobody can say: then nothing is kept
+    jit.stamp.cache_clear()
+
+
+def test_the_kernel_depends_on_all_it_calls() -> None:
+    found = jit.sources_of("letterwise.inference.cpu.kernel")
+    needed = {"inference.automaton", "inference.filters", "inference.products", "inference.vectors", "inference.weights"}
+    assert {f"letterwise.{name}" for name in needed | {"inference.team", "counts.reader", "jit"}} <= set(found)
+
+
+def test_all_that_is_compiled_goes_through_here() -> None:
+    users = {path.name for path in (ROOT / "letterwise").rglob("*.py") if "from numba import njit" in path.read_text()}
+    assert users == set()
+
+
+@pytest.fixture
+def compilation(monkeypatch: pytest.MonkeyPatch) -> jit.Compilation:
+    fresh = jit.Compilation()
+    monkeypatch.setattr(jit, "COMPILATION", fresh)
+    return fresh
+
+
+OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=jit.Kept(twice))})
+ANOTHERS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=None)})
+
+
+def test_the_clock_stands_still_while_compiling(compilation: jit.Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function at 10 s, within it another at 12 s, done at 15 and 20 s; a stranger's function in between."""
+    now = 0.0
+    monkeypatch.setattr(jit.time, "monotonic", lambda: now)
+    shown = []
+    start, end = compilation.on_start, compilation.on_end
+    steps = {10: (start, OURS), 12: (start, OURS), 15: (end, OURS), 20: (end, OURS), 22: (start, ANOTHERS), 24: (end, ANOTHERS)}
+    for now in (5.0, 10.0, 11.0, 12.0, 15.0, 19.0, 20.0, 21.0, 22.0, 23.0, 24.0):
+        act, event = steps.get(int(now), (lambda event: None, OURS))
+        act(event)
+        shown.append(jit.clock())
+    assert shown == [5.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 11.0, 12.0, 13.0, 14.0]
+
+
+def test_compiling_is_not_silent(compilation: jit.Compilation, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    """It is said at once, and again while it lasts; behind that, nothing."""
+    monkeypatch.setattr(jit, "SILENT_S", 0.0)
+    monkeypatch.setattr(jit, "AGAIN_S", 0.01)
+    caplog.set_level(logging.WARNING)
+    compilation.on_start(OURS)
+    while len(caplog.messages) < 2:
+        time.sleep(0.01)
+    compilation.on_end(OURS)
+    first, again = caplog.messages[:2]
+    assert first.startswith("compiling the engine for this processor, once")
+    assert again.startswith("still compiling")
+
+
+def test_what_is_quick_says_nothing(compilation: jit.Compilation, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(jit, "SILENT_S", 3600.0)
+    compilation.on_start(OURS)
+    compilation.on_end(OURS)
+    assert caplog.messages == []
+
+
+def test_numba_reports_to_us(folder: Path) -> None:
+    """By compiling a function: time passes, and is counted."""
+    before = jit.COMPILATION.so_far()
+    jit.njit()(lambda x: x + 1)(1)
+    assert jit.COMPILATION.so_far() > before
+    assert jit.COMPILATION.depth == 0

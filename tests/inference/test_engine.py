@@ -1,0 +1,233 @@
+"""Predictor: any chunking of a text gives the same answer, however long the text."""
+
+import itertools
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from priors import counts_for
+
+from letterwise.checkpoint.weights import weights_of
+from letterwise.config import ModelConfig
+from letterwise.config.presets import PRESETS, resolve
+from letterwise.evaluation import evaluate
+from letterwise.inference.constraints.language.dfa import END, FREE, START, Automaton
+from letterwise.inference.cpu import kernel
+from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.cpu.threads import Team
+from letterwise.inference.engine import Batch, Model, Predictor
+from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.torch_backend import Plain
+from letterwise.model import Transformer, build, initialize
+from letterwise.ngrams import Counts
+
+V = 11
+# a text is whole where a character below 4 follows one where it is not
+TURNS = Automaton(np.array([0] * 4 + [1] * (V - 4)), np.array([[0, 0], [2, 1], [1, 1]]), np.array([1, 1, 0]))
+SHAPE = dict(n_layer=2, n_head=4, n_embd=32, block_size=12)
+
+
+def lively(config: ModelConfig, seed: int = 0) -> Transformer:
+    """A fresh model, with every weight drawn wide, so that answers differ by much more than rounding."""
+    model = initialize(build(config, V), seed)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.2)
+    return model.eval()
+
+
+def compiled(model: Transformer, counts: Counts | None = None) -> Compiled:
+    """The same model as the kernel reads it."""
+    return Compiled(model.config, V, weights_of(model), counts)
+
+
+READERS = {"compiled": compiled, "plain": Plain}
+
+
+@pytest.fixture(scope="module", params=[*PRESETS, "one"])
+def model(request: pytest.FixtureRequest) -> Transformer:
+    if request.param == "one":  # the shortest context there is
+        return lively(resolve({**SHAPE, "block_size": 1}).model)
+    return lively(resolve({**SHAPE, "preset": request.param, **PRESETS[request.param]}).model)
+
+
+@pytest.fixture(scope="module", params=READERS)
+def reader(request: pytest.FixtureRequest, model: Transformer) -> Model:
+    return READERS[request.param](model, counts_for(model))
+
+
+def windows_by_the_policy(ids: list[int], block_size: int) -> list[int]:
+    """The plain statement: grow to a full context, then start again on its last half."""
+    window: list[int] = []
+    for i in ids:
+        if len(window) == block_size:
+            window = window[len(window) - block_size // 2 :] if block_size > 1 else []
+        window.append(i)
+    return window
+
+
+def alone(model: Transformer, ids: list[int]) -> np.ndarray:
+    """What the model says after `ids`, by one pass over the window that the policy gives."""
+    window, told, counts = windows_by_the_policy(ids, model.config.block_size), None, counts_for(model)
+    if counts and model.prior:  # counts know the whole text, and not only the window
+        first = np.array([len(ids) - len(window)])
+        told = torch.from_numpy(counts.before(np.array(ids), first, len(window), model.prior.orders))
+    with torch.no_grad():
+        return model(torch.tensor([window]), log_prior=told)[0, -1].numpy()
+
+
+texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=60)
+
+
+@settings(max_examples=40)
+@given(ids=texts, cuts=st.sets(st.integers(0, 60)))
+def test_any_chunking_gives_the_answer_of_the_window_alone(
+    reader: Model, model: Transformer, ids: list[int], cuts: set[int]
+) -> None:
+    predictor = Predictor(reader)
+    edges = [0, *sorted(c for c in cuts if c < len(ids)), len(ids)]
+    for start, end in pairwise(edges):
+        logits = predictor.read(ids[start:end])
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, alone(model, ids), rtol=1e-4, atol=1e-4)
+
+
+@settings(max_examples=20)
+@given(lines=st.lists(texts, min_size=1, max_size=5), seed=st.integers(0, 99), many_threads=st.booleans())
+def test_texts_side_by_side_are_read_as_each_alone(
+    model: Transformer, lines: list[list[int]], seed: int, many_threads: bool
+) -> None:
+    """To the last bit, whatever the company, the chunks and the number of threads: so a seed writes the same in any batch."""
+    reader, chunks = compiled(model, counts_for(model)), np.random.default_rng(seed)
+    if many_threads:
+        reader.team = Team(3, worth=1)
+    batch = Batch(reader, len(lines))
+    company = [Predictor(reader, batch, i) for i in range(len(lines))]
+    left = [list(line) for line in lines]
+    while any(left):
+        for predictor, ids in zip(company, left, strict=True):
+            take = chunks.integers(0, 20)
+            predictor.feed(ids[:take])
+            del ids[:take]
+        company[0].logits()
+    together = [predictor.logits() for predictor in company]
+    for got, line in zip(together, lines, strict=True):
+        one = Predictor(reader)
+        np.testing.assert_array_equal(got, [one.read([id]) for id in line][-1])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("automaton", [FREE, TURNS], ids=["free", "turns"])
+def test_texts_side_by_side_are_written_as_each_alone(
+    model: Transformer, monkeypatch: pytest.MonkeyPatch, automaton: Automaton, threads: int
+) -> None:
+    """To the last bit: threads share each step for a few texts, and the texts themselves for more."""
+    monkeypatch.setattr("letterwise.inference.cpu.threads.Pace.together", lambda pace: True)
+    reader, most = compiled(model, counts_for(model)), model.config.block_size
+    steps: list[int] = []
+
+    def counted(*arguments: object) -> int:
+        steps.append(kernel.write(*arguments))
+        return steps[-1]
+
+    def written(texts: range, unread: bool) -> tuple[np.ndarray, np.ndarray]:
+        reader.team = Team(threads if len(texts) > 1 else 1, worth=1)
+        memory = reader.memory(len(texts))
+        for text in range(len(texts)):
+            memory.begin(text, [])
+        logits = np.array([np.random.default_rng(seed).normal(size=V) for seed in texts], np.float32)
+        rows = np.array([(text, 0, seed % V) for text, seed in enumerate(texts)])
+        uniforms = np.array([np.random.default_rng(seed).random(most) for seed in texts])
+        bias, walks = np.zeros((len(texts), V), np.float32), np.full((len(texts), 2), (START, 2 * most))
+        monkeypatch.setattr(reader.team, "run", lambda _, *rest: Team.run(reader.team, counted, *rest))
+        ids, drawn = memory.write(rows, logits, Sampler().filters, bias, uniforms, unread, automaton, walks)
+        assert set(steps) == {min(most, 1 + (ids != END).sum(axis=1).max())}  # what every thread says
+        steps.clear()
+        return ids, drawn
+
+    for company, unread in itertools.product((range(2), range(4), range(7)), (False, True)):
+        each = [written(range(seed, seed + 1), unread) for seed in company]
+        for got, alone in zip(written(company, unread), zip(*each, strict=True), strict=True):
+            np.testing.assert_array_equal(got, np.concatenate(alone))
+
+
+def test_nothing_read_makes_all_characters_alike(reader: Model) -> None:
+    logits = Predictor(reader).read([])
+    assert logits.shape == (V,)
+    assert len(set(logits.tolist())) == 1
+
+
+def test_reading_nothing_repeats_the_last_answer(reader: Model) -> None:
+    predictor = Predictor(reader)
+    first = predictor.read([1, 2, 3])
+    np.testing.assert_array_equal(predictor.read([]), first)
+
+
+def test_a_fork_reads_on_by_itself(reader: Model, model: Transformer) -> None:
+    one = Predictor(reader)
+    one.read([1, 2, 3])
+    one.feed([4])
+    other = one.fork()
+    for id in (5, 6):
+        mine, theirs = one.read([id]), other.read([id + 1])
+    np.testing.assert_allclose(mine, alone(model, [1, 2, 3, 4, 5, 6]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(theirs, alone(model, [1, 2, 3, 4, 6, 7]), rtol=1e-4, atol=1e-4)
+
+
+def test_half_a_context_at_least_is_seen() -> None:
+    predictor = Predictor(Plain(lively(resolve({**SHAPE, "counts_order": 0}).model)))
+    sizes = []
+    for i in range(50):
+        predictor.read([i % V])
+        sizes.append(predictor.batch.held[0])
+    assert max(sizes) == 12
+    assert min(sizes[12:]) == 12 // 2 + 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "change", [{}, {"bias": True, "norm": "layer"}, {"bias": False, "norm": "rms"}, {"n_kv_head": 1}, {"embed_norm": True}]
+)
+def test_the_kernel_equals_the_model_whatever_it_is_built_from(preset: str, change: dict) -> None:
+    """The clever path against the plain one, at every place of a context."""
+    model = lively(resolve({**SHAPE, "preset": preset, **PRESETS[preset], **change}).model)
+    ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
+    counts = counts_for(model)
+    told = None
+    if counts and model.prior:
+        told = torch.from_numpy(counts.before(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
+    with torch.no_grad():
+        plain = model(ids, log_prior=told)[0].numpy()
+    predictor = Predictor(compiled(model, counts))
+    for place, id in enumerate(ids[0].tolist()):
+        np.testing.assert_allclose(predictor.read([id]), plain[place], rtol=1e-4, atol=1e-4)
+
+
+@given(x=st.floats(-100, 100, width=32))
+def test_the_kernels_exponential_and_tangent(x: float) -> None:
+    x = np.float32(x)
+    inside = -87 <= x <= 88
+    assert kernel.exp(x) == pytest.approx(math.exp(min(max(x, -87), 88)), rel=3e-7 if inside else 1e-5)
+    assert kernel.tanh(x) == pytest.approx(math.tanh(x), abs=2e-7)
+
+
+def test_sliding_evaluation_is_what_the_predictor_sees(reader: Model, model: Transformer) -> None:
+    ids = np.random.default_rng(3).integers(0, V, 70).astype(np.uint8)
+    predictor, nats = Predictor(reader), []
+    for current, following in pairwise(ids.tolist()):
+        nats.append(-torch.from_numpy(predictor.read([current])).log_softmax(-1)[following].item())
+    score = evaluate(model, ids, counts=counts_for(model), protocol="sliding")
+    assert score.chars == 69
+    assert score.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)
+
+
+def test_a_long_text_costs_no_more_memory(reader: Model) -> None:
+    predictor = Predictor(reader)
+    predictor.read(np.zeros(10_000, np.uint8))
+    assert predictor.batch.held[0] <= 12
+    assert len(predictor.batch.history[0]) <= 12 + 7
