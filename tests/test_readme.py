@@ -1,4 +1,4 @@
-"""README: what it says works. Every command and the Python example run as written, only smaller."""
+"""README and guide: what they say works. Every command and the Python example run as written, only smaller."""
 
 import re
 import shlex
@@ -12,12 +12,13 @@ import letterwise
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs/guide.md").read_text()
 SMALL = dict(minutes=0.0, max_iters=3, warmup_iters=1, n_layer=1, n_embd=16, block_size=16, batch_size=2)
 POEM = "The moon is a lamp in the night, and some initial text lies under it.\n" * 30
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", README + GUIDE, re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_command(folder: Path) -> None:
     commands = [line for block in blocks("sh") for line in block.splitlines()]
-    assert len(commands) >= 9
+    assert len(commands) >= 19
     for command in commands:
         words = shlex.split(command)
         words[:1] = {"python": [sys.executable], "letterwise": [sys.executable, "-m", "letterwise"]}[words[0]]
@@ -56,7 +57,7 @@ def test_the_python_example(folder: Path, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(letterwise, "train", lambda *args, **knobs: train(*args, **{**knobs, **SMALL}))
     monkeypatch.chdir(folder)
     (example,) = blocks("python")
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(example, "guide.md", "exec"), {})
     told = capsys.readouterr().out
     assert told.startswith("The moon")
     bits_per_char = float(re.search(r"\d+\.\d+$", told.strip())[0])
@@ -70,8 +71,8 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_tree_names_what_is_there() -> None:
-    """Every file of the package stands in the README's annotated tree."""
-    tree = README.split("## What is in the house")[1]
+    """Every file of the package stands in the annotated tree."""
+    tree = (ROOT / "CONTRIBUTING.md").read_text().split("train.py  generate.py")[1]
     for path in (ROOT / "letterwise").rglob("*.py"):
         if not path.name.startswith("__") and path.parent.name != "commands":
             assert path.stem in tree, path
