@@ -8,7 +8,7 @@ import pytest
 
 from letterwise.compiling import arithmetic
 from letterwise.compiling.jit import njit
-from letterwise.inference.cpu import kernel
+from letterwise.inference.cpu import kernel, matmul
 from letterwise.ngrams import reader
 
 X = np.random.default_rng(0).normal(0, 10, 4096).astype(np.float32)
@@ -57,7 +57,7 @@ def test_the_values_are_right() -> None:
 
 def test_nothing_that_predicts_lets_the_compiler_choose() -> None:
     """Neither which multiplications are fused with an addition, nor the order of a sum."""
-    for module in (arithmetic, kernel, reader, products):
+    for module in (arithmetic, kernel, reader, matmul):
         compiled = [value for value in vars(module).values() if hasattr(value, "targetoptions")]
         assert compiled
         assert not [value for value in compiled if value.targetoptions.get("fastmath")]

@@ -13,8 +13,8 @@ import pytest
 
 import letterwise
 from letterwise.config import DataConfig
-from letterwise.data import cache, encode
-from letterwise.data.cache import reopen
+from letterwise.data import encode
+from letterwise.data.cache import reopen, sealed
 from letterwise.data.encode import prepare, recall
 from letterwise.data.reading import corpus
 from letterwise.data.reading.corpus import open_corpus
@@ -154,7 +154,7 @@ def forged(folder: Path, ids: np.ndarray, **facts: object) -> None:
     told = json.loads((folder / "meta.json").read_bytes()) | facts
     del told["crc32"]
     (folder / "ids.bin").write_bytes(ids.tobytes())
-    (folder / "meta.json").write_text(json.dumps({**told, "crc32": cache.sealed(zlib.crc32(ids.tobytes()), told)}))
+    (folder / "meta.json").write_text(json.dumps({**told, "crc32": sealed(zlib.crc32(ids.tobytes()), told)}))
 
 
 def test_a_kept_text_is_checked_whatever_its_checksum_says(tmp_path: Path, cache: Path) -> None:
@@ -190,7 +190,7 @@ def test_suffixes_are_checked_whatever_their_checksum_says(tmp_path: Path, cache
         place.write_bytes(wrong.tobytes())
         facts = json.loads((text.folder / "suffixes.json").read_bytes())
         del facts["crc32"]
-        seal = cache.sealed(zlib.crc32(wrong.tobytes()), facts)
+        seal = sealed(zlib.crc32(wrong.tobytes()), facts)
         (text.folder / "suffixes.json").write_text(json.dumps({**facts, "crc32": seal}))
         assert np.concatenate([order for *_, order in suffixes_of(text).pieces]).tolist() == good.tolist()
 

@@ -31,7 +31,7 @@ def as_ids(text: str, dtype: type = np.uint8) -> np.ndarray:
 )
 def test_runs_places_and_what_follows(text: str, query: str, copied: tuple[int, int], dtype: type, pieces: tuple) -> None:
     query = query[:7] + text[copied[0] : sum(copied)] + query[7:]
-    with patch.multiple(suffixes, PIECE=pieces[0], OVERLAP=pieces[1]):
+    with patch.multiple(suffix_array, PIECE=pieces[0], OVERLAP=pieces[1]):
         index = plain_suffix_array(as_ids(text, dtype))
     ids = as_ids(query).astype(np.int64)
     assert index.runs(np.where(ids > 3, -1, ids)).tolist() == plain_runs(query, text)
@@ -47,7 +47,7 @@ def test_runs_places_and_what_follows(text: str, query: str, copied: tuple[int, 
 @given(text=st.text("ab", min_size=1, max_size=80), query=st.text("abc", max_size=80), far=st.integers(1, 5))
 def test_runs_that_overlap_far(text: str, query: str, far: int) -> None:
     """What is told stands in the text; of runs up to that long all are told, and of others each character is in one."""
-    with patch.object(suffixes, "FAR", far):
+    with patch.object(suffix_array, "FAR", far):
         runs = plain_suffix_array(as_ids(text)).runs(as_ids(query)).tolist()
     assert all(query[start:end] in text for start, end in runs)
     for start, end in plain_runs(query, text):
