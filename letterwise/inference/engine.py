@@ -21,8 +21,8 @@ from jaxtyping import Bool, Float, Integer
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import finite
-from letterwise.inference.constraints.dfa_guide import Walk
-from letterwise.inference.constraints.language.dfa import END, FREE, Automaton
+from letterwise.inference.constraints.dfa_guide import DFAGuide
+from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA
 from letterwise.inference.sampling.sampler import Chooser, valid
 
 ROWS = 64  # characters that a memory reads at a time
@@ -36,7 +36,7 @@ class Memory(Protocol):
     def read(self, rows: np.ndarray, wanted: np.ndarray, logits: np.ndarray) -> None: ...
     def write(
         self, rows: np.ndarray, logits: np.ndarray, filters: Any, bias: np.ndarray, uniforms: np.ndarray, unread: bool,
-        automaton: Automaton, walks: np.ndarray,
+        dfa: DFA, walks: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
     def at_once(self, texts: int) -> int: ...
     def copy(self, text: int, other: Any, theirs: int) -> None: ...
@@ -64,7 +64,7 @@ class Request(NamedTuple):
     chooser: Chooser
     most: int
     may: Bool[np.ndarray, "V"] | None
-    walk: Walk | None
+    walk: DFAGuide | None
 
 
 class Batch:
@@ -115,9 +115,9 @@ class Batch:
         rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
         bias = np.array([request.chooser.biased(request.may) for request in requests])
         walks = np.array([(walk.state, walk.left) if (walk := request.walk) else (0, 0) for request in requests])
-        automaton = requests[0].walk.automaton if requests[0].walk else FREE
+        dfa = requests[0].walk.dfa if requests[0].walk else NO_DFA
         filters = requests[0].chooser.sampler.filters
-        found, drawn = self.memory.write(rows, self.logits, filters, bias, uniforms, unread, automaton, walks)
+        found, drawn = self.memory.write(rows, self.logits, filters, bias, uniforms, unread, dfa, walks)
         for text, request, before, ids, used in zip(texts, requests, last, found.tolist(), drawn, strict=True):
             self._written(text, request, [before] if unread else [], ids, used)
         self.asked = {}
@@ -197,7 +197,7 @@ class Predictor:
             self.batch.read()
         return self.batch.logits[self.text].copy()
 
-    def ask(self, chooser: Chooser, most: int, may: Bool[np.ndarray, "V"] | None = None, walk: Walk | None = None) -> None:
+    def ask(self, chooser: Chooser, most: int, may: Bool[np.ndarray, "V"] | None = None, walk: DFAGuide | None = None) -> None:
         """Ask for at most so many characters to be drawn, by one who sees logits only: of those that `may`, on this `walk`."""
         self.batch.asked[self.text] = Request(chooser, most, may, walk)
 

@@ -17,7 +17,7 @@ from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints.constraint import constraint_for
-from letterwise.inference.constraints.dfa_guide import Walk
+from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Batch, Model, Predictor, cache_bytes
@@ -55,7 +55,7 @@ class Writing:
         self.guide = constraint_for(vocabulary, limits).guide(limits.max_seconds) if limits.constrained else None
         self.chooser = Chooser(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
         self.chooser.saw(ids)
-        self.walk = self.guide if isinstance(self.guide, Walk) else None
+        self.walk = self.guide if isinstance(self.guide, DFAGuide) else None
         self.free = self.guide is self.walk and self.copies is None and self.chooser.free  # needs no look at what was written
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()

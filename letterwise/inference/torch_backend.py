@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from letterwise.inference.constraints.language.dfa import Automaton, passed
+from letterwise.inference.constraints.language.dfa import DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import Filters, biased
 from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
@@ -61,14 +61,14 @@ class Memory:
         bias: Float[np.ndarray, "R V"],
         uniforms: Float[np.ndarray, "R 1"],
         unread: bool,
-        automaton: Automaton,
+        dfa: DFA,
         walks: Int[np.ndarray, "R 2"],
     ) -> tuple[Int[np.ndarray, "R 1"], Bool[np.ndarray, "R 1"]]:
         """Draw a character for each text, as `compiled.Memory.write` does."""
         if unread:
             self.read(rows, np.arange(len(rows)), logits)
         found = [
-            passed(scores_of(logits[text], added), automaton, state, left, filters, uniform)
+            draw_under_dfa(scores_of(logits[text], added), dfa, state, left, filters, uniform)
             for text, added, (state, left), uniform in zip(rows[:, 0], bias, walks, uniforms[:, 0], strict=True)
         ]
         return np.array([[id] for id, _ in found]), np.array([[drawn] for _, drawn in found])

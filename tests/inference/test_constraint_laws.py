@@ -109,7 +109,7 @@ def test_a_grammar_writes_each_of_its_sentences_and_no_other(rules: dict, longes
     except UserError:
         assert expected == set(), text
         return
-    assert constraint.automaton or constraint.network
+    assert constraint.dfa or constraint.network
     assert set(writable(constraint.guide(), vocabulary, longest)) == expected, text
 
 

@@ -12,11 +12,11 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.constraint import Constraint, constraint_for
-from letterwise.inference.constraints.dfa_guide import Walk
+from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import Earley
 from letterwise.inference.constraints.language import nfa
-from letterwise.inference.constraints.language.dfa import END, START, passed
-from letterwise.inference.constraints.language.nfa import TooLarge, automaton_of
+from letterwise.inference.constraints.language.dfa import END, START, draw_under_dfa
+from letterwise.inference.constraints.language.nfa import TooLarge, dfa_of
 from letterwise.inference.constraints.language.regex import Choice, One, Repeat, Row, Unusual, parse
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance_guide import EngineGuide
@@ -34,7 +34,7 @@ CONFIG = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=
 class Asked(Constraint):
     """A constraint that asks the engine at each step."""
 
-    def _automaton(self, longest: int) -> None:
+    def _dfa(self, longest: int) -> None:
         return None
 
 
@@ -85,8 +85,8 @@ def test_a_range_may_end_in_a_bracket() -> None:
 
 def test_anchors_at_both_ends_change_nothing() -> None:
     bare, held = (Constraint(SMALL, Limits(regex=regex)).guide() for regex in ("a(b|é)*", "^a(b|é)*$"))
-    assert isinstance(held, Walk)
-    assert all(np.array_equal(*pair) for pair in zip(bare.automaton, held.automaton, strict=True))
+    assert isinstance(held, DFAGuide)
+    assert all(np.array_equal(*pair) for pair in zip(bare.dfa, held.dfa, strict=True))
 
 
 def test_more_time_is_the_same_table() -> None:
@@ -97,12 +97,12 @@ def test_more_time_is_the_same_table() -> None:
 @pytest.mark.parametrize("regex", ["(a{200}){200}", "(a|b)*a(a|b){16}", "(){1000000000}", "(a*){6600}", "(a?){4900}"])
 def test_a_table_may_not_grow_beyond_bounds(regex: str, hurried: None) -> None:
     with pytest.raises(TooLarge):
-        automaton_of([parse(regex)], len(SMALL), one_of_small)
+        dfa_of([parse(regex)], len(SMALL), one_of_small)
 
 
 @pytest.mark.parametrize("regex", ["(a{40}){40}", "(a|b)*a(a|b){6}", "(){1000}", "(a*){100}", "(a?){30}"])
 def test_what_is_smaller_has_a_table(regex: str, hurried: None) -> None:
-    assert automaton_of([parse(regex)], len(SMALL), one_of_small).ends[START] in (0, 7, 1600)  # all of them can be met
+    assert dfa_of([parse(regex)], len(SMALL), one_of_small).distances[START] in (0, 7, 1600)  # all of them can be met
 
 
 def one_of_small(one: One) -> np.ndarray:
@@ -160,7 +160,7 @@ def test_a_table_lets_pass_what_the_engine_lets_pass(regex: str, more: dict, lon
     if "-[" in regex:
         assert isinstance(walk, EngineGuide)
         return
-    assert isinstance(walk, Walk)
+    assert isinstance(walk, DFAGuide)
     for choice in choices:
         may = walk.allowed()
         assert may.tolist() == asked.allowed().tolist()
@@ -214,8 +214,8 @@ def test_a_model_of_lines_forgets_under_a_table_as_well(regex: str, monkeypatch)
 
 def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
     """`a*b?` with two characters left, each as likely as the others, by hand: the four parts of the random number."""
-    automaton = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?")).automaton
-    assert automaton is not None
-    drawn = [passed(np.zeros(4, np.float32), automaton, START, 2, Sampler().filters, u / 4 + 1 / 8) for u in range(4)]
+    dfa = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?")).dfa
+    assert dfa is not None
+    drawn = [draw_under_dfa(np.zeros(4, np.float32), dfa, START, 2, Sampler().filters, u / 4 + 1 / 8) for u in range(4)]
     assert drawn == [(END, True), (1, True), (2, True), (END, True)]
-    assert passed(np.zeros(4, np.float32), automaton, START, 0, Sampler().filters, 0.0) == (END, False)
+    assert draw_under_dfa(np.zeros(4, np.float32), dfa, START, 0, Sampler().filters, 0.0) == (END, False)

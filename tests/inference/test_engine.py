@@ -15,7 +15,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.evaluation import evaluate
-from letterwise.inference.constraints.language.dfa import END, FREE, START, Automaton
+from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA, START
 from letterwise.inference.cpu import kernel
 from letterwise.inference.cpu.backend import Compiled
 from letterwise.inference.cpu.threads import Team
@@ -27,7 +27,7 @@ from letterwise.ngrams import Counts
 
 V = 11
 # a text is whole where a character below 4 follows one where it is not
-TURNS = Automaton(np.array([0] * 4 + [1] * (V - 4)), np.array([[0, 0], [2, 1], [1, 1]]), np.array([1, 1, 0]))
+TURNS = DFA(np.array([0] * 4 + [1] * (V - 4)), np.array([[0, 0], [2, 1], [1, 1]]), np.array([1, 1, 0]))
 SHAPE = dict(n_layer=2, n_head=4, n_embd=32, block_size=12)
 
 
@@ -122,9 +122,9 @@ def test_texts_side_by_side_are_read_as_each_alone(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("automaton", [FREE, TURNS], ids=["free", "turns"])
+@pytest.mark.parametrize("dfa", [NO_DFA, TURNS], ids=["free", "turns"])
 def test_texts_side_by_side_are_written_as_each_alone(
-    model: Transformer, monkeypatch: pytest.MonkeyPatch, automaton: Automaton, threads: int
+    model: Transformer, monkeypatch: pytest.MonkeyPatch, dfa: DFA, threads: int
 ) -> None:
     """To the last bit: threads share each step for a few texts, and the texts themselves for more."""
     monkeypatch.setattr("letterwise.inference.cpu.threads.Pace.together", lambda pace: True)
@@ -145,7 +145,7 @@ def test_texts_side_by_side_are_written_as_each_alone(
         uniforms = np.array([np.random.default_rng(seed).random(most) for seed in texts])
         bias, walks = np.zeros((len(texts), V), np.float32), np.full((len(texts), 2), (START, 2 * most))
         monkeypatch.setattr(reader.team, "run", lambda _, *rest: Team.run(reader.team, counted, *rest))
-        ids, drawn = memory.write(rows, logits, Sampler().filters, bias, uniforms, unread, automaton, walks)
+        ids, drawn = memory.write(rows, logits, Sampler().filters, bias, uniforms, unread, dfa, walks)
         assert set(steps) == {min(most, 1 + (ids != END).sum(axis=1).max())}  # what every thread says
         steps.clear()
         return ids, drawn

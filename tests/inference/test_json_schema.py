@@ -13,7 +13,7 @@ from benchmarks.constraints import SCHEMAS
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.constraint import Constraint
-from letterwise.inference.constraints.dfa_guide import Walk
+from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import Earley
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance_guide import EngineGuide
@@ -80,7 +80,7 @@ def test_an_expression_lets_pass_what_the_engine_lets_pass(schema: dict[str, Any
         assert "no text of this model's vocabulary" in str(error)  # noqa: PT017
         return
     place = ALPHABET.place(engine().LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_flexible": False}))
-    assert isinstance(guide, Walk)
+    assert isinstance(guide, DFAGuide)
     written: list[int] = []
     for choice in choices:
         may = guide.allowed()
@@ -130,7 +130,7 @@ def test_too_short_tells_the_fewest_characters_that_would_do() -> None:
 def test_what_refers_to_itself_goes_as_deep_as_there_is_room(longest: int) -> None:
     """Always one level deeper, and when there is no more room, back."""
     guide = Constraint(VOCABULARY, Limits(num_tokens=longest, json_schema=json.dumps(SCHEMAS["tree"]))).guide()
-    assert isinstance(guide, Walk)
+    assert isinstance(guide, DFAGuide)
     deeper, written = '{"value":1,"children":[', ""
     while all(guide.allowed()[id] and guide.take(int(id)) for id in VOCABULARY.encode(deeper)):
         written += deeper

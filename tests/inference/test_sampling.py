@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
-from letterwise.inference.constraints.language.dfa import FREE, passed
+from letterwise.inference.constraints.language.dfa import NO_DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import ascending, draw, min_p, top_k, top_p, typical_p
 from letterwise.inference.sampling.sampler import Chooser, Sampler, frequency, repetition
 from letterwise.inference.torch_backend import scores_of
@@ -220,7 +220,9 @@ def test_what_may_be_written_stays_ahead_of_what_may_not(knobs: dict, more: dict
     chooser = Chooser(Sampler(**knobs, **more), ABCD, only=may)
     chooser.saw([0, 0, 1, 2])
     ids = [chooser.choose(chooser.scores(scores)) for _ in range(5)]
-    plain = [passed(scores_of(scores, chooser.bias), FREE, 0, 0, chooser.sampler.filters, u)[0] for u in (0.0, 0.5, 0.999)]
+    plain = [
+        draw_under_dfa(scores_of(scores, chooser.bias), NO_DFA, 0, 0, chooser.sampler.filters, u)[0] for u in (0.0, 0.5, 0.999)
+    ]
     assert set(ids + plain) <= {0, 1}
 
 
@@ -241,7 +243,7 @@ def test_a_model_that_answers_nan_writes_nothing(logits: list[float], greedy: bo
     )
     with pytest.raises(Diverged, match="NaN"):
         chooser.scores(scores)
-    assert passed(scores_of(scores, chooser.bias), FREE, 0, 0, chooser.sampler.filters, 0.5)[0] == -1
+    assert draw_under_dfa(scores_of(scores, chooser.bias), NO_DFA, 0, 0, chooser.sampler.filters, 0.5)[0] == -1
 
 
 @pytest.mark.parametrize(

@@ -30,14 +30,14 @@ from jaxtyping import Bool
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
 from letterwise.inference.constraints.completion import EFFORT, SECONDS, Exhausted, find
-from letterwise.inference.constraints.dfa_guide import Walk
+from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import Earley
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.language import json_schema, lark
-from letterwise.inference.constraints.language.dfa import FAR, START, Automaton
+from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.json_schema import json_of
 from letterwise.inference.constraints.language.lark import inlined
-from letterwise.inference.constraints.language.nfa import LARGEST, Effort, Net, TooLarge, automaton_of
+from letterwise.inference.constraints.language.nfa import LARGEST, Effort, Net, TooLarge, dfa_of
 from letterwise.inference.constraints.language.recursive_network import BEGIN, Network, anything
 from letterwise.inference.constraints.language.recursive_network import FAR as NEVER
 from letterwise.inference.constraints.language.regex import (
@@ -82,10 +82,10 @@ class Constraint:
                 raise UserError(f"--must_contain {text[:SHOWN]!r} cannot be written: the model has never seen {foreign[0]!r}.")
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
         self.bounded = vocabulary.kind == "char" and not self.by_schema and not by_grammar
-        self.automaton = self._automaton(limits.num_tokens) if vocabulary.kind == "char" else None
-        self.network = self._network(limits.num_tokens) if vocabulary.kind == "char" and not self.automaton else None
-        if self.automaton:
-            possible = self.automaton.ends[START] <= limits.num_tokens
+        self.dfa = self._dfa(limits.num_tokens) if vocabulary.kind == "char" else None
+        self.network = self._network(limits.num_tokens) if vocabulary.kind == "char" and not self.dfa else None
+        if self.dfa:
+            possible = self.dfa.distances[START] <= limits.num_tokens
         elif self.network:
             possible = Earley(self.network, limits.num_tokens).least() <= limits.num_tokens
         else:
@@ -99,8 +99,8 @@ class Constraint:
 
     def guide(self, max_seconds: float = math.inf) -> Guide:
         """For one text, from its beginning. `max_seconds` is what to name when there is no more time."""
-        if self.automaton:
-            return Walk(self.automaton, self.limits.num_tokens)
+        if self.dfa:
+            return DFAGuide(self.dfa, self.limits.num_tokens)
         if self.network:
             return Earley(self.network, self.limits.num_tokens)
         return EngineGuide(self.start.fork(), self.limits.num_tokens, self.rest, self.phrases, max_seconds)
@@ -123,7 +123,7 @@ class Constraint:
                 "Say it in a simpler way, or raise --num_tokens."
             ) from None
 
-    def _automaton(self, longest: int) -> Automaton | None:
+    def _dfa(self, longest: int) -> DFA | None:
         """The table of texts that match, of any length; None where its making would take too long, or is not known.
 
         Values of a schema stand within each other as deep as texts of the `longest` length need.
@@ -134,7 +134,7 @@ class Constraint:
             parts += [] if limits.json_schema is None else [json_of(json.loads(limits.json_schema), longest)]
             parts += [] if limits.grammar is None else [inlined(lark.rules_of(limits.grammar))]
             parts = [clipped(part, longest) for part in (*parts, *self._beside())]
-            return automaton_of(parts, len(self.vocabulary), self._which)
+            return dfa_of(parts, len(self.vocabulary), self._which)
         except (Unusual, TooLarge, RecursionError):
             return None
 
@@ -150,7 +150,7 @@ class Constraint:
                 rules = {BEGIN: Row(()) if limits.regex is None else whole(limits.regex)}
             rules = {name: clipped(rule, longest) for name, rule in rules.items()}
             size = len(self.vocabulary)
-            also = automaton_of(beside, size, self._which) if beside else anything(size)
+            also = dfa_of(beside, size, self._which) if beside else anything(size)
             return Network(rules, size, self._which, also)
         except (Unusual, TooLarge, RecursionError):
             return None
@@ -233,7 +233,7 @@ class Constraint:
             return UserError(
                 f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}; raise --num_tokens."
             )
-        written = self._elsewhere() if self.automaton or self.network else self._by_bytes()
+        written = self._elsewhere() if self.dfa or self.network else self._by_bytes()
         if written is None:
             return UserError("no text of this model's vocabulary matches all that is asked: loosen it.")
         missing = [c for c in sorted(set(written)) if c not in self.vocabulary]
@@ -272,16 +272,16 @@ class Constraint:
 
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-        table = self._automaton(LONGEST) if self.automaton else None
-        if table and table.ends[START] < FAR:
-            return int(table.ends[START])
+        table = self._dfa(LONGEST) if self.dfa else None
+        if table and table.distances[START] < UNREACHABLE:
+            return int(table.distances[START])
         if self.network:
             roomy = self._network(LONGEST) or self.network
             least = Earley(roomy, LONGEST).least()
             return least if least < NEVER else 0
-        if not self.bounded and not self.automaton:
+        if not self.bounded and not self.dfa:
             return len(self._found(self._place(None), LONGEST) or ())
-        if self.automaton or not _possible(self._place(None)):
+        if self.dfa or not _possible(self._place(None)):
             return 0
         few, enough = self.limits.num_tokens, LONGEST
         if not _possible(self._place(enough)):

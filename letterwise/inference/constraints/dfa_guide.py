@@ -3,27 +3,27 @@
 import numpy as np
 from jaxtyping import Bool
 
-from letterwise.inference.constraints.language.dfa import START, Automaton
+from letterwise.inference.constraints.language.dfa import DFA, START
 
 
-class Walk:
+class DFAGuide:
     """A text on its way through an automaton, with so many characters left at most."""
 
-    def __init__(self, automaton: Automaton, left: int, state: int = START) -> None:
-        self.automaton, self.left, self.state = automaton, left, state
+    def __init__(self, dfa: DFA, left: int, state: int = START) -> None:
+        self.dfa, self.left, self.state = dfa, left, state
 
-    def fork(self) -> "Walk":
+    def fork(self) -> "DFAGuide":
         """Another text that goes its own way from here."""
-        return Walk(self.automaton, self.left, self.state)
+        return DFAGuide(self.dfa, self.left, self.state)
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
         """Which characters may follow (V,)."""
-        kinds, goes, ends = self.automaton
-        return (ends[goes[self.state]] < self.left)[kinds]
+        classes, transitions, distances = self.dfa
+        return (distances[transitions[self.state]] < self.left)[classes]
 
     def may_end(self) -> bool:
         """Is the text whole?"""
-        return bool(self.automaton.ends[self.state] == 0)
+        return bool(self.dfa.distances[self.state] == 0)
 
     def over(self) -> bool:
         """Is the text whole, and can nothing follow?"""
@@ -31,17 +31,17 @@ class Walk:
 
     def take(self, id: int) -> bool:
         """Go on by a character that is allowed."""
-        self.state, self.left = int(self.automaton.goes[self.state, self.automaton.kinds[id]]), self.left - 1
+        self.state, self.left = int(self.dfa.transitions[self.state, self.dfa.classes[id]]), self.left - 1
         return True
 
     def on(self) -> int:
         """One step on the shortest way to the end."""
-        kinds, goes, ends = self.automaton
-        id = int(ends[goes[self.state]][kinds].argmin())
+        classes, transitions, distances = self.dfa
+        id = int(distances[transitions[self.state]][classes].argmin())
         self.take(id)
         return id
 
     def finish(self) -> list[int]:
         """The shortest way to the end: ids that complete the text."""
         walk = self.fork()
-        return [walk.on() for _ in range(self.automaton.ends[self.state])]
+        return [walk.on() for _ in range(self.dfa.distances[self.state])]

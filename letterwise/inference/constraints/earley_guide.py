@@ -45,7 +45,7 @@ class Earley:
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
         """Which characters may follow (V,)."""
-        return (self._costs() <= self.left)[self.network.kinds]
+        return (self._costs() <= self.left)[self.network.classes]
 
     def may_end(self) -> bool:
         """Is the text whole?"""
@@ -58,7 +58,7 @@ class Earley:
 
     def take(self, id: int) -> bool:
         """Go on by a character that is allowed."""
-        kind = int(self.network.kinds[id])
+        kind = int(self.network.classes[id])
         if kind not in self.items.next:
             self.items.next[kind] = self._after(kind)
         self.items, self.left = self.items.next[kind], self.left - 1
@@ -66,7 +66,7 @@ class Earley:
 
     def on(self) -> int:
         """One step on the shortest way to the end."""
-        id = int(self._costs()[self.network.kinds].argmin())
+        id = int(self._costs()[self.network.classes].argmin())
         self.take(id)
         return id
 
@@ -90,7 +90,7 @@ class Earley:
 
     def _after(self, kind: int) -> Items:
         """The items after a character of a kind."""
-        network, items = self.network, Items(int(self.network.goes[self.items.state, kind]))
+        network, items = self.network, Items(int(self.network.transitions[self.items.state, kind]))
         moved = {
             (arrow.target, origin): None
             for place, origin in self.items.items
@@ -126,7 +126,7 @@ class Earley:
 
     def _need(self, items: Items) -> None:
         """How far the end is behind each rule that was called here. Callers may be here, too: so until nothing changes."""
-        states = len(self.network.goes)
+        states = len(self.network.transitions)
         items.needs = {rule: np.full(states, FAR) for rule in items.waiting}
         changed = True
         while changed:
@@ -147,10 +147,10 @@ class Earley:
         """How many characters a text takes at least that goes on with a character of each kind; `FAR` or more: none does."""
         items, network = self.items, self.network
         if items.costs is None:
-            costs = np.full(network.goes.shape[1], FAR)
+            costs = np.full(network.transitions.shape[1], FAR)
             for place, origin in items.items:
-                for kinds, target, _ in network.arrows[place]:
-                    rest = self._rest(target, origin)[network.goes[items.state, kinds]]
-                    costs[kinds] = np.minimum(costs[kinds], 1 + rest)
+                for classes, target, _ in network.arrows[place]:
+                    rest = self._rest(target, origin)[network.transitions[items.state, classes]]
+                    costs[classes] = np.minimum(costs[classes], 1 + rest)
             items.costs = costs
         return items.costs

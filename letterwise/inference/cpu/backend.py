@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
-from letterwise.inference.constraints.language.dfa import END, FREE, Automaton
+from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA
 from letterwise.inference.cpu import kernel
 from letterwise.inference.cpu.layout import aligned, bricks_of, lay_out
 from letterwise.inference.cpu.matmul import LANES, padded
@@ -72,7 +72,7 @@ class Memory:
     def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read at most 64 rows of (text, place, id), one text's in order. For the `wanted`, `logits[text]` is what follows."""
         none = np.zeros((len(rows), 0), np.int64)
-        ways = NO_FILTERS, none.astype(np.float32), none.astype(np.float64), True, FREE, none, none, none.astype(bool)
+        ways = NO_FILTERS, none.astype(np.float32), none.astype(np.float64), True, NO_DFA, none, none, none.astype(bool)
         self._together(len(rows), 1, rows, wanted, logits, *ways)
 
     def write(
@@ -83,17 +83,17 @@ class Memory:
         bias: Float[np.ndarray, "R V"],
         uniforms: Float[np.ndarray, "R c"],
         unread: bool,
-        automaton: Automaton,
+        dfa: DFA,
         walks: Int[np.ndarray, "R 2"],
     ) -> tuple[Int[np.ndarray, "R c"], Bool[np.ndarray, "R c"]]:
         """Draw c characters for each of at most 64 texts, and read all but the last. -1 stands for scores that are NaN.
 
         `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
         comes next. `uniforms` are what each character is drawn with; told is, too, which of them were used. `walks` are the
-        texts' states in the automaton, and the characters left: a text at its end has automaton.END from there on.
+        texts' states in the DFA, and the characters left: a text at its end has dfa.END from there on.
         """
         ids, drawn = np.full(uniforms.shape, END), np.zeros(uniforms.shape, bool)
-        ways = filters, bias, uniforms, unread, automaton, walks, ids, drawn
+        ways = filters, bias, uniforms, unread, dfa, walks, ids, drawn
         self._together(len(rows), ids.shape[1], rows, np.arange(len(rows)), logits, *ways)
         return ids, drawn
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT, exact, exp, normalize, tanh
 from letterwise.compiling.jit import njit
-from letterwise.inference.constraints.language.dfa import END, passed
+from letterwise.inference.constraints.language.dfa import END, draw_under_dfa
 from letterwise.inference.cpu.layout import cut, grown, projections, unfold
 from letterwise.inference.cpu.matmul import LANES, blend, compare, padded, project, strip_place, tile_place
 from letterwise.inference.cpu.threads import meet
@@ -308,7 +308,7 @@ def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, 
 
 @entry
 def write(
-    bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, automaton,
+    bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, dfa,
     walks, ids, drawn, turns, gate, thread, threads,
 ):  # fmt: skip
     """Read R rows, or write n characters for R texts and read all but the last. By each of `threads` threads.
@@ -316,7 +316,7 @@ def write(
     Reading (n = 0) is what `forward` does. What is written goes into `ids` (R, n), END before; -1 where scores are NaN.
     `rows` (R, 3) are then the texts, their next places, and, where they are `unread`, the ids that come there first; `wanted`
     (R,) is 0, 1, 2 …, and `turns` (R,) 0. `bias` (R, V) is added to the scores. `walks` (R, 2) are the texts' states in an
-    `automaton`, and how many characters are left to each: a text at its end has automaton.END from there on. `rows`, `walks`
+    `dfa`, and how many characters are left to each: a text at its end has dfa.END from there on. `rows`, `walks`
     and `turns` are used up. `uniforms` (R, n) are random numbers, one for each character that is drawn: `drawn` (R, n) says
     which were. Returns how many steps it took.
 
@@ -328,7 +328,7 @@ def write(
     room = room_of(bricks, scratch[0, thread], scratch[1, thread if apart else 0], len(prior))
     write_on(
         bricks, unfold(bricks, numbers), memory, room, tables, states, rows[first:last], prior[first:last],
-        wanted[: last - first], logits, filters, bias[first:last], uniforms[first:last], unread, automaton, walks[first:last],
+        wanted[: last - first], logits, filters, bias[first:last], uniforms[first:last], unread, dfa, walks[first:last],
         ids[first:last], drawn[first:last], turns[first:last], gate, 0 if apart else thread, 1 if apart else threads,
     )  # fmt: skip
     if apart:
@@ -350,7 +350,7 @@ def over(ids, step):
 
 @exact
 def write_on(
-    bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, automaton,
+    bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, dfa,
     walks, ids, drawn, turns, gate, thread, threads,
 ):  # fmt: skip
     """`write`, by threads that go through each step together, or by a lone one."""
@@ -366,13 +366,13 @@ def write_on(
                 continue
             biased(logits[rows[r, 0]], bias[r], room.scores)
             uniform = uniforms[r, turns[r]]
-            id, drawn[r, step] = passed(room.scores, automaton, walks[r, 0], walks[r, 1], filters, uniform)
+            id, drawn[r, step] = draw_under_dfa(room.scores, dfa, walks[r, 0], walks[r, 1], filters, uniform)
             ids[r, step] = id
             turns[r] += drawn[r, step]
             rows[r, 1] += 1 if step or unread else 0
             rows[r, 2] = max(id, 0)
-            if id >= 0 and automaton.kinds.size:
-                walks[r, 0] = automaton.goes[walks[r, 0], automaton.kinds[id]]
+            if id >= 0 and dfa.classes.size:
+                walks[r, 0] = dfa.transitions[walks[r, 0], dfa.classes[id]]
                 walks[r, 1] -= 1
         meet(gate, thread, threads)
         if over(ids, step):

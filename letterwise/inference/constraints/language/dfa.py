@@ -1,9 +1,10 @@
-"""DFA: what is regular, as a table. A state is all that a text so far says about what may follow.
+"""DFA: a regular language as a table, and a draw that stays inside it.
 
-Characters that nothing tells apart are of one kind, k of K. From state s a character of kind k leads to `goes[s, k]`; `ends[s]`
-characters at least are then missing until the text is whole.
-So a text of at most n characters never gets stuck: one may follow
-if, behind it, what is left reaches to the end. Looking this up costs so little that the kernel draws many characters in a row.
+    state s, class k ──transitions[s, k]──▶ next state t        distances[t]: characters from t to the nearest accepting state
+
+Characters that the language never tells apart form one class, k of K: the table has K columns and not V. A character may
+follow while the distance behind it is below the number of characters left, so a text of at most n characters never gets
+stuck. This check is so cheap that the kernel draws many characters in a row.
 """
 
 from typing import NamedTuple
@@ -13,42 +14,49 @@ from jaxtyping import Int
 
 from letterwise.inference.sampling.filters import chosen, compiled
 
-DEAD, START = 0, 1  # states: no text goes on from here; nothing is written yet
-FAR = 2**31 - 1  # no number of characters makes the text whole
+DEAD, START = 0, 1  # states: nothing can follow; nothing is written yet
+UNREACHABLE = 2**31 - 1  # a distance: no accepting state is ahead
 END = -2  # in place of an id: the text ends
 
 
-class Automaton(NamedTuple):
-    """The table: which kind each character is of, where a kind leads, how many characters are missing until the end."""
+class DFA(NamedTuple):
+    """A deterministic finite automaton over the vocabulary.
 
-    kinds: Int[np.ndarray, "V"]
-    goes: Int[np.ndarray, "S K"]
-    ends: Int[np.ndarray, "S"]
+    Attributes:
+        classes: the class of each character (V,).
+        transitions: the next state, for each state and class (S, K).
+        distances: characters from each state to the nearest accepting state (S,); 0 in an accepting state.
+    """
+
+    classes: Int[np.ndarray, "V"]
+    transitions: Int[np.ndarray, "S K"]
+    distances: Int[np.ndarray, "S"]
 
 
-FREE = Automaton(np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros(0, np.int32))  # whatever the model says
+NO_DFA = DFA(np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros(0, np.int32))  # every character may follow
 
 
 @compiled
-def passed(scores, automaton, state, left, filters, uniform):
-    """The next id, from its `scores` (V,), which are used up, and whether it was drawn with `uniform`; or END in its place.
+def draw_under_dfa(scores, dfa, state, left, filters, uniform):
+    """Draw the next id from `scores` (V,), which are overwritten. Returns the id and whether `uniform` was used for it.
 
-    Where there is no choice nothing is drawn. A whole text ends with the probability of all that may not follow.
+    END in place of an id ends the text. Where there is no choice, nothing is drawn. In an accepting state, the text ends
+    with the probability of all characters that may not follow.
     """
-    kinds, goes, ends = automaton.kinds, automaton.goes, automaton.ends
+    classes, transitions, distances = dfa.classes, dfa.transitions, dfa.distances
     if np.isnan(scores[0]):  # the model's logits were: see `filters.biased`
         return -1, False
-    if kinds.size == 0:
+    if classes.size == 0:
         return chosen(scores, filters, uniform), True
-    whole, choices, only = ends[state] == 0, 0, END
+    accepting, choices, only = distances[state] == 0, 0, END
     for c in range(scores.size):
-        if ends[goes[state, kinds[c]]] < left:
+        if distances[transitions[state, classes[c]]] < left:
             choices, only = choices + 1, c
-        elif not whole:
+        elif not accepting:
             scores[c] = -np.inf
-    if choices == (0 if whole else 1):
+    if choices == (0 if accepting else 1):
         return only, False
     id = chosen(scores, filters, uniform)
-    if id >= 0 and ends[goes[state, kinds[id]]] >= left:
+    if id >= 0 and distances[transitions[state, classes[id]]] >= left:
         id = END
     return id, True

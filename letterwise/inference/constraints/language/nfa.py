@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Int
 
-from letterwise.inference.constraints.language.dfa import FAR, START, Automaton
+from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.regex import Chain, Choice, Expression, Members, One, Repeat, Row, Rule
 
 LARGEST, MANY, EFFORT = 20_000, 1_000, 2**20  # places of a net; different characters and classes; places looked at in all
@@ -119,9 +119,7 @@ class Net:
         return self.reach[place]
 
 
-def automaton_of(
-    expressions: Sequence[Expression], vocab_size: int, which: Callable[[One], Bool[np.ndarray, "V"]]
-) -> Automaton:
+def dfa_of(expressions: Sequence[Expression], vocab_size: int, which: Callable[[One], Bool[np.ndarray, "V"]]) -> DFA:
     """The automaton of texts that match all of some expressions; `which` says what characters a `One` stands for.
 
     Raises `TooLarge`.
@@ -132,12 +130,12 @@ def automaton_of(
     if len(ones) > MANY:
         raise TooLarge
     masks = np.array([which(one) for one in ones]).reshape(len(ones), vocab_size)
-    columns, kinds = np.unique(masks, axis=1, return_inverse=True)
+    columns, classes = np.unique(masks, axis=1, return_inverse=True)
     kinds_of = {one: np.flatnonzero(row).tolist() for one, row in zip(ones, columns, strict=True)}
 
     start = tuple(net.reached(net.begin) for net in nets)
     numbers, todo = {start: START}, deque([start])
-    goes, whole = [np.zeros(columns.shape[1], np.int32)], [False]
+    transitions, whole = [np.zeros(columns.shape[1], np.int32)], [False]
     while todo:
         state = todo.popleft()
         effort.spend(columns.shape[1])
@@ -147,10 +145,10 @@ def automaton_of(
                 numbers[places] = len(numbers) + START
                 todo.append(places)
             row[kind] = numbers[places]
-        goes.append(row)
+        transitions.append(row)
         whole.append(all(net.end in places for net, places in zip(nets, state, strict=True)))
-    table = np.array(goes)
-    return Automaton(kinds.reshape(-1).astype(np.int32), table, _ends(table, whole))
+    table = np.array(transitions)
+    return DFA(classes.reshape(-1).astype(np.int32), table, _ends(table, whole))
 
 
 def _moves(
@@ -172,19 +170,19 @@ def _moves(
     }
 
 
-def _ends(goes: Int[np.ndarray, "S K"], whole: Sequence[bool]) -> Int[np.ndarray, "S"]:
+def _ends(transitions: Int[np.ndarray, "S K"], whole: Sequence[bool]) -> Int[np.ndarray, "S"]:
     """How many characters at least are missing in each state (S,), found backwards from the whole ones."""
-    before: list[set[int]] = [set() for _ in goes]
-    for state, row in enumerate(goes):
+    before: list[set[int]] = [set() for _ in transitions]
+    for state, row in enumerate(transitions):
         for target in set(row.tolist()):
             before[target].add(state)
-    ends = np.full(len(goes), FAR, np.int32)
+    ends = np.full(len(transitions), UNREACHABLE, np.int32)
     todo = deque(np.flatnonzero(whole).tolist())
     ends[list(todo)] = 0
     while todo:
         state = todo.popleft()
         for earlier in before[state]:
-            if ends[earlier] == FAR:
+            if ends[earlier] == UNREACHABLE:
                 ends[earlier] = ends[state] + 1
                 todo.append(earlier)
     return ends

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
-from letterwise.inference.constraints.language.dfa import START, Automaton
+from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.nfa import MANY, Effort, Net, TooLarge
 from letterwise.inference.constraints.language.regex import Expression, One
 
@@ -26,7 +26,7 @@ BEGIN = "start"  # the rule of a whole text
 class Arrow(NamedTuple):
     """Characters of these kinds lead to a place."""
 
-    kinds: Int[np.ndarray, "k"]
+    classes: Int[np.ndarray, "k"]
     target: int
     members: frozenset[int]  # the kinds again
 
@@ -46,7 +46,7 @@ class Network:
         rules: Mapping[str, Expression],
         vocab_size: int,
         which: Callable[[One], Bool[np.ndarray, "V"]],
-        beside: Automaton,
+        beside: DFA,
     ) -> None:
         """`rules` has one named `BEGIN`. `beside` is an automaton over the same vocabulary. Raises `TooLarge`."""
         self.effort = Effort()
@@ -55,10 +55,10 @@ class Network:
         if len(ones) > MANY:
             raise TooLarge
         masks = np.array([which(one) for one in ones], bool).reshape(len(ones), vocab_size)
-        columns, inverse = np.unique(np.vstack((masks, beside.kinds[None])), axis=1, return_inverse=True)
-        self.kinds = inverse.reshape(-1).astype(np.int64)
-        self.goes = beside.goes[:, columns[-1].astype(np.int64)].astype(np.int64)
-        self.whole = beside.ends == 0
+        columns, inverse = np.unique(np.vstack((masks, beside.classes[None])), axis=1, return_inverse=True)
+        self.classes = inverse.reshape(-1).astype(np.int64)
+        self.transitions = beside.transitions[:, columns[-1].astype(np.int64)].astype(np.int64)
+        self.whole = beside.distances == 0
         kinds_of = {one: np.flatnonzero(row) for one, row in zip(ones, columns[:-1], strict=True)}
         self.begins: dict[str, int] = {}
         self.rule_of: list[str] = []
@@ -84,7 +84,7 @@ class Network:
 
     def _costs(self) -> Int[np.ndarray, "P Q Q"]:
         """The fewest characters from each place and state to the end of the place's rule, in each state."""
-        places, states = len(self.rule_of), len(self.goes)
+        places, states = len(self.rule_of), len(self.transitions)
         if places * states * states > MOST_COSTS:
             raise TooLarge
         costs = np.full((places, states, states), FAR, np.int64)
@@ -116,14 +116,14 @@ class Network:
 
     def _cost(self, costs: Int[np.ndarray, "P Q Q"], place: int) -> Int[np.ndarray, "Q Q"]:
         """One place's, from those that it leads to."""
-        states, least = len(self.goes), costs[place].copy()
+        states, least = len(self.transitions), costs[place].copy()
         self.effort.spend(states * states)
         for target in self.free[place]:
             np.minimum(least, costs[target], out=least)
-        for kinds, target, _ in self.arrows[place]:
-            if len(kinds):
-                self.effort.spend(states * states * len(kinds))
-                np.minimum(least, 1 + costs[target][self.goes[:, kinds]].min(axis=1), out=least)
+        for classes, target, _ in self.arrows[place]:
+            if len(classes):
+                self.effort.spend(states * states * len(classes))
+                np.minimum(least, 1 + costs[target][self.transitions[:, classes]].min(axis=1), out=least)
         for rule, target in self.calls[place]:
             self.effort.spend(states**3)
             called = costs[self.begins[rule]]
@@ -131,6 +131,6 @@ class Network:
         return np.minimum(least, FAR)
 
 
-def anything(vocab_size: int) -> Automaton:
+def anything(vocab_size: int) -> DFA:
     """An automaton that lets everything pass."""
-    return Automaton(np.zeros(vocab_size, np.int32), np.array([[0], [START]], np.int32), np.array([FAR, 0], np.int32))
+    return DFA(np.zeros(vocab_size, np.int32), np.array([[0], [START]], np.int32), np.array([UNREACHABLE, 0], np.int32))
