@@ -7,6 +7,7 @@ Pure arithmetic (no torch), so that planning is instant; tests hold every figure
 
 import math
 from dataclasses import dataclass, fields
+from typing import assert_never
 
 from letterwise.config.declaration import ModelConfig
 
@@ -70,11 +71,7 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
     biases = (
         config.n_layer
         * config.bias
-        * (
-            (config.n_head + 2 * config.kv_heads) * config.head_dim
-            + (2 * config.hidden if config.activation == "swiglu" else config.hidden)
-            + 2 * config.n_embd
-        )
+        * ((config.n_head + 2 * config.kv_heads) * config.head_dim + config.up_width + 2 * config.n_embd)
     )
     prior = held.prior - config.mixed_orders(vocab_size)  # matrices only: the gates' biases are none
     matrices = held.attention + held.feedforward - biases + prior + vocab_size * config.n_embd
@@ -113,16 +110,26 @@ def _around_blocks(config: ModelConfig, vocab_size: int) -> Shapes:
     """The weights before and after the blocks."""
     c, orders = config.n_embd, config.mixed_orders(vocab_size)
     shapes: Shapes = {"tokens.weight": (vocab_size, c)}
-    if config.positions == "learned":
-        shapes["positions.table"] = (config.block_size, c)
+    match config.positions:
+        case "learned":
+            shapes["positions.table"] = (config.block_size, c)
+        case "rotary":
+            pass
+        case _:
+            assert_never(config.positions)
     if orders:
         shapes |= {
             "prior.read.weight": (c, vocab_size + orders),
             "prior.gates.weight": (orders, c),
             "prior.gates.bias": (orders,),
         }
-    if config.norm_order == "pre":
-        shapes |= _norm("norm", config)
+    match config.norm_order:
+        case "pre":
+            shapes |= _norm("norm", config)
+        case "post":
+            pass
+        case _:
+            assert_never(config.norm_order)
     if not config.tied:
         shapes["head.weight"] = (vocab_size, c)
     return shapes
@@ -130,12 +137,12 @@ def _around_blocks(config: ModelConfig, vocab_size: int) -> Shapes:
 
 def _in_block(config: ModelConfig) -> Shapes:
     """The weights of one block."""
-    c, hidden = config.n_embd, config.hidden
+    c = config.n_embd
     return {
         **_linear("attention.qkv", (config.n_head + 2 * config.kv_heads) * config.head_dim, c, config.bias),
         **_linear("attention.out", c, c, config.bias),
-        **_linear("feedforward.up", 2 * hidden if config.activation == "swiglu" else hidden, c, config.bias),
-        **_linear("feedforward.down", c, hidden, config.bias),
+        **_linear("feedforward.up", config.up_width, c, config.bias),
+        **_linear("feedforward.down", c, config.hidden, config.bias),
         **_norm("attention_norm", config),
         **_norm("feedforward_norm", config),
     }
@@ -147,4 +154,10 @@ def _linear(name: str, outputs: int, inputs: int, bias: bool) -> Shapes:
 
 def _norm(name: str, config: ModelConfig) -> Shapes:
     shapes: Shapes = {f"{name}.weight": (config.n_embd,)}
-    return shapes | {f"{name}.bias": (config.n_embd,)} if config.norm == "layer" and config.bias else shapes
+    match config.norm:
+        case "layer":
+            return shapes | {f"{name}.bias": (config.n_embd,)} if config.bias else shapes
+        case "rms":
+            return shapes
+        case _:
+            assert_never(config.norm)

@@ -12,7 +12,7 @@ import tomllib
 import typing
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 from letterwise.errors import UserError, did_you_mean, quoted
 from letterwise.text_encoding import read_text_file
@@ -124,7 +124,23 @@ class ModelConfig:
     def hidden(self) -> int:
         """Width inside the feed-forward: 4C, or for the gated form 8C/3 rounded up to 8, which costs the same."""
         gated = math.ceil(8 * self.n_embd / 3 / 8) * 8
-        return self.ffn_hidden or (gated if self.activation == "swiglu" else 4 * self.n_embd)
+        return self.ffn_hidden or (gated if self.gated else 4 * self.n_embd)
+
+    @property
+    def gated(self) -> bool:
+        """Does one half of what the feed-forward's first layer gives gate the other?"""
+        match self.activation:
+            case "relu" | "gelu" | "relu_squared":
+                return False
+            case "swiglu":
+                return True
+            case _:
+                assert_never(self.activation)
+
+    @property
+    def up_width(self) -> int:
+        """How many numbers the feed-forward's first layer gives: what its second takes, or twice that with a gate."""
+        return 2 * self.hidden if self.gated else self.hidden
 
     def mixed_orders(self, vocab_size: int) -> int:
         """How many orders of counts, the longest ones, the model is told apart: all, unless its characters are too many."""

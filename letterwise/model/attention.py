@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from letterwise.config import ModelConfig
 from letterwise.model.kv_cache import LayerCache
 from letterwise.model.normalization import build_unit_norm
-from letterwise.model.positions import Angles, rotate, stay
+from letterwise.model.positions import Angles, build_turn
 
 WRITTEN_OUT_UP_TO = 512  # positions; beyond, its (T, S) matrices no longer fit the processor's cache
 
@@ -32,7 +32,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.n_embd, sum(self.heads) * config.head_dim, bias=config.bias)
         self.out = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.normalize = build_unit_norm(config) if config.qk_norm else nn.Identity()
-        self.turn = rotate if config.positions == "rotary" else stay
+        self.turn = build_turn(config)
 
     def forward(
         self, x: Float[Tensor, "B T C"], angles: Angles = None, cache: LayerCache | None = None

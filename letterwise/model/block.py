@@ -4,6 +4,8 @@ post-norm   x ─▶ norm(x + attention(x)) ─▶ norm(x + feedforward(x))     
 pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))      the stream itself is never squeezed (Xiong et al. 2020)
 """
 
+from typing import assert_never
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -44,6 +46,17 @@ class PreNormBlock(Block):
     ) -> Float[Tensor, "B T C"]:
         x = x + self.drop(self.attention(self.attention_norm(x), angles, cache))
         return x + self.drop(self.feedforward(self.feedforward_norm(x)))
+
+
+def build_block(config: ModelConfig) -> Block:
+    """A block in the order that the configuration names."""
+    match config.norm_order:
+        case "post":
+            return PostNormBlock(config)
+        case "pre":
+            return PreNormBlock(config)
+        case _:
+            assert_never(config.norm_order)
 
 
 class SharedDropout(nn.Module):

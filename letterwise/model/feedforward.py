@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Callable
+from typing import assert_never
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -29,12 +30,19 @@ def swiglu(x: Float[Tensor, "*any F"]) -> Float[Tensor, "*any half"]:
     return F.silu(gate) * value
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "relu": F.relu,
-    "gelu": gelu,
-    "relu_squared": relu_squared,
-    "swiglu": swiglu,
-}
+def build_activation(config: ModelConfig) -> Callable[[Tensor], Tensor]:
+    """The function that the configuration names."""
+    match config.activation:
+        case "relu":
+            return F.relu
+        case "gelu":
+            return gelu
+        case "relu_squared":
+            return relu_squared
+        case "swiglu":
+            return swiglu
+        case _:
+            assert_never(config.activation)
 
 
 class FeedForward(nn.Module):
@@ -42,10 +50,9 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        inputs = 2 * config.hidden if config.activation == "swiglu" else config.hidden
-        self.up = nn.Linear(config.n_embd, inputs, bias=config.bias)
+        self.up = nn.Linear(config.n_embd, config.up_width, bias=config.bias)
         self.down = nn.Linear(config.hidden, config.n_embd, bias=config.bias)
-        self.activation = ACTIVATIONS[config.activation]
+        self.activation = build_activation(config)
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         return self.down(self.activation(self.up(x)))

@@ -4,6 +4,8 @@ layer   (x - mean) / deviation · gain + bias    (Ba et al. 2016)
 rms      x / root-mean-square  · gain           (Zhang & Sennrich 2019): the mean is left alone
 """
 
+from typing import assert_never
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,14 +17,24 @@ EPSILON = 1e-5
 
 def build_norm(config: ModelConfig) -> nn.Module:
     """The normalization that the configuration names, over the last axis of (B, T, C)."""
-    if config.norm == "layer":
-        return nn.LayerNorm(config.n_embd, eps=EPSILON, bias=config.bias)
-    return nn.RMSNorm(config.n_embd, eps=EPSILON)
+    match config.norm:
+        case "layer":
+            return nn.LayerNorm(config.n_embd, eps=EPSILON, bias=config.bias)
+        case "rms":
+            return nn.RMSNorm(config.n_embd, eps=EPSILON)
+        case _:
+            assert_never(config.norm)
 
 
 def build_unit_norm(config: ModelConfig) -> nn.Module:
     """The same with nothing to learn: for queries and keys (Henry et al. 2020) and for the embedding."""
-    return UnitLayer() if config.norm == "layer" else UnitRMS()
+    match config.norm:
+        case "layer":
+            return UnitLayer()
+        case "rms":
+            return UnitRMS()
+        case _:
+            assert_never(config.norm)
 
 
 class UnitLayer(nn.Module):

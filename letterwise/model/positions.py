@@ -6,9 +6,14 @@ rotary    queries and keys turn by an angle that grows with place: q ─rotate�
 Both answer the same two questions, `embed` and `angles`, so that the transformer need not know which one it has.
 """
 
+from collections.abc import Callable
+from typing import assert_never
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from letterwise.config import ModelConfig
 
 Angles = tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]] | None
 
@@ -61,6 +66,28 @@ class RotaryPositions(nn.Module):
     def angles(self, start: int, length: int) -> Angles:
         """Cosines and sines of places `start` … `start+length-1`."""
         return self.cos[start : start + length], self.sin[start : start + length]
+
+
+def build_positions(config: ModelConfig) -> LearnedPositions | RotaryPositions:
+    """The encoding that the configuration names."""
+    match config.positions:
+        case "learned":
+            return LearnedPositions(config.block_size, config.n_embd)
+        case "rotary":
+            return RotaryPositions(config.block_size, config.head_dim, config.rotary_base)
+        case _:
+            assert_never(config.positions)
+
+
+def build_turn(config: ModelConfig) -> Callable[[Tensor, Angles], Tensor]:
+    """What it does to queries and keys: `rotate` or `stay`."""
+    match config.positions:
+        case "learned":
+            return stay
+        case "rotary":
+            return rotate
+        case _:
+            assert_never(config.positions)
 
 
 def rotate(x: Float[Tensor, "B H T D"], angles: Angles) -> Float[Tensor, "B H T D"]:

@@ -6,15 +6,17 @@
 Logits out, loss outside: softmax(logits[b, t]) is the distribution of the character after tokens[b, : t+1].
 """
 
+from typing import assert_never
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
-from letterwise.model.block import PostNormBlock, PreNormBlock, build_dropout
+from letterwise.model.block import build_block, build_dropout
 from letterwise.model.kv_cache import KVCache
 from letterwise.model.normalization import build_norm, build_unit_norm
-from letterwise.model.positions import LearnedPositions, RotaryPositions
+from letterwise.model.positions import build_positions
 from letterwise.model.prior import Prior
 
 
@@ -35,19 +37,14 @@ class Transformer(nn.Module):
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
         self.config, self.vocab_size = config, vocab_size
-        block = PostNormBlock if config.norm_order == "post" else PreNormBlock
         empty = torch.empty(vocab_size, config.n_embd)  # given, it is not filled here: that is `initialize`'s affair
         self.tokens = nn.Embedding.from_pretrained(empty, freeze=False)
-        self.positions = (
-            RotaryPositions(config.block_size, config.head_dim, config.rotary_base)
-            if config.positions == "rotary"
-            else LearnedPositions(config.block_size, config.n_embd)
-        )
+        self.positions = build_positions(config)
         self.prior = Prior(config, vocab_size) if config.counts_order else None
         self.embed_norm = build_unit_norm(config) if config.embed_norm else nn.Identity()
         self.drop = build_dropout(config)
-        self.blocks = nn.ModuleList(block(config) for _ in range(config.n_layer))
-        self.norm = build_norm(config) if config.norm_order == "pre" else nn.Identity()
+        self.blocks = nn.ModuleList(build_block(config) for _ in range(config.n_layer))
+        self.norm = build_last_norm(config)
         self.head = nn.Linear(config.n_embd, vocab_size, bias=False)
         self.cap = Softcap(config.softcap) if config.softcap else nn.Identity()
         self.tie()
@@ -101,6 +98,17 @@ class Transformer(nn.Module):
         if self.prior is not None and log_prior is not None:
             logits = self.prior.mix(logits, h, log_prior)
         return logits
+
+
+def build_last_norm(config: ModelConfig) -> nn.Module:
+    """What stands before the head: pre-norm blocks leave their stream as it grew."""
+    match config.norm_order:
+        case "post":
+            return nn.Identity()
+        case "pre":
+            return build_norm(config)
+        case _:
+            assert_never(config.norm_order)
 
 
 def build(config: ModelConfig, vocab_size: int, device: torch.device | str = "cpu") -> Transformer:

@@ -189,25 +189,6 @@ def test_half_a_context_at_least_is_seen() -> None:
     assert min(sizes[12:]) == 12 // 2 + 1
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize(
-    "change", [{}, {"bias": True, "norm": "layer"}, {"bias": False, "norm": "rms"}, {"n_kv_head": 1}, {"embed_norm": True}]
-)
-def test_the_kernel_equals_the_model_whatever_it_is_built_from(preset: str, change: dict) -> None:
-    """The clever path against the plain one, at every place of a context."""
-    model = lively(resolve({**SHAPE, "preset": preset, **PRESETS[preset], **change}).model)
-    ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
-    counts = counts_for(model)
-    told = None
-    if counts and model.prior:
-        told = torch.from_numpy(counts.before(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
-    with torch.no_grad():
-        plain = model(ids, log_prior=told)[0].numpy()
-    predictor = Predictor(compiled(model, counts))
-    for place, id in enumerate(ids[0].tolist()):
-        np.testing.assert_allclose(predictor.read([id]), plain[place], rtol=1e-4, atol=1e-4)
-
-
 @given(x=st.floats(-100, 100, width=32))
 def test_the_kernels_exponential_and_tangent(x: float) -> None:
     x = np.float32(x)

@@ -23,7 +23,7 @@ import numpy as np
 from letterwise.compiling.arithmetic import EXACT, exact, exp, normalize, tanh
 from letterwise.compiling.jit import njit
 from letterwise.inference.constraints.language.dfa import END, draw_under_dfa
-from letterwise.inference.cpu.layout import cut, grown, projections, unfold
+from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, cut, grown, projections, unfold
 from letterwise.inference.cpu.matmul import LANES, blend, compare, padded, project, strip_place, tile_place
 from letterwise.inference.cpu.threads import meet
 from letterwise.inference.sampling.filters import biased
@@ -120,25 +120,28 @@ def attention(bricks, weights, layer, held, rows, room, thread, threads):
 
 @exact
 def activate(activation, x, bias, y):
-    """What `up` gave (U,), with its bias, becomes what `down` takes (F,). Numbers as in `weights.ACTIVATIONS`."""
+    """What `up` gave (U,), with its bias, becomes what `down` takes (F,). Numbers as in layout.py; of another, NaN."""
     zero, one = np.float32(0), np.float32(1)
     hidden = y.size
-    if activation == 0:
+    if activation == RELU:
         for i in range(hidden):
             y[i] = max(x[i] + bias[i], zero)
-    elif activation == 1:
+    elif activation == GELU:
         for i in range(hidden):
             v = x[i] + bias[i]
             bent = tanh(np.float32(math.sqrt(2 / math.pi)) * (v + np.float32(0.044715) * v * v * v))
             y[i] = np.float32(0.5) * v * (one + bent)
-    elif activation == 2:
+    elif activation == RELU_SQUARED:
         for i in range(hidden):
             v = max(x[i] + bias[i], zero)
             y[i] = v * v
-    else:
+    elif activation == SWIGLU:
         for i in range(hidden):
             v = x[i] + bias[i]
             y[i] = v / (one + exp(-v)) * (x[hidden + i] + bias[hidden + i])
+    else:
+        for i in range(hidden):
+            y[i] = np.nan
 
 
 @exact

@@ -7,7 +7,7 @@ Matrices lie in tiles (products.py), padded with zeros. What a model does withou
 or not at all (a table, a matrix): the kernel need not ask.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 import numpy as np
 
@@ -15,8 +15,7 @@ from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
 from letterwise.inference.cpu.matmul import LANES, OUTPUTS, in_tiles, padded
 
-ACTIVATIONS = ("relu", "gelu", "relu_squared", "swiglu")  # by number, as the kernel knows them
-SWIGLU = ACTIVATIONS.index("swiglu")
+RELU, GELU, RELU_SQUARED, SWIGLU = range(4)  # activations by number, as the kernel knows them
 VECTORS = (
     "attention_norm.weight", "attention_norm.bias", "feedforward_norm.weight", "feedforward_norm.bias", "attention.out.bias",
     "feedforward.down.bias",
@@ -35,7 +34,7 @@ class Bricks(NamedTuple):
     hidden: int  # F: what `down` takes; `up` gives twice that with swiglu
     block_size: int
     orders: int  # K: how many orders of counts it is told; 0 without
-    activation: int  # its place in ACTIVATIONS
+    activation: int  # RELU, GELU, RELU_SQUARED or SWIGLU
     rotary: bool
     rms: bool
     post: bool
@@ -70,10 +69,57 @@ def bricks_of(config: ModelConfig, vocab_size: int) -> Bricks:
     """The numbers that the kernel asks the configuration for."""
     return Bricks(
         config.n_layer, config.n_embd, vocab_size, config.n_head, config.kv_heads, config.head_dim, config.hidden,
-        config.block_size, config.mixed_orders(vocab_size), ACTIVATIONS.index(config.activation),
-        config.positions == "rotary", config.norm == "rms", config.norm_order == "post", config.qk_norm, config.embed_norm,
-        float(config.softcap),
+        config.block_size, config.mixed_orders(vocab_size), activation_of(config), turns_pairs(config), leaves_the_mean(config),
+        normalizes_after(config), config.qk_norm, config.embed_norm, float(config.softcap),
     )  # fmt: skip
+
+
+def activation_of(config: ModelConfig) -> int:
+    """The number of its activation."""
+    match config.activation:
+        case "relu":
+            return RELU
+        case "gelu":
+            return GELU
+        case "relu_squared":
+            return RELU_SQUARED
+        case "swiglu":
+            return SWIGLU
+        case _:
+            assert_never(config.activation)
+
+
+def turns_pairs(config: ModelConfig) -> bool:
+    """Are its positions rotary?"""
+    match config.positions:
+        case "rotary":
+            return True
+        case "learned":
+            return False
+        case _:
+            assert_never(config.positions)
+
+
+def leaves_the_mean(config: ModelConfig) -> bool:
+    """Does it normalize by the root mean square?"""
+    match config.norm:
+        case "rms":
+            return True
+        case "layer":
+            return False
+        case _:
+            assert_never(config.norm)
+
+
+def normalizes_after(config: ModelConfig) -> bool:
+    """Is it post-norm?"""
+    match config.norm_order:
+        case "post":
+            return True
+        case "pre":
+            return False
+        case _:
+            assert_never(config.norm_order)
 
 
 @part(small=True, _nrt=False)

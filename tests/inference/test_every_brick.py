@@ -1,0 +1,65 @@
+"""Every value of every brick: the kernel says what the model says, and a value that one of them does not know is refused."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+from inference.test_engine import SHAPE, V, compiled, lively
+from priors import counts_for
+
+from letterwise.config import ModelConfig
+from letterwise.config.accounting import parameters
+from letterwise.inference.cpu.layout import bricks_of
+from letterwise.inference.engine import Predictor
+from letterwise.model import build
+
+KINDS = get_type_hints(ModelConfig)
+BRICKS = {name: get_args(kind) for name, kind in KINDS.items() if get_origin(kind) is Literal}
+SWITCHES = [name for name, kind in KINDS.items() if kind is bool and name not in ("shared_dropout", "zero_output")]
+REST = [
+    {"n_kv_head": 1} | dict.fromkeys(SWITCHES, True),
+    {"n_kv_head": 2, "counts_order": 0, "softcap": 0.0} | dict.fromkeys(SWITCHES, False),
+    {"ffn_hidden": 24},
+]
+
+
+def test_the_bricks_are_found() -> None:
+    assert {"positions", "norm", "norm_order", "activation"} <= BRICKS.keys()
+    assert {"bias", "tied", "qk_norm", "embed_norm"} <= set(SWITCHES)
+
+
+@pytest.mark.parametrize("values", [*itertools.product(*BRICKS.values())], ids=" ".join)
+def test_the_kernel_equals_the_model_with_every_value_of_every_brick(values: tuple[str, ...]) -> None:
+    """At every place of a context, whatever else the model is built from."""
+    for rest in REST:
+        model = lively(ModelConfig(**{**SHAPE, "counts_order": 3, **dict(zip(BRICKS, values, strict=True)), **rest}))
+        ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
+        counts, log_prior = counts_for(model), None
+        if counts and model.prior:
+            log_prior = torch.from_numpy(counts.before(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
+        with torch.no_grad():
+            plain = model(ids, log_prior=log_prior)[0].numpy()
+        predictor = Predictor(compiled(model, counts))
+        for place, id in enumerate(ids[0].tolist()):
+            np.testing.assert_allclose(predictor.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(rest))
+
+
+DECIDE: dict[str, Callable[[ModelConfig], Any]] = {
+    "model": lambda config: build(config, V),
+    "kernel": lambda config: bricks_of(config, V),
+    "accounting": lambda config: parameters(config, V),
+}
+
+
+@pytest.mark.parametrize("decide", DECIDE)
+@pytest.mark.parametrize("brick", BRICKS)
+def test_a_value_that_is_not_known_is_refused(brick: str, decide: str) -> None:
+    """It does not run as one of the others."""
+    config = ModelConfig(**SHAPE)
+    DECIDE[decide](config)
+    object.__setattr__(config, brick, "third")
+    with pytest.raises(AssertionError, match="'third'"):
+        DECIDE[decide](config)
