@@ -148,7 +148,7 @@ def timed(model: Compiled, limits: Limits, seeds: range) -> tuple[list[str], flo
         samples = write(model, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=(seed,))
         texts += samples.texts()
         (writing,) = samples.writings
-        ends += writing.ended == "match" and not (writing.guide and writing.guide.over())
+        ends += writing.ended == "match" and not (writing.guide and writing.guide.is_finished())
     return texts, time.perf_counter() - began, ends
 
 

@@ -82,7 +82,7 @@ def likeliest(
             if len(grown) == chooser.sampler.beam or (best and nats <= best.nats):
                 break
             way = prefixes[i].guide.fork() if prefixes[i].guide else None
-            if way and not way.take(id):
+            if way and not way.advance(id):
                 continue
             ids = [*prefixes[i].ids, id]
             text, found = text_of(ids, vocabulary, limits)
@@ -119,7 +119,7 @@ def outcomes(scores: Float[np.ndarray, "V"], guide: Guide | None) -> tuple[Float
         return nats, -math.inf
     may = guide.allowed()
     allowed = np.where(may, nats, -math.inf)
-    if guide.may_end():
+    if guide.is_accepting():
         return allowed, 0.0 if not may.any() else float(np.logaddexp.reduce(np.where(may, -math.inf, nats)))
     return allowed - np.logaddexp.reduce(allowed), -math.inf
 

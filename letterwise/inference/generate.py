@@ -89,14 +89,14 @@ class Writing:
             if clock() >= until:
                 self.ended = "time"
                 if walk:
-                    yield walk.finish()
+                    yield walk.completion()
                 return
             ids, over = self.predictor.drawn()
             left, most = left - len(ids), 4 * most
             if walk:
                 for id in ids:
-                    walk.take(id)
-                over = over or walk.over()
+                    walk.advance(id)
+                over = over or walk.is_finished()
             if left and not over:  # before these are handed out: in company, all ask first
                 self.predictor.ask(self.chooser, min(left, most), walk=walk)
             yield ids
@@ -112,14 +112,14 @@ class Writing:
             if clock() >= until:
                 self.ended = "time"
                 if guide:
-                    yield guide.finish()
+                    yield guide.completion()
                 return
             id = follow(guide, self.may, self.whole, self._draw) if guide else self._one(written)
             if id is None:
                 self.ended = "match"
                 return
             written.append(id)
-            over = guide is not None and guide.over()
+            over = guide is not None and guide.is_finished()
             if left > 1 and not over:
                 self.chooser.saw((id,))
                 self.predictor.feed((id,))
@@ -135,7 +135,7 @@ class Writing:
         if self.free:
             self.predictor.ask(self.chooser, 1, walk=self.walk)
         elif self.guide:
-            self.may, self.whole = self.guide.allowed(), self.guide.may_end()
+            self.may, self.whole = self.guide.allowed(), self.guide.is_accepting()
             if self.chooser.free and np.count_nonzero(self.may) > (0 if self.whole else 1):
                 self.predictor.ask(self.chooser, 1, None if self.whole else self.may)
 
@@ -174,13 +174,13 @@ def follow(guide: Guide, may: np.ndarray, whole: bool, draw: Callable[[np.ndarra
     """
     if whole:  # the end is as likely as all that may not follow
         id = draw(None) if may.any() else None
-        return id if id is not None and may[id] and guide.take(id) else None
+        return id if id is not None and may[id] and guide.advance(id) else None
     for _ in range(TRIES):
         id = draw(may)
-        if guide.take(id):
+        if guide.advance(id):
             return id
         may[id] = False
-    return guide.on()
+    return guide.step_to_end()
 
 
 class Samples:

@@ -31,12 +31,12 @@ MANY = Vocabulary("char", "".join(c for c in map(chr, range(32, 0xD000)) if c.is
 
 def writable(guide: Guide, vocabulary: Vocabulary, left: int, ids: tuple[int, ...] = ()) -> Iterator[str]:
     """Every text that a guide can be led through to an end."""
-    if guide.may_end():
+    if guide.is_accepting():
         yield vocabulary.decode(ids)
     if left:
         for id in np.flatnonzero(guide.allowed()):
             twin = guide.fork()
-            assert twin.take(int(id))
+            assert twin.advance(int(id))
             yield from writable(twin, vocabulary, left - 1, (*ids, int(id)))
 
 
@@ -48,8 +48,8 @@ def drawn(guide: Guide, vocabulary: Vocabulary, seed: int, longest: int) -> str:
         if not len(may):
             break
         ids.append(int(generator.choice(may)))
-        assert guide.take(ids[-1])
-    return vocabulary.decode([*ids, *guide.finish()])
+        assert guide.advance(ids[-1])
+    return vocabulary.decode([*ids, *guide.completion()])
 
 
 # Grammars. A rule is a choice of rows of items; an item is a letter or a rule, perhaps with a sign behind.
@@ -168,7 +168,7 @@ SCHEMAS = st.recursive(
 
 def lets(guide: Guide, text: str) -> bool:
     """Can a guide be led along a text, up to its end?"""
-    return all(guide.allowed()[id] and guide.take(int(id)) for id in JSON.encode(text)) and guide.may_end()
+    return all(guide.allowed()[id] and guide.advance(int(id)) for id in JSON.encode(text)) and guide.is_accepting()
 
 
 @settings(max_examples=25)
@@ -260,9 +260,9 @@ def test_what_is_nested_knows_its_end() -> None:
     assert isinstance(guide, Earley)
     depth = 0
     while guide.allowed()[ASCII.encode("(")[0]]:
-        guide.take(int(ASCII.encode("(")[0]))
+        guide.advance(int(ASCII.encode("(")[0]))
         depth += 1
-    assert (depth, ASCII.decode(guide.finish())) == (4, "x))))")
+    assert (depth, ASCII.decode(guide.completion())) == (4, "x))))")
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,11 @@ CASES = cases()
 
 def writable(guide: Guide, vocabulary: Vocabulary, ids: tuple[int, ...] = ()) -> set[str]:
     """Every text that a guide can be led through to an end."""
-    texts = {vocabulary.decode(ids)} if guide.may_end() else set()
+    texts = {vocabulary.decode(ids)} if guide.is_accepting() else set()
     if guide.left:
         for id in np.flatnonzero(guide.allowed()):
             twin = guide.fork()
-            if twin.take(int(id)):
+            if twin.advance(int(id)):
                 texts |= writable(twin, vocabulary, (*ids, int(id)))
     return texts
 
@@ -168,7 +168,7 @@ def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
 
     for _ in range(4000):
         guide, ids = constraint.guide(), []
-        while guide.left and (id := follow(guide, guide.allowed(), guide.may_end(), draw)) is not None:
+        while guide.left and (id := follow(guide, guide.allowed(), guide.is_accepting(), draw)) is not None:
             ids.append(id)
         counts[SMALL.decode(ids)] += 1
     assert counts.keys() == odds.keys()
@@ -180,17 +180,17 @@ def test_a_text_to_contain_need_not_come_twice() -> None:
     guide = Constraint(
         VOCABULARY, Limits(num_tokens=60, grammar='start: "\\"" /[a-z ]*/ "\\""', must_contain=("moon",))
     ).guide()
-    before = guide.finish()
+    before = guide.completion()
     for id in VOCABULARY.encode('"a moon'):
-        assert guide.take(int(id))
-    assert (VOCABULARY.decode(before), VOCABULARY.decode(guide.finish())) == ('"moon"', '"')
+        assert guide.advance(int(id))
+    assert (VOCABULARY.decode(before), VOCABULARY.decode(guide.completion())) == ('"moon"', '"')
 
 
 def test_time_that_is_up_finds_the_shortest_way() -> None:
     guide = Constraint(VOCABULARY, Limits(regex=r"\d{2}-\d{2}(-\d{4})?")).guide()
     for id in VOCABULARY.encode("12"):
-        guide.take(int(id))
-    assert re.fullmatch(r"-\d{2}", VOCABULARY.decode(guide.finish()))
+        guide.advance(int(id))
+    assert re.fullmatch(r"-\d{2}", VOCABULARY.decode(guide.completion()))
 
 
 def test_a_search_that_finds_nothing_says_so() -> None:

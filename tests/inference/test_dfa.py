@@ -78,8 +78,8 @@ def test_a_range_may_end_in_a_bracket() -> None:
     guide = Constraint(VOCABULARY, Limits(regex=r'"[ -!#-[\]-~]*"')).guide()
     for id in VOCABULARY.encode('"aa['):
         assert guide.allowed()[id]
-        guide.take(int(id))
-    assert not guide.may_end()
+        guide.advance(int(id))
+    assert not guide.is_accepting()
     assert not guide.allowed()[VOCABULARY.encode("\\")[0]]
 
 
@@ -164,14 +164,14 @@ def test_a_table_lets_pass_what_the_engine_lets_pass(regex: str, more: dict, lon
     for choice in choices:
         may = walk.allowed()
         assert may.tolist() == asked.allowed().tolist()
-        assert walk.may_end() == asked.may_end()
-        assert walk.over() >= asked.over()  # the engine may notice later
-        assert len(walk.finish()) <= walk.left
+        assert walk.is_accepting() == asked.is_accepting()
+        assert walk.is_finished() >= asked.is_finished()  # the engine may notice later
+        assert len(walk.completion()) <= walk.left
         if not may.any():
             return
         id = int(np.flatnonzero(may)[choice % may.sum()])
-        walk.take(id)
-        asked.take(id)
+        walk.advance(id)
+        asked.advance(id)
 
 
 @pytest.fixture(scope="module")

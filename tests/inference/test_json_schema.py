@@ -85,13 +85,13 @@ def test_an_expression_lets_pass_what_the_engine_lets_pass(schema: dict[str, Any
     for choice in choices:
         may = guide.allowed()
         assert may.tolist() == place.allowed().tolist(), VOCABULARY.decode(written)
-        assert guide.may_end() == place.may_end()
+        assert guide.is_accepting() == place.is_accepting()
         if not may.any():
             break
         written.append(int(np.flatnonzero(may)[choice % may.sum()]))
-        guide.take(written[-1])
-        place.take(written[-1])
-    text = VOCABULARY.decode(written + guide.finish())
+        guide.advance(written[-1])
+        place.advance(written[-1])
+    text = VOCABULARY.decode(written + guide.completion())
     jsonschema.validate(json.loads(text), schema)
 
 
@@ -109,7 +109,7 @@ def test_an_expression_lets_pass_what_the_engine_lets_pass(schema: dict[str, Any
 def test_what_nothing_fits_is_not_begun(schema: dict[str, Any], wrong: str, right: str) -> None:
     for text, may in ((wrong, False), (right, True)):
         guide = Constraint(VOCABULARY, Limits(json_schema=json.dumps(schema))).guide()
-        assert all(guide.allowed()[id] and guide.take(int(id)) for id in VOCABULARY.encode(text)) == may
+        assert all(guide.allowed()[id] and guide.advance(int(id)) for id in VOCABULARY.encode(text)) == may
 
 
 def test_too_short_tells_the_fewest_characters_that_would_do() -> None:
@@ -132,9 +132,9 @@ def test_what_refers_to_itself_goes_as_deep_as_there_is_room(longest: int) -> No
     guide = Constraint(VOCABULARY, Limits(num_tokens=longest, json_schema=json.dumps(SCHEMAS["tree"]))).guide()
     assert isinstance(guide, DFAGuide)
     deeper, written = '{"value":1,"children":[', ""
-    while all(guide.allowed()[id] and guide.take(int(id)) for id in VOCABULARY.encode(deeper)):
+    while all(guide.allowed()[id] and guide.advance(int(id)) for id in VOCABULARY.encode(deeper)):
         written += deeper
-    text = written + VOCABULARY.decode(guide.finish())
+    text = written + VOCABULARY.decode(guide.completion())
     jsonschema.validate(json.loads(text), SCHEMAS["tree"])
     assert text.count("children") == longest // len(deeper + "]}")
 

@@ -75,7 +75,7 @@ def find(
                 continue
             next_place = way.place.fork()
             for id in ids:
-                next_place.take(id)
+                next_place.advance(id)
             look, said = _look(next_place), way.said | phrase
             kind = (len(way.ids) + len(ids), look, said)
             seen[kind] += 1
@@ -110,4 +110,4 @@ def _cost(before: tuple[bytes, bool], after: tuple[bytes, bool]) -> float:
 
 def _look(place: Place) -> tuple[bytes, bool]:
     """What can be seen of a place without going on."""
-    return place.allowed().tobytes(), place.may_end()
+    return place.allowed().tobytes(), place.is_accepting()

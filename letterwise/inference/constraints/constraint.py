@@ -256,7 +256,7 @@ class Constraint:
         wider = Vocabulary("char", self.vocabulary.characters + "".join(sorted(more)))
         try:
             free = Constraint(wider, replace(limits, num_tokens=LONGEST, charset=None, exclude=""))
-            return wider.decode(free.guide().finish())
+            return wider.decode(free.guide().completion())
         except UserError:
             return None
 
@@ -317,7 +317,7 @@ def _grammar(limits: Limits) -> str | None:
 
 
 def _possible(place: Place) -> bool:
-    return bool(place.allowed().any()) or place.may_end()
+    return bool(place.allowed().any()) or place.is_accepting()
 
 
 def _one_of(vocabulary: Vocabulary, usable: np.ndarray | None) -> str:

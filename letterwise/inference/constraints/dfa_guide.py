@@ -21,27 +21,27 @@ class DFAGuide:
         classes, transitions, distances = self.dfa
         return (distances[transitions[self.state]] < self.left)[classes]
 
-    def may_end(self) -> bool:
+    def is_accepting(self) -> bool:
         """Is the text whole?"""
         return bool(self.dfa.distances[self.state] == 0)
 
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Is the text whole, and can nothing follow?"""
-        return self.may_end() and not self.allowed().any()
+        return self.is_accepting() and not self.allowed().any()
 
-    def take(self, id: int) -> bool:
+    def advance(self, id: int) -> bool:
         """Go on by a character that is allowed."""
         self.state, self.left = int(self.dfa.transitions[self.state, self.dfa.classes[id]]), self.left - 1
         return True
 
-    def on(self) -> int:
+    def step_to_end(self) -> int:
         """One step on the shortest way to the end."""
         classes, transitions, distances = self.dfa
         id = int(distances[transitions[self.state]][classes].argmin())
-        self.take(id)
+        self.advance(id)
         return id
 
-    def finish(self) -> list[int]:
+    def completion(self) -> list[int]:
         """The shortest way to the end: ids that complete the text."""
         walk = self.fork()
-        return [walk.on() for _ in range(self.dfa.distances[self.state])]
+        return [walk.step_to_end() for _ in range(self.dfa.distances[self.state])]

@@ -47,16 +47,16 @@ class Earley:
         """Which characters may follow (V,)."""
         return (self._costs() <= self.left)[self.network.classes]
 
-    def may_end(self) -> bool:
+    def is_accepting(self) -> bool:
         """Is the text whole?"""
         ends = any(place in self.network.ends and not origin.needs for place, origin in self.items.items)
         return ends and bool(self.network.whole[self.items.state])
 
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Is the text whole, and can nothing follow?"""
-        return self.may_end() and not self.allowed().any()
+        return self.is_accepting() and not self.allowed().any()
 
-    def take(self, id: int) -> bool:
+    def advance(self, id: int) -> bool:
         """Go on by a character that is allowed."""
         kind = int(self.network.classes[id])
         if kind not in self.items.next:
@@ -64,22 +64,22 @@ class Earley:
         self.items, self.left = self.items.next[kind], self.left - 1
         return True
 
-    def on(self) -> int:
+    def step_to_end(self) -> int:
         """One step on the shortest way to the end."""
         id = int(self._costs()[self.network.classes].argmin())
-        self.take(id)
+        self.advance(id)
         return id
 
-    def finish(self) -> list[int]:
+    def completion(self) -> list[int]:
         """The shortest way to the end: ids that complete the text."""
         guide, ids = self.fork(), []
-        while not guide.may_end():
-            ids.append(guide.on())
+        while not guide.is_accepting():
+            ids.append(guide.step_to_end())
         return ids
 
     def least(self) -> int:
         """How many characters at least are missing until the text is whole; `FAR` or more: it never is."""
-        return 0 if self.may_end() else int(self._costs().min(initial=FAR))
+        return 0 if self.is_accepting() else int(self._costs().min(initial=FAR))
 
     def _begun(self) -> Items:
         """Nothing is read yet. The rule of the whole text is called by nobody, and needs nothing behind it."""

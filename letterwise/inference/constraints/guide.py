@@ -15,25 +15,25 @@ class Guide(Protocol):
         ...
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
-        """Which characters may follow (V,), before `take` has looked at where they lead."""
+        """Which characters may follow (V,), before `advance` has looked at where they lead."""
         ...
 
-    def may_end(self) -> bool:
+    def is_accepting(self) -> bool:
         """Is the text whole?"""
         ...
 
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Is the text whole, and can nothing follow?"""
         ...
 
-    def take(self, id: int) -> bool:
+    def advance(self, id: int) -> bool:
         """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
         ...
 
-    def on(self) -> int:
+    def step_to_end(self) -> int:
         """One step on the known way to the end."""
         ...
 
-    def finish(self) -> list[int]:
+    def completion(self) -> list[int]:
         """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
         ...

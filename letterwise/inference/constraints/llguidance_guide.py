@@ -33,27 +33,27 @@ class EngineGuide:
         return twin
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
-        """Which characters may follow (V,), before `take` has looked at where they lead."""
+        """Which characters may follow (V,), before `advance` has looked at where they lead."""
         if self.rest and len(self.rest) == self.left:  # only what is known to lead to the end in time
             return np.arange(self.place.size) == self.rest[0]
         return self.place.allowed()
 
-    def may_end(self) -> bool:
+    def is_accepting(self) -> bool:
         """Is the text whole?"""
-        return self.place.may_end()
+        return self.place.is_accepting()
 
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Is the text whole, and can nothing follow?"""
-        return self.place.over()
+        return self.place.is_finished()
 
-    def take(self, id: int) -> bool:
+    def advance(self, id: int) -> bool:
         """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
         if self.rest is None:
-            self.place.take(id)
+            self.place.advance(id)
             self.left -= 1
             return True
         place = self.place.fork()
-        place.take(id)
+        place.advance(id)
         rest = self.rest[1:] if self.rest[:1] == [id] else self._rest(place)
         if rest is None:
             return False
@@ -65,7 +65,7 @@ class EngineGuide:
     def _rest(self, place: Place) -> list[int] | None:
         """What completes a text from a place nearby, with one character less left."""
         assert self.rest is not None
-        if place.may_end():
+        if place.is_accepting():
             return []
         rest = self.rest
         if not place.completes(rest):
@@ -83,14 +83,14 @@ class EngineGuide:
             shorter = _found(self.place, len(self.rest or ()), phrases=missing)
             self.rest = self.rest if shorter is None else shorter
 
-    def on(self) -> int:
+    def step_to_end(self) -> int:
         """One step on the known way to the end."""
         assert self.rest
         id = self.rest[0]
-        self.take(id)
+        self.advance(id)
         return id
 
-    def finish(self) -> list[int]:
+    def completion(self) -> list[int]:
         """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
         rest = self.rest if self.rest is not None else _found(self.place, self.left, phrases=self.all_phrases)
         if rest is None:

@@ -99,15 +99,15 @@ class Place:
             )
         return mask
 
-    def may_end(self) -> bool:
+    def is_accepting(self) -> bool:
         """Is the text whole?"""
         return all(matcher.is_accepting() for matcher in self.matchers)
 
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Is the text whole, and can nothing follow?"""
-        return any(matcher.is_stopped() for matcher in self.matchers) and self.may_end()
+        return any(matcher.is_stopped() for matcher in self.matchers) and self.is_accepting()
 
-    def take(self, id: int) -> None:
+    def advance(self, id: int) -> None:
         """Go on by a character that is allowed."""
         for matcher in self.matchers:
             matcher.consume_token(id)
@@ -118,7 +118,7 @@ class Place:
 
     def completes(self, ids: Sequence[int]) -> bool:
         """Would the text be whole after these?"""
-        return self.leads([*ids, self.size]) if ids else self.may_end()
+        return self.leads([*ids, self.size]) if ids else self.is_accepting()
 
 
 def reason(matcher: Any) -> str:
