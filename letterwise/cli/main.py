@@ -27,6 +27,7 @@ COMMANDS = {
     "decompress": "restore a compressed file, with the same model",
     "compare": "compare runs: their figures, and which settings differ",
     "inspect": "show what is inside a model file",
+    "completion": "write a script with which a shell completes commands and flags",
 }
 
 FLAG = re.compile(r"(?<![\w-])--[a-z]\w*")

@@ -92,6 +92,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "decompress": [*model, "--input_file", packed, *away],
         "inspect": model,
         "compare": [str(tiny.run_dir), model[1]],
+        "completion": ["bash"],
     }
 
 

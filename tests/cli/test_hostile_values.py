@@ -72,6 +72,7 @@ def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "decompress": (*model, "--input_file", packed, "--output_file", "out"),
         "inspect": model,
         "compare": (tiny.run_dir, tiny.run_dir),
+        "completion": ("bash",),
     }
 
 
