@@ -6,7 +6,6 @@ PyTorch is loaded by what needs it, when it is asked for: a model is read withou
 """
 
 import io
-import json
 import math
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -20,16 +19,17 @@ from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
 from letterwise.config.accounting import parameters
-from letterwise.config.arguments import argument, fitting
+from letterwise.config.arguments import argument, parts
+from letterwise.config.generation import MOST_TOKENS, RequestConfig
 from letterwise.data.cache import TokenStream
 from letterwise.data.encode import encode_corpus, prepare, recall
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite, quoted
-from letterwise.inference.constraints.limits import MOST_TOKENS, Limits
+from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Model
-from letterwise.inference.generate import MOST_SAMPLES, Samples, write
+from letterwise.inference.generate import Samples, write
 from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.runtime.accelerator import device_name
@@ -77,7 +77,7 @@ class Choosing(TypedDict, total=False):
     json_schema: str | dict[str, Any] | PathLike[str] | None
     grammar: str | PathLike[str] | None
     max_copy: int | None
-    unknown: Unknown
+    unknown: Literal["error", "skip"]
 
 
 class Writing(Choosing, total=False):
@@ -152,37 +152,7 @@ class LanguageModel:
         """How many numbers were trained."""
         return parameters(self.config.model, len(self.vocabulary)).total
 
-    def samples(
-        self,
-        prompt: str = "",
-        *,
-        num_tokens: int = 100,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        typical_p: float = 1.0,
-        repetition_penalty: float = 1.0,
-        frequency_penalty: float = 0.0,
-        presence_penalty: float = 0.0,
-        penalty_window: int = 64,
-        logit_bias: Mapping[str, float] | None = None,
-        greedy: bool = False,
-        beam: int = 0,
-        stop: str | Sequence[str] = (),
-        until_line: bool = False,
-        max_seconds: float = math.inf,
-        charset: str | None = None,
-        exclude: str = "",
-        must_contain: str | Sequence[str] = (),
-        regex: str | None = None,
-        json_schema: str | dict[str, Any] | PathLike[str] | None = None,
-        grammar: str | PathLike[str] | None = None,
-        max_copy: int | None = None,
-        num_samples: int = 1,
-        rng_seed: int | None = None,
-        unknown: Unknown = "error",
-    ) -> Samples:
+    def samples(self, prompt: str = "", *, num_samples: int = 1, **options: Unpack[Writing]) -> Samples:
         """Continuations of `prompt`, without it, side by side: pieces as they are written, each with the number of its sample.
 
         A text under a constraint (`regex`, `json_schema`, `grammar`, `must_contain`) always matches when it ends, and ends
@@ -190,33 +160,11 @@ class LanguageModel:
 
         Args:
             prompt: text to continue; may be empty, and longer than the context.
-            num_tokens: how many characters to write at most (bytes, with a byte vocabulary).
-            temperature: below 1 safer, above 1 wilder.
-            top_k: draw from the k likeliest characters only (0: off).
-            top_p: draw from the likeliest characters that hold this probability together (1: off).
-            min_p: draw from characters at least this fraction as likely as the likeliest (0: off).
-            typical_p: keep characters of near-average surprise, up to this total probability (1: off).
-            repetition_penalty: above 1, characters of the last `penalty_window` are less likely (1: off).
-            frequency_penalty: subtract this much log-probability per occurrence among them.
-            presence_penalty: subtract this much log-probability once it is among them.
-            penalty_window: how many of the last characters count, the prompt's included.
-            logit_bias: nats to add to characters, like `{"e": -2.0, "xyz": 1.0}`.
-            greedy: always the likeliest character.
-            beam: the likeliest text, as far as this many prefixes kept side by side find it (0: off).
-            stop: end before the first of these strings.
-            until_line: end after the first line break.
-            max_seconds: end after this time; a text under a constraint is then completed the shortest known way.
-            charset: write these characters only.
-            exclude: write none of these characters.
-            must_contain: texts that have to be in what is written.
-            regex: what is written matches it as a whole (Rust's syntax: no look-around, no back-references).
-            json_schema: what is written is JSON of this schema: text, a file, or a dict.
-            grammar: what is written is a sentence of this Lark grammar: text or a file.
-            max_copy: no run of more characters that ends in what is written stands in the training text. It may begin in the
-                prompt: what it copies itself counts.
             num_samples: how many continuations.
-            rng_seed: equal seeds write equal text (None: a fresh one); sample k has rng_seed + k, whatever its company.
-            unknown: "error" or "skip" for characters of the prompt outside the vocabulary.
+            options: how to choose, when to stop and what may be written; docs/flags.md lists them all, with their defaults.
+                What a flag takes several times is one text or a list, and `logit_bias` a dict of nats, like `{"xyz": 1.5}`.
+                `json_schema` may be a dict, too. Without `rng_seed` there is a fresh one; sample k has `rng_seed` + k,
+                whatever its company.
 
         Returns:
             An iterator over (k, piece of text). Its `ended[k]` says at last what ended sample k, and `texts()` gives each
@@ -230,27 +178,18 @@ class LanguageModel:
             >>> model.samples("The cat", num_samples=2, regex=" sat on the (mat|log)").texts()
             [' sat on the ...', ' sat on the ...']
         """
-        if unknown not in ("error", "skip"):
-            raise UserError(f"unknown={unknown!r} must be 'error' or 'skip'.")
-        sampler = Sampler(**fitting(Sampler, dict(
-            temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p,
-            repetition_penalty=repetition_penalty, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
-            penalty_window=penalty_window, logit_bias=logit_bias, greedy=greedy, beam=beam,
-        )))  # fmt: skip
-        limits = Limits(**fitting(Limits, dict(
-            num_tokens=num_tokens, stop=stop, until_line=until_line, max_seconds=max_seconds,
-            charset=charset, exclude=exclude, must_contain=must_contain, regex=regex,
-            json_schema=spelled("json_schema", json_schema), grammar=spelled("grammar", grammar), max_copy=max_copy,
-        )))  # fmt: skip
-        prompt, num_samples = argument("prompt", prompt, str, ""), argument("num_samples", num_samples, int, 1)
-        if not 1 <= num_samples <= MOST_SAMPLES:
-            raise UserError(f"--num_samples {num_samples} must be from 1 to {MOST_SAMPLES:,}.")
-        seed = secrets.randbits(32) if rng_seed is None else argument("rng_seed", rng_seed, int)
-        seeds = range(seed, seed + num_samples)
+        request, sampler, limits = parts({**options, "num_samples": num_samples}, RequestConfig, Sampler, Limits)
+        seed = secrets.randbits(32) if request.rng_seed is None else request.rng_seed
         return write(
-            self._reader, self.vocabulary, prompt, sampler=sampler, limits=limits, rng_seeds=seeds, unknown=unknown,
-            training=self._suffixes if max_copy else None,
-        )  # fmt: skip
+            self._reader,
+            self.vocabulary,
+            argument("prompt", prompt, str, ""),
+            sampler=sampler,
+            limits=limits,
+            rng_seeds=range(seed, seed + request.num_samples),
+            unknown=request.unknown,
+            training=self._suffixes if limits.max_copy else None,
+        )
 
     def stream(self, prompt: str = "", **options: Unpack[Writing]) -> Iterator[str]:
         """The continuation of `prompt`, without it, piece by piece as it is written: the first is a character, then come more.
@@ -892,11 +831,3 @@ def reading(path: str | PathLike[str]) -> Generator[BinaryIO]:
         if "\0" not in said:
             raise
         raise UserError(f"cannot read {said!r}: no file's name has a NUL. Name a file that is there.") from error
-
-
-def spelled(name: str, given: str | PathLike[str] | dict[str, Any] | None) -> str | None:
-    """A text, a path or plain containers, as a text. Raises `UserError` for anything else."""
-    try:
-        return given if given is None else json.dumps(given) if isinstance(given, dict) else fspath(given)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{name}={quoted(given)} is no text, no path and no dict of plain values.") from error

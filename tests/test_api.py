@@ -3,14 +3,16 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
-from typing import Unpack
+from typing import Unpack, get_type_hints
 
 import pytest
 from tiny_run import FLAGS
 
 import letterwise
 from letterwise import api
+from letterwise.config.generation import GENERATION
 from letterwise.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -111,11 +113,18 @@ def test_training_shows_how_it_goes_unless_told_not_to(text_file: Path, tmp_path
 
 
 def test_an_editor_knows_every_keyword_of_generate() -> None:
-    samples = inspect.signature(api.LanguageModel.samples).parameters
-    keywords = {name for name, parameter in samples.items() if parameter.kind is parameter.KEYWORD_ONLY}
-    assert set(api.Writing.__annotations__) | set(api.Choosing.__annotations__) == keywords - {"num_samples"}
-    for method in (api.LanguageModel.generate, api.LanguageModel.stream):
+    """What is declared, and nothing else; `num_samples` has a place of its own."""
+    declared = {f.name for kind in GENERATION for f in fields(kind)}
+    assert get_type_hints(api.Writing).keys() == declared - {"num_samples"}
+    for method in (api.LanguageModel.samples, api.LanguageModel.generate, api.LanguageModel.stream):
         assert inspect.signature(method).parameters["options"].annotation == Unpack[api.Writing]
+
+
+def test_unknown_options_are_refused(tiny) -> None:
+    with pytest.raises(UserError, match="'temprature' is not a known option: did you mean 'temperature'"):
+        tiny.generate("The", temprature=1.0)
+    with pytest.raises(UserError, match="unknown='score' is not known"):
+        tiny.generate("The", unknown="score")
 
 
 def test_every_public_name_is_there() -> None:

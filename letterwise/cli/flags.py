@@ -1,25 +1,21 @@
-"""Flags: knobs of `config.py` as flags of argparse, and argparse's complaints as one sentence.
+"""Flags: knobs of letterwise/config as flags of argparse, and argparse's complaints as one sentence.
 
 Names accept `_` and `-`. A flag that is not given is not there at all, so presets and files can speak for it.
 """
 
 import argparse
+import math
 import re
-import typing
-from collections.abc import Sequence
-from dataclasses import Field, fields
-from typing import Any, Literal, NoReturn
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import Field
+from typing import Any, NoReturn, get_origin
 
 from letterwise.cli.output import tell
 from letterwise.config import PARTS, Config
+from letterwise.config.generation import GENERATION
+from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields, without_none
 from letterwise.errors import UserError, nearest, quoted
 
-TEXT_FLAGS = (  # their values may begin with a dash
-    "--seed", "--prompt", "--stop", "--regex", "--grammar", "--must_contain", "--charset", "--exclude", "--logit_bias",
-)  # fmt: skip
-
-
-NAMES = ("FILE", "DIR", "PATH", "NAME")  # metavars of flags whose value names something
 PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "bs": "batch_size", "context": "block_size", "context_length": "block_size", "ctx_size": "block_size", "d_model": "n_embd",
     "data": "input_file", "epochs": "max_iters", "file": "input_file", "heads": "n_head", "hidden_size": "n_embd",
@@ -30,6 +26,18 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
 }  # fmt: skip
 
 ENCODING_HELP = "text encoding (default: utf-8, or detected from the first bytes)"
+
+
+def text_flags() -> set[str]:
+    """Flags whose values are texts, and may begin with a dash."""
+    declared = {f"--{f.name}" for kind in GENERATION for f, hint in typed_fields(kind) if takes_text(f, hint)}
+    return {"--seed", "--prompt"} | declared
+
+
+def takes_text(f: Field[Any], hint: Any) -> bool:
+    """Is a knob's value a text, or several, and no name of something?"""
+    kind = without_none(hint)
+    return (get_origin(kind) or kind) in (str, tuple, Mapping) and metavar_of(f, hint) not in NAMES
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,11 +81,11 @@ def normalized(arguments: Sequence[str]) -> list[str]:
 
     Raises `UserError` for what no name and no text can hold.
     """
-    words: list[str] = []
+    words, texts = list[str](), text_flags()
     for word in arguments:
         if "\0" in word or any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in word):
             raise UserError(f"{quoted(word)} is no text: it holds a NUL, or half a character.")
-        if words and words[-1] in TEXT_FLAGS:
+        if words and words[-1] in texts:
             words[-1] = f"{words[-1]}={word}"
         elif word.startswith("--"):
             flag, *value = word.split("=", 1)
@@ -90,29 +98,40 @@ def normalized(arguments: Sequence[str]) -> list[str]:
 def add_knobs(parser: argparse.ArgumentParser, shown: Config) -> None:
     """Every knob of every part of the configuration as a flag; `shown` gives the defaults that the help tells."""
     for part, kind in PARTS.items():
-        group = parser.add_argument_group(f"{part}: {(kind.__doc__ or '').split('.')[0].lower()}")
-        types = typing.get_type_hints(kind)
-        for f in fields(kind):
-            add_knob(group, f, types[f.name], getattr(getattr(shown, part), f.name))
+        group = parser.add_argument_group(f"{part}: {title(kind)}")
+        for f, hint in typed_fields(kind):
+            add_knob(group, f, hint, getattr(getattr(shown, part), f.name))
 
 
-def add_knob(group: Any, f: Field[Any], kind: Any, default: Any) -> None:
+def add_options(group: Any, kind: type, *, only: Container[str] | None = None, but: Container[str] = ()) -> None:
+    """The options of a request as flags, or some of them. What is true or false is off if not given, and takes no value."""
+    for f, hint in typed_fields(kind):
+        if f.name not in but and (only is None or f.name in only):
+            add_knob(group, f, hint, default_of(f), switch=hint is bool)
+
+
+def title(kind: type) -> str:
+    """What the help calls the options of a dataclass: the first sentence of its docstring."""
+    return (kind.__doc__ or "").split(".")[0].lower()
+
+
+def add_knob(group: Any, f: Field[Any], hint: Any, default: Any, *, switch: bool = False) -> None:
     """One knob as a flag. Choices and ranges are left to the configuration, which objects in better sentences."""
-    kind = (
-        next((k for k in typing.get_args(kind) if k is not type(None)), kind) if type(None) in typing.get_args(kind) else kind
-    )
+    flag, kind, metavar = f"--{f.name}", without_none(hint), metavar_of(f, hint)
     help = f.metadata["help"].replace("%", "%%")
-    if default not in (None, ()) and "default" not in help:
+    if not switch and default not in (None, (), {}, "", math.inf) and "default" not in help:
         help += f" (default: {str(default).lower() if kind is bool else default})"
-    if typing.get_origin(kind) is tuple:
-        group.add_argument(f"--{f.name}", nargs="+", action="extend", metavar="PATH", help=help)
+    if switch:
+        group.add_argument(flag, action="store_true", help=help)
     elif kind is bool:
-        group.add_argument(f"--{f.name}", nargs="?", const=True, type=truth, metavar="true|false", help=help)
-    elif typing.get_origin(kind) is Literal:
-        group.add_argument(f"--{f.name}", metavar="|".join(typing.get_args(kind)), help=help)
+        group.add_argument(flag, nargs="?", const=True, type=truth, metavar=metavar, help=help)
+    elif get_origin(kind) is tuple and metavar in NAMES:
+        group.add_argument(flag, nargs="+", action="extend", metavar=metavar, help=help)
+    elif get_origin(kind) in (tuple, Mapping):
+        read = str if get_origin(kind) is tuple else bias
+        group.add_argument(flag, action="append", type=read, metavar=metavar, help=help)
     else:
-        metavar = {int: "N", float: "X", str: "NAME"}[kind]
-        group.add_argument(f"--{f.name}", type=number(kind) if kind is not str else str, metavar=metavar, help=help)
+        group.add_argument(flag, type=number(kind) if kind in (int, float) else str, metavar=metavar, help=help)
 
 
 def truth(word: str) -> bool:
@@ -136,6 +155,14 @@ def number(kind: type[int] | type[float]) -> Any:
             raise argparse.ArgumentTypeError(f"{quoted(word)} is not a {'whole ' if kind is int else ''}number") from None
 
     return parse
+
+
+def bias(word: str) -> tuple[str, float]:
+    """Characters, and nats to add to their scores: `e=-2`; a text may hold an equals sign itself."""
+    characters, equals, nats = word.rpartition("=")
+    if not (characters and equals):
+        raise argparse.ArgumentTypeError(f"{word!r} is not characters and a number, like e=-2")
+    return characters, number(float)(nats)
 
 
 def _listed(value: Any) -> list[Any]:

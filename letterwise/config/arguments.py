@@ -1,35 +1,51 @@
 """Arguments: what a caller from Python hands over, made of the kind that is asked for.
 
     None ──▶ the default        1e3, NumPy's numbers ──▶ 1000        "text" where several are taken ──▶ ("text",)
+    keywords ──parts──▶ one of each of some dataclasses, whose fields they are        a path, a dict ──▶ text
 
 Anything else is a `UserError` that names the argument: a `TypeError` from the depths says nothing to the one who typed it.
 """
 
+import json
 import numbers
 import operator
-import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args, get_origin
+from os import fspath
+from typing import Any, Literal, get_origin
 
-from letterwise.errors import UserError, quoted
+from letterwise.config.knob import metavar_of, typed_fields, without_none
+from letterwise.errors import UserError, did_you_mean, quoted
 
 KINDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
 
 
-def fitting(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords for a dataclass: each of the kind that its field declares; those that are None are left to its defaults.
+def parts(keywords: Mapping[str, Any], *kinds: type) -> list[Any]:
+    """One of each of some dataclasses, made of those keywords that are its fields; None leaves one at its default.
 
-    Raises `UserError` for a value of another kind.
+    Raises `UserError` for a keyword that none of them has, or a value of another kind.
     """
-    hints = typing.get_type_hints(kind)
-    return {name: argument(name, value, hints[name]) for name, value in values.items() if value is not None}
+    known = [f.name for kind in kinds for f, _ in typed_fields(kind)]
+    for name in keywords:
+        if name not in known:
+            raise UserError(f"{name!r} is not a known option: {did_you_mean(name, known)}")
+    made = []
+    for kind in kinds:
+        values = {}
+        for f, hint in typed_fields(kind):
+            if (value := keywords.get(f.name)) is not None:
+                value = spelled(f.name, value) if "FILE" in metavar_of(f, hint) else value
+                values[f.name] = argument(f.name, value, hint)
+        made.append(kind(**values))
+    return made
 
 
 def argument(name: str, value: Any, kind: Any, default: Any = None) -> Any:
     """One value as a `kind`, or `default` for None. Raises `UserError` when it is of another kind."""
     if value is None:
         return default
-    kind = next((option for option in get_args(kind) if option is not type(None)), kind) if _optional(kind) else kind
+    kind = without_none(kind)
+    if get_origin(kind) is Literal:
+        return value  # the dataclass says which there are
     if get_origin(kind) is tuple:
         return _texts(name, value)
     if (isinstance(kind, type) and issubclass(kind, Mapping)) or get_origin(kind) in (Mapping, dict):
@@ -48,8 +64,12 @@ def argument(name: str, value: Any, kind: Any, default: Any = None) -> Any:
     raise UserError(f"{name}={quoted(value)} is not {KINDS[kind]}.")
 
 
-def _optional(kind: Any) -> bool:
-    return type(None) in get_args(kind)
+def spelled(name: str, given: Any) -> str:
+    """A text, a path or plain containers, as a text. Raises `UserError` for anything else."""
+    try:
+        return json.dumps(given) if isinstance(given, dict) else fspath(given)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name}={quoted(given)} is no text, no path and no dict of plain values.") from error
 
 
 def _whole(value: Any) -> int:

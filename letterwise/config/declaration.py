@@ -9,24 +9,19 @@ declarations. This file must not import torch: `--help` is instant.
 import math
 import re
 import tomllib
-import typing
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from letterwise.errors import UserError, did_you_mean, quoted
+from letterwise.config.knob import check, knob
+from letterwise.errors import UserError, did_you_mean
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 LATER = ("lines", "encoding", "test_fraction")  # knobs of DataConfig younger than model format 3: written where they are on
-MANY = 10**12 + 1  # steps or characters: more than any machine gets through
+MANY = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
-
-
-def knob(default: Any, help: str, *, least: float | None = None, below: float | None = None) -> Any:
-    """A field with its help text and its range: `least <= value < below`."""
-    return field(default=default, metadata={"help": help, "least": least, "below": below})
 
 
 @dataclass(frozen=True)
@@ -62,14 +57,14 @@ class DataConfig:
 class ModelConfig:
     """The shape of the transformer and the bricks it is built from. The vocabulary's size is found in the data."""
 
-    n_layer: int = knob(4, "transformer blocks, one after another", least=0, below=2**12 + 1)
-    n_head: int = knob(4, "attention heads in a block", least=1, below=2**12 + 1)
-    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1, below=2**12 + 1)
-    n_embd: int = knob(128, "width of the residual stream", least=1, below=2**17 + 1)
+    n_layer: int = knob(4, "transformer blocks, one after another", least=0, most=2**12)
+    n_head: int = knob(4, "attention heads in a block", least=1, most=2**12)
+    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1, most=2**12)
+    n_embd: int = knob(128, "width of the residual stream", least=1, most=2**17)
     ffn_hidden: int | None = knob(
-        None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1, below=2**20 + 1
+        None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1, most=2**20
     )
-    block_size: int = knob(128, "context length in characters", least=1, below=2**20 + 1)
+    block_size: int = knob(128, "context length in characters", least=1, most=2**20)
     dropout: float = knob(0.1, "share of activations dropped in training", least=0, below=1)
     shared_dropout: bool = knob(
         True, "drop the same activations at every position of a sequence: as good, and much faster on a CPU"
@@ -87,7 +82,7 @@ class ModelConfig:
     embed_norm: bool = knob(True, "normalize the embedding before the first block")
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
     counts_order: int = knob(
-        7, "longest n-grams, in characters, whose counts the model builds on (0: no counts)", least=0, below=2**6 + 1
+        7, "longest n-grams, in characters, whose counts the model builds on (0: no counts)", least=0, most=2**6
     )
     softcap: float = knob(15.0, "limit logits smoothly to ±softcap (0: off)", least=0, below=1e6)
 
@@ -151,24 +146,22 @@ class ModelConfig:
 class TrainingConfig:
     """How to learn, and for how long."""
 
-    max_iters: int = knob(2000, "optimizer steps", least=0, below=MANY)
+    max_iters: int = knob(2000, "optimizer steps", least=0, most=MANY)
     minutes: float = knob(
         0.0,
         "train for this long instead of max_iters; the learning rate reaches its end on time (0: off)",
         least=0,
         below=A_DECADE,
     )
-    batch_size: int = knob(
-        16, "sequences in a batch (with --lines, as many characters in more of them)", least=1, below=2**20 + 1
-    )
-    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1, below=2**20 + 1)
+    batch_size: int = knob(16, "sequences in a batch (with --lines, as many characters in more of them)", least=1, most=2**20)
+    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1, most=2**20)
     optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob(
         "muon", "muon updates the matrices, and adamw the other weights"
     )
     learning_rate: float = knob(0.01, "peak learning rate", least=0, below=1e6)
     matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon updates", least=0, below=1e6)
     schedule: Literal["cosine", "linear", "trapezoid", "constant"] = knob("linear", "how the learning rate falls")
-    warmup_iters: int = knob(20, "steps to reach the peak", least=0, below=MANY)
+    warmup_iters: int = knob(20, "steps to reach the peak", least=0, most=MANY)
     min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", least=0, below=1e6)
     beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", least=0, below=1)
     beta2: float = knob(0.99, "decay of the mean squared gradient", least=0, below=1)
@@ -179,19 +172,17 @@ class TrainingConfig:
     grad_clip: float = knob(
         1.0, "clip the norm of the gradient to this (0: off; muon's matrices need none)", least=0, below=1e12
     )
-    eval_interval: int = knob(250, "steps between validations", least=1, below=MANY)
+    eval_interval: int = knob(250, "steps between validations", least=1, most=MANY)
     eval_chars: int = knob(
-        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0, below=MANY
+        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0, most=MANY
     )
     save_interval: str = knob("60s", "save a state for --resume this often: 60s, 5min, or 500 (steps)")
-    patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0, below=MANY)
-    counts_folds: int = knob(
-        100, "parts of the text; each is predicted with counts from all the others", least=2, below=2**10 + 1
-    )
+    patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0, most=MANY)
+    counts_folds: int = knob(100, "parts of the text; each is predicted with counts from all the others", least=2, most=2**10)
     counts_chars: int = knob(
-        2**24, "count at most this many characters, the last ones of the training part", least=1, below=MANY
+        2**24, "count at most this many characters, the last ones of the training part", least=1, most=MANY
     )
-    rng_seed: int = knob(1337, "seed of everything random", least=0, below=2**63)
+    rng_seed: int = knob(1337, "seed of everything random", least=0, most=2**63 - 1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -226,7 +217,7 @@ class RuntimeConfig:
         "auto", "number format of training; auto: bfloat16 where the hardware has it"
     )
     compile: bool = knob(False, "use torch.compile for the blocks (worth it on long runs)")
-    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0, below=2**10 + 1)
+    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0, most=2**10)
 
     def __post_init__(self) -> None:
         check(self)
@@ -293,40 +284,3 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         if name not in known:
             raise UserError(f"--config {str(path)!r} has an unknown key {name!r}; known keys: {', '.join(known)}.")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-
-
-def check(config: Any) -> None:
-    """Hold every field of a dataclass against its declared type, choices and range.
-
-    Raises `UserError` that shows the value and what is allowed.
-    """
-    kinds = typing.get_type_hints(type(config))
-    for f in fields(config):
-        value, kind = getattr(config, f.name), kinds[f.name]
-        options = [k for k in typing.get_args(kind) if k is not type(None)] if type(None) in typing.get_args(kind) else [kind]
-        if value is None and options != [kind]:
-            continue
-        kind = options[0]
-        if typing.get_origin(kind) is Literal:
-            if value not in typing.get_args(kind):
-                raise UserError(f"{f.name}={quoted(value)} is not known: {did_you_mean(str(value), typing.get_args(kind))}")
-            continue
-        if kind is float and type(value) is int and abs(value) < 2**1000:  # a larger one is no float, and is told below
-            object.__setattr__(config, f.name, value := float(value))
-        expected = typing.get_origin(kind) or kind
-        odd_one = expected is tuple and isinstance(value, tuple) and not all(isinstance(text, str) for text in value)
-        if odd_one or not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-            raise UserError(f"{f.name}={quoted(value)} is not {WORDS[expected]}.")
-        least, below = f.metadata["least"], f.metadata["below"]
-        if value == "" or (expected is tuple and "" in value):
-            raise UserError(f"{f.name} has an empty name in it: name something, or leave out --{f.name}.")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UserError(f"{f.name}={value} is not a finite number.")
-        if least is not None and value < least:
-            raise UserError(f"{f.name}={quoted(value)} is too small: the least is {least}.")
-        if below is not None and value >= below:
-            most = f"the most is {below - 1:,}" if expected is int else f"it must stay below {below:,}"
-            raise UserError(f"{f.name}={quoted(value)} is too large: {most}.")
-
-
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", tuple: "a list of texts"}

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Ended = Literal["", "length", "stop", "line", "match", "time"]
 SIDE_BY_SIDE, MEMORY = 64, 2**30  # so many texts at once at most, with keys and values of so many bytes
-MOST_SAMPLES = 1_000_000  # of one prompt: each is kept until all are there
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 

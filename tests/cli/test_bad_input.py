@@ -184,7 +184,7 @@ def test_generating(tiny) -> None:
     assert "--unknown skip" in sentence
     assert "temperature=0.0" in refused(*model, "--temperature", 0)
     assert "num_tokens=-5" in refused(*model, "--num_tokens", -5)
-    assert "--num_samples 0" in refused(*model, "--num_samples", 0)
+    assert "num_samples=0" in refused(*model, "--num_samples", 0)
     assert "--model_path" in refused("generate", "--seed", "x")
 
 

@@ -1,13 +1,13 @@
 """`letterwise generate`: a form over `LanguageModel.samples` and `LanguageModel.lines`."""
 
-import argparse
 import re
 import secrets
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from letterwise.cli.flags import Parser, number
+from letterwise.cli.flags import Parser, add_options, number, title
 from letterwise.cli.output import end_line, say, say_json, shown
+from letterwise.config.generation import ConstraintConfig, RequestConfig, SamplerConfig, StopConfig
 from letterwise.errors import UserError
 from letterwise.printable import printable
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from letterwise.data.vocabulary import Vocabulary
     from letterwise.inference.generate import Samples
 
+LENGTH = ("num_tokens",)  # stands among the first flags
 BETWEEN_SAMPLES = "\n---------------\n"
 
 
@@ -27,70 +28,9 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     start.add_argument("--prompt", metavar="TEXT", help="the same")
     start.add_argument("--seed_file", metavar="FILE", help="the same, all that is in this file; - for stdin")
     parser.add_argument("--encoding", metavar="NAME", help="text encoding of --seed_file (default: detected)")
-    parser.add_argument(
-        "--num_tokens",
-        type=number(int),
-        metavar="N",
-        help="characters to write (default: 100; with --lines: at most 1000 in a line)",
-    )
-    choice = parser.add_argument_group("how to choose")
-    choice.add_argument("--temperature", type=number(float), metavar="X", help="below 1 safer, above 1 wilder (default: 1)")
-    choice.add_argument("--top_k", type=number(int), metavar="K", help="keep the K likeliest characters")
-    choice.add_argument(
-        "--top_p", type=number(float), metavar="P", help="keep the likeliest characters, up to total probability P"
-    )
-    choice.add_argument(
-        "--min_p", type=number(float), metavar="P", help="keep characters at least P times as likely as the likeliest"
-    )
-    choice.add_argument(
-        "--typical_p",
-        type=number(float),
-        metavar="P",
-        help="keep characters of near-average surprise, up to total probability P",
-    )
-    choice.add_argument(
-        "--repetition_penalty",
-        type=number(float),
-        metavar="X",
-        help="above 1: characters already written become less likely",
-    )
-    choice.add_argument(
-        "--frequency_penalty",
-        type=number(float),
-        metavar="NATS",
-        help="subtract this much log-probability per earlier occurrence",
-    )
-    choice.add_argument(
-        "--presence_penalty",
-        type=number(float),
-        metavar="NATS",
-        help="subtract this much log-probability once a character has occurred",
-    )
-    choice.add_argument(
-        "--penalty_window", type=number(int), metavar="N", help="penalties count the last N characters (default: 64)"
-    )
-    choice.add_argument(
-        "--logit_bias", action="append", type=bias, metavar="CHARS=NATS",
-        help="make these characters likelier (xyz=1.5) or less likely (e=-2) by adding to logits; may be given several times",
-    )  # fmt: skip
-    choice.add_argument("--greedy", action="store_true", help="always the likeliest character")
-    choice.add_argument("--beam", type=number(int), metavar="N", help="beam search with N beams: the likeliest text it finds")
-    end = parser.add_argument_group("when to stop")
-    end.add_argument(
-        "--stop", action="append", metavar="TEXT", help="stop before this text is written; may be given several times"
-    )
-    end.add_argument("--until_line", action="store_true", help="stop after the first line break")
-    end.add_argument("--max_seconds", type=number(float), metavar="S", help="stop after this many seconds")
-    what = parser.add_argument_group("constraints (every text matches them; what no text can match is refused)")
-    what.add_argument("--charset", metavar="CHARS", help="these characters only")
-    what.add_argument("--exclude", metavar="CHARS", help="none of these characters")
-    what.add_argument("--must_contain", action="append", metavar="TEXT", help="this text; may be given several times")
-    what.add_argument("--regex", metavar="REGEX", help="a text that matches as a whole")
-    what.add_argument("--json_schema", metavar="SCHEMA|FILE", help="JSON of this schema")
-    what.add_argument("--grammar", metavar="LARK|FILE", help="a sentence of this Lark grammar")
-    what.add_argument(
-        "--max_copy", type=number(int), metavar="N", help="never copy more than N consecutive characters of the training text"
-    )
+    add_options(parser, StopConfig, only=LENGTH)
+    for kind in (SamplerConfig, StopConfig, ConstraintConfig):
+        add_options(parser.add_argument_group(title(kind)), kind, but=LENGTH)
     lines = parser.add_argument_group(
         "lines (each begins with the seed text; works best with a model that was trained with --lines)"
     )
@@ -102,11 +42,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     )
     lines.add_argument("--unique", action="store_true", help="all lines differ from each other")
     lines.add_argument("--new", action="store_true", help="no line is in the model's own text (training or validation part)")
-    parser.add_argument("--num_samples", type=number(int), metavar="K", help="how many continuations (default: 1)")
-    parser.add_argument(
-        "--rng_seed", type=number(int), metavar="N", help="the same seed gives the same text; sample k uses seed N+k"
-    )
-    parser.add_argument("--unknown", choices=("error", "skip"), help="characters outside the vocabulary (default: error)")
+    add_options(parser, RequestConfig)
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of the text")
 
@@ -230,11 +166,3 @@ def show(prompt: str, samples: "Samples") -> None:
 def _write(text: str) -> None:
     """Exactly, but on a terminal what that would obey is spelled out."""
     say(shown(text, one_line=False))
-
-
-def bias(word: str) -> tuple[str, float]:
-    """Characters, and nats to add to their scores: `e=-2`; a text may hold an equals sign itself."""
-    characters, equals, nats = word.rpartition("=")
-    if not (characters and equals):
-        raise argparse.ArgumentTypeError(f"{word!r} is not characters and a number, like e=-2")
-    return characters, number(float)(nats)

@@ -1,50 +1,24 @@
 """Limits: what may be written, and when it ends. The request as it came, held against itself."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
 
+from letterwise.config.generation import ConstraintConfig, StopConfig
+from letterwise.config.knob import check
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
 
-MOST_TOKENS = 10**9
 LONGEST = 10_000  # characters of a text under a constraint: its automaton grows with every one of them
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What may be written, and when it ends. Raises `UserError` on values without sense.
-
-    Attributes:
-        num_tokens: characters to write at most (bytes, with a byte vocabulary).
-        stop: end before the first of these strings.
-        until_line: end after the first line break.
-        max_seconds: end after this time.
-        charset, exclude: only these characters; none of these.
-        must_contain: each of these texts is in what is written.
-        regex, json_schema, grammar: what is written, as a whole, matches this (one of them).
-        max_copy: no run of more characters, of prompt and text, that ends in the text stands in the training text.
-    """
-
-    num_tokens: int = 100
-    stop: tuple[str, ...] = ()
-    until_line: bool = False
-    max_seconds: float = math.inf
-    charset: str | None = None
-    exclude: str = ""
-    must_contain: tuple[str, ...] = ()
-    regex: str | None = None
-    json_schema: str | None = None
-    grammar: str | None = None
-    max_copy: int | None = None
+class Limits(StopConfig, ConstraintConfig):
+    """When to stop and what may be written, as config/generation.py declares it. Raises `UserError` on values without sense."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.num_tokens <= MOST_TOKENS:
-            raise UserError(f"num_tokens={self.num_tokens} must be from 0 to {MOST_TOKENS:,}.")
-        if not self.max_seconds > 0:
-            raise UserError(f"max_seconds={self.max_seconds} must be above 0.")
+        check(self)
         if "" in self.stop:
             raise UserError("stop='' would stop before the first character: give --stop some text.")
         if "" in self.must_contain:
@@ -60,8 +34,6 @@ class Limits:
             raise UserError(f"a text that ends before stop={self.stop[0]!r} would not match: say the end in {what} instead.")
         if self.constrained and self.num_tokens > LONGEST:
             raise UserError(f"num_tokens={self.num_tokens} is too long for a constraint: {LONGEST} is the most.")
-        if self.max_copy is not None and self.max_copy < 1:
-            raise UserError(f"max_copy={self.max_copy} must be 1 or more: single characters are always copied.")
         if self.constrained and self.max_copy:
             what = forms[0] if forms else "--must_contain"
             raise UserError(

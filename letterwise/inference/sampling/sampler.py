@@ -5,22 +5,21 @@
 Each is a pure function. Uniform numbers come from a counter-based generator: what a seed writes depends on nothing else.
 """
 
-import math
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from letterwise.config.generation import SamplerConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError, quoted
 from letterwise.inference.sampling.filters import FLOOR, Filters, chosen, filtered, softmax, sound
 
 Logits = Float[np.ndarray, "V"]
 STRONGEST = 1e6  # nats of a penalty or bias that count
-MOST = {"top_k": 0x110000, "beam": 10_000, "penalty_window": 10_000_000}  # the first: all characters there are
 PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
@@ -41,67 +40,13 @@ def clamped(nats: float) -> float:
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """How to choose. The defaults switch everything off. Raises `UserError` on values without sense.
-
-    Attributes:
-        temperature: scores are divided by it.
-        top_k, top_p, min_p, typical_p: filters; 0 or, for top_p and typical_p, 1 is off.
-        repetition_penalty: 1 is off; above, characters of the window are less likely.
-        frequency_penalty, presence_penalty: nats off per time, and once, that a character is in the window.
-        penalty_window: how many of the last characters, of prompt and text, the penalties look at.
-        logit_bias: nats to add to characters: `{"e": -2.0, "xyz": 1.5}`.
-        greedy: the likeliest character every time.
-        beam: the likeliest text, as far as this many prefixes kept at once can find it; 0 is off.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    typical_p: float = 1.0
-    repetition_penalty: float = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    penalty_window: int = 64
-    logit_bias: Mapping[str, float] = field(default_factory=dict)
-    greedy: bool = False
-    beam: int = 0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise UserError(
-                f"temperature={self.temperature} must be above 0: --greedy takes the likeliest character every time."
-            )
-        for name, most in MOST.items():
-            least = 1 if name == "penalty_window" else 0
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"{name}={getattr(self, name)} must be from {least}{'' if least else ' (off)'} to {most:,}.")
-        for name in ("top_p", "typical_p"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UserError(f"{name}={getattr(self, name)} must be above 0 and at most 1 (off).")
-        if not 0 <= self.min_p <= 1:
-            raise UserError(f"min_p={self.min_p} must be from 0 (off) to 1.")
-        if not (math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0):
-            raise UserError(f"repetition_penalty={self.repetition_penalty} must be above 0; 1 is off.")
-        for name in ("frequency_penalty", "presence_penalty"):
-            if not math.isfinite(getattr(self, name)):
-                raise UserError(f"{name}={getattr(self, name)} must be a number of nats; 0 is off.")
-        for characters, nats in self.logit_bias.items():
-            if not (characters and math.isfinite(nats)):
-                raise UserError(f"logit_bias {characters!r}: {nats} must be some characters, and a finite number of nats.")
-        if self.beam:
-            changed = [f.name for f in fields(self) if f.name not in ("beam", "logit_bias") and self._given(f.name)]
-            if changed:
-                raise UserError(f"beam={self.beam} looks for the likeliest text and draws nothing: leave out {changed[0]}.")
-
-    def _given(self, name: str) -> bool:
-        return getattr(self, name) != Sampler.__dataclass_fields__[name].default
+class Sampler(SamplerConfig):
+    """How to choose, as config/generation.py declares it, and what comes of it. Raises `UserError` on values without sense."""
 
     @cached_property
     def penalizes(self) -> bool:
         """Does what was written before matter, beyond what the model makes of it?"""
-        return any(self._given(name) for name in PENALTIES)
+        return not set(PENALTIES).isdisjoint(self.given)
 
     def bias(self, vocabulary: Vocabulary) -> Logits:
         """What `logit_bias` adds to each id (V,), float32. Raises `UserError` for characters without one."""
@@ -117,9 +62,7 @@ class Sampler:
     @cached_property
     def filters(self) -> Filters:
         """What compiled code asks for."""
-        return Filters(
-            float(self.temperature), int(self.top_k), float(self.top_p), float(self.min_p), float(self.typical_p), self.greedy
-        )
+        return Filters(*(getattr(self, name) for name in Filters._fields))
 
     def filtered(self, logits: Logits) -> Logits:
         """Scores (V,) after temperature and filters."""
