@@ -1,7 +1,8 @@
 """Config: what can be chosen. Every knob is declared once; presets name good choices; a default adapts to what was typed.
 
-declaration   the knobs: their help, bounds and units          presets      names for many choices at once
-adapt         defaults that make room for what was typed       arguments    what Python callers hand over, checked
+knob          one option, declared: help and range, checked    adapt        defaults that make room for what was typed
+declaration   the options of training                          presets      names for many choices at once
+generation    the options of writing                           arguments    what Python callers hand over, checked
 accounting    parameters, operations and bytes of a choice
 """
 

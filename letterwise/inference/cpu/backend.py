@@ -16,6 +16,7 @@ from letterwise.inference.cpu.matmul import LANES, padded
 from letterwise.inference.cpu.threads import Team
 from letterwise.inference.engine import ROWS
 from letterwise.inference.sampling.filters import Filters
+from letterwise.inference.sampling.sampler import Sampler
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
 from letterwise.ngrams.reader import Reader, Tables, tables
@@ -25,7 +26,7 @@ AT_ONCE = 2**29  # products of what is written at once: some 40 ms, after which 
 CHARACTERS_AT_ONCE = 128
 COMPANY = 5  # texts side by side take about as long as one more alone, which has all weights to itself
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
-NO_FILTERS = Filters(1.0, 0, 1.0, 0.0, 1.0, False)
+NO_FILTERS = Sampler().filters
 
 
 class Compiled:
