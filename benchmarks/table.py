@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.record import ROOT
 from letterwise.config.presets import PRESETS
-from letterwise.loss import nats
+from letterwise.units import nats
 
 RESULTS, README = ROOT / "benchmarks/results.jsonl", ROOT / "README.md"
 BEGIN, END = "<!-- quality: written by benchmarks/table.py -->", "<!-- /quality -->"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from letterwise.config import DataConfig
 from letterwise.data.encode import prepare
-from letterwise.loss import nats
+from letterwise.units import nats
 
 SOURCE_CHARS = 1_000_000
 

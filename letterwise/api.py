@@ -308,7 +308,7 @@ class LanguageModel:
         """
         from letterwise.evaluation import evaluate
         from letterwise.evaluation.baseline import utf8_bytes, xz_bits
-        from letterwise.loss import nats
+        from letterwise.units import nats
 
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip': to charge for unknown characters, use `score`.")

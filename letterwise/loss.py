@@ -1,9 +1,7 @@
-"""Loss: how surprised the model is by what came next, in nats; and in the bits that people compare.
+"""Loss: how surprised the model is by what came next.
 
-logits (B T V), targets (B T) ──▶ mean of -ln p(target), nats per character ──÷ ln 2──▶ bits per character
+logits (B T V), targets (B T) ──▶ mean of -ln p(target), nats per character
 """
-
-import math
 
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -25,13 +23,3 @@ def each_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"]) -> Float[
 def total_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"], lengths: list[int]) -> list[float]:
     """Summed surprise over the targets of each window, of so many in turn, in nats, added up in float64."""
     return [window.sum().item() for window in each_nats(logits, targets).double().cpu().split(lengths)]
-
-
-def bits(nats: float) -> float:
-    """Nats in bits: a factor of 1/ln 2."""
-    return nats / math.log(2)
-
-
-def nats(bits: float) -> float:
-    """Bits in nats."""
-    return bits * math.log(2)

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TextIO, cast
 
-from letterwise.loss import bits
 from letterwise.printable import printable
+from letterwise.units import bits
 
 PLAIN_INTERVAL_S = 10.0
+
+Note = Callable[[str], None]  # takes something worth knowing, in a sentence
 
 
 class Progress:
@@ -42,6 +44,7 @@ class PlainProgress(Progress):
 
     def __init__(self) -> None:
         self.max_iters: int | None = None
+        self.last_val = ""  # in words, where every line shows it
         self.said = time.monotonic()
 
     def note(self, text: str) -> None:
@@ -53,12 +56,16 @@ class PlainProgress(Progress):
     def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
         if time.monotonic() - self.said >= PLAIN_INTERVAL_S:
             self.said = time.monotonic()
-            self.note(f"{self._where(step)} · loss {nats:.3f} · {chars_per_second:,.0f} chars/s · {clock(left_s)} left")
+            self.note(self._step_text(step, nats, chars_per_second, left_s))
 
     def held_out(self, row: dict[str, Any]) -> None:
         self.said = time.monotonic()
         loss = "" if row["train_nats_per_char"] is None else f" · loss {row['train_nats_per_char']:.3f}"
         self.note(f"{self._where(row['step'])}{loss} · {held_out_text(row)}")
+
+    def _step_text(self, step: int, nats: float, chars_per_second: float, left_s: float) -> str:
+        speed, left = f"{chars_per_second:,.0f} chars/s", f"{duration_text(left_s)} left"
+        return f"{self._where(step)} · loss {nats:.3f}{self.last_val} · {speed} · {left}"
 
     def _where(self, step: int) -> str:
         return f"step {step}/{self.max_iters}" if self.max_iters else f"step {step}"
@@ -76,7 +83,6 @@ class RichProgress(PlainProgress):
         self.console = Console(file=cast(TextIO, Unbroken(sys.stderr)), highlight=False)
         self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, transient=True)
         self.task = self.bar.add_task("", total=1.0)
-        self.value = ""
 
     def note(self, text: str) -> None:
         self.console.print(printable(text), markup=False, soft_wrap=True)
@@ -86,13 +92,12 @@ class RichProgress(PlainProgress):
         self.bar.start()
 
     def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
-        words = f"{self._where(step)} · loss {nats:.3f}{self.value} · {chars_per_second:,.0f} chars/s · {clock(left_s)} left"
-        self.bar.update(self.task, completed=done, description=words)
+        self.bar.update(self.task, completed=done, description=self._step_text(step, nats, chars_per_second, left_s))
 
     def held_out(self, row: dict[str, Any]) -> None:
         super().held_out(row)
         if row["val_nats_per_char"] is not None:
-            self.value = f" · val {row['val_nats_per_char']:.3f}"
+            self.last_val = f" · val {row['val_nats_per_char']:.3f}"
 
     def stop(self) -> None:
         self.bar.stop()
@@ -137,6 +142,6 @@ def held_out_text(row: dict[str, Any]) -> str:
     return f"val {nats:.4f} nats = {bits(nats):.4f} bits per character{' · best so far' if row['best'] else ''}"
 
 
-def clock(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """0:01:05"""
     return str(timedelta(seconds=round(seconds)))

@@ -1,13 +1,14 @@
 """Imports flow downstream only, printing happens at the end, and what needs no torch does not load it.
 
 letterwise/**.py ──read as syntax──▶ who imports whom ──held against FLOW──▶ broken laws, as sentences
+
+What is imported for its types alone (`if TYPE_CHECKING`) counts like the rest: who has to know another's types depends on it.
 """
 
 import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -15,12 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOW = [
-    {"errors", "machine", "printable"},
-    {"text_encoding", "atomic", "compiling"},
+    {"errors", "machine", "printable", "units"},
+    {"text_encoding", "atomic", "compiling", "progress"},
     {"config"},
     {"data", "model"},
     {"ngrams", "loss", "runtime"},
-    {"checkpoint", "progress", "memorization"},
+    {"checkpoint", "memorization"},
     {"inference", "evaluation"},
     {"online"},
     {"training", "compression"},
@@ -28,8 +29,10 @@ FLOW = [
     {"cli"},
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
-WITH_TORCH = {"model", "loss", "progress", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
-WITHOUT_TORCH = {"errors", "machine", "printable", "text_encoding", "atomic", "compiling"}
+LEVEL_PACKAGES = {f"letterwise.{group}" for group in LEVEL}
+FRONT_DOOR = LEVEL["cli"] - 1  # `import letterwise` opens all of it: only the command line may
+WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
+WITHOUT_TORCH = {"errors", "machine", "printable", "units", "text_encoding", "atomic", "compiling", "progress"}
 WITHOUT_TORCH |= {"config", "data", "ngrams", "memorization", "comparison", "cli"}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {
@@ -54,21 +57,10 @@ def read_package() -> Sources:
     return {name: path.read_text() for name, path in named.items() if name not in ("letterwise", "letterwise.__main__")}
 
 
-def executed(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node that can run: what stands under `if TYPE_CHECKING` cannot."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for other in child.orelse:
-                yield from executed(other)
-        else:
-            yield from executed(child)
-
-
 def imports(source: str, known: Sources) -> set[str]:
     """Modules that a text imports, by full name, also inside functions; `from package import module` is that module."""
     found = set()
-    for node in executed(ast.parse(source)):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -82,9 +74,26 @@ def group_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
+def room_of(module: str, known: Sources) -> str:
+    """The folder inside a group that a module is in, or itself: `letterwise.data.reading.corpus` → `….data.reading`."""
+    room = ".".join(module.split(".")[:3])
+    return room if room in known else module
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """A sentence about a circle, if there is one."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [f"a circle: {' imports '.join(reversed(error.args[1]))}"]
+    return []
+
+
 def broken_laws(sources: Sources) -> list[str]:
-    """Every import that runs upstream or sideways, every cycle inside a folder, and every unlicensed torch and print."""
-    broken, graph = [], {}
+    """Every import that runs upstream or sideways, every circle inside a folder, and every unlicensed torch and print."""
+    broken: list[str] = []
+    graph: dict[str, set[str]] = {}
+    rooms: dict[str, set[str]] = {}
     for name, source in sources.items():
         mine = group_of(name)
         if mine not in LEVEL:
@@ -96,25 +105,25 @@ def broken_laws(sources: Sources) -> list[str]:
                 broken.append(f"{name} imports {other}, which does not say from where")
             if other.split(".")[0] == "torch" and mine not in WITH_TORCH:
                 broken.append(f"{name} imports torch")
-            if other.split(".")[0] == "letterwise" and other != "letterwise" and group_of(other) != mine:
-                theirs = LEVEL.get(group_of(other))
+            if other.split(".")[0] == "letterwise" and group_of(other) != mine:
+                theirs = FRONT_DOOR if other == "letterwise" else LEVEL.get(group_of(other))
                 if theirs is None or theirs >= LEVEL[mine]:
                     broken.append(f"{name} imports {other}")
         graph[name] = {other for other in found if group_of(other) == mine and other.startswith("letterwise.")}
         prints = any(isinstance(n, ast.Call) and ast.unparse(n.func) == "print" for n in ast.walk(ast.parse(source)))
         if prints and not any(name == place or name.startswith(f"{place}.") for place in MAY_PRINT):
             broken.append(f"{name} prints")
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        broken.append(f"a circle: {' imports '.join(reversed(error.args[1]))}")
-    return broken
+    for name in graph.keys() - LEVEL_PACKAGES:
+        room = room_of(name, sources)
+        rooms.setdefault(room, set()).update({room_of(other, sources) for other in graph[name]} - {room} - LEVEL_PACKAGES)
+    return broken + (circles(graph) or circles(rooms))
 
 
 def test_the_package_keeps_the_law() -> None:
     sources = read_package()
     assert {"letterwise.config", "letterwise.model", "letterwise.model.block", "letterwise.cli.main"} <= sources.keys()
     assert broken_laws(sources) == []
+    assert LEVEL.keys() == {group_of(name) for name in sources}, "a row of FLOW names what is not there"
 
 
 @pytest.mark.parametrize(
@@ -127,10 +136,15 @@ def test_the_package_keeps_the_law() -> None:
         ("loss", "def late():\n    from letterwise import api", "imports letterwise.api"),
         ("loss", "if fast:\n    import letterwise.cli", "imports letterwise.cli"),
         ("loss", "if TYPE_CHECKING:\n    import torch\nelse:\n    import letterwise.cli", "imports letterwise.cli"),
+        ("data.encode", "if TYPE_CHECKING:\n    from letterwise.model import build", "imports letterwise.model"),
+        ("data.encode", "if typing.TYPE_CHECKING:\n    import torch", "imports torch"),
+        ("training.trainer", "import letterwise", "imports letterwise"),
+        ("data.encode", "from letterwise import LanguageModel", "imports letterwise"),
+        ("errors", "from letterwise.progress import Note", "imports letterwise.progress"),
         ("cli.main", "from letterwise.surprise import it", "imports letterwise.surprise"),
         ("surprise", "", "stands nowhere in the flow"),
         ("model.block", "from .attention import Attention", "imports .attention, which does not say from where"),
-        ("ngrams.trie", "from letterwise.loss import bits", "imports letterwise.loss"),
+        ("ngrams.trie", "from letterwise.loss import cross_entropy", "imports letterwise.loss"),
         ("ngrams.reader", "import torch", "imports torch"),
         ("model.prior", "from letterwise.ngrams import learn", "imports letterwise.ngrams"),
         ("data.batches", "def late():\n    import torch.utils.data", "imports torch"),
@@ -151,15 +165,37 @@ def test_a_circle_inside_a_folder_is_seen() -> None:
     assert "letterwise.model.a imports letterwise.model.b" in sentence
 
 
+def test_a_circle_of_types_is_seen() -> None:
+    circle = {
+        "letterwise.training.saver": "if TYPE_CHECKING:\n    from letterwise.training.trainer import Run",
+        "letterwise.training.trainer": "from letterwise.training.saver import Saver",
+    }
+    (sentence,) = broken_laws(circle)
+    assert "letterwise.training.saver imports letterwise.training.trainer" in sentence
+
+
+def test_a_circle_of_rooms_is_seen() -> None:
+    """No file imports itself by way of others, but their folders do."""
+    rooms = {
+        "letterwise.data": "",
+        "letterwise.data.reading": "",
+        "letterwise.data.reading.source": "from letterwise.data.lines import Lines",
+        "letterwise.data.reading.corpus": "",
+        "letterwise.data.lines": "from letterwise.data.reading.corpus import Corpus",
+    }
+    (sentence,) = broken_laws(rooms)
+    assert "letterwise.data.reading imports letterwise.data.lines" in sentence
+
+
 @pytest.mark.parametrize(
     "sources",
     [
-        {"letterwise.training.trainer": "from letterwise.model.block import Block\nimport torch, letterwise"},
+        {"letterwise.training.trainer": "from letterwise.model.block import Block\nimport torch"},
         {"letterwise.model.block": "from letterwise.model.attention import attend", "letterwise.model.attention": ""},
-        {"letterwise.data.encode": "if TYPE_CHECKING:\n    import torch\n    from letterwise.model import build"},
+        {"letterwise.api": "if TYPE_CHECKING:\n    import torch\n    from letterwise.model import build"},
         {"letterwise.ngrams.storage": "import numpy, letterwise.errors\nfrom letterwise.data import batches"},
         {"letterwise.evaluation.evaluate": "from letterwise.ngrams import Counts"},
-        {"letterwise.cli.main": "print(1)", "letterwise.progress": "print(1)"},
+        {"letterwise.cli.main": "print(1)\nimport letterwise", "letterwise.progress": "print(1)"},
         {
             "letterwise.config.presets": "from letterwise.config import Config\nfrom letterwise import errors",
             "letterwise.errors": "",

@@ -8,7 +8,6 @@ Batches and dropout are functions of (seed, step), so no random state needs keep
 """
 
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from letterwise.checkpoint.container import SEAL, Damaged, pack, unpack
 from letterwise.checkpoint.model_file import check_rows, check_weights, stored_config
 from letterwise.config import Config
 from letterwise.errors import UserError
+from letterwise.progress import Note
 
 FORMAT, VERSION = "letterwise-training-state", 3  # 3: safetensors instead of pickle, a checksum, the best weights
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)

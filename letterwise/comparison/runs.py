@@ -18,6 +18,7 @@ from letterwise.config import Config
 from letterwise.config.accounting import parameters
 from letterwise.config.presets import knob_values
 from letterwise.errors import UserError
+from letterwise.units import bits
 
 PROTOCOL = "blocks"  # how training validates
 
@@ -182,8 +183,8 @@ def number(row: dict[str, Any], name: str) -> Any:
 
 
 def in_bits(nats: float | None) -> float | None:
-    """Nats as bits; `loss.bits` would load PyTorch."""
-    return None if nats is None else nats / math.log(2)
+    """Nats as bits, where there are any."""
+    return None if nats is None else bits(nats)
 
 
 def plain(value: Any) -> Any:

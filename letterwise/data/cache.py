@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import sync_directory
-from letterwise.data.reading.datasets import Note
 from letterwise.data.reading.source import CHUNK
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
+from letterwise.progress import Note
 
 VERSION = 1
 PARTS = ("all", "train", "val", "test")

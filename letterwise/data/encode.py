@@ -28,10 +28,10 @@ from letterwise.data.cache import VERSION, TokenStream, kept_dtype, move, open_k
 from letterwise.data.line_ends import LINE_BREAK, watched
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.reading.corpus import Corpus, open_corpus
-from letterwise.data.reading.datasets import Note
 from letterwise.data.reading.source import Source
 from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Unknown, Vocabulary, from_code_points, unknown_characters
 from letterwise.errors import UserError
+from letterwise.progress import Note
 from letterwise.text_encoding import canonical_encoding
 
 BYTES_PER_CHAR, SLACK_BYTES = 16, 2**24  # what a text may take that a model names: four times what UTF-32 takes, and 16 MiB

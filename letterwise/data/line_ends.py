@@ -7,9 +7,11 @@ Python's `str.splitlines` splits at, too. Those are characters of the line. An e
 (`--lines`), \r\n is read as \n; in any other text it stays two characters.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
+
+from letterwise.progress import Note
 
 LINE_BREAK, RETURN = ord("\n"), ord("\r")
 HUGE = 2**16  # characters: a longer line is cut into pieces by whatever works line by line
@@ -65,9 +67,7 @@ def ended(chunks: Iterator[np.ndarray], *, whole: bool) -> Iterator[np.ndarray]:
         yield np.array([LINE_BREAK], np.uint8)
 
 
-def watched(
-    chunks: Iterator[np.ndarray], name: str, note: Callable[[str], None], *, longest_meant: float = HUGE
-) -> Iterator[np.ndarray]:
+def watched(chunks: Iterator[np.ndarray], name: str, note: Note, *, longest_meant: float = HUGE) -> Iterator[np.ndarray]:
     r"""The same code points; when they have ended, a note where lines are hardly what was meant: \r alone, or a huge line."""
     breaks, returns, longest, running = 0, 0, 0, 0
     for chunk in chunks:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from letterwise.data.line_ends import ended, watched
-from letterwise.data.reading.datasets import Note
 from letterwise.data.reading.source import Source
 from letterwise.data.vocabulary import Vocabulary, code_points
+from letterwise.progress import Note
 
 CHARS_AT_ONCE = 2**22
 DIGEST_BYTES, POINT_BYTES = 8, 4

@@ -15,9 +15,9 @@ import numpy as np
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.evaluation.score import Scorer, score
-from letterwise.loss import nats
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts
+from letterwise.units import nats
 
 COLDEST, HOTTEST, STEPS = 1.0, 1e4, 400
 PIECES = 60  # of each model's own held-out text, to fit the temperature on

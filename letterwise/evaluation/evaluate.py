@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from letterwise.evaluation.passes import passes
-from letterwise.loss import bits, each_nats, total_nats
+from letterwise.loss import each_nats, total_nats
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts
+from letterwise.units import bits
 
 GROUPS = 100  # runs of neighbouring windows whose means tell how much the mean of all may be off
 WIDTH = 1.96  # standard errors on each side hold 95 % of a normal distribution

@@ -16,9 +16,10 @@ import numpy as np
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, overlap_of, passes
-from letterwise.loss import bits, each_nats
+from letterwise.loss import each_nats
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts
+from letterwise.units import bits
 
 LIKELIEST = 5  # alternatives that are told of each character
 LONGEST = 2**16  # characters: a longer line is cut, so that memory stays bounded

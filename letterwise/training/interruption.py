@@ -15,6 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from letterwise.progress import Note
+
 ALWAYS = (signal.SIGINT, signal.SIGTERM)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -34,7 +36,7 @@ class Interrupted(Exception):
 class Interruption:
     """Listens for SIGINT, SIGTERM and SIGHUP while its block runs (for the last one not under nohup, which ignores it)."""
 
-    def __init__(self, note: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(self, note: Note = lambda text: None) -> None:
         """`note` says what is waited for, where ending takes long."""
         self.asked: int | None = None
         self.waiting = threading.Timer(PATIENCE_S, note, (WAITING,))

@@ -29,14 +29,15 @@ from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.budget import Budget
 from letterwise.training.meter import Meter
-from letterwise.training.optimizers.multi_token import Lookahead
+from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
 from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
 from letterwise.training.result import TrainResult, result
+from letterwise.training.run import Run
 from letterwise.training.run_directory import RunDirectory, run_directory
-from letterwise.training.saver import Keeper
-from letterwise.training.trainer import Run
+from letterwise.training.saver import Saver
+from letterwise.training.trainer import Trainer
 
 PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
 MANY_CHARACTERS = 256  # a vocabulary, where memory is estimated before the text's is known
@@ -79,6 +80,7 @@ def train(
             tell_adapted(progress, "what was asked", bent(flags, config_file))
         held.enter_context(enough_memory(config))
         run = prepare_run(config, directory, state, progress, asked)
+        saver = Saver(run.config.training, progress.note)
         directory.make()
         if not there:
             held.enter_context(directory.locked())
@@ -93,7 +95,7 @@ def train(
         else:
             directory.clear()
         progress.note(introduction(run))
-        run.to_the_end(started)
+        Trainer(run, saver, progress).train(started)
         return result(run)
 
 
@@ -208,7 +210,7 @@ def prepare_run(
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
-    lookahead = Lookahead(model) if config.training.lookahead and model.blocks else None
+    multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     counts, crossfitted = count(config, stream)
     training = config.training
     return Run(
@@ -217,14 +219,12 @@ def prepare_run(
         runtime=runtime,
         stream=stream,
         model=model,
-        lookahead=lookahead,
-        optimizers=build_optimizers(model, training, lookahead),
+        multi_token=multi_token,
+        optimizers=build_optimizers(model, training, multi_token),
         counts=counts,
         crossfitted=crossfitted,
         baseline_counts=counts or count_whole(config, stream, ORDER),
-        progress=progress,
         budget=Budget(training),
-        keeper=Keeper(directory, training, progress),
         meter=Meter(training.sequences * config.model.block_size),
     )
 

@@ -5,18 +5,16 @@ Run ──▶ TrainResult for whoever asked · report.html for whoever looks · 
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from letterwise.config.accounting import parameters
 from letterwise.data.cache import TokenStream
-from letterwise.loss import bits
-from letterwise.progress import clock
+from letterwise.progress import duration_text
 from letterwise.training.report.page import write_report
-
-if TYPE_CHECKING:
-    from letterwise.training.trainer import Run
+from letterwise.training.run import Run
+from letterwise.units import bits
 
 MIN_STEPS = 20  # after fewer, a flat curve may only be the warm-up
 FALLING_BITS = 0.005  # less than this from one validation to the next is no longer progress
@@ -54,7 +52,7 @@ class TrainResult:
         return asdict(self)
 
 
-def result(run: "Run") -> TrainResult:
+def result(run: Run) -> TrainResult:
     """The run as it stands."""
     best, last = run.best, run.rows[-1]
     assert best is not None
@@ -81,7 +79,7 @@ def result(run: "Run") -> TrainResult:
     )
 
 
-def estimated(run: "Run", row: dict[str, Any]) -> tuple[float, float] | None:
+def estimated(run: Run, row: dict[str, Any]) -> tuple[float, float] | None:
     """The interval of a validation that did not score all, in bits; None where it did."""
     low, high = row.get("val_nats_low"), row.get("val_nats_high")
     return None if run.every <= 1 or low is None or high is None else (bits(low), bits(high))
@@ -95,13 +93,13 @@ def estimate_words(result: TrainResult) -> str:
     return f"estimated from {result.val_chars_scored:,} of {result.val_chars:,} characters: {low:.4f} to {high:.4f} with 95 %"
 
 
-def write_page(run: "Run") -> None:
+def write_page(run: Run) -> None:
     """The report of the run as it stands."""
     title, page = run.directory.path.name, run.directory.report
     write_report(page, title=title, facts=facts(run, result(run)), rows=run.rows, baseline_bits=run.baselines)
 
 
-def facts(run: "Run", result: TrainResult) -> dict[str, str]:
+def facts(run: Run, result: TrainResult) -> dict[str, str]:
     """What the report's table says."""
     val = "no validation part"
     if result.best_val_bits_per_char is not None:
@@ -113,7 +111,7 @@ def facts(run: "Run", result: TrainResult) -> dict[str, str]:
         "model": f"{run.config.preset} {run.config.size}, {result.params:,} parameters",
         "best validation": val,
         **{name: f"{value:.4f} bits per character" for name, value in result.baselines.items()},
-        "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {clock(result.train_seconds)}",
+        "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {duration_text(result.train_seconds)}",
         "longer training": result.advice,
         "hardware": str(run.runtime),
         "model file": _place(run.directory.relative_model_path),
@@ -127,17 +125,18 @@ def _place(relative: str) -> str:
 
 def advice(rows: list[dict[str, Any]]) -> str:
     """Whether longer training would help, as far as the curve of validations tells."""
-    told = [(row["seconds"], row["val_nats_per_char"]) for row in rows if row["val_nats_per_char"] is not None]
+    measured = [(row["seconds"], row["val_nats_per_char"]) for row in rows if row["val_nats_per_char"] is not None]
     if rows and not rows[-1]["step"]:
         return "No training step was taken."
     if rows and rows[-1]["step"] < MIN_STEPS:
         return f"Too few steps ({rows[-1]['step']:,}) to say whether longer training helps."
-    if len(told) < 3:
+    if len(measured) < 3:
         return "Too few validations to say whether longer training helps."
-    best = int(np.argmin([nats for _, nats in told]))
-    if best < len(told) - 1:
-        return f"Longer training would not help this size: it was best after {clock(told[best][0])} and then began to overfit."
-    gained = bits(told[-2][1] - told[-1][1])
+    best = int(np.argmin([nats for _, nats in measured]))
+    if best < len(measured) - 1:
+        after = duration_text(measured[best][0])
+        return f"Longer training would not help this size: it was best after {after} and then began to overfit."
+    gained = bits(measured[-2][1] - measured[-1][1])
     if gained < FALLING_BITS:
         return f"Longer training would hardly help this size: the last validation gained {gained:.3f} bits per character."
     return f"Longer training would help: the last validation still gained {gained:.3f} bits per character."

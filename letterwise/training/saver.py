@@ -1,4 +1,4 @@
-"""Saver: what a run leaves on disk as it goes on, and how it bears a disk that refuses.
+"""Saver: what a run leaves on disk as it goes on, and what happens where the disk refuses.
 
 Run ──▶ state (all that a restart needs) ──▶ then what follows from it: model file · metrics.jsonl · report.html
 
@@ -6,29 +6,25 @@ The state comes first. A run that is killed between the two puts the rest right 
 """
 
 import time
-from typing import TYPE_CHECKING
 
 from letterwise.checkpoint import save_model, save_state
 from letterwise.config import TrainingConfig
 from letterwise.errors import UserError
-from letterwise.progress import Progress
+from letterwise.progress import Note
 from letterwise.training.result import write_page
-from letterwise.training.run_directory import RunDirectory
-
-if TYPE_CHECKING:
-    from letterwise.training.trainer import Run
+from letterwise.training.run import Run
 
 SECONDS = {"s": 1, "min": 60}
 SAVING_SHARE = 0.01  # of a run's time, at most: where saving takes long, it is done less often than `save_interval` says
 
 
-class Keeper:
-    """Keeps a run. `trouble` says why the last try failed; it is empty when all is well."""
+class Saver:
+    """Saves a run. `trouble` says why the last try failed; it is empty when all is well."""
 
-    def __init__(self, directory: RunDirectory, training: TrainingConfig, progress: Progress) -> None:
-        self.directory, self.training, self.progress = directory, training, progress
-        self.step: int | None = None  # whose state is kept
-        self.took_s, self.at = 0.0, time.monotonic()
+    def __init__(self, training: TrainingConfig, note: Note) -> None:
+        self.training, self.note = training, note
+        self.step: int | None = None  # whose state is saved
+        self.took_s, self.saved_at = 0.0, time.monotonic()
         self.trouble = ""
         self.forget()
 
@@ -37,46 +33,46 @@ class Keeper:
         self.shown_rows = self.shown_best = -1
 
     def due(self, step: int) -> bool:
-        """Whether it is time to keep the run after `step` steps."""
+        """Whether it is time to save the run after `step` steps."""
         number, unit = self.training.save_every
         if not unit:
             return step % number == 0 and step != self.step
-        return time.monotonic() - self.at >= max(number * SECONDS[unit], self.took_s / SAVING_SHARE)
+        return time.monotonic() - self.saved_at >= max(number * SECONDS[unit], self.took_s / SAVING_SHARE)
 
-    def save(self, run: "Run") -> None:
-        """Keep the run as it stands. Raises `UserError` where the system refuses."""
+    def save(self, run: Run) -> None:
+        """Save the run as it stands. Raises `UserError` where the system refuses."""
         began = time.monotonic()
-        save_state(self.directory.state, run.state())
+        save_state(run.directory.state, run.state())
         self.step, self.took_s = run.step, time.monotonic() - began
         self.show(run)
 
-    def keep(self, run: "Run") -> None:
-        """Keep the run as it stands; what cannot be written is told, and tried again the next time."""
+    def try_save(self, run: Run) -> None:
+        """Save the run as it stands; where that fails, a note says so, and it is tried again the next time."""
         try:
             self.save(run)
             self.trouble = ""
         except UserError as error:
             if str(error) != self.trouble:
-                self.progress.note(f"{error} The run goes on; what is kept is its state after step {self.step}.")
+                self.note(f"{error} The run goes on; what is saved is its state after step {self.step}.")
             self.trouble = str(error)
-        self.at = time.monotonic()
+        self.saved_at = time.monotonic()
 
-    def show(self, run: "Run") -> None:
+    def show(self, run: Run) -> None:
         """Bring model file, metrics and report up to date. Raises `UserError` where the system refuses."""
         if not run.rows or self.shown_rows == len(run.rows):
             return
         best = next(i for i in reversed(range(len(run.rows))) if run.rows[i]["best"])
         if best != self.shown_best:
-            save_model(self.directory.model_path, run.model_file(run.rows[: best + 1]))
+            save_model(run.directory.model_path, run.model_file(run.rows[: best + 1]))
             self.shown_best = best
-        self.directory.write_metrics(run.rows)
+        run.directory.write_metrics(run.rows)
         write_page(run)
         self.shown_rows = len(run.rows)
 
-    def finish(self, run: "Run") -> None:
+    def finish(self, run: Run) -> None:
         """Try once more what could not be written. Raises `UserError` when it still cannot, and says where the run stands."""
         if self.trouble:
-            self.keep(run)
+            self.try_save(run)
         if self.trouble:
-            kept = f"its state after step {self.step} is in {str(self.directory.path)!r}"
-            raise UserError(f"the run came to its end, but {self.trouble} Then go on with --resume: {kept}.")
+            saved = f"its state after step {self.step} is in {str(run.directory.path)!r}"
+            raise UserError(f"the run came to its end, but {self.trouble} Then go on with --resume: {saved}.")

@@ -10,8 +10,9 @@ from priors import counts_for
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.errors import UserError
 from letterwise.evaluation import Score, evaluate, passes
-from letterwise.loss import bits, cross_entropy, total_nats
+from letterwise.loss import cross_entropy, total_nats
 from letterwise.model import Transformer, build, initialize
+from letterwise.units import bits
 
 V, T = 7, 8
 IDS = np.random.default_rng(0).integers(0, V, 101).astype(np.uint8)

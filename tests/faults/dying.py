@@ -17,7 +17,7 @@ from typing import Any
 from runs import SHAPE, essence, text_file
 
 from letterwise.training.prepare import train
-from letterwise.training.trainer import Run
+from letterwise.training.trainer import Trainer
 
 FLAGS = {**SHAPE, "preset": "classic", "max_iters": 12, "eval_interval": 6, "save_interval": "4"}
 CALLS = ("fsync", "replace", "unlink", "mkdir")
@@ -50,13 +50,13 @@ class Death:
             return Written(file, self)
 
         io.open = opened
-        take_step = Run.take_step
+        take_step = Trainer.take_step
 
-        def counted(run: Run, batches: Any) -> None:
-            take_step(run, batches)
-            self.step = run.step
+        def counted(trainer: Trainer) -> None:
+            take_step(trainer)
+            self.step = trainer.run.step
 
-        Run.take_step = counted
+        Trainer.take_step = counted
 
     def _follow(self, name: str) -> None:
         real = getattr(os, name)

@@ -66,7 +66,7 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(whole, tmp_path: Path) ->
     text, wanted = whole
     process = begun(tmp_path / "o", text)
     limit(process, 4096)
-    told = under_way(process, "The run goes on; what is kept is its state after step")
+    told = under_way(process, "The run goes on; what is saved is its state after step")
     assert "cannot write" in told
     assert "File too large" in told
     limit(process, resource.RLIM_INFINITY)

@@ -20,7 +20,7 @@ from letterwise.inference.torch_backend import Plain
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts, cross_fit, learn
-from letterwise.training.optimizers.multi_token import Lookahead
+from letterwise.training.optimizers.multi_token import MultiTokenHead
 
 BREAK = 0
 LEARNED = np.concatenate([[BREAK], np.random.default_rng(0).integers(0, V, 300)])
@@ -109,7 +109,7 @@ def test_another_line_changes_nothing(model: Transformer, counts: Counts | None)
 
 
 def gradients(
-    model: Transformer, lookahead: Lookahead, counts: Counts | None, ids: np.ndarray, step: int
+    model: Transformer, head: MultiTokenHead, counts: Counts | None, ids: np.ndarray, step: int
 ) -> list[torch.Tensor]:
     """What a step of training on `ids` moves the weights by."""
     starts, inputs, targets = LineBatches(ids, BREAK, 6, 4, seed=1).at(step)
@@ -117,10 +117,10 @@ def gradients(
     if counts and model.prior:
         told = torch.from_numpy(counts.before(ids, starts, inputs.shape[1], model.prior.orders))
     model.zero_grad()
-    lookahead.zero_grad()
+    head.zero_grad()
     h = model.states(x, log_prior=told)
-    (cross_entropy(model.scores(h, told), y) + lookahead(h, y)).backward()
-    held = [*model.parameters(), *lookahead.parameters()]
+    (cross_entropy(model.scores(h, told), y) + head(h, y)).backward()
+    held = [*model.parameters(), *head.parameters()]
     return [weight.grad.clone() for weight in held if weight.grad is not None]
 
 
@@ -129,8 +129,8 @@ def test_training_on_a_line_sees_that_line_only(model: Transformer, counts: Coun
     draw = np.random.default_rng(2)
     lines = [[*draw.integers(1, V, length), BREAK] for length in draw.integers(1, 12, 40)]
     ids = np.concatenate([[BREAK], *lines])
-    lookahead = Lookahead(model)
-    torch.nn.init.normal_(lookahead.head.weight)
+    head = MultiTokenHead(model)
+    torch.nn.init.normal_(head.head.weight)
     for step in (0, 5):
         taken, inside = LineBatches(ids, BREAK, 6, 4, seed=1).at(step), np.zeros(len(ids), bool)
         for start, targets in zip(taken.starts, taken.targets, strict=True):
@@ -139,7 +139,7 @@ def test_training_on_a_line_sees_that_line_only(model: Transformer, counts: Coun
         other = np.where(inside | (ids == BREAK), ids, (ids + 3) % (V - 1) + 1)
         assert (other != ids).any()
         for one, two in zip(
-            gradients(model, lookahead, counts, ids, step), gradients(model, lookahead, counts, other, step), strict=True
+            gradients(model, head, counts, ids, step), gradients(model, head, counts, other, step), strict=True
         ):
             torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
 

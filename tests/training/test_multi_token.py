@@ -1,4 +1,4 @@
-"""Lookahead: a guess at the character after the next, for training's sake alone."""
+"""Multi-token prediction: a guess at the character after the next, for training's sake alone."""
 
 import math
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from letterwise.config import ModelConfig
 from letterwise.data.batches import NONE
 from letterwise.model import Transformer, build, initialize
-from letterwise.training.optimizers.multi_token import Lookahead
+from letterwise.training.optimizers.multi_token import MultiTokenHead
 
 
 @pytest.fixture
@@ -19,21 +19,19 @@ def model() -> Transformer:
 
 def test_it_starts_with_all_characters_alike(model: Transformer) -> None:
     h, targets = torch.randn(2, 6, 8), torch.randint(5, (2, 6))
-    assert Lookahead(model)(h, targets).item() == pytest.approx(math.log(5))
+    assert MultiTokenHead(model)(h, targets).item() == pytest.approx(math.log(5))
 
 
 def test_it_scores_the_target_after_each_target(model: Transformer) -> None:
     """Place by place: what the head says at t, against the target of t + 1."""
-    lookahead, h, targets = Lookahead(model), torch.randn(2, 6, 8), torch.randint(5, (2, 6))
-    torch.nn.init.normal_(lookahead.head.weight)
-    told = [
-        -F.log_softmax(lookahead.head.weight @ h[b, t], dim=0)[targets[b, t + 1]].item() for b in range(2) for t in range(5)
-    ]
-    assert lookahead(h, targets).item() == pytest.approx(sum(told) / len(told), rel=1e-5)
+    head, h, targets = MultiTokenHead(model), torch.randn(2, 6, 8), torch.randint(5, (2, 6))
+    torch.nn.init.normal_(head.head.weight)
+    told = [-F.log_softmax(head.head.weight @ h[b, t], dim=0)[targets[b, t + 1]].item() for b in range(2) for t in range(5)]
+    assert head(h, targets).item() == pytest.approx(sum(told) / len(told), rel=1e-5)
 
 
 def test_a_window_of_one_has_nothing_further_on(model: Transformer) -> None:
-    assert Lookahead(model)(torch.randn(2, 1, 8), torch.randint(5, (2, 1))).item() == 0
+    assert MultiTokenHead(model)(torch.randn(2, 1, 8), torch.randint(5, (2, 1))).item() == 0
 
 
 def test_what_the_blocks_say_is_all_that_is_scored(model: Transformer) -> None:
@@ -43,8 +41,8 @@ def test_what_the_blocks_say_is_all_that_is_scored(model: Transformer) -> None:
 
 def test_what_is_no_target_is_not_guessed(model: Transformer) -> None:
     """Rows of lines are filled up: neither what stands there nor how much of it matters."""
-    lookahead = Lookahead(model)
-    torch.nn.init.normal_(lookahead.head.weight)
+    head = MultiTokenHead(model)
+    torch.nn.init.normal_(head.head.weight)
     h, targets = torch.randn(1, 6, 8), torch.tensor([[1, 2, 3, 0, NONE, NONE]])
-    whole = lookahead(h[:, :4], targets[:, :4])
-    assert lookahead(h, targets).item() == pytest.approx(whole.item(), rel=1e-6)
+    whole = head(h[:, :4], targets[:, :4])
+    assert head(h, targets).item() == pytest.approx(whole.item(), rel=1e-6)

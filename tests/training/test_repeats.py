@@ -56,16 +56,16 @@ def test_runs_are_those_of_their_seeds(text_file: Path, tmp_path: Path) -> None:
 def test_resuming_goes_on_with_what_is_missing(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flags = {"input_file": (str(text_file),), **SMALL, "dropout": 0.3}
     whole = repeat(flags, seeds=3, out=str(tmp_path / "whole"))
-    step, taken = trainer.Run.take_step, []
+    step, taken = trainer.Trainer.take_step, []
 
-    def counted(run: trainer.Run, batches: object) -> None:
+    def counted(self: trainer.Trainer) -> None:
         if len(taken) == 6:  # in the middle of the second run
             taken.append((0, 0))
             raise Interrupted(signal.SIGTERM)
-        taken.append((run.config.training.rng_seed, run.step))
-        step(run, batches)
+        taken.append((self.run.config.training.rng_seed, self.run.step))
+        step(self)
 
-    monkeypatch.setattr(trainer.Run, "take_step", counted)
+    monkeypatch.setattr(trainer.Trainer, "take_step", counted)
     with pytest.raises(Interrupted):
         repeat(flags, seeds=3, out=str(tmp_path / "cut"))
     assert [path.name for path in sorted((tmp_path / "cut").iterdir())] == ["seed-1337", "seed-1338"]

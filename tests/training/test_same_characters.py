@@ -13,7 +13,7 @@ from letterwise.data.batches import NONE, sweep
 from letterwise.evaluation import baseline_bits, frequency_bits
 from letterwise.ngrams import learn
 from letterwise.training.prepare import train
-from letterwise.training.trainer import nth
+from letterwise.training.validation import nth
 
 SMALL = {**FLAGS, "max_iters": 4, "eval_interval": 4}
 

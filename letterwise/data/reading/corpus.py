@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from letterwise.config import DataConfig
-from letterwise.data.reading.datasets import DATASETS, Note, dataset_text
+from letterwise.data.reading.datasets import DATASETS, dataset_text
 from letterwise.data.reading.own_files import files_in, is_model_file, is_of_a_run
 from letterwise.data.reading.source import CHUNK, Source, read, recognized, refuse
 from letterwise.data.reading.unpack import is_archive, unpacked
 from letterwise.errors import UserError, did_you_mean
+from letterwise.progress import Note
 from letterwise.text_encoding import Spelling, canonical_encoding, kind_of, looks_binary
 
 MOST_FILES = 100_000  # that are looked at where a model names the text

@@ -21,8 +21,7 @@ from typing import IO, BinaryIO
 from letterwise.atomic import replacing
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
-
-Note = Callable[[str], None]
+from letterwise.progress import Note
 
 
 @dataclass(frozen=True)

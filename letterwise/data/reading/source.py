@@ -20,9 +20,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from letterwise.data.reading.datasets import Note
 from letterwise.data.vocabulary import code_points as code_points_of
 from letterwise.errors import UserError
+from letterwise.progress import Note
 from letterwise.text_encoding import SNIFFED, WIDE, decided, require_characters
 
 CHUNK = 4 * 2**20

@@ -13,7 +13,7 @@ from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 
 
-class Lookahead(nn.Module):
+class MultiTokenHead(nn.Module):
     """A second head, beside the model's own. It starts at zero: all characters alike."""
 
     def __init__(self, model: Transformer) -> None:

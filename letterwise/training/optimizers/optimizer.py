@@ -82,12 +82,12 @@ def kept_shapes(optimizer: torch.optim.Optimizer, shape: torch.Size) -> dict[str
     return {"step": (), "exp_avg": tuple(shape), "exp_avg_sq": tuple(shape)}
 
 
-def build_optimizers(model: Transformer, config: TrainingConfig, lookahead: nn.Module | None = None) -> Optimizers:
+def build_optimizers(model: Transformer, config: TrainingConfig, multi_token: nn.Module | None = None) -> Optimizers:
     """The optimizer that the configuration names, over all weights of `model`, and those that only training needs."""
     matrices = [p for p in model.blocks.parameters() if p.ndim >= 2]
     inside = {id(p) for p in matrices}
     tables = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in inside]
-    tables += lookahead.parameters() if lookahead else []
+    tables += multi_token.parameters() if multi_token else []
     vectors = [p for p in model.parameters() if p.ndim < 2]
     decayed: list[dict[str, Any]] = [
         {"params": matrices + tables, "weight_decay": config.weight_decay},

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import torch
 
+from letterwise.progress import Note
+
 WINDOW_S, WINDOW_STEPS = 0.5, 4  # a measurement lasts at least so long, in seconds and in steps
 SLOW = 1.4  # times the fastest measurement: then something has changed
 REST_S, LONGEST_REST_S = 8.0, 64.0  # between two trials: longer each time that one brought nothing
@@ -21,7 +23,7 @@ BETTER = 0.95  # of the usual time of a step: less is worth a change
 class ThreadChoice:
     """Takes the time of steps; changes the number of threads."""
 
-    def __init__(self, most: int, note: Callable[[str], None], apply: Callable[[int], None] = torch.set_num_threads) -> None:
+    def __init__(self, most: int, note: Note, apply: Callable[[int], None] = torch.set_num_threads) -> None:
         """`most` threads to begin with, and never more."""
         self.most, self.usual, self.trying = most, most, 0
         self.note, self.apply = note, apply

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from letterwise.atomic import write_bytes
-from letterwise.loss import bits
 from letterwise.training.report.chart import CHART_STYLE, Curve, Line, chart, escaped
+from letterwise.units import bits
 
 Row = dict[str, Any]
 

@@ -11,9 +11,9 @@ import pytest
 from tiny_run import FLAGS
 
 from letterwise import progress
-from letterwise.progress import PlainProgress, clock, held_out_text, progress_for_terminal
+from letterwise.progress import PlainProgress, duration_text, held_out_text, progress_for_terminal
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 ROW = {"step": 40, "train_nats_per_char": 1.5, "val_nats_per_char": 0.6931471805599453, "best": True}
 
 
@@ -60,7 +60,7 @@ def test_a_run_in_minutes_has_no_last_step(capsys: pytest.CaptureFixture) -> Non
 
 def test_words() -> None:
     assert held_out_text({**ROW, "val_nats_per_char": None}) == "no validation part"
-    assert clock(3725.4) == "1:02:05"
+    assert duration_text(3725.4) == "1:02:05"
 
 
 def test_a_pipe_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

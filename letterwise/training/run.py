@@ -1,0 +1,166 @@
+"""Run: what one training run is: its parts, and what changes as it goes on. Data, and questions about it.
+
+prepare ──▶ Run ──▶ trainer changes it · saver writes it · result says it in figures
+             │ ▲
+TrainingState, all that a restart needs
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from letterwise.checkpoint import ModelFile, TrainingState
+from letterwise.checkpoint.training_state import damaged
+from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
+from letterwise.config import Config
+from letterwise.data.cache import TokenStream
+from letterwise.errors import UserError
+from letterwise.evaluation import baseline_bits
+from letterwise.model import Transformer
+from letterwise.ngrams import Counts, CrossFitted
+from letterwise.runtime.device import Runtime
+from letterwise.training.budget import Budget
+from letterwise.training.meter import Meter
+from letterwise.training.optimizers.multi_token import MultiTokenHead
+from letterwise.training.optimizers.optimizer import Optimizers
+from letterwise.training.optimizers.schedule import learning_rate_factor
+from letterwise.training.run_directory import RunDirectory
+
+ROLLBACK_FACTOR = 0.5  # of the learning rate, each time that a run which diverged goes back
+
+
+class TrainingDiverged(Exception):
+    """The loss, or a weight, is NaN or infinite."""
+
+
+@dataclass
+class Run:
+    """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs.
+
+    Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns.
+    """
+
+    config: Config
+    directory: RunDirectory
+    runtime: Runtime
+    stream: TokenStream
+    model: Transformer
+    multi_token: MultiTokenHead | None
+    optimizers: Optimizers
+    counts: Counts | None
+    crossfitted: CrossFitted | None
+    baseline_counts: Counts
+    budget: Budget
+    meter: Meter
+
+    step: int = 0
+    seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best_weights: dict[str, np.ndarray] = field(default_factory=dict)
+    every: int = 0
+    rollbacks: int = 0
+    compared: tuple[int, dict[str, float]] = (0, {})
+
+    @property
+    def chars_seen(self) -> int:
+        """How many characters have been learned from, repeats included."""
+        return self.step * self.config.training.sequences * self.config.model.block_size
+
+    @property
+    def validated_s(self) -> float:
+        """When the last validation was, in seconds of the run."""
+        return self.rows[-1]["seconds"] if self.rows else 0.0
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The row whose weights the model file holds."""
+        return next((row for row in reversed(self.rows) if row["best"]), None)
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """What the model is compared with, over the very characters that validations score; empty before the first."""
+        held_out = self.stream.part("val")
+        if self.every and self.compared[0] != self.every and len(held_out) >= 2:
+            windows = {"block_size": self.config.model.block_size, "every": self.every, "line_break": self.stream.line_break}
+            self.compared = (self.every, baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows))
+        return self.compared[1]
+
+    def finished(self) -> bool:
+        """Whether there is nothing left to do: the budget is spent, or the last `patience` validations brought no new best."""
+        patience = self.config.training.patience
+        out = bool(patience) and len(self.rows) > patience and not any(row["best"] for row in self.rows[-patience:])
+        return out or self.budget.spent(self.step, self.seconds)
+
+    def validation_due(self) -> bool:
+        """Whether to validate now. A fresh run beside counts first says what counts say: no worse is kept."""
+        if self.rows and self.rows[-1]["step"] == self.step:
+            return False
+        if self.step == 0:
+            return bool(self.counts) or self.budget.spent(0, 0.0)
+        return self.budget.validation_due(self.step, self.seconds, self.validated_s)
+
+    def learning_rate_factor(self, step: int) -> float:
+        """What share of its peak the learning rate has after `step` steps, by the clock of now."""
+        training, done = self.config.training, self.budget.done(step, self.seconds)
+        floor = training.min_lr / training.learning_rate if training.learning_rate else 0.0
+        factor = learning_rate_factor(training.schedule, step, done, warmup_iters=training.warmup_iters, floor=floor)
+        return factor * ROLLBACK_FACTOR**self.rollbacks
+
+    def mean_nats(self) -> float | None:
+        """The mean loss since the last validation. Raises `TrainingDiverged` when it is NaN or infinite."""
+        nats = self.meter.mean_nats()
+        if nats is not None and not math.isfinite(nats):
+            raise TrainingDiverged(f"the loss became {nats} by step {self.step}")
+        return nats
+
+    def state(self) -> TrainingState:
+        """All that a restart needs. Raises `TrainingDiverged` rather than give what is NaN or infinite."""
+        nats, weights = self.meter.mean_nats(), weights_of(self.model)
+        if not math.isfinite(nats or 0.0) or not all(np.isfinite(weight).all() for weight in weights.values()):
+            raise TrainingDiverged(f"the loss became {nats} by step {self.step}")
+        return TrainingState(
+            step=self.step,
+            seconds=self.seconds,
+            config=self.config,
+            fingerprint=self.stream.fingerprint,
+            model_path=self.directory.relative_model_path,
+            runtime=str(self.runtime),
+            every=self.every,
+            validation_s=self.budget.validation_s,
+            nats=self.meter.total.item(),
+            nats_steps=self.meter.steps,
+            rollbacks=self.rollbacks,
+            rows=self.rows,
+            weights=weights,
+            best=self.best_weights,
+            lookahead=as_arrays(self.multi_token.state_dict()) if self.multi_token else {},
+            optimizers=as_arrays(self.optimizers.tensors()),
+        )
+
+    def restore(self, state: TrainingState) -> None:
+        """Stand where `state` stood. Raises `UserError` when it is not a state of such a run."""
+        try:
+            load_weights(self.model, state.weights)
+            if self.multi_token:
+                self.multi_token.load_state_dict(as_tensors(state.lookahead))
+            self.optimizers.load_tensors(as_tensors(state.optimizers))
+        except (UserError, RuntimeError) as error:
+            raise damaged(str(error).splitlines()[0]) from error
+        self.best_weights = {name: weight.copy() for name, weight in state.best.items()}  # the file may be replaced
+        self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
+        self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
+        self.every = state.every if state.config.training.eval_chars == self.config.training.eval_chars else 0
+        self.meter.restart(state.nats, state.nats_steps)
+
+    def model_file(self, history: list[dict[str, Any]]) -> ModelFile:
+        """The best model so far, with its history."""
+        record = {
+            "fingerprint": self.stream.fingerprint,
+            "sources": list(self.stream.sources),
+            "bounds": list(self.stream.bounds),
+            "baselines": self.baselines,
+            "every": self.every,
+        }
+        return ModelFile(self.config, self.stream.vocabulary, self.best_weights, record, history, self.counts)

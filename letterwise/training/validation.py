@@ -1,0 +1,97 @@
+"""Validation: how good is the model now? Measured on text that it does not learn from; the best model so far is kept.
+
+Run, validation part ──▶ a row (loss, interval, rate, speed, a sample of what it writes) ──▶ run.rows, run.best_weights
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from letterwise.checkpoint.weights import weights_of
+from letterwise.compiling.jit import clock
+from letterwise.evaluation import Score, evaluate
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.generate import write
+from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.torch_backend import Plain
+from letterwise.progress import Note, Progress
+from letterwise.training.run import Run, TrainingDiverged
+
+SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
+PROBE_CHARS = 2**13  # scored once to know how long a validation takes
+VALIDATION_SHARE = 0.03  # of a run's minutes, each time
+LONG_VALIDATION_S = 60
+
+
+def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
+    """Measure on the validation part, keep the model if it is the best so far, write a sample.
+
+    `between` is called now and then, and may raise to give up: then nothing has changed. Raises `TrainingDiverged` where
+    the loss is NaN or infinite.
+    """
+    train_nats, held_out, nats = run.mean_nats(), run.stream.part("val"), None
+    score: Score | None = None
+    if len(held_out) >= 2:
+        run.every = run.every or window_stride(run, held_out, progress.note)
+        score = scored(run, held_out, every=run.every, between=between)
+        nats = score.nats_per_char
+        if not math.isfinite(nats):
+            raise TrainingDiverged(f"the validation loss became {nats} by step {run.step}")
+    best, rate = run.best, run.learning_rate_factor(run.step - 1) if run.step else 0.0
+    row = {
+        "step": run.step,
+        "chars": run.chars_seen,
+        "seconds": round(run.seconds, 3),
+        "learning_rate": rate * run.config.training.learning_rate,
+        "train_nats_per_char": train_nats,
+        "val_nats_per_char": nats,
+        "val_chars": score.chars if score else 0,
+        "val_nats_low": score.interval_nats[0] if score and score.interval_nats else None,
+        "val_nats_high": score.interval_nats[1] if score and score.interval_nats else None,
+        "chars_per_second": round(run.meter.chars_per_second()),
+        "best": best is None or nats is None or nats < best["val_nats_per_char"],
+    }
+    progress.held_out(row)
+    row["sample"] = sample(run)
+    run.rows.append(row)
+    run.best_weights = weights_of(run.model) if row["best"] else run.best_weights
+
+
+def window_stride(run: Run, held_out: np.ndarray, note: Note) -> int:
+    """Validate on every n-th window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
+    training, chars = run.config.training, len(held_out)
+    if training.eval_chars:
+        return math.ceil(chars / training.eval_chars)
+    began = clock()
+    scored(run, held_out[:PROBE_CHARS])
+    seconds = (clock() - began) * max(1.0, chars / PROBE_CHARS)
+    if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
+        stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
+        note(f"Validating on every {nth(stride)} window to save time; change with --eval_chars.")
+        return stride
+    if seconds > LONG_VALIDATION_S:
+        note(f"a validation of {chars:,} characters takes about {seconds:.0f} s: --eval_chars makes it shorter.")
+    return 1
+
+
+def scored(run: Run, held_out: np.ndarray, **options: Any) -> Score:
+    """By `evaluate` and its options."""
+    return evaluate(run.model, held_out, counts=run.counts, line_break=run.stream.line_break, **options)
+
+
+def sample(run: Run) -> str:
+    """What the model writes now, from nothing."""
+    run.model.eval()
+    sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
+    model = Plain(run.model, run.counts, run.stream.line_break)
+    (text,) = write(model, run.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
+    run.model.train()
+    return text
+
+
+def nth(n: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st"""
+    ending = "th" if 10 <= n % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
