@@ -17,7 +17,7 @@ from letterwise.evaluation.passes import passes
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.torch_backend import TorchBackend
 
 TEXTS, PARTS = 64, 100
 PROMPTS, GREEDY_CHARS = 20, 1000
@@ -61,7 +61,7 @@ def beyond(chi_squared: float, freedom: int) -> float:
 def greedy_equal(model: LanguageModel) -> int:
     """How many of the greedy texts are the same from the compiled and from the plain path."""
     held_out, equal = model.held_out(), 0
-    plain = Plain(model.transformer, model.file.counts, model.file.line_break)
+    plain = TorchBackend(model.transformer, model.file.counts, model.file.line_break)
     for i in range(PROMPTS):
         prompt = held_out[i * 997 : i * 997 + 20]
         limits = Limits(num_tokens=GREEDY_CHARS)

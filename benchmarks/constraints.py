@@ -24,7 +24,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.model import build, initialize
@@ -123,7 +123,7 @@ def main() -> None:
     asked = parser.parse_args()
     config = resolve(SHAPE | {"counts_order": 0}).model
     weights = weights_of(initialize(build(config, len(VOCABULARY)), seed=0))
-    model = Compiled(config, len(VOCABULARY), weights)
+    model = CompiledBackend(config, len(VOCABULARY), weights)
     timed(model, Limits(), range(50))  # to warm up
     for name, (limits, matches) in cases().items():
         right, chars, ratios = 0, 0, []
@@ -141,7 +141,7 @@ def main() -> None:
                overhead=overhead, **SHAPE)  # fmt: skip
 
 
-def timed(model: Compiled, limits: Limits, seeds: range) -> tuple[list[str], float, int]:
+def timed(model: CompiledBackend, limits: Limits, seeds: range) -> tuple[list[str], float, int]:
     """Texts, the seconds that they took one after another, and how many ended because an end was drawn."""
     texts, ends, began = [], 0, time.perf_counter()
     for seed in seeds:

@@ -29,11 +29,11 @@ from letterwise.config.presets import resolve
 from letterwise.data.encode import prepare
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.cpu.backend import Compiled
-from letterwise.inference.engine import Model
+from letterwise.inference.cpu.backend import CompiledBackend
+from letterwise.inference.engine import Backend
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import ORDER, Counts, learn
 
@@ -80,15 +80,15 @@ def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
         model: Transformer = initialize(build(config.model, len(VOCABULARY)), seed=0).eval()
         counts = counted() if config.model.counts_order else None
         weights = weights_of(model)
-        compiled = Compiled(config.model, len(VOCABULARY), weights, counts)
+        compiled = CompiledBackend(config.model, len(VOCABULARY), weights, counts)
         contenders[preset] = writer(compiled, seconds), False
         if preset in ("llama", "fast"):
             contenders[f"{preset}, {TOGETHER} together"] = writer(compiled, seconds, TOGETHER), False
-            contenders[f"{preset}, plain"] = writer(Plain(model, counts), seconds), False
+            contenders[f"{preset}, plain"] = writer(TorchBackend(model, counts), seconds), False
     return contenders
 
 
-def writer(model: Model, seconds: float, texts: int = 1) -> Rate:
+def writer(model: Backend, seconds: float, texts: int = 1) -> Rate:
     """Characters per second, prompt, sampling and decoding included."""
     sampler = Sampler(temperature=0.8, top_k=200)
 

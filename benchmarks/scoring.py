@@ -26,7 +26,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import DataConfig
 from letterwise.config.presets import resolve
 from letterwise.data.encode import prepare
-from letterwise.inference.engine import Predictor
+from letterwise.inference.engine import Sequence
 from letterwise.model import build, initialize
 from letterwise.ngrams import learn
 
@@ -97,9 +97,9 @@ def pieces(text: str) -> Iterator[bytes]:
 
 def one_by_one(model: LanguageModel, text: str) -> None:
     """How --follow once read."""
-    predictor = Predictor(model._reader)
+    sequence = Sequence(model._reader)
     for id in model.vocabulary.encode(text).tolist():
-        predictor.read((id,))
+        sequence.read((id,))
 
 
 def rate(way: Callable[[str], object], seconds: float) -> float:

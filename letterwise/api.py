@@ -28,7 +28,7 @@ from letterwise.data.lines import LineSet
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite, quoted
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.engine import Model
+from letterwise.inference.engine import Backend
 from letterwise.inference.generate import Samples, write
 from letterwise.inference.lines import WrittenLines, one_line
 from letterwise.inference.sampling.sampler import Sampler
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from letterwise.evaluation.classify import Verdict
     from letterwise.evaluation.rank import Ranked
     from letterwise.evaluation.score import Characters, Line, Scorer
-    from letterwise.inference.cpu.backend import Compiled
+    from letterwise.inference.cpu.backend import CompiledBackend
     from letterwise.memorization.novelty import Novelty
     from letterwise.model import Transformer
     from letterwise.progress import Progress
@@ -111,21 +111,21 @@ class LanguageModel:
         return restore(self.file, self.device)
 
     @cached_property
-    def _reader(self) -> Model:
+    def _reader(self) -> Backend:
         """What writes with it: compiled for a CPU, the model itself elsewhere."""
         if self.device == "cpu":
             return self._compiled
-        from letterwise.inference.torch_backend import Plain
+        from letterwise.inference.torch_backend import TorchBackend
 
-        return Plain(self.transformer, self.file.counts, self.file.line_break)
+        return TorchBackend(self.transformer, self.file.counts, self.file.line_break)
 
     @cached_property
-    def _compiled(self) -> "Compiled":
+    def _compiled(self) -> "CompiledBackend":
         """The model as the CPU's kernel reads it: the same bits whatever its company."""
-        from letterwise.inference.cpu.backend import Compiled
+        from letterwise.inference.cpu.backend import CompiledBackend
 
         file = self.file
-        return Compiled(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
+        return CompiledBackend(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
 
     @property
     def config(self) -> Config:

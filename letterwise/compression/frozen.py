@@ -10,7 +10,7 @@ import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT, exp
 from letterwise.compiling.jit import njit
-from letterwise.inference.engine import Batch, Model
+from letterwise.inference.engine import Backend, Engine
 from letterwise.inference.sampling.filters import peak
 
 STREAMS_AT_MOST = 64  # as many rows as the kernel takes at once
@@ -34,20 +34,20 @@ class Frozen:
 
     probed = 32
 
-    def __init__(self, model: Model, streams: int) -> None:
-        self.batch = Batch(model, streams)
-        self.batch.read()  # a model of lines begins with a line break
+    def __init__(self, model: Backend, streams: int) -> None:
+        self.engine = Engine(model, streams)
+        self.engine.read()  # a model of lines begins with a line break
 
     def probabilities(self) -> np.ndarray:
         """(S, V), float64, of what comes next in each."""
-        shares = np.empty(self.batch.logits.shape)
-        softmax(self.batch.logits, shares)
+        shares = np.empty(self.engine.logits.shape)
+        softmax(self.engine.logits, shares)
         return shares
 
     def read(self, ids: np.ndarray) -> None:
         """One more character of each of the first streams (at most S)."""
-        self.batch.new = {stream: [id] for stream, id in enumerate(ids.tolist())}
-        self.batch.read()
+        self.engine.new = {stream: [id] for stream, id in enumerate(ids.tolist())}
+        self.engine.read()
 
 
 def streams_for(chars: int) -> int:

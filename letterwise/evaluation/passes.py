@@ -5,7 +5,7 @@
 blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
 eighth    windows overlap by an eighth; a character is scored with at least an eighth of a context before it
 sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
-          (which is just what `Predictor` sees when it writes on past a full context)
+          (which is just what `Sequence` sees when it writes on past a full context)
 
 For a model of lines each line is a text of its own: its first window begins with the line break before it.
 

@@ -2,7 +2,7 @@
 
     N prefixes ──each by every character──▶ N·V ──the likeliest N──▶ N prefixes … ──▶ one text
 
-A prefix is a predictor of its own (`fork`). A text that ends early, by a stop string, a line break or its constraint, is done
+A prefix is a sequence of its own (`fork`). A text that ends early, by a stop string, a line break or its constraint, is done
 and waits for one that is likelier; the probability of any text only falls as it grows. With N as large as the number of all
 prefixes the search is exhaustive.
 """
@@ -18,9 +18,9 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.engine import Predictor, cache_bytes
+from letterwise.inference.engine import Sequence, cache_bytes
 from letterwise.inference.sampling.copies import Copies
-from letterwise.inference.sampling.sampler import Chooser
+from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.stop import StopFinder
 from letterwise.machine import memory_available
 
@@ -31,7 +31,7 @@ class Prefix:
 
     ids: list[int]
     nats: float
-    predictor: Predictor
+    sequence: Sequence
     guide: Guide | None
     logits: Float[np.ndarray, "V"]
 
@@ -46,19 +46,19 @@ class Done:
 
 
 def likeliest(
-    predictor: Predictor,
+    sequence: Sequence,
     vocabulary: Vocabulary,
-    chooser: Chooser,
+    state: SamplerState,
     limits: Limits,
     guide: Guide | None,
     copies: Copies | None = None,
 ) -> tuple[str, Literal["length", "stop", "line", "match"]]:
-    """The likeliest text that `chooser.sampler.beam` prefixes find, and what ended it. No length is favoured.
+    """The likeliest text that `state.sampler.beam` prefixes find, and what ended it. No length is favoured.
 
     Raises `UserError` when every prefix is left with copies only.
     """
-    _affordable(chooser.sampler.beam, predictor, len(vocabulary))
-    prefixes = [Prefix([], 0.0, predictor, guide, predictor.logits())]
+    _affordable(state.sampler.beam, sequence, len(vocabulary))
+    prefixes = [Prefix([], 0.0, sequence, guide, sequence.logits())]
     best: Done | None = None
     stuck: list[int] = []
     for written in range(limits.num_tokens + 1):
@@ -67,7 +67,7 @@ def likeliest(
             if written == limits.num_tokens:
                 best = likelier(best, Done(text_of(prefix.ids, vocabulary, limits)[0], prefix.nats, "length"))
                 continue
-            scores = chooser.scores(prefix.logits)
+            scores = state.scores(prefix.logits)
             if copies:
                 scores = copies.without(scores, prefix.ids)
                 if scores.max() == -math.inf:
@@ -79,7 +79,7 @@ def likeliest(
             candidates += [(prefix.nats + nats[id], i, int(id)) for id in np.flatnonzero(nats > -math.inf)]
         grown: list[Prefix] = []
         for nats, i, id in sorted(candidates, key=lambda candidate: -candidate[0]):
-            if len(grown) == chooser.sampler.beam or (best and nats <= best.nats):
+            if len(grown) == state.sampler.beam or (best and nats <= best.nats):
                 break
             way = prefixes[i].guide.fork() if prefixes[i].guide else None
             if way and not way.advance(id):
@@ -89,7 +89,7 @@ def likeliest(
             if found:
                 best = likelier(best, Done(text, nats, found))
                 continue
-            reader = prefixes[i].predictor.fork()
+            reader = prefixes[i].sequence.fork()
             grown.append(Prefix(ids, nats, reader, way, reader.read([id])))
         prefixes = grown
     if best is None:
@@ -98,9 +98,9 @@ def likeliest(
     return best.text, best.ended
 
 
-def _affordable(beam: int, predictor: Predictor, vocab_size: int) -> None:
+def _affordable(beam: int, sequence: Sequence, vocab_size: int) -> None:
     """Raises `UserError` when so many prefixes, old ones and new, would not fit into memory."""
-    config, available = predictor.batch.model.config, memory_available()
+    config, available = sequence.engine.model.config, memory_available()
     each = cache_bytes(config) + 200 * vocab_size  # a candidate for each next character is a tuple of three numbers
     most = None if available is None else available // (2 * each)
     if most is not None and beam > most:

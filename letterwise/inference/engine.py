@@ -2,7 +2,7 @@
 
     read(ids) ──▶ logits (V,) of the character after them        any chunking, and any company, gives the same answer
 
-The text may be longer than the context. When the context is full, the predictor starts a new window on the last half of
+The text may be longer than the context. When the context is full, the sequence starts a new window on the last half of
 it, so every prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows
 begin at fixed places of the text, whatever the chunking; re-reading half a window every half window keeps the cost of
 a character constant however long the text grows, and serves every kind of position, learned ones included. Counts need only
@@ -12,7 +12,7 @@ A model of lines begins a new window with each line break that it reads, and kno
 read yet, it stands after a line break.
 """
 
-from collections.abc import Sequence
+from collections import abc
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,16 +23,16 @@ from letterwise.data.vocabulary import require_ids
 from letterwise.errors import finite
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA
-from letterwise.inference.sampling.sampler import Chooser, valid
+from letterwise.inference.sampling.sampler import SamplerState, valid
 
 ROWS = 64  # characters that a memory reads at a time
 
 
 @runtime_checkable
-class Memory(Protocol):
-    """What a model keeps of some texts: see `compiled.Memory` and `plain.Memory`."""
+class Cache(Protocol):
+    """What a model keeps of some texts: see `CompiledCache` and `TorchCache`."""
 
-    def begin(self, text: int, before: Sequence[int]) -> None: ...
+    def begin(self, text: int, before: abc.Sequence[int]) -> None: ...
     def read(self, rows: np.ndarray, wanted: np.ndarray, logits: np.ndarray) -> None: ...
     def write(
         self, rows: np.ndarray, logits: np.ndarray, filters: Any, bias: np.ndarray, uniforms: np.ndarray, unread: bool,
@@ -43,14 +43,14 @@ class Memory(Protocol):
 
 
 @runtime_checkable
-class Model(Protocol):
-    """What can read: `Compiled` on a CPU, `Plain` anywhere."""
+class Backend(Protocol):
+    """What can read: `CompiledBackend` on a CPU, `TorchBackend` anywhere."""
 
     config: ModelConfig
     vocab_size: int
     line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
 
-    def memory(self, texts: int) -> Memory: ...
+    def cache(self, texts: int) -> Cache: ...
 
 
 def cache_bytes(config: ModelConfig) -> int:
@@ -61,17 +61,17 @@ def cache_bytes(config: ModelConfig) -> int:
 class Request(NamedTuple):
     """Who is to draw characters for a text, and how many at most; of which, or on which way."""
 
-    chooser: Chooser
+    state: SamplerState
     most: int
     may: Bool[np.ndarray, "V"] | None
     walk: DFAGuide | None
 
 
-class Batch:
+class Engine:
     """Some texts being read side by side, each at its own place. Owns the policy for a full context."""
 
-    def __init__(self, model: Model, texts: int = 1) -> None:
-        self.model, self.memory = model, model.memory(texts)
+    def __init__(self, model: Backend, texts: int = 1) -> None:
+        self.model, self.cache = model, model.cache(texts)
         self.block_size = model.config.block_size
         self.kept, self.reach = self.block_size // 2, max(0, model.config.counts_order - 1)
         self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
@@ -97,7 +97,7 @@ class Batch:
         self.new = {}
         for start in range(0, len(rows), ROWS):
             wanted = [end - start for end in ends if start <= end < start + ROWS]
-            self.memory.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
+            self.cache.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
         finite(float(self.logits.max()))
 
     def write(self) -> None:
@@ -110,14 +110,14 @@ class Batch:
         last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
         self.read()
         room = self.block_size - max(self.held[text] for text in texts) + (not unread)  # the last is drawn, and not read
-        count = min(room, self.memory.at_once(len(texts)), *(request.most for request in requests))
-        uniforms = np.array([request.chooser.uniforms(count) for request in requests])
+        count = min(room, self.cache.at_once(len(texts)), *(request.most for request in requests))
+        uniforms = np.array([request.state.uniforms(count) for request in requests])
         rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
-        bias = np.array([request.chooser.biased(request.may) for request in requests])
+        bias = np.array([request.state.biased(request.may) for request in requests])
         walks = np.array([(walk.state, walk.left) if (walk := request.walk) else (0, 0) for request in requests])
         dfa = requests[0].walk.dfa if requests[0].walk else NO_DFA
-        filters = requests[0].chooser.sampler.filters
-        found, drawn = self.memory.write(rows, self.logits, filters, bias, uniforms, unread, dfa, walks)
+        filters = requests[0].state.sampler.filters
+        found, drawn = self.cache.write(rows, self.logits, filters, bias, uniforms, unread, dfa, walks)
         for text, request, before, ids, used in zip(texts, requests, last, found.tolist(), drawn, strict=True):
             self._written(text, request, [before] if unread else [], ids, used)
         self.asked = {}
@@ -131,7 +131,7 @@ class Batch:
         if self.line_break in ids:  # what was drawn behind it knew of what is before it
             steps = ids.index(self.line_break) + 1
             ids, over = ids[:steps], False
-        request.chooser.put_back(len(used) - int(used[:steps].sum()))
+        request.state.put_back(len(used) - int(used[:steps].sum()))
         read = [*read, *ids] if over else [*read, *ids[:-1]]
         self.history[text] += read
         self.held[text] += len(read)
@@ -147,7 +147,7 @@ class Batch:
         if self.line_break in ids:
             ids = ids[len(ids) - 1 - ids[::-1].index(self.line_break) :]
             self.history[text], self.held[text] = [], 0
-            self.memory.begin(text, [])
+            self.cache.begin(text, [])
         history, held = self.history[text], self.held[text]
         rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
         history += ids
@@ -158,53 +158,55 @@ class Batch:
         fresh = history[begin:]
         del history[: max(0, begin - self.reach)]
         self.held[text] = len(fresh)
-        self.memory.begin(text, history[: len(history) - len(fresh)])
+        self.cache.begin(text, history[: len(history) - len(fresh)])
         return 0, fresh
 
-    def copy(self, text: int, other: "Batch", theirs: int) -> None:
+    def copy(self, text: int, other: "Engine", theirs: int) -> None:
         """Text `text` goes on from where text `theirs` of another batch is."""
         self.new.pop(text, None)
-        self.memory.copy(text, other.memory, theirs)
+        self.cache.copy(text, other.cache, theirs)
         self.history[text], self.held[text] = other.history[theirs][:], other.held[theirs]
         self.logits[text] = other.logits[theirs]
 
 
-class Predictor:
+class Sequence:
     """One text being read, alone or as one of a batch."""
 
-    def __init__(self, model: Model, batch: Batch | None = None, text: int = 0) -> None:
-        self.batch, self.text = batch or Batch(model), text
+    def __init__(self, model: Backend, engine: Engine | None = None, text: int = 0) -> None:
+        self.engine, self.text = engine or Engine(model), text
 
-    def read(self, ids: Sequence[int] | Integer[np.ndarray, "n"]) -> Float[np.ndarray, "V"]:
+    def read(self, ids: abc.Sequence[int] | Integer[np.ndarray, "n"]) -> Float[np.ndarray, "V"]:
         """Read on, and score what comes next: float32 logits (V,). With nothing to read, the last answer again."""
         self.feed(ids)
         return self.logits()
 
-    def feed(self, ids: Sequence[int] | Integer[np.ndarray, "n"]) -> None:
+    def feed(self, ids: abc.Sequence[int] | Integer[np.ndarray, "n"]) -> None:
         """Note what is to be read. In company this costs less: all read when the first one asks for its logits.
 
         Raises `UserError` for ids outside the vocabulary.
         """
         new = list(map(int, ids))
         if new:
-            if min(new) < 0 or max(new) >= self.batch.model.vocab_size:
-                require_ids(np.array(new), self.batch.model.vocab_size)
-            self.batch.new.setdefault(self.text, []).extend(new)
+            if min(new) < 0 or max(new) >= self.engine.model.vocab_size:
+                require_ids(np.array(new), self.engine.model.vocab_size)
+            self.engine.new.setdefault(self.text, []).extend(new)
 
     def logits(self) -> Float[np.ndarray, "V"]:
         """What comes next: float32 logits (V,)."""
-        if self.text in self.batch.new:
-            self.batch.read()
-        return self.batch.logits[self.text].copy()
+        if self.text in self.engine.new:
+            self.engine.read()
+        return self.engine.logits[self.text].copy()
 
-    def ask(self, chooser: Chooser, most: int, may: Bool[np.ndarray, "V"] | None = None, walk: DFAGuide | None = None) -> None:
+    def ask(
+        self, state: SamplerState, most: int, may: Bool[np.ndarray, "V"] | None = None, walk: DFAGuide | None = None
+    ) -> None:
         """Ask for at most so many characters to be drawn, by one who sees logits only: of those that `may`, on this `walk`."""
-        self.batch.asked[self.text] = Request(chooser, most, may, walk)
+        self.engine.asked[self.text] = Request(state, most, may, walk)
 
-    def one(self, chooser: Chooser, may: Bool[np.ndarray, "V"] | None) -> int:
+    def one(self, state: SamplerState, may: Bool[np.ndarray, "V"] | None) -> int:
         """One character that was asked for, or is now; it is not read."""
-        if self.text not in self.batch.asked and self.text not in self.batch.drawn:
-            self.ask(chooser, 1, may)
+        if self.text not in self.engine.asked and self.text not in self.engine.drawn:
+            self.ask(state, 1, may)
         ((id,), _) = self._drawn()
         return id
 
@@ -220,17 +222,17 @@ class Predictor:
 
     def _drawn(self) -> tuple[list[int], bool]:
         """The same, the last one not read."""
-        if self.text in self.batch.asked:
-            self.batch.write()
-        return self.batch.drawn.pop(self.text)
+        if self.text in self.engine.asked:
+            self.engine.write()
+        return self.engine.drawn.pop(self.text)
 
-    def fork(self) -> "Predictor":
+    def fork(self) -> "Sequence":
         """Another that has read the same, and reads on by itself."""
-        twin = Predictor(self.batch.model)
+        twin = Sequence(self.engine.model)
         twin.follow(self)
         return twin
 
-    def follow(self, other: "Predictor") -> None:
+    def follow(self, other: "Sequence") -> None:
         """Go on from where the other is."""
         other.logits()  # it may have something left to read
-        self.batch.copy(self.text, other.batch, other.text)
+        self.engine.copy(self.text, other.engine, other.text)

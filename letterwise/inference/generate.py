@@ -1,13 +1,14 @@
 """Generate: a prompt in, text out, piece by piece as it is written.
 
-prompt ──encode──▶ Predictor ──logits──▶ Chooser ──id──▶ decoder ──▶ StopFinder ──▶ text
+prompt ──encode──▶ Sequence ──logits──▶ SamplerState ──id──▶ decoder ──▶ StopFinder ──▶ text
                        ▲                    ▲ │ what may follow
                        │              Guide, Copies
                        └──────────────────id──┘
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import abc
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,9 +21,9 @@ from letterwise.inference.constraints.constraint import constraint_for
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.engine import Batch, Model, Predictor, cache_bytes
+from letterwise.inference.engine import Backend, Engine, Sequence, cache_bytes
 from letterwise.inference.sampling.copies import Copies
-from letterwise.inference.sampling.sampler import Chooser, Sampler
+from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.stop import StopFinder
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Writing:
 
     def __init__(
         self,
-        predictor: Predictor,
+        sequence: Sequence,
         vocabulary: Vocabulary,
         ids: np.ndarray,
         sampler: Sampler,
@@ -49,13 +50,13 @@ class Writing:
         rng_seed: int,
         copies: Copies | None = None,
     ) -> None:
-        """`predictor` has been given the prompt's `ids`."""
-        self.predictor, self.vocabulary, self.limits, self.copies = predictor, vocabulary, limits, copies
+        """`sequence` has been given the prompt's `ids`."""
+        self.sequence, self.vocabulary, self.limits, self.copies = sequence, vocabulary, limits, copies
         self.guide = constraint_for(vocabulary, limits).guide(limits.max_seconds) if limits.constrained else None
-        self.chooser = Chooser(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
-        self.chooser.saw(ids)
+        self.state = SamplerState(sampler, vocabulary, rng_seed, limits.characters(vocabulary))
+        self.state.saw(ids)
         self.walk = self.guide if isinstance(self.guide, DFAGuide) else None
-        self.free = self.guide is self.walk and self.copies is None and self.chooser.free  # needs no look at what was written
+        self.free = self.guide is self.walk and self.copies is None and self.state.free  # needs no look at what was written
         self.ended: Ended = ""
         self.pieces = self._search() if sampler.beam else self._write()
         if limits.num_tokens and not sampler.beam:  # now, and not at the first piece: in company, all ask before one is written
@@ -90,14 +91,14 @@ class Writing:
                 if walk:
                     yield walk.completion()
                 return
-            ids, over = self.predictor.drawn()
+            ids, over = self.sequence.drawn()
             left, most = left - len(ids), 4 * most
             if walk:
                 for id in ids:
                     walk.advance(id)
                 over = over or walk.is_finished()
             if left and not over:  # before these are handed out: in company, all ask first
-                self.predictor.ask(self.chooser, min(left, most), walk=walk)
+                self.sequence.ask(self.state, min(left, most), walk=walk)
             yield ids
             if over:
                 self.ended = "match"
@@ -120,8 +121,8 @@ class Writing:
             written.append(id)
             over = guide is not None and guide.is_finished()
             if left > 1 and not over:
-                self.chooser.saw((id,))
-                self.predictor.feed((id,))
+                self.state.saw((id,))
+                self.sequence.feed((id,))
                 self._ask()  # before this one is handed out: in company, all ask first
             yield [id]
             if over:
@@ -132,37 +133,37 @@ class Writing:
     def _ask(self) -> None:
         """Ask for a character to be drawn: where a guide has to be looked at, only if that leaves a choice."""
         if self.free:
-            self.predictor.ask(self.chooser, 1, walk=self.walk)
+            self.sequence.ask(self.state, 1, walk=self.walk)
         elif self.guide:
             self.may, self.whole = self.guide.allowed(), self.guide.is_accepting()
-            if self.chooser.free and np.count_nonzero(self.may) > (0 if self.whole else 1):
-                self.predictor.ask(self.chooser, 1, None if self.whole else self.may)
+            if self.state.free and np.count_nonzero(self.may) > (0 if self.whole else 1):
+                self.sequence.ask(self.state, 1, None if self.whole else self.may)
 
     def _draw(self, may: np.ndarray | None) -> int:
         """One of those that `may` follow, of all without: the only one, or one that is drawn."""
         if may is not None and np.count_nonzero(may) == 1:
             return int(may.argmax())
-        if self.chooser.free:
-            return self.predictor.one(self.chooser, may)
+        if self.state.free:
+            return self.sequence.one(self.state, may)
         scores = self._scores()
-        return self.chooser.choose(scores if may is None else np.where(may, scores, np.float32(-math.inf)))
+        return self.state.choose(scores if may is None else np.where(may, scores, np.float32(-math.inf)))
 
     def _scores(self) -> np.ndarray:
         """What comes next, with bias and penalties."""
-        return self.chooser.scores(self.predictor.logits())
+        return self.state.scores(self.sequence.logits())
 
-    def _one(self, written: Sequence[int]) -> int:
+    def _one(self, written: abc.Sequence[int]) -> int:
         """The next id behind what is `written`, that would not copy too much."""
         scores = self._scores()
         if self.copies:
             scores = self.copies.without(scores, written)
             if scores.max() == -math.inf:
                 raise self.copies.refusal(written)
-        return self.chooser.choose(scores)
+        return self.state.choose(scores)
 
     def _search(self) -> Iterator[str]:
         """The likeliest text, as a whole."""
-        text, self.ended = likeliest(self.predictor, self.vocabulary, self.chooser, self.limits, self.guide, self.copies)
+        text, self.ended = likeliest(self.sequence, self.vocabulary, self.state, self.limits, self.guide, self.copies)
         yield text
 
 
@@ -185,10 +186,10 @@ def follow(guide: Guide, may: np.ndarray, whole: bool, draw: Callable[[np.ndarra
 class Samples:
     """Continuations of one prompt, written side by side: iterate over (which, piece). `ended` says at last what ended each."""
 
-    def __init__(self, prompt: Predictor, start: Callable[[Predictor, int], Writing], rng_seeds: Sequence[int]) -> None:
-        """`prompt` has been given what all begin with; `start` begins a text for a seed, from what its predictor has read."""
+    def __init__(self, prompt: Sequence, start: Callable[[Sequence, int], Writing], rng_seeds: abc.Sequence[int]) -> None:
+        """`prompt` has been given what all begin with; `start` begins a text for a seed, from what its sequence has read."""
         self.prompt, self.start, self.rng_seeds = prompt, start, rng_seeds
-        each = max(1, cache_bytes(prompt.batch.model.config))
+        each = max(1, cache_bytes(prompt.engine.model.config))
         self.at_once = max(1, min(SIDE_BY_SIDE, len(rng_seeds), MEMORY // each))
         self.ended: list[Ended] = [""] * len(rng_seeds)
         self.writings = self._start(0)  # so that whatever cannot be is said at once
@@ -210,12 +211,12 @@ class Samples:
         seeds = self.rng_seeds[first : first + self.at_once]
         if len(self.rng_seeds) == 1:
             return [self.start(self.prompt, *seeds)]
-        model = self.prompt.batch.model
-        batch, writings = Batch(model, len(seeds)), []
+        model = self.prompt.engine.model
+        engine, writings = Engine(model, len(seeds)), []
         for i, seed in enumerate(seeds):
-            predictor = Predictor(model, batch, i)
-            predictor.follow(self.prompt)
-            writings.append(self.start(predictor, seed))
+            sequence = Sequence(model, engine, i)
+            sequence.follow(self.prompt)
+            writings.append(self.start(sequence, seed))
         return writings
 
     def texts(self) -> list[str]:
@@ -227,13 +228,13 @@ class Samples:
 
 
 def write(
-    model: Model,
+    model: Backend,
     vocabulary: Vocabulary,
     prompt: str,
     *,
     sampler: Sampler,
     limits: Limits,
-    rng_seeds: Sequence[int] = (0,),
+    rng_seeds: abc.Sequence[int] = (0,),
     unknown: Unknown = "error",
     training: "Suffixes | None" = None,
 ) -> Samples:
@@ -253,10 +254,10 @@ def write(
         copies = Copies(training, vocabulary, limits.max_copy, ids)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")
-    begun = Predictor(model)
+    begun = Sequence(model)
     begun.feed(ids)
 
-    def start(predictor: Predictor, seed: int) -> Writing:
-        return Writing(predictor, vocabulary, ids, sampler, limits, seed, copies)
+    def start(sequence: Sequence, seed: int) -> Writing:
+        return Writing(sequence, vocabulary, ids, sampler, limits, seed, copies)
 
     return Samples(begun, start, rng_seeds)

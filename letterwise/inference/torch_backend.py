@@ -1,4 +1,4 @@
-"""PyTorch backend: a model as it stands in letterwise/model, reading with its KV cache on any device. The oracle of `Compiled`.
+"""PyTorch backend: a model as it stands in letterwise/model, reading with its KV cache on any device.
 
 rows (text, place, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows the rows that are wanted
 """
@@ -16,7 +16,7 @@ from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
 
 
-class Plain:
+class TorchBackend:
     """A model and its counts."""
 
     def __init__(self, model: Transformer, counts: Counts | None = None, line_break: int | None = None) -> None:
@@ -24,15 +24,15 @@ class Plain:
         self.model, self.counts, self.line_break = model, counts if model.prior else None, line_break
         self.config, self.vocab_size = model.config, model.vocab_size
 
-    def memory(self, texts: int) -> "Memory":
+    def cache(self, texts: int) -> "TorchCache":
         """Room for so many texts."""
-        return Memory(self, texts)
+        return TorchCache(self, texts)
 
 
-class Memory:
+class TorchCache:
     """What the model keeps of some texts: a KV cache each, and the last characters for the counts."""
 
-    def __init__(self, model: Plain, texts: int) -> None:
+    def __init__(self, model: TorchBackend, texts: int) -> None:
         self.model, self.device = model, next(model.model.parameters()).device
         self.caches = [KVCache(model.config, like=torch.empty(0, device=self.device)) for _ in range(texts)]
         self.before: list[list[int]] = [[] for _ in range(texts)]
@@ -64,7 +64,7 @@ class Memory:
         dfa: DFA,
         walks: Int[np.ndarray, "R 2"],
     ) -> tuple[Int[np.ndarray, "R 1"], Bool[np.ndarray, "R 1"]]:
-        """Draw a character for each text, as `compiled.Memory.write` does."""
+        """Draw a character for each text, as `CompiledCache.write` does."""
         if unread:
             self.read(rows, np.arange(len(rows)), logits)
         found = [
@@ -87,7 +87,7 @@ class Memory:
         self.before[text] = seen[max(0, len(seen) - counts.order + 1) :].tolist()
         return torch.from_numpy(told).to(self.device)
 
-    def copy(self, text: int, other: "Memory", theirs: int) -> None:
+    def copy(self, text: int, other: "TorchCache", theirs: int) -> None:
         """Text `text` goes on from where text `theirs` of another memory is."""
         for mine, other_layer in zip(self.caches[text].layers, other.caches[theirs].layers, strict=True):
             mine.held[..., : other_layer.seen, :] = other_layer.held[..., : other_layer.seen, :]

@@ -30,7 +30,7 @@ class LayerCache:
 
 
 class KVCache:
-    """The caches of all layers. A full context cannot be appended to: `Predictor` owns the policy for that."""
+    """The caches of all layers. A full context cannot be appended to: `Engine` owns the policy for that."""
 
     def __init__(self, config: ModelConfig, batch: int = 1, like: Tensor | None = None) -> None:
         like = torch.empty(0) if like is None else like

@@ -15,7 +15,7 @@ from letterwise.evaluation import Score, evaluate
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.progress import Note, Progress
 from letterwise.training.run import Run, TrainingDiverged
 
@@ -85,7 +85,7 @@ def sample(run: Run) -> str:
     """What the model writes now, from nothing."""
     run.model.eval()
     sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
-    model = Plain(run.model, run.counts, run.stream.line_break)
+    model = TorchBackend(run.model, run.counts, run.stream.line_break)
     (text,) = write(model, run.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
     run.model.train()
     return text

@@ -9,8 +9,8 @@ from letterwise.api import LanguageModel
 from letterwise.config.presets import PRESETS
 from letterwise.errors import UserError
 from letterwise.evaluation.inside import attention, logits
-from letterwise.inference.engine import Predictor
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.engine import Sequence
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model.attention import Attention
 from letterwise.ngrams import learn
 
@@ -27,8 +27,8 @@ def model_and_counts(preset: str):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_logits_are_those_of_reading_on(preset: str) -> None:
     model, counts = model_and_counts(preset)
-    predictor = Predictor(Plain(model, counts))
-    one_by_one = np.array([predictor.read([id]) for id in IDS.tolist()])
+    sequence = Sequence(TorchBackend(model, counts))
+    one_by_one = np.array([sequence.read([id]) for id in IDS.tolist()])
     for given in (IDS, IDS.tolist(), torch.from_numpy(IDS)):
         np.testing.assert_allclose(logits(model, counts, given), one_by_one, rtol=1e-3, atol=1e-3)
     both = logits(model, counts, np.array([IDS[:6], IDS[5:]]))

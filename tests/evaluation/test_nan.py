@@ -12,8 +12,8 @@ from letterwise.api import LanguageModel
 from letterwise.checkpoint import save_model
 from letterwise.errors import Diverged, UserError
 from letterwise.evaluation import evaluate
-from letterwise.inference.engine import Predictor
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.engine import Sequence
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.online import evaluate as evaluate_online
 
 TEXT = "The cat sat on the mat. "
@@ -44,7 +44,7 @@ ASKED = {
     "greedy": lambda model: model.generate(TEXT, num_tokens=5, greedy=True),
     "beam": lambda model: model.generate(TEXT, num_tokens=5, beam=2),
     "regex": lambda model: model.generate(TEXT, num_tokens=5, regex="[a-z]+"),
-    "predictor": lambda model: Predictor(Plain(model.transformer, model.file.counts)).read(model.vocabulary.encode(TEXT)),
+    "sequence": lambda model: Sequence(TorchBackend(model.transformer, model.file.counts)).read(model.vocabulary.encode(TEXT)),
 }
 
 
@@ -69,7 +69,7 @@ def test_foreign_ids_are_refused_at_every_door(tiny: LanguageModel, id: int) -> 
     for ask in (
         lambda: evaluate_online(tiny.file, ids),
         lambda: evaluate(tiny.transformer, ids, counts=tiny.file.counts),
-        lambda: Predictor(tiny._reader).read(ids),
+        lambda: Sequence(tiny._reader).read(ids),
     ):
         with pytest.raises(UserError, match=f"id {id} is not in this vocabulary of {len(tiny.vocabulary)} characters"):
             ask()

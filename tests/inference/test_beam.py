@@ -13,9 +13,9 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints.constraint import constraint_for
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.engine import Predictor
-from letterwise.inference.sampling.sampler import Chooser, Sampler
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.engine import Sequence
+from letterwise.inference.sampling.sampler import Sampler, SamplerState
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Transformer, build, initialize
 
 ABC = Vocabulary("char", "\nab")
@@ -38,7 +38,7 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 @functools.cache
 def anew(model: Transformer, ids: tuple[int, ...]) -> np.ndarray:
     """Scores of each next character, by reading everything anew."""
-    return np.asarray(Predictor(Plain(model)).read([*PROMPT.tolist(), *ids]), np.float64)
+    return np.asarray(Sequence(TorchBackend(model)).read([*PROMPT.tolist(), *ids]), np.float64)
 
 
 def log_probabilities(model: Transformer, ids: list[int], bias: np.ndarray) -> np.ndarray:
@@ -50,10 +50,10 @@ def log_probabilities(model: Transformer, ids: list[int], bias: np.ndarray) -> n
 def search(model: Transformer, beam: int, sampler: dict | None = None, **request) -> tuple[str, str]:
     limits = Limits(**request)
     guide = constraint_for(ABC, limits).guide() if limits.constrained else None
-    chooser = Chooser(Sampler(beam=beam, **(sampler or {})), ABC, only=limits.characters(ABC))
-    predictor = Predictor(Plain(model))
-    predictor.feed(PROMPT)
-    return likeliest(predictor, ABC, chooser, limits, guide)
+    state = SamplerState(Sampler(beam=beam, **(sampler or {})), ABC, only=limits.characters(ABC))
+    sequence = Sequence(TorchBackend(model))
+    sequence.feed(PROMPT)
+    return likeliest(sequence, ABC, state, limits, guide)
 
 
 @pytest.mark.parametrize("bias", [[0.0, 0.0, 0.0], [-3.0, 0.0, 1.0]])
@@ -113,15 +113,15 @@ def test_only_what_may_be_written(model: Transformer) -> None:
 def test_a_fork_reads_on_by_itself(model: Transformer) -> None:
     """Past a full context too; and what the one reads, the other does not see."""
     for shared in ([1], [1, 2, 0, 1, 1, 2, 2, 0]):
-        one = Predictor(Plain(model))
+        one = Sequence(TorchBackend(model))
         one.read(shared)
         other = one.fork()
         np.testing.assert_array_equal(other.read([]), one.read([]))
         for n in range(7):
             mine, theirs = one.read([n % 3]), other.read([2 - n % 3])
         np.testing.assert_allclose(
-            mine, Predictor(Plain(model)).read([*shared, *(n % 3 for n in range(7))]), rtol=1e-4, atol=1e-4
+            mine, Sequence(TorchBackend(model)).read([*shared, *(n % 3 for n in range(7))]), rtol=1e-4, atol=1e-4
         )
         np.testing.assert_allclose(
-            theirs, Predictor(Plain(model)).read([*shared, *(2 - n % 3 for n in range(7))]), rtol=1e-4, atol=1e-4
+            theirs, Sequence(TorchBackend(model)).read([*shared, *(2 - n % 3 for n in range(7))]), rtol=1e-4, atol=1e-4
         )

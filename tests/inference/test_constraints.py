@@ -22,9 +22,9 @@ from letterwise.inference.constraints.constraint import Constraint, constraint_f
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import LONGEST, Limits
 from letterwise.inference.constraints.matching import Alphabet, engine
-from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.generate import follow, write
-from letterwise.inference.sampling.sampler import Chooser, Sampler
+from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.model import build, initialize
 
 SMALL = Vocabulary("char", "\nabé")
@@ -149,7 +149,7 @@ def test_samples_match_as_others_see_it(name: str, noise) -> None:
 def noise():
     """A model of fresh weights."""
     config = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0)
-    return Compiled(config, len(VOCABULARY), weights_of(initialize(build(config, len(VOCABULARY)), 0)))
+    return CompiledBackend(config, len(VOCABULARY), weights_of(initialize(build(config, len(VOCABULARY)), 0)))
 
 
 def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
@@ -160,11 +160,11 @@ def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
     """
     odds = {"": 1 / 4, "b": 1 / 4, "a": 1 / 8, "aa": 1 / 4, "ab": 1 / 8}
     constraint = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?"))
-    chooser, logits = Chooser(Sampler(), SMALL, rng_seed=3), np.log(np.array([1 / 8, 1 / 2, 1 / 4, 1 / 8], np.float32))
+    state, logits = SamplerState(Sampler(), SMALL, rng_seed=3), np.log(np.array([1 / 8, 1 / 2, 1 / 4, 1 / 8], np.float32))
     counts: Counter[str] = Counter()
 
     def draw(may: np.ndarray | None) -> int:
-        return chooser.choose(logits if may is None else np.where(may, logits, np.float32(-np.inf)))
+        return state.choose(logits if may is None else np.where(may, logits, np.float32(-np.inf)))
 
     for _ in range(4000):
         guide, ids = constraint.guide(), []

@@ -20,10 +20,10 @@ from letterwise.inference.constraints.language.nfa import TooLarge, dfa_of
 from letterwise.inference.constraints.language.regex import Choice, One, Repeat, Row, Unusual, parse
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance_guide import EngineGuide
-from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import build, initialize
 
 SMALL = Vocabulary("char", "\nabé")
@@ -175,13 +175,13 @@ def test_a_table_lets_pass_what_the_engine_lets_pass(regex: str, more: dict, lon
 
 
 @pytest.fixture(scope="module")
-def noise() -> Compiled:
+def noise() -> CompiledBackend:
     """A model of fresh weights."""
-    return Compiled(CONFIG, len(VOCABULARY), weights_of(initialize(build(CONFIG, len(VOCABULARY)), 0)))
+    return CompiledBackend(CONFIG, len(VOCABULARY), weights_of(initialize(build(CONFIG, len(VOCABULARY)), 0)))
 
 
 @pytest.mark.parametrize("name", REGULAR)
-def test_a_table_writes_what_the_engine_writes(name: str, noise: Compiled, monkeypatch) -> None:
+def test_a_table_writes_what_the_engine_writes(name: str, noise: CompiledBackend, monkeypatch) -> None:
     """Alone, in company, and with the model as PyTorch has it: the same texts, and the same ends."""
     samplers = {"ipv4": Sampler(greedy=True), "e-mail": Sampler(temperature=0.5, top_p=0.8), "json order": Sampler(top_k=20)}
 
@@ -192,7 +192,7 @@ def test_a_table_writes_what_the_engine_writes(name: str, noise: Compiled, monke
 
     company = written(noise, range(3))
     assert company == [written(noise, range(i, i + 1))[0] for i in range(3)]
-    assert company[:1] == written(Plain(initialize(build(CONFIG, len(VOCABULARY)), 0)), range(1))
+    assert company[:1] == written(TorchBackend(initialize(build(CONFIG, len(VOCABULARY)), 0)), range(1))
     monkeypatch.setattr("letterwise.inference.generate.constraint_for", Asked)
     if REGULAR[name].regex:
         assert company == written(noise, range(3))
@@ -204,7 +204,7 @@ def test_a_table_writes_what_the_engine_writes(name: str, noise: Compiled, monke
 def test_a_model_of_lines_forgets_under_a_table_as_well(regex: str, monkeypatch) -> None:
     """Also where a text could end behind its line break: what was drawn there is drawn anew."""
     shape = build(CONFIG, len(VOCABULARY))
-    model = Compiled(CONFIG, len(VOCABULARY), weights_of(initialize(shape, 0)), line_break=VOCABULARY.line_break)
+    model = CompiledBackend(CONFIG, len(VOCABULARY), weights_of(initialize(shape, 0)), line_break=VOCABULARY.line_break)
     asked = dict(sampler=Sampler(logit_bias={"\n": 3.0}), limits=Limits(num_tokens=40, regex=regex), rng_seeds=range(12))
     texts = write(model, VOCABULARY, "", **asked).texts()
     assert any("\n" in text for text in texts)

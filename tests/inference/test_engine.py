@@ -1,4 +1,4 @@
-"""Predictor: any chunking of a text gives the same answer, however long the text."""
+"""Sequence: any chunking of a text gives the same answer, however long the text."""
 
 import itertools
 import math
@@ -17,11 +17,11 @@ from letterwise.config.presets import PRESETS, resolve
 from letterwise.evaluation import evaluate
 from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA, START
 from letterwise.inference.cpu import kernel
-from letterwise.inference.cpu.backend import Compiled
+from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.cpu.threads import Team
-from letterwise.inference.engine import Batch, Model, Predictor
+from letterwise.inference.engine import Backend, Engine, Sequence
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import Counts
 
@@ -41,12 +41,12 @@ def lively(config: ModelConfig, seed: int = 0) -> Transformer:
     return model.eval()
 
 
-def compiled(model: Transformer, counts: Counts | None = None) -> Compiled:
+def compiled(model: Transformer, counts: Counts | None = None) -> CompiledBackend:
     """The same model as the kernel reads it."""
-    return Compiled(model.config, V, weights_of(model), counts)
+    return CompiledBackend(model.config, V, weights_of(model), counts)
 
 
-READERS = {"compiled": compiled, "plain": Plain}
+READERS = {"compiled": compiled, "plain": TorchBackend}
 
 
 @pytest.fixture(scope="module", params=[*PRESETS, "one"])
@@ -57,7 +57,7 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 
 @pytest.fixture(scope="module", params=READERS)
-def reader(request: pytest.FixtureRequest, model: Transformer) -> Model:
+def reader(request: pytest.FixtureRequest, model: Transformer) -> Backend:
     return READERS[request.param](model, counts_for(model))
 
 
@@ -87,12 +87,12 @@ texts = st.lists(st.integers(0, V - 1), min_size=1, max_size=60)
 @settings(max_examples=40)
 @given(ids=texts, cuts=st.sets(st.integers(0, 60)))
 def test_any_chunking_gives_the_answer_of_the_window_alone(
-    reader: Model, model: Transformer, ids: list[int], cuts: set[int]
+    reader: Backend, model: Transformer, ids: list[int], cuts: set[int]
 ) -> None:
-    predictor = Predictor(reader)
+    sequence = Sequence(reader)
     edges = [0, *sorted(c for c in cuts if c < len(ids)), len(ids)]
     for start, end in pairwise(edges):
-        logits = predictor.read(ids[start:end])
+        logits = sequence.read(ids[start:end])
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, alone(model, ids), rtol=1e-4, atol=1e-4)
 
@@ -106,18 +106,18 @@ def test_texts_side_by_side_are_read_as_each_alone(
     reader, chunks = compiled(model, counts_for(model)), np.random.default_rng(seed)
     if many_threads:
         reader.team = Team(3, worth=1)
-    batch = Batch(reader, len(lines))
-    company = [Predictor(reader, batch, i) for i in range(len(lines))]
+    batch = Engine(reader, len(lines))
+    company = [Sequence(reader, batch, i) for i in range(len(lines))]
     left = [list(line) for line in lines]
     while any(left):
-        for predictor, ids in zip(company, left, strict=True):
+        for sequence, ids in zip(company, left, strict=True):
             take = chunks.integers(0, 20)
-            predictor.feed(ids[:take])
+            sequence.feed(ids[:take])
             del ids[:take]
         company[0].logits()
-    together = [predictor.logits() for predictor in company]
+    together = [sequence.logits() for sequence in company]
     for got, line in zip(together, lines, strict=True):
-        one = Predictor(reader)
+        one = Sequence(reader)
         np.testing.assert_array_equal(got, [one.read([id]) for id in line][-1])
 
 
@@ -137,7 +137,7 @@ def test_texts_side_by_side_are_written_as_each_alone(
 
     def written(texts: range, unread: bool) -> tuple[np.ndarray, np.ndarray]:
         reader.team = Team(threads if len(texts) > 1 else 1, worth=1)
-        memory = reader.memory(len(texts))
+        memory = reader.cache(len(texts))
         for text in range(len(texts)):
             memory.begin(text, [])
         logits = np.array([np.random.default_rng(seed).normal(size=V) for seed in texts], np.float32)
@@ -156,20 +156,20 @@ def test_texts_side_by_side_are_written_as_each_alone(
             np.testing.assert_array_equal(got, np.concatenate(alone))
 
 
-def test_nothing_read_makes_all_characters_alike(reader: Model) -> None:
-    logits = Predictor(reader).read([])
+def test_nothing_read_makes_all_characters_alike(reader: Backend) -> None:
+    logits = Sequence(reader).read([])
     assert logits.shape == (V,)
     assert len(set(logits.tolist())) == 1
 
 
-def test_reading_nothing_repeats_the_last_answer(reader: Model) -> None:
-    predictor = Predictor(reader)
-    first = predictor.read([1, 2, 3])
-    np.testing.assert_array_equal(predictor.read([]), first)
+def test_reading_nothing_repeats_the_last_answer(reader: Backend) -> None:
+    sequence = Sequence(reader)
+    first = sequence.read([1, 2, 3])
+    np.testing.assert_array_equal(sequence.read([]), first)
 
 
-def test_a_fork_reads_on_by_itself(reader: Model, model: Transformer) -> None:
-    one = Predictor(reader)
+def test_a_fork_reads_on_by_itself(reader: Backend, model: Transformer) -> None:
+    one = Sequence(reader)
     one.read([1, 2, 3])
     one.feed([4])
     other = one.fork()
@@ -180,11 +180,11 @@ def test_a_fork_reads_on_by_itself(reader: Model, model: Transformer) -> None:
 
 
 def test_half_a_context_at_least_is_seen() -> None:
-    predictor = Predictor(Plain(lively(resolve({**SHAPE, "counts_order": 0}).model)))
+    sequence = Sequence(TorchBackend(lively(resolve({**SHAPE, "counts_order": 0}).model)))
     sizes = []
     for i in range(50):
-        predictor.read([i % V])
-        sizes.append(predictor.batch.held[0])
+        sequence.read([i % V])
+        sizes.append(sequence.engine.held[0])
     assert max(sizes) == 12
     assert min(sizes[12:]) == 12 // 2 + 1
 
@@ -197,18 +197,18 @@ def test_the_kernels_exponential_and_tangent(x: float) -> None:
     assert kernel.tanh(x) == pytest.approx(math.tanh(x), abs=2e-7)
 
 
-def test_sliding_evaluation_is_what_the_predictor_sees(reader: Model, model: Transformer) -> None:
+def test_sliding_evaluation_is_what_the_predictor_sees(reader: Backend, model: Transformer) -> None:
     ids = np.random.default_rng(3).integers(0, V, 70).astype(np.uint8)
-    predictor, nats = Predictor(reader), []
+    sequence, nats = Sequence(reader), []
     for current, following in pairwise(ids.tolist()):
-        nats.append(-torch.from_numpy(predictor.read([current])).log_softmax(-1)[following].item())
+        nats.append(-torch.from_numpy(sequence.read([current])).log_softmax(-1)[following].item())
     score = evaluate(model, ids, counts=counts_for(model), protocol="sliding")
     assert score.chars == 69
     assert score.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)
 
 
-def test_a_long_text_costs_no_more_memory(reader: Model) -> None:
-    predictor = Predictor(reader)
-    predictor.read(np.zeros(10_000, np.uint8))
-    assert predictor.batch.held[0] <= 12
-    assert len(predictor.batch.history[0]) <= 12 + 7
+def test_a_long_text_costs_no_more_memory(reader: Backend) -> None:
+    sequence = Sequence(reader)
+    sequence.read(np.zeros(10_000, np.uint8))
+    assert sequence.engine.held[0] <= 12
+    assert len(sequence.engine.history[0]) <= 12 + 7

@@ -13,7 +13,7 @@ from priors import counts_for
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
 from letterwise.inference.cpu.layout import bricks_of
-from letterwise.inference.engine import Predictor
+from letterwise.inference.engine import Sequence
 from letterwise.model import build
 
 KINDS = get_type_hints(ModelConfig)
@@ -42,9 +42,9 @@ def test_the_kernel_equals_the_model_with_every_value_of_every_brick(values: tup
             log_prior = torch.from_numpy(counts.before(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
         with torch.no_grad():
             plain = model(ids, log_prior=log_prior)[0].numpy()
-        predictor = Predictor(compiled(model, counts))
+        sequence = Sequence(compiled(model, counts))
         for place, id in enumerate(ids[0].tolist()):
-            np.testing.assert_allclose(predictor.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(rest))
+            np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(rest))
 
 
 DECIDE: dict[str, Callable[[ModelConfig], Any]] = {

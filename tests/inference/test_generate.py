@@ -71,7 +71,7 @@ def test_pieces_join_to_the_whole(tiny) -> None:
 def test_many_at_a_time_is_one_by_one(tiny, monkeypatch: pytest.MonkeyPatch, options: dict) -> None:
     """What compiled code draws and reads in one go is what is drawn and read step by step; contexts fill on the way."""
     some = tiny.samples("The ", num_tokens=150, num_samples=3, rng_seed=5, **options).texts()
-    monkeypatch.setattr("letterwise.inference.sampling.sampler.Chooser.free", False)
+    monkeypatch.setattr("letterwise.inference.sampling.sampler.SamplerState.free", False)
     assert tiny.samples("The ", num_tokens=150, num_samples=3, rng_seed=5, **options).texts() == some
 
 

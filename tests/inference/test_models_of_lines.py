@@ -14,9 +14,9 @@ from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.batches import NONE, LineBatches
 from letterwise.evaluation import evaluate
 from letterwise.evaluation.score import Scorer, score
-from letterwise.inference.cpu.backend import Compiled
-from letterwise.inference.engine import Model, Predictor
-from letterwise.inference.torch_backend import Plain
+from letterwise.inference.cpu.backend import CompiledBackend
+from letterwise.inference.engine import Backend, Sequence
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts, cross_fit, learn
@@ -40,46 +40,46 @@ def counts(model: Transformer) -> Counts | None:
 
 
 @pytest.fixture(scope="module", params=["compiled", "plain"])
-def reader(request: pytest.FixtureRequest, model: Transformer, counts: Counts | None) -> Model:
+def reader(request: pytest.FixtureRequest, model: Transformer, counts: Counts | None) -> Backend:
     if request.param == "compiled":
-        return Compiled(model.config, V, weights_of(model), counts, BREAK)
-    return Plain(model, counts, BREAK)
+        return CompiledBackend(model.config, V, weights_of(model), counts, BREAK)
+    return TorchBackend(model, counts, BREAK)
 
 
 @settings(max_examples=15)
 @given(ids=line_texts, cuts=st.sets(st.integers(1, 50)))
-def test_only_the_line_matters_to_the_last_bit(reader: Model, ids: list[int], cuts: set[int]) -> None:
+def test_only_the_line_matters_to_the_last_bit(reader: Backend, ids: list[int], cuts: set[int]) -> None:
     """Whatever came before it, and in whatever chunks."""
-    predictor, begin = Predictor(reader), len(ids) - 1 - ids[::-1].index(BREAK)
+    sequence, begin = Sequence(reader), len(ids) - 1 - ids[::-1].index(BREAK)
     for start, end in pairwise([0, *sorted(cut for cut in cuts if cut < len(ids)), len(ids)]):
-        got = predictor.read(ids[start:end])
-    alone = Predictor(reader)
+        got = sequence.read(ids[start:end])
+    alone = Sequence(reader)
     for id in ids[begin:]:
         expected = alone.read([id])
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
-    if isinstance(reader, Compiled):
+    if isinstance(reader, CompiledBackend):
         np.testing.assert_array_equal(got, expected)
 
 
-def test_when_nothing_was_read_a_line_begins(reader: Model) -> None:
-    begun = Predictor(reader).read([BREAK])
-    np.testing.assert_array_equal(Predictor(reader).logits(), begun)
-    np.testing.assert_array_equal(Predictor(reader).fork().logits(), begun)
-    predictor = Predictor(reader)
-    predictor.read([3, 4])
-    assert (predictor.fork().logits() != begun).any()
-    np.testing.assert_array_equal(predictor.read([BREAK]), begun)
+def test_when_nothing_was_read_a_line_begins(reader: Backend) -> None:
+    begun = Sequence(reader).read([BREAK])
+    np.testing.assert_array_equal(Sequence(reader).logits(), begun)
+    np.testing.assert_array_equal(Sequence(reader).fork().logits(), begun)
+    sequence = Sequence(reader)
+    sequence.read([3, 4])
+    assert (sequence.fork().logits() != begun).any()
+    np.testing.assert_array_equal(sequence.read([BREAK]), begun)
 
 
 @settings(max_examples=6)
 @given(ids=line_texts.filter(lambda ids: len(ids) > 1))
 def test_evaluation_is_what_the_predictor_says(
-    reader: Model, model: Transformer, counts: Counts | None, ids: list[int]
+    reader: Backend, model: Transformer, counts: Counts | None, ids: list[int]
 ) -> None:
     """Character by character; `sliding` at any length of lines, `blocks` where they fit."""
-    predictor, nats = Predictor(reader), []
+    sequence, nats = Sequence(reader), []
     for current, following in pairwise(ids):
-        nats.append(-torch.from_numpy(predictor.read([current])).log_softmax(-1)[following].item())
+        nats.append(-torch.from_numpy(sequence.read([current])).log_softmax(-1)[following].item())
     scorer = Scorer(model, counts=counts, line_break=BREAK, protocol="sliding")
     told = list(score(scorer, np.array(ids)))
     assert [id for some in told for id in some.ids.tolist()] == ids

@@ -11,7 +11,7 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
 from letterwise.inference.constraints.language.dfa import NO_DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import ascending, draw, min_p, top_k, top_p, typical_p
-from letterwise.inference.sampling.sampler import Chooser, Sampler, frequency, repetition
+from letterwise.inference.sampling.sampler import Sampler, SamplerState, frequency, repetition
 from letterwise.inference.torch_backend import scores_of
 
 HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
@@ -76,19 +76,19 @@ def test_frequency_and_presence_by_hand() -> None:
 
 
 def test_penalties_look_at_the_window_and_no_further() -> None:
-    chooser = Chooser(Sampler(frequency_penalty=1.0, penalty_window=3), ABCD)
-    chooser.saw(np.array([3, 3, 3, 3, 0]))
-    chooser.saw([0])
-    assert chooser.scores(np.zeros(4, np.float32)).tolist() == [-2, 0, 0, -1]  # d a a
-    chooser.saw([1, 1, 2])
-    assert chooser.scores(np.zeros(4, np.float32)).tolist() == [0, -2, -1, 0]  # b b c
+    state = SamplerState(Sampler(frequency_penalty=1.0, penalty_window=3), ABCD)
+    state.saw(np.array([3, 3, 3, 3, 0]))
+    state.saw([0])
+    assert state.scores(np.zeros(4, np.float32)).tolist() == [-2, 0, 0, -1]  # d a a
+    state.saw([1, 1, 2])
+    assert state.scores(np.zeros(4, np.float32)).tolist() == [0, -2, -1, 0]  # b b c
 
 
 def test_bias_and_only_by_hand() -> None:
     sampler = Sampler(logit_bias={"ab": 1.5, "b": 1.0})
     assert sampler.bias(ABCD).tolist() == [1.5, 2.5, 0, 0]
     only = np.array([True, False, True, True])
-    assert Chooser(sampler, ABCD, only=only).scores(np.ones(4, np.float32)).tolist() == [2.5, -math.inf, 1, 1]
+    assert SamplerState(sampler, ABCD, only=only).scores(np.ones(4, np.float32)).tolist() == [2.5, -math.inf, 1, 1]
 
 
 def test_bias_of_characters_that_are_none() -> None:
@@ -200,7 +200,7 @@ def test_senseless_values_are_refused_with_the_value(options: dict, value: str) 
 
 def test_a_seed_below_nothing_is_refused() -> None:
     with pytest.raises(UserError, match="rng_seed=-1"):
-        Chooser(Sampler(), ABCD, rng_seed=-1)
+        SamplerState(Sampler(), ABCD, rng_seed=-1)
 
 
 HOSTILE = [
@@ -217,33 +217,33 @@ HOSTILE = [
 def test_what_may_be_written_stays_ahead_of_what_may_not(knobs: dict, more: dict, logits: list[float]) -> None:
     """Whatever the scores, and whatever is added to them: a choice between a and b is one of these. (Warnings are errors.)"""
     may, scores = np.array([True, True, False, False]), np.array(logits, np.float32)
-    chooser = Chooser(Sampler(**knobs, **more), ABCD, only=may)
-    chooser.saw([0, 0, 1, 2])
-    ids = [chooser.choose(chooser.scores(scores)) for _ in range(5)]
+    state = SamplerState(Sampler(**knobs, **more), ABCD, only=may)
+    state.saw([0, 0, 1, 2])
+    ids = [state.choose(state.scores(scores)) for _ in range(5)]
     plain = [
-        draw_under_dfa(scores_of(scores, chooser.bias), NO_DFA, 0, 0, chooser.sampler.filters, u)[0] for u in (0.0, 0.5, 0.999)
+        draw_under_dfa(scores_of(scores, state.bias), NO_DFA, 0, 0, state.sampler.filters, u)[0] for u in (0.0, 0.5, 0.999)
     ]
     assert set(ids + plain) <= {0, 1}
 
 
 def test_order_survives_penalties_that_are_too_large() -> None:
     """b was there once, a twice, c and d not: c is first, then d, b, a."""
-    chooser = Chooser(Sampler(frequency_penalty=1e308, greedy=True), ABCD)
-    chooser.saw([0, 1, 0])
-    assert np.argsort(-chooser.scores(np.array([9, 9, 1, 0], np.float32))).tolist() == [2, 3, 1, 0]
+    state = SamplerState(Sampler(frequency_penalty=1e308, greedy=True), ABCD)
+    state.saw([0, 1, 0])
+    assert np.argsort(-state.scores(np.array([9, 9, 1, 0], np.float32))).tolist() == [2, 3, 1, 0]
 
 
 @pytest.mark.parametrize("greedy", [True, False])
 @pytest.mark.parametrize("logits", [[math.nan, 0, 0, 0], [0, 0, 0, math.nan], [0, math.inf, 0, 0], [-math.inf] * 4])
 def test_a_model_that_answers_nan_writes_nothing(logits: list[float], greedy: bool) -> None:
     """Not where its choice is narrowed down to characters that have a score, either."""
-    chooser, scores = (
-        Chooser(Sampler(greedy=greedy), ABCD, only=np.array([False, True, True, False])),
+    state, scores = (
+        SamplerState(Sampler(greedy=greedy), ABCD, only=np.array([False, True, True, False])),
         np.array(logits, np.float32),
     )
     with pytest.raises(Diverged, match="NaN"):
-        chooser.scores(scores)
-    assert draw_under_dfa(scores_of(scores, chooser.bias), NO_DFA, 0, 0, chooser.sampler.filters, 0.5)[0] == -1
+        state.scores(scores)
+    assert draw_under_dfa(scores_of(scores, state.bias), NO_DFA, 0, 0, state.sampler.filters, 0.5)[0] == -1
 
 
 @pytest.mark.parametrize(

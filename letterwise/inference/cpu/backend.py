@@ -29,7 +29,7 @@ NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint3
 NO_FILTERS = Sampler().filters
 
 
-class Compiled:
+class CompiledBackend:
     """A model's weights and counts, in the kernel's order."""
 
     def __init__(
@@ -47,15 +47,15 @@ class Compiled:
         self.team = Team(processors(), WORTH_A_THREAD)
         self.tables = tables(counts) if counts and self.bricks.orders else NO_COUNTS
 
-    def memory(self, texts: int) -> "Memory":
+    def cache(self, texts: int) -> "CompiledCache":
         """Room for so many texts."""
-        return Memory(self, texts)
+        return CompiledCache(self, texts)
 
 
-class Memory:
+class CompiledCache:
     """What the kernel keeps of some texts: keys, values, and their places in the counts."""
 
-    def __init__(self, model: Compiled, texts: int) -> None:
+    def __init__(self, model: CompiledBackend, texts: int) -> None:
         bricks = model.bricks
         self.model = model
         # heads a power of two apart would share a few places of the cache: so they are a line further apart
@@ -111,7 +111,7 @@ class Memory:
             *arguments, turns,
         )  # fmt: skip
 
-    def copy(self, text: int, other: "Memory", theirs: int) -> None:
+    def copy(self, text: int, other: "CompiledCache", theirs: int) -> None:
         """Text `text` goes on from where text `theirs` of another memory is."""
         self.held[:, text] = other.held[:, theirs]
         self.reader.states[text] = other.reader.states[theirs]

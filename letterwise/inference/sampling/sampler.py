@@ -84,7 +84,7 @@ def valid(id: int) -> int:
     return id
 
 
-class Chooser:
+class SamplerState:
     """A sampler at work on one text: its random numbers, its bias in this vocabulary, and the window of its penalties."""
 
     def __init__(
