@@ -26,7 +26,7 @@ from letterwise.checkpoint import ModelFile, save_model
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import Config, DataConfig
 from letterwise.config.presets import resolve
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.cpu.backend import CompiledBackend

@@ -17,7 +17,7 @@ CHILD = """
 import json, resource, sys, time
 import torch  # as when training
 from letterwise.config import DataConfig
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 began = time.perf_counter()
 stream = prepare(DataConfig(input_file=(sys.argv[1],)), note=lambda text: None)
 seconds = time.perf_counter() - began

@@ -16,7 +16,7 @@ COUNTING = """
 import sys, time, resource
 from letterwise.config import Config, DataConfig
 from letterwise.ngrams import cross_fit
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 source = {"input_file": (sys.argv[1],)} if sys.argv[1] else {"dataset": "python-docs"}
 stream = prepare(DataConfig(**source), note=lambda text: None)
 ids, training = stream.part("train"), Config().training

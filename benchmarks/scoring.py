@@ -25,7 +25,7 @@ from letterwise.checkpoint import ModelFile, save_model
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import DataConfig
 from letterwise.config.presets import resolve
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 from letterwise.inference.engine import Sequence
 from letterwise.model import build, initialize
 from letterwise.ngrams import learn

@@ -12,7 +12,7 @@ import sysconfig
 from pathlib import Path
 
 from letterwise.config import DataConfig
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 from letterwise.units import nats
 
 SOURCE_CHARS = 1_000_000

@@ -21,10 +21,10 @@ from letterwise.config import Config, DataConfig
 from letterwise.config.accounting import parameters
 from letterwise.config.arguments import argument, parts
 from letterwise.config.generation import MOST_TOKENS, RequestConfig
-from letterwise.data.cache import TokenStream
-from letterwise.data.encode import encode_corpus, prepare, recall
 from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
+from letterwise.data.prepare import encode_corpus, prepare, training_text
+from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, finite, quoted
 from letterwise.inference.constraints.limits import Limits
@@ -697,7 +697,7 @@ class LanguageModel:
         """
         data = self.data
         try:
-            return recall(self.config.data, data["fingerprint"], self.vocabulary, data["bounds"][2], note)
+            return training_text(self.config.data, data["fingerprint"], self.vocabulary, data["bounds"][2], note)
         except UserError as error:
             raise UserError(f"{str(error).rstrip('.')}: {missing}") from error
 

@@ -17,7 +17,6 @@ import numpy as np
 stream = constriction.stream  # ty: ignore[missing-attribute]  it is compiled, and known when it runs
 MODEL = stream.model.Categorical(perfect=False)
 TOTAL = 2**24  # probabilities are handed over as whole numbers up to this
-WORD = 4  # bytes
 
 
 class Predictor(Protocol):

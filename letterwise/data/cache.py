@@ -1,6 +1,6 @@
-"""Cache: prepared texts in the cache, and what makes them believed.
+"""Cache: encoded texts on disk, an entry each.
 
-    a folder made beside ──move──▶ streams/FINGERPRINT/{ids.bin, meta.json} ──reopen──▶ TokenStream, or None
+    write_entry: a folder made beside ──rename──▶ streams/FINGERPRINT/{ids.bin, meta.json} ──read_entry──▶ TokenStream, or None
 
 An entry is complete and agrees with its checksum and with itself, or it is not used; nor is a cache that others can write.
 """
@@ -14,67 +14,100 @@ import stat
 import tempfile
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from letterwise.atomic import sync_directory
+from letterwise.atomic import sync_directory, write_bytes
 from letterwise.data.reading.source import CHUNK
+from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
 from letterwise.progress import Note
 
 VERSION = 1
-PARTS = ("all", "train", "val", "test")
 A_DAY_S = 86_400
 
 
 @dataclass(frozen=True)
-class TokenStream:
-    """A prepared text: read-only ids (N,), and where its parts end: training, validation, test.
+class Meaning:
+    """What the ids of an entry mean. With `oov`, there may be ids of V and more: characters that the vocabulary lacks."""
 
-    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie. With `lines`,
-    each line is an example, whole and with its line break in one part, and each part begins with the line break before its
-    first line, which it shares.
-    """
-
-    ids: np.ndarray
     vocabulary: Vocabulary
-    fingerprint: str
-    bounds: tuple[int, int, int]
+    bounds: tuple[int, ...]
     sources: tuple[str, ...]
-    folder: Path
-    lines: bool = False
+    lines: bool
+    oov: bool
 
-    @property
-    def line_break(self) -> int | None:
-        """The id that each example begins after, where they are lines."""
-        return self.vocabulary.line_break if self.lines else None
-
-    def part(self, name: str) -> np.ndarray:
-        """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
-        train, val, test = self.bounds
-        spans = {"all": (0, test), "train": (0, train), "val": (train, val), "test": (val, test)}
-        if name not in spans:
-            raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
-        start, end = spans[name]
-        return self.ids[max(0, start - self.lines) : end]
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return {
+            "version": VERSION,
+            "vocabulary": self.vocabulary.to_json(),
+            "bounds": self.bounds,
+            "sources": self.sources,
+            "lines": self.lines,
+            **({"strangers": True} if self.oov else {}),
+        }
 
 
-def reopen(fingerprint: str, note: Note = lambda text: None, *, strangers: bool = False) -> TokenStream | None:
-    """The text kept under a fingerprint; None when there is none, or it is damaged.
+def reopen(fingerprint: str, note: Note = lambda text: None, *, oov: bool = False) -> TokenStream | None:
+    """The text cached under a fingerprint; None when there is none, or it is damaged.
 
-    Only where `strangers` are asked for, ids of V and more may be in it.
+    Only where `oov` is asked for, ids of V and more may be in it.
     """
-    folder = kept_texts(note)
-    return open_kept(folder / fingerprint, strangers=strangers) if folder else None
+    folder = trusted_folder(note)
+    return read_entry(folder / fingerprint, oov=oov) if folder else None
 
 
-def kept_texts(note: Note = lambda text: None) -> Path | None:
-    """The folder of kept texts, if there is one that nobody else can write to. What is in it is believed."""
+def write_entry(fingerprint: str, write: Callable[[Path], tuple[int, Meaning]], note: Note) -> TokenStream:
+    """Make an entry: `write` puts ids.bin into the folder that it is given, and returns their crc32 and meaning.
+
+    Raises `UserError` where the cache cannot be written.
+    """
+    place, beside = _place_for(fingerprint, note)
+    try:
+        ids_crc32, meaning = write(beside)
+        facts = meaning.to_json()
+        write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": entry_crc32(ids_crc32, facts)}).encode())
+        if beside != place:
+            _publish(beside, place, meaning)
+    except OSError as error:
+        raise UserError(
+            f"cannot write to the cache {str(place.parent)!r}: {error.strerror}. Set LETTERWISE_CACHE elsewhere."
+        ) from error
+    finally:
+        if beside != place:
+            shutil.rmtree(beside, ignore_errors=True)
+    made = read_entry(place, fingerprint, oov=meaning.oov)
+    assert made
+    return made
+
+
+def read_entry(place: Path, fingerprint: str | None = None, *, oov: bool = False) -> TokenStream | None:
+    """The entry at `place`, if it is all there and nothing in it has changed."""
+    try:
+        facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
+        crc32 = facts.pop("crc32")
+        if facts["version"] != VERSION or entry_crc32(file_crc32(place / "ids.bin"), facts) != crc32:
+            return None
+        vocabulary = Vocabulary.from_json(facts["vocabulary"])
+        if facts.get("strangers", False) is not oov:
+            return None
+        ids = np.memmap(place / "ids.bin", vocabulary.stored_dtype(oov), mode="r")
+        sources, lines = tuple(facts["sources"]), facts.get("lines", False)
+        stream = TokenStream(ids, vocabulary, fingerprint or place.name, tuple(facts["bounds"]), sources, place, lines)
+        return stream if _consistent(stream, CODE_POINTS if oov else 0) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
+        return None
+
+
+def trusted_folder(note: Note = lambda text: None) -> Path | None:
+    """The folder of entries, if there is one that nobody else can write to. What is in it is believed."""
     folder = cache_dir() / "streams"
     try:
         there = folder.stat()
@@ -87,13 +120,27 @@ def kept_texts(note: Note = lambda text: None) -> Path | None:
     return folder
 
 
-def place_for(fingerprint: str, note: Note) -> tuple[Path, Path]:
+def entry_crc32(ids_crc32: int, facts: dict[str, Any]) -> int:
+    """The checksum of ids and of the facts about them."""
+    return zlib.crc32(json.dumps(facts).encode(), ids_crc32)
+
+
+def file_crc32(path: Path) -> int:
+    """crc32 of a file, read and not mapped: what is mapped counts as this process's memory."""
+    crc32 = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            crc32 = zlib.crc32(chunk, crc32)
+    return crc32
+
+
+def _place_for(fingerprint: str, note: Note) -> tuple[Path, Path]:
     """Where an entry is to lie, and where it is made: beside it, or in a temporary folder that both are."""
     try:
         folder = cache_dir() / "streams"
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)  # private to its user: what is in it is believed
-        if kept_texts():
+        if trusted_folder():
             return folder / fingerprint, Path(tempfile.mkdtemp(prefix=f"{fingerprint[:16]}.tmp-", dir=folder))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
@@ -106,14 +153,9 @@ def place_for(fingerprint: str, note: Note) -> tuple[Path, Path]:
     return beside, beside
 
 
-def kept_dtype(vocabulary: Vocabulary, strangers: bool) -> np.dtype[Any]:
-    """Of the ids that are kept: where characters that the vocabulary lacks have one, too, it must hold more."""
-    return np.dtype(np.uint32) if strangers and vocabulary.kind == "char" else vocabulary.dtype
-
-
-def move(beside: Path, place: Path, vocabulary: Vocabulary, strangers: bool) -> None:
+def _publish(beside: Path, place: Path, meaning: Meaning) -> None:
     """Put a finished entry in its place; another process may have been faster, or have left a damaged one."""
-    if place.exists() and not _holds(place, vocabulary, strangers):
+    if place.exists() and not _is_sound(place, meaning):
         aside = beside.with_name(f"{beside.name}-damaged")
         with contextlib.suppress(FileNotFoundError):  # another process did this
             os.rename(place, aside)
@@ -121,7 +163,7 @@ def move(beside: Path, place: Path, vocabulary: Vocabulary, strangers: bool) -> 
     try:
         os.rename(beside, place)
     except OSError:
-        if not _holds(place, vocabulary, strangers):
+        if not _is_sound(place, meaning):
             raise
     sync_directory(place.parent)
     for leftover in place.parent.glob("*.tmp-*"):  # of processes that were killed
@@ -130,53 +172,24 @@ def move(beside: Path, place: Path, vocabulary: Vocabulary, strangers: bool) -> 
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _holds(place: Path, vocabulary: Vocabulary, strangers: bool) -> bool:
+def _is_sound(place: Path, meaning: Meaning) -> bool:
     """Whether a sound entry in these characters lies there."""
-    kept = open_kept(place, strangers=strangers)
-    return kept is not None and kept.vocabulary == vocabulary
+    stream = read_entry(place, oov=meaning.oov)
+    return stream is not None and stream.vocabulary == meaning.vocabulary
 
 
-def open_kept(place: Path, fingerprint: str | None = None, strangers: bool = False) -> TokenStream | None:
-    """The entry at `place`, if it is all there and nothing in it has changed."""
-    try:
-        facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
-        seal = facts.pop("crc32")
-        if facts["version"] != VERSION or sealed(checksum_of(place / "ids.bin"), facts) != seal:
-            return None
-        vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        if facts.get("strangers", False) is not strangers:
-            return None
-        ids = np.memmap(place / "ids.bin", kept_dtype(vocabulary, strangers), mode="r")
-        sources, lines = tuple(facts["sources"]), facts.get("lines", False)
-        made = TokenStream(ids, vocabulary, fingerprint or place.name, tuple(facts["bounds"]), sources, place, lines)
-        return made if _agrees(made, CODE_POINTS if strangers else 0) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
-        return None
+def _consistent(stream: TokenStream, oov: int) -> bool:
+    """Whether a text is what it claims. A checksum keeps accidents out; what compiled code is given is checked by itself.
 
-
-def _agrees(kept: TokenStream, strangers: int) -> bool:
-    """Whether a text is what it claims. A checksum keeps accidents out; what compiled code is given is checked by itself."""
-    bounds, ids, line_break = kept.bounds, kept.ids, kept.line_break
-    if len(bounds) != 3 or any(type(bound) is not int for bound in bounds) or type(kept.lines) is not bool:
+    `oov` is how many ids it may use beyond those of the vocabulary.
+    """
+    bounds, ids, line_break = stream.bounds, stream.ids, stream.line_break
+    if len(bounds) != 3 or any(type(bound) is not int for bound in bounds) or type(stream.lines) is not bool:
         return False
-    if not 0 <= bounds[0] <= bounds[1] <= bounds[2] == len(ids) or not all(isinstance(name, str) for name in kept.sources):
+    if not 0 <= bounds[0] <= bounds[1] <= bounds[2] == len(ids) or not all(isinstance(name, str) for name in stream.sources):
         return False
-    if kept.lines and (line_break is None or any(ids[max(0, bound - 1)] != line_break for bound in (0, *bounds))):
+    if stream.lines and (line_break is None or any(ids[max(0, bound - 1)] != line_break for bound in (0, *bounds))):
         return False
-    size = len(kept.vocabulary) + strangers
+    size = len(stream.vocabulary) + oov
     chunks = (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
     return size > np.iinfo(ids.dtype).max or all(int(chunk.max()) < size for chunk in chunks)
-
-
-def sealed(checksum: int, facts: dict[str, Any]) -> int:
-    """The checksum of ids and of the facts about them."""
-    return zlib.crc32(json.dumps(facts).encode(), checksum)
-
-
-def checksum_of(path: Path) -> int:
-    """crc32 of a file, read and not mapped: what is mapped counts as this process's memory."""
-    told = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            told = zlib.crc32(chunk, told)
-    return told

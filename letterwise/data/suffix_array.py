@@ -17,7 +17,8 @@ import numpy as np
 
 from letterwise.atomic import replacing, write_bytes
 from letterwise.compiling.jit import njit
-from letterwise.data.cache import TokenStream, checksum_of, sealed
+from letterwise.data.cache import entry_crc32, file_crc32
+from letterwise.data.token_stream import TokenStream
 
 VERSION = 1
 PIECE = 2**25  # bytes of ids that are sorted at once
@@ -104,7 +105,7 @@ def _write(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
             told = zlib.crc32(order.data, told)
             file.write(order.data)
             del order  # before the next one is made
-    write_bytes(text.folder / "suffixes.json", json.dumps({**facts, "crc32": sealed(told, facts)}).encode())
+    write_bytes(text.folder / "suffixes.json", json.dumps({**facts, "crc32": entry_crc32(told, facts)}).encode())
 
 
 def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
@@ -112,7 +113,7 @@ def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
     place = text.folder / "suffixes.bin"
     try:
         kept = json.loads((text.folder / "suffixes.json").read_bytes())
-        if kept != {**facts, "crc32": sealed(checksum_of(place), facts)}:
+        if kept != {**facts, "crc32": entry_crc32(file_crc32(place), facts)}:
             return None
         order = np.asarray(np.memmap(place, np.int32, mode="r"))
         return order if _in_range(order, text.part("train")) else None

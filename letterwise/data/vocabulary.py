@@ -47,6 +47,10 @@ class Vocabulary:
         """The smallest unsigned type that holds every id."""
         return smallest_unsigned(len(self))
 
+    def stored_dtype(self, oov: bool) -> np.dtype[Any]:
+        """Of ids in a file; with `oov`, characters that the vocabulary lacks have one, too, and need more room."""
+        return np.dtype(np.uint32) if oov and self.kind == "char" else self.dtype
+
     @cached_property
     def line_break(self) -> int | None:
         """The id of "\\n"; None where the text had none."""
@@ -76,9 +80,9 @@ class Vocabulary:
         too, V + their code point (see `spell`).
         """
         if self.kind == "byte":
-            strangers = NO_BYTES.findall(text)
-            if strangers and unknown != "skip":
-                raise unknown_characters("".join(strangers), line + text.count("\n", 0, text.index(strangers[0])))
+            no_bytes = NO_BYTES.findall(text)
+            if no_bytes and unknown != "skip":
+                raise unknown_characters("".join(no_bytes), line + text.count("\n", 0, text.index(no_bytes[0])))
             return np.frombuffer(NO_BYTES.sub("", text).encode("utf-8", "surrogateescape"), np.uint8)
         points = code_points(text)
         ids = self.table[points]
@@ -86,12 +90,12 @@ class Vocabulary:
         if known.all():
             return ids.astype(self.dtype)
         if unknown == "score":
-            return self.with_strangers(points, ids, known)
+            return self.with_oov(points, ids, known)
         if unknown == "error":
             raise unknown_characters(from_code_points(points[~known]), line + text.count("\n", 0, int(known.argmin())))
         return ids[known].astype(self.dtype)
 
-    def with_strangers(self, points: np.ndarray, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def with_oov(self, points: np.ndarray, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
         """`ids` (N,), uint32, where characters that are not `known` have V + their code point."""
         return np.where(known, ids, len(self) + points.astype(np.uint32))
 

@@ -18,9 +18,10 @@ from letterwise.config.accounting import flops_per_char, parameters
 from letterwise.config.adapt import adapted_to_text, validation_share
 from letterwise.config.presets import asked_values, bent, knob_values, resolve
 from letterwise.data.batches import require
-from letterwise.data.cache import TokenStream, reopen
-from letterwise.data.encode import prepare
+from letterwise.data.cache import reopen
+from letterwise.data.prepare import prepare
 from letterwise.data.reading.corpus import is_address
+from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.model import build, initialize

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.config.accounting import parameters
-from letterwise.data.cache import TokenStream
+from letterwise.data.token_stream import TokenStream
 from letterwise.progress import duration_text
 from letterwise.training.report.page import write_report
 from letterwise.training.run import Run

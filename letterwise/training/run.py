@@ -15,7 +15,7 @@ from letterwise.checkpoint import ModelFile, TrainingState
 from letterwise.checkpoint.training_state import damaged
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
-from letterwise.data.cache import TokenStream
+from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.evaluation import baseline_bits
 from letterwise.model import Transformer

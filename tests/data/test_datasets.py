@@ -10,7 +10,7 @@ import pooch
 import pytest
 
 from letterwise.config import DataConfig
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 from letterwise.data.reading import datasets
 from letterwise.data.reading.corpus import open_corpus
 from letterwise.data.reading.datasets import DATASETS, cache_dir, downloaded, python_docs, unicode_names

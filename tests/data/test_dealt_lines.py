@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import lines as line_data
-from letterwise.data.cache import TokenStream
-from letterwise.data.encode import encode_corpus, prepare
 from letterwise.data.line_ends import ended
 from letterwise.data.lines import LineSet, digest, find_lines, shuffled
+from letterwise.data.prepare import encode_corpus, prepare
+from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Vocabulary, code_points
 from letterwise.errors import UserError
 

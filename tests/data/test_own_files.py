@@ -13,9 +13,9 @@ import pytest
 
 import letterwise
 from letterwise.config import DataConfig
-from letterwise.data import encode
-from letterwise.data.cache import reopen, sealed
-from letterwise.data.encode import prepare, recall
+from letterwise.data import prepare as preparing
+from letterwise.data.cache import entry_crc32, reopen
+from letterwise.data.prepare import prepare, training_text
 from letterwise.data.reading import corpus
 from letterwise.data.reading.corpus import open_corpus
 from letterwise.data.reading.own_files import RUN_FILES
@@ -130,22 +130,22 @@ def test_what_only_a_model_names_is_regular_and_small_and_compared_first(
     own = prepare(DataConfig(input_file=(str(text),)), note=print)
     asked = (own.fingerprint, own.vocabulary, len(own.ids), print)
     shutil.rmtree(cache)
-    assert recall(DataConfig(input_file=(str(text),)), *asked).ids.tolist() == own.ids.tolist()
+    assert training_text(DataConfig(input_file=(str(text),)), *asked).ids.tolist() == own.ids.tolist()
     shutil.rmtree(cache)
     os.mkfifo(tmp_path / "pipe")
     for name in ("/dev/zero", tmp_path / "pipe"):
         with pytest.raises(UserError, match="is no regular file"):
-            recall(DataConfig(input_file=(str(name),)), *asked)
+            training_text(DataConfig(input_file=(str(name),)), *asked)
     with pytest.raises(UserError, match="stdin"):
-        recall(DataConfig(input_file=("-",)), *asked)
+        training_text(DataConfig(input_file=("-",)), *asked)
     (tmp_path / "other.txt").write_text("something else, of which nothing may be kept")
     with pytest.raises(UserError, match="changed since training"):
-        recall(DataConfig(input_file=(str(tmp_path / "other.txt"),)), *asked)
+        training_text(DataConfig(input_file=(str(tmp_path / "other.txt"),)), *asked)
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(2**30)
-    monkeypatch.setattr(encode, "SLACK_BYTES", 2**10)
+    monkeypatch.setattr(preparing, "SLACK_BYTES", 2**10)
     with pytest.raises(UserError, match="far larger"):
-        recall(DataConfig(input_file=(str(tmp_path / "huge"),), encoding="latin-1"), *asked)
+        training_text(DataConfig(input_file=(str(tmp_path / "huge"),), encoding="latin-1"), *asked)
     assert not cache.exists()
 
 
@@ -154,7 +154,7 @@ def forged(folder: Path, ids: np.ndarray, **facts: object) -> None:
     told = json.loads((folder / "meta.json").read_bytes()) | facts
     del told["crc32"]
     (folder / "ids.bin").write_bytes(ids.tobytes())
-    (folder / "meta.json").write_text(json.dumps({**told, "crc32": sealed(zlib.crc32(ids.tobytes()), told)}))
+    (folder / "meta.json").write_text(json.dumps({**told, "crc32": entry_crc32(zlib.crc32(ids.tobytes()), told)}))
 
 
 def test_a_kept_text_is_checked_whatever_its_checksum_says(tmp_path: Path, cache: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_kept_text_is_checked_whatever_its_checksum_says(tmp_path: Path, cache
         assert reopen(own.fingerprint) is None, facts
         assert prepare(config, note=print).ids.tolist() == good.tolist()  # made anew
     forged(own.folder, good, vocabulary={"kind": "char", "characters": "\nxyz"})
-    assert recall(config, own.fingerprint, own.vocabulary, len(good), print).vocabulary == own.vocabulary
+    assert training_text(config, own.fingerprint, own.vocabulary, len(good), print).vocabulary == own.vocabulary
     assert reopen(own.fingerprint).vocabulary == own.vocabulary  # and the foreign one is gone
 
 
@@ -190,7 +190,7 @@ def test_suffixes_are_checked_whatever_their_checksum_says(tmp_path: Path, cache
         place.write_bytes(wrong.tobytes())
         facts = json.loads((text.folder / "suffixes.json").read_bytes())
         del facts["crc32"]
-        seal = sealed(zlib.crc32(wrong.tobytes()), facts)
+        seal = entry_crc32(zlib.crc32(wrong.tobytes()), facts)
         (text.folder / "suffixes.json").write_text(json.dumps({**facts, "crc32": seal}))
         assert np.concatenate([order for *_, order in suffixes_of(text).pieces]).tolist() == good.tolist()
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import suffix_array
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 from letterwise.data.suffix_array import suffixes_of
 
 TEXT = "the cat sat on the mat. the dög sat on the log. " * 3 + "a cat, a mat, a log, at last"

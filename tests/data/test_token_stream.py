@@ -13,9 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
-from letterwise.data import encode
-from letterwise.data.cache import TokenStream, reopen
-from letterwise.data.encode import encode_corpus, prepare
+from letterwise.data import cache as cached
+from letterwise.data import prepare as preparing
+from letterwise.data.cache import reopen
+from letterwise.data.encode import TextRequest
+from letterwise.data.prepare import encode_corpus, prepare
+from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 
@@ -36,8 +39,8 @@ def text(tmp_path: Path, cache: Path) -> Path:
 def encodings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Counts how often ids are written."""
     written: list[str] = []
-    original = encode._write
-    monkeypatch.setattr(encode, "_write", lambda *a: (written.append("once"), original(*a))[1])
+    original = preparing._encode
+    monkeypatch.setattr(preparing, "_encode", lambda *a: (written.append("once"), original(*a))[1])
     return written
 
 
@@ -80,12 +83,12 @@ def test_the_split_is_the_texts_end(text: Path) -> None:
 
 def test_tiny_shakespeare_would_be_cut_where_nanogpt_cuts_it() -> None:
     corpus = type("Corpus", (), {"val_sources": [], "percent": None})
-    assert encode._bounds(DataConfig(), corpus, 1_115_394, 0) == (1_003_854, 1_115_394, 1_115_394)
+    assert TextRequest(DataConfig(), corpus).bounds(1_115_394, 0) == (1_003_854, 1_115_394, 1_115_394)
 
 
 def test_published_splits_are_exact() -> None:
     corpus = type("Corpus", (), {"val_sources": [], "percent": (90, 5, 5)})
-    assert encode._bounds(DataConfig(), corpus, 100_000_000, 0) == (90_000_000, 95_000_000, 100_000_000)
+    assert TextRequest(DataConfig(), corpus).bounds(100_000_000, 0) == (90_000_000, 95_000_000, 100_000_000)
 
 
 def test_a_validation_file_has_its_characters_in_the_vocabulary(text: Path, tmp_path: Path) -> None:
@@ -157,7 +160,7 @@ def test_nothing_half_written_stays(text: Path, cache: Path, monkeypatch: pytest
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(encode, "write_bytes", full)
+    monkeypatch.setattr(cached, "write_bytes", full)
     with pytest.raises(UserError, match="No space left"):
         prepared(text)
     assert list((cache / "streams").iterdir()) == []
@@ -174,13 +177,13 @@ def test_leftovers_of_the_killed_are_cleared_after_a_day(text: Path, cache: Path
 
 
 def test_a_text_that_changes_while_it_is_read_is_not_kept(text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = encode.find_vocabulary
+    original = preparing.find_vocabulary
 
     def meanwhile(*arguments) -> Vocabulary:
         text.write_text("hello, " * 30)  # the same characters: only the content can tell
         return original(*arguments)
 
-    monkeypatch.setattr(encode, "find_vocabulary", meanwhile)
+    monkeypatch.setattr(preparing, "find_vocabulary", meanwhile)
     with pytest.raises(UserError, match=r"t.txt changed while it was read"):
         prepared(text)
     assert list((cache / "streams").iterdir()) == []
@@ -199,7 +202,7 @@ def test_two_builders_at_once_do_no_harm(tmp_path: Path, cache: Path) -> None:
     path = tmp_path / "t"
     path.write_text("many characters, " * 100_000)
     build = (
-        "import sys; from letterwise.config import DataConfig; from letterwise.data.encode import prepare\n"
+        "import sys; from letterwise.config import DataConfig; from letterwise.data.prepare import prepare\n"
         "print(prepare(DataConfig(input_file=(sys.argv[1],)), note=print).ids.sum())"
     )
     builders = [subprocess.Popen([sys.executable, "-c", build, str(path)], cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
@@ -263,7 +266,7 @@ def test_a_given_vocabulary(text: Path, tmp_path: Path) -> None:
 
 def test_data_needs_no_torch(text: Path) -> None:
     probe = (
-        "import sys; from letterwise.config import DataConfig; from letterwise.data.encode import prepare\n"
+        "import sys; from letterwise.config import DataConfig; from letterwise.data.prepare import prepare\n"
         "prepare(DataConfig(input_file=(sys.argv[1],)), note=print); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", probe, str(text)], cwd=ROOT, check=True)

@@ -25,7 +25,7 @@ from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import pack, unpack
 from letterwise.checkpoint.weights import restore
 from letterwise.config.presets import resolve
-from letterwise.data.cache import open_kept
+from letterwise.data.cache import read_entry
 from letterwise.data.reading.datasets import cache_dir
 from letterwise.errors import UserError
 from letterwise.progress import Progress
@@ -140,7 +140,7 @@ def load(path: Path) -> None:
     elif path.name == "state.safetensors":
         resume(path)
     elif path.suffix in (".bin", ".json"):
-        kept = open_kept(path.parent)
+        kept = read_entry(path.parent)
         if kept is None:
             raise UserError("what the cache keeps is damaged, and made anew")
         kept.part("train")[:100].sum()

@@ -12,7 +12,7 @@ from tiny_run import TEXT
 
 import letterwise
 from letterwise.config import DataConfig
-from letterwise.data.encode import prepare
+from letterwise.data.prepare import prepare
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.memorization import novelty as stage

@@ -14,7 +14,7 @@ from jaxtyping import Int
 
 from letterwise.inference.sampling.filters import chosen, compiled
 
-DEAD, START = 0, 1  # states: nothing can follow; nothing is written yet
+START = 1  # the state in which nothing is written yet; after state 0 nothing can follow
 UNREACHABLE = 2**31 - 1  # a distance: no accepting state is ahead
 END = -2  # in place of an id: the text ends
 

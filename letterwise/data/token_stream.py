@@ -1,0 +1,46 @@
+"""Token stream: a text as ids, and where its parts end.
+
+ids (N,), memory-mapped ──part("train")──▶ a view of them
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import UserError
+
+PARTS = ("all", "train", "val", "test")
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """An encoded text: read-only ids (N,), and where its parts end: training, validation, test.
+
+    `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie. With `lines`,
+    each line is an example, whole and with its line break in one part, and each part begins with the line break before its
+    first line, which it shares.
+    """
+
+    ids: np.ndarray
+    vocabulary: Vocabulary
+    fingerprint: str
+    bounds: tuple[int, int, int]
+    sources: tuple[str, ...]
+    folder: Path
+    lines: bool = False
+
+    @property
+    def line_break(self) -> int | None:
+        """The id that each example begins after, where they are lines."""
+        return self.vocabulary.line_break if self.lines else None
+
+    def part(self, name: str) -> np.ndarray:
+        """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
+        train, val, test = self.bounds
+        spans = {"all": (0, test), "train": (0, train), "val": (train, val), "test": (val, test)}
+        if name not in spans:
+            raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
+        start, end = spans[name]
+        return self.ids[max(0, start - self.lines) : end]
