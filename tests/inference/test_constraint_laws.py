@@ -265,6 +265,9 @@ def test_what_is_nested_knows_its_end() -> None:
     assert (depth, ASCII.decode(guide.completion())) == (4, "x))))")
 
 
+DOUBLING = "start: r0 r0\n" + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in range(30)) + 'r{}: "a"\n'
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
@@ -276,10 +279,26 @@ def test_what_is_nested_knows_its_end() -> None:
         ({"regex": r"a\bb"}, r"'\\\\b' is about the edge of a word"),
         ({"regex": "x(?<!y)z"}, r"'\(\?<!y\)' looks ahead or behind"),
         ({"regex": r"(a)\1"}, "repeats what was matched before"),
+        ({"regex": "a{2,1}"}, r"'\{2,1\}' ends before it begins"),
+        ({"regex": "a++a"}, r"'\+\+' takes all it can"),
+        ({"regex": r"\++[+]+a{1,3}+"}, r"'\{1,3\}\+' takes all it can"),
+        ({"regex": "x(?R)"}, r"'\(\?R\)' calls the regex again"),
+        ({"regex": "a\\"}, "ends in the middle of an escape"),
+        ({"regex": "a$b"}, r"\^ and \$ stand at the ends of a text"),
         ({"regex": "a(?x) b"}, r"put \(\?x\) at the very beginning"),
         ({"regex": "(?x)[a b]"}, "is unclear"),
         ({"json_schema": '{"type":' * 3000}, "is no JSON schema"),
-        ({"json_schema": '{"items":' * 300 + "{}" + "}" * 300}, "not understood|no JSON schema|too"),
+        ({"json_schema": '{"items":' * 300 + "{}" + "}" * 300}, "more than 200 deep"),
+        ({"json_schema": '{"items":' * 150 + "{}" + "}" * 150}, "nested too deeply"),
+        ({"json_schema": '{"pattern": 5}'}, "'pattern' is 5, and must be a text"),
+        ({"json_schema": '{"items": {"minLength": -1}}'}, "'minLength' is -1, and must be a whole number of 0 or more"),
+        ({"json_schema": '{"type": "number", "multipleOf": 0}'}, "must be a number above 0"),
+        ({"json_schema": '{"$ref": "#/held/a", "held": {"a": {"pattern": 5}}}'}, "'pattern' is 5"),
+        ({"json_schema": "[1]"}, r"\[1\] is no schema: it must be an object"),
+        ({"json_schema": "false"}, "no text of this model's vocabulary"),
+        ({"json_schema": '{"$ref": "#/$defs/a"}'}, r"'\$ref' leads to '#/\$defs/a', which is not there"),
+        ({"json_schema": '{"type": "string", "format": "phone"}'}, "format 'phone' is not known: say it with 'pattern'"),
+        ({"json_schema": '{"type": "string", "pattern": "a{1000}"}'}, "num_tokens=400 is too short: .* takes 1002"),
         ({"json_schema": '{"const": NaN}'}, "NaN is no JSON"),
         ({"json_schema": '{"oneOf": [{"type": "string"}, {"const": "a"}]}'}, "'oneOf' cannot be promised .* write 'anyOf'"),
         ({"json_schema": '{"properties": {"a": {"not": {}}}}'}, "'not' cannot be promised"),
@@ -288,6 +307,13 @@ def test_what_is_nested_knows_its_end() -> None:
         ({"json_schema": json.dumps({"pattern": "(?=a)b"})}, r"pattern: '\(\?=a\)' looks ahead"),
         ({"json_schema": json.dumps({"type": "string", "pattern": "[[a]"})}, "has a part that cannot be kept"),
         ({"grammar": "some/where:else/rules.lark"}, "neither the thing itself nor a file"),
+        ({"grammar": "start: /a++a/"}, r"'\+\+' takes all it can"),
+        ({"grammar": 'start: %json {"type": "string"}'}, "'%json' is not Lark's"),
+        ({"grammar": 'root ::= "a"'}, "is GBNF's: Lark's syntax is wanted"),
+        ({"grammar": 'start: a{"x"}\na{y}: y\n'}, r"line 2, character \d: templates are not read"),
+        ({"grammar": 'start: "a" b'}, "there is no rule 'b'"),
+        ({"grammar": "start: 'a'"}, 'texts are in "double quotes"'),
+        ({"grammar": DOUBLING.format(30)}, "no text of this model's vocabulary, of at most 10,000 characters"),
         ({"grammar": 'start: "a"~20000'}, "no text of at most 10,000|no text of this model's vocabulary"),
     ],
     ids=lambda value: str(value)[:40],
@@ -295,8 +321,47 @@ def test_what_is_nested_knows_its_end() -> None:
 def test_what_cannot_be_had_is_said_in_a_sentence(asked: dict[str, str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as refused:
         constraint_for(ASCII, Limits(num_tokens=400, **asked))
-    for word in ("coerce", "WordUnicode", "lookaround", "NoExtension"):
+    for word in ("coerce", "WordUnicode", "lookaround", "NoExtension", "not supported", "lexer", "Unsatisfiable"):
         assert word not in str(refused.value)
+
+
+@pytest.mark.parametrize("depth", [20, 100])
+@pytest.mark.parametrize("counts", [{"minItems": 1}, {"minItems": 1, "maxItems": 1}], ids=str)
+def test_arrays_in_arrays_take_no_longer_than_they_are_deep(depth: int, counts: dict[str, int]) -> None:
+    """Each stands in two places of the expression of the array around it."""
+    schema: dict[str, Any] = {"type": "null"}
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema, **counts}
+    guide = constraint_for(JSON, Limits(num_tokens=2 * depth + 4, json_schema=json.dumps(schema))).guide()
+    assert JSON.decode(guide.completion()) == "[" * depth + "null" + "]" * depth
+
+
+@pytest.mark.parametrize("length", [50, 3_000, 40_000])
+def test_a_long_chain_of_rules_does_not_crash(length: int) -> None:
+    """A stack that overflows ends the process, and no test could say so: 3,000 rules did."""
+    rules = "".join(f"r{i}: r{i + 1}\n" for i in range(length))
+    schema = {f"r{i}": {"$ref": f"#/$defs/r{i + 1}"} for i in range(length)} | {f"r{length}": {"const": 1}}
+    for asked, text in (
+        ({"grammar": f'start: r0\n{rules}r{length}: "x"\n'}, "x"),
+        ({"json_schema": json.dumps({"$ref": "#/$defs/r0", "$defs": schema})}, "1"),
+    ):
+        if length == 40_000:
+            with pytest.raises(UserError, match="200,000 are the most"):
+                Constraint(JSON, Limits(num_tokens=3, **asked))
+        else:
+            guide = Constraint(JSON, Limits(num_tokens=3, **asked)).guide()
+            assert JSON.decode(guide.completion()) == text
+
+
+def test_drafts_before_this_one_are_read() -> None:
+    for schema, texts in (
+        ({"type": "integer", "minimum": 1, "exclusiveMinimum": True, "maximum": 3}, {"2", "3"}),
+        ({"items": [{"const": 1}], "additionalItems": False, "type": "array", "minItems": 1.0}, {"[1]"}),
+        ({"const": 3, "x-strict": True, "nullable": False}, {"3"}),
+        (True, {"0", "1", "2", "3"}),
+    ):
+        guide = constraint_for(Vocabulary("char", "0123[]"), Limits(num_tokens=3, json_schema=json.dumps(schema))).guide()
+        assert set(writable(guide, Vocabulary("char", "0123[]"), 3 if schema is not True else 1)) == texts
 
 
 def test_one_of_is_served_where_no_value_fits_two() -> None:

@@ -16,8 +16,8 @@ from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import Earley
 from letterwise.inference.constraints.language import nfa
 from letterwise.inference.constraints.language.dfa import END, START, draw_under_dfa
-from letterwise.inference.constraints.language.nfa import TooLarge, dfa_of
-from letterwise.inference.constraints.language.regex import Choice, One, Repeat, Row, Unusual, parse
+from letterwise.inference.constraints.language.nfa import dfa_of
+from letterwise.inference.constraints.language.regex import Choice, One, Repeat, Row, TooLarge, Unusual, parse
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance_guide import EngineGuide
 from letterwise.inference.cpu.backend import CompiledBackend

@@ -21,6 +21,7 @@ import functools
 import json
 import math
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -37,7 +38,7 @@ from letterwise.inference.constraints.language import json_schema, lark
 from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.json_schema import json_of
 from letterwise.inference.constraints.language.lark import inlined
-from letterwise.inference.constraints.language.nfa import LARGEST, Effort, Net, TooLarge, dfa_of
+from letterwise.inference.constraints.language.nfa import LARGEST, Effort, Net, dfa_of
 from letterwise.inference.constraints.language.recursive_network import BEGIN, Network, anything
 from letterwise.inference.constraints.language.recursive_network import FAR as NEVER
 from letterwise.inference.constraints.language.regex import (
@@ -46,6 +47,7 @@ from letterwise.inference.constraints.language.regex import (
     One,
     Repeat,
     Row,
+    TooLarge,
     Unusual,
     clipped,
     literal,
@@ -57,6 +59,7 @@ from letterwise.inference.constraints.limits import LONGEST, Limits
 from letterwise.inference.constraints.llguidance_guide import EngineGuide
 from letterwise.inference.constraints.matching import Alphabet, Place, engine
 from letterwise.inference.constraints.requests import for_the_engine, understood
+from letterwise.inference.constraints.sentences import NOTHING_FITS, in_plain_words
 
 ANYTHING, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
 BYTE = Vocabulary("byte")
@@ -199,10 +202,13 @@ class Constraint:
             ("grammar", self.limits.grammar),
         ):
             if given is not None:
+                shown = f"--{flag} {given[: 4 * SHOWN]!r}"
                 try:
                     Alphabet(BYTE).place(self.grammar or self._regular([_slashed(given)]))
                 except UserError as error:
-                    raise UserError(f"--{flag} {given[: 4 * SHOWN]!r} is not understood: {error}.") from None
+                    if str(error) == NOTHING_FITS:
+                        raise UserError(f"no JSON fits {shown}: loosen it.") from None
+                    raise UserError(f"{shown} is not understood: {error}.") from None
 
     def _place(self, most: int | None) -> Place:
         """Where a text of at most `most` characters begins (None: of any length)."""
@@ -235,7 +241,9 @@ class Constraint:
             )
         written = self._elsewhere() if self.dfa or self.network else self._by_bytes()
         if written is None:
-            return UserError("no text of this model's vocabulary matches all that is asked: loosen it.")
+            return UserError(
+                f"no text of this model's vocabulary, of at most {LONGEST:,} characters, matches all that is asked: loosen it."
+            )
         missing = [c for c in sorted(set(written)) if c not in self.vocabulary]
         if missing:
             return UserError(
@@ -256,9 +264,14 @@ class Constraint:
         wider = Vocabulary("char", self.vocabulary.characters + "".join(sorted(more)))
         try:
             free = Constraint(wider, replace(limits, num_tokens=LONGEST, charset=None, exclude=""))
-            return wider.decode(free.guide().completion())
         except UserError:
             return None
+        guide, ids, until = free.guide(), list[int](), time.monotonic() + SECONDS
+        while not guide.is_accepting():
+            if time.monotonic() > until:
+                return None
+            ids.append(guide.step_to_end())
+        return wider.decode(ids)
 
     def _by_bytes(self) -> str | None:
         """The same, as the engine knows it."""
@@ -272,16 +285,14 @@ class Constraint:
 
     def _needed(self) -> int:
         """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-        table = self._dfa(LONGEST) if self.dfa else None
-        if table and table.distances[START] < UNREACHABLE:
-            return int(table.distances[START])
-        if self.network:
-            roomy = self._network(LONGEST) or self.network
-            least = Earley(roomy, LONGEST).least()
+        if table := self._dfa(LONGEST) if self.dfa else None:
+            return int(table.distances[START]) if table.distances[START] < UNREACHABLE else 0
+        if network := (self._network(LONGEST) or self.network) if self.dfa or self.network else None:
+            least = Earley(network, LONGEST).least()
             return least if least < NEVER else 0
-        if not self.bounded and not self.dfa:
+        if not self.bounded:
             return len(self._found(self._place(None), LONGEST) or ())
-        if self.dfa or not _possible(self._place(None)):
+        if not _possible(self._place(None)):
             return 0
         few, enough = self.limits.num_tokens, LONGEST
         if not _possible(self._place(enough)):
@@ -309,8 +320,10 @@ def _grammar(limits: Limits) -> str | None:
         try:
             plain = for_the_engine(json.loads(asked))
             return engine().LLMatcher.grammar_from_json_schema(plain, defaults={"whitespace_flexible": False})
-        except (ValueError, RecursionError, Unusual) as error:
-            raise UserError(f"--json_schema {asked[: 4 * SHOWN]!r} is no JSON schema: {error}.") from None
+        except RecursionError:
+            raise UserError("it is nested too deeply") from None
+        except (ValueError, Unusual) as error:
+            raise UserError(in_plain_words(str(error))) from None
     if limits.grammar is not None:
         return engine().LLMatcher.grammar_from_lark(limits.grammar)
     return None

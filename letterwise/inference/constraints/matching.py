@@ -8,7 +8,8 @@ dead end; in other grammars one may be, where the only way on leads through char
 """
 
 import functools
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,12 @@ from jaxtyping import Bool
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.inference.constraints.sentences import in_plain_words
 
 START_FUEL, STEP_FUEL = 50_000_000, 5_000_000  # at most a second or so of thought at the start, and 0.3 s at a step
+SHORT_GRAMMAR, LONGEST_GRAMMAR = 500, 200_000  # characters
+STACK_BYTES = 2**28  # measured: 3.4 KB for a rule (of 4 characters or more), 10 KB for a reference (of 40)
+STACKS = threading.Lock()  # the size of the next thread's stack is everybody's
 NO_TEXT = b"\xff"  # how llguidance marks a token that no text is made of
 
 
@@ -26,6 +31,23 @@ def engine() -> Any:
     import llguidance
 
     return llguidance
+
+
+def with_stack(make: Callable[[], Any]) -> Any:
+    """What a function returns that is called where there is room for deep recursion. Raises `UserError` where there is none."""
+    made: list[Any] = []
+    try:
+        with STACKS:
+            before = threading.stack_size(STACK_BYTES)
+            try:
+                thread = threading.Thread(target=lambda: made.append(make()), daemon=True)
+                thread.start()
+            finally:
+                threading.stack_size(before)
+    except RuntimeError:  # no memory for another thread
+        raise UserError(f"there is no memory to read it: it takes up to {STACK_BYTES >> 20} MiB") from None
+    thread.join()
+    return made[0]
 
 
 class _Tokens:
@@ -66,12 +88,19 @@ class Alphabet:
 
     def place(self, *grammars: str) -> "Place":
         """Where a text begins. Raises `UserError` for a grammar that llguidance does not understand."""
-        effort = engine().LLParserLimits(initial_lexer_fuel=START_FUEL, step_lexer_fuel=STEP_FUEL, verbose_errors=False)
-        matchers = [engine().LLMatcher(self.tokenizer, grammar, log_level=0, limits=effort) for grammar in grammars]
+        matchers = [self._matcher(grammar) for grammar in grammars]
         for matcher in matchers:
             if matcher.is_error():
                 raise UserError(reason(matcher))
         return Place(self.size, matchers)
+
+    def _matcher(self, grammar: str) -> Any:
+        """llguidance follows rules that lead to rules, and references, on the stack: a long chain of them would overflow it."""
+        if len(grammar) > LONGEST_GRAMMAR:
+            raise UserError(f"it has {len(grammar):,} characters, and {LONGEST_GRAMMAR:,} are the most: say it in fewer")
+        effort = engine().LLParserLimits(initial_lexer_fuel=START_FUEL, step_lexer_fuel=STEP_FUEL, verbose_errors=False)
+        make = functools.partial(engine().LLMatcher, self.tokenizer, grammar, log_level=0, limits=effort)
+        return make() if len(grammar) <= SHORT_GRAMMAR else with_stack(make)
 
 
 class Place:
@@ -122,7 +151,7 @@ class Place:
 
 
 def reason(matcher: Any) -> str:
-    """The sentence in llguidance's report of an error."""
+    """The sentence in llguidance's report of an error, in plain words."""
     lines = [line.strip() for line in matcher.get_error().splitlines()]
     told = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), lines[0])
-    return told.removesuffix(".")
+    return in_plain_words(told.removesuffix("."))

@@ -14,13 +14,19 @@ from typing import Any
 
 from letterwise.data.vocabulary import SHOWN
 from letterwise.errors import UserError
+from letterwise.inference.constraints.language import lark
 from letterwise.inference.constraints.language.json_schema import apart
 from letterwise.inference.constraints.language.patterns import has_escaped, plain_pattern
 from letterwise.inference.constraints.language.regex import Unusual, class_end
+from letterwise.inference.constraints.language.schema_check import COUNT, KEYWORDS, checked
 from letterwise.inference.constraints.limits import Limits
 from letterwise.text_encoding import decoded
 
 BEGINS_A_GRAMMAR = re.compile(r"\s*(?://[^\n]*\s*)*(?:%|[!?]?_*[A-Za-z]\w*(?:\.\d+)?\s*:)")
+BOUNDS = re.compile(r"\{(\d+),(\d+)\}")
+GBNF = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
+NOT_LARK = re.compile(r"%(?:json|lark|regex)\b|@\w+|<[^<>\s]*>")
+BEGINS_A_SCHEMA = re.compile(r"\s*(?:[{\[\"\d]|(?:true|false|null)\s*$)")
 VERBOSE = re.compile(r"\(\?([is]*x[isx]*)\)")
 NOT_KEPT = [  # what a regex may hold that depends on its surroundings, and what to write instead
     (re.compile(r"\(\?<?[=!]"), "looks ahead or behind", "write what may stand there, or use --must_contain or --exclude"),
@@ -28,6 +34,9 @@ NOT_KEPT = [  # what a regex may hold that depends on its surroundings, and what
     (re.compile(r"\\[AzZG]"), "is an anchor", "leave it out: the whole text matches"),
     (re.compile(r"\\[1-9]|\(\?P=\w+\)|\\k<\w+>"), "repeats what was matched before", "write the choices out, or use --grammar"),
     (re.compile(r"\(\?>|\(\?\("), "is a kind of group that is not known", "use (?:…)"),
+    (re.compile(r"\(\?(?:R|[0-9]+|&\w+|P>\w+)\)"), "calls the regex again", "use --grammar, whose rules can do that"),
+    (re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\+"), "takes all it can, and gives nothing back", "leave out the second +"),
+    (re.compile(r"\\\Z"), "ends in the middle of an escape", r"write \\ for a backslash"),
 ]
 INSTEAD = {  # keywords that are about a value as a whole, and what to write instead
     "oneOf": "two alternatives may fit the same value: write 'anyOf', or give them different types",
@@ -57,11 +66,13 @@ def understood(limits: Limits) -> Limits:
     if regex is not None:
         regex = _kept("--regex", written_out(regex))
     if schema is not None:
-        if not schema.lstrip().startswith("{") or _is_file(schema):
+        if not BEGINS_A_SCHEMA.match(schema) or _is_file(schema):
             schema = _held_by(schema, "--json_schema")
         schema = _safe(schema)
     if grammar is not None and (_is_file(grammar) or not BEGINS_A_GRAMMAR.match(grammar) or _looks_like_a_name(grammar)):
         grammar = _held_by(grammar, "--grammar")
+    if grammar is not None:
+        _kept_in(grammar)
     return replace(limits, regex=regex, json_schema=schema, grammar=grammar)
 
 
@@ -95,10 +106,24 @@ def _kept(flag: str, regex: str) -> str:
     at = 0
     while at < len(regex):
         for sign, what, instead in NOT_KEPT:
-            if sign.match(regex, at):
-                raise UserError(f"{flag}: {_part(regex, at)!r} {what}, which cannot be promised: {instead}.")
+            if found := sign.match(regex, at):
+                part = _part(regex, at) if found[0].startswith("(") else found[0]
+                raise UserError(f"{flag}: {part!r} {what}, which cannot be promised: {instead}.")
+        if (found := BOUNDS.match(regex, at)) and int(found[1][:20]) > int(found[2][:20]):
+            raise UserError(f"{flag}: {found[0]!r} ends before it begins: write the smaller number first.")
         at = _class_end(regex, at) if regex[at] == "[" else at + 2 if regex[at] == "\\" else at + 1
     return regex
+
+
+def _kept_in(grammar: str) -> None:
+    """Raises `UserError` when a grammar has a regex that depends on what is around it, or what llguidance adds to Lark."""
+    for token in lark.QUOTED.finditer(grammar):
+        if token["regex"]:
+            _kept("--grammar", token["regex"][1:].rpartition("/")[0])
+    if GBNF.search(grammar):
+        raise UserError("--grammar: '::=' is GBNF's: Lark's syntax is wanted, as start: \"a\" | \"b\".")
+    if found := NOT_LARK.search(lark.QUOTED.sub(" ", grammar)):
+        raise UserError(f"--grammar: {found[0][:SHOWN]!r} is not Lark's: say it in Lark's syntax, or use --json_schema.")
 
 
 def _class_end(regex: str, at: int) -> int:
@@ -110,9 +135,7 @@ def _class_end(regex: str, at: int) -> int:
 
 
 def _part(regex: str, at: int) -> str:
-    """The piece that begins there: a group up to its end, or an escape."""
-    if regex[at] != "(":
-        return regex[at : at + 2]
+    """The group that begins there, up to its end."""
     end, depth = at, 0
     while end < len(regex):
         depth += {"(": 1, ")": -1}.get(regex[end], 0) if regex[end - 1 : end] != "\\" else 0
@@ -152,17 +175,18 @@ def _safe(text: str) -> str:
 
     try:
         schema = json.loads(text, parse_constant=odd)
-        return json.dumps(_safe_schema(schema), ensure_ascii=False)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"--json_schema {text[: 4 * SHOWN]!r} is no JSON schema: {error}.") from None
+        told = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise UserError(f"--json_schema {text[: 4 * SHOWN]!r} is no JSON schema: {told}.") from None
+    checked(schema)
+    return json.dumps(_safe_schema(schema), ensure_ascii=False)
 
 
 def _safe_schema(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
+    schema = of_today(schema)
     safe = dict(schema)
-    if safe.get("uniqueItems") is False:
-        del safe["uniqueItems"]
     for key, instead in INSTEAD.items():
         if key in safe and not (key == "oneOf" and apart(safe[key])):
             raise UserError(f"--json_schema: {key!r} cannot be promised while a text is written: {instead}.")
@@ -187,6 +211,21 @@ def _safe_schema(schema: Any) -> Any:
                 f"{str(error)[:SHOWN]!r}. Say it with letters, [classes], groups, |, ?, *, + and {{n,m}}."
             ) from None
     return safe
+
+
+def of_today(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same schema as JSON Schema 2020-12 has it, without what says nothing."""
+    plain = {key: int(value) if KEYWORDS.get(key) is COUNT else value for key, value in schema.items()}
+    if plain.get("uniqueItems") is False:
+        del plain["uniqueItems"]
+    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):  # draft 4
+        if isinstance(plain.get(exclusive), bool) and plain.pop(exclusive) and bound in plain:
+            plain[exclusive] = plain.pop(bound)
+    if isinstance(plain.get("items"), list):  # before 2020-12
+        plain["prefixItems"] = plain.pop("items")
+        if "additionalItems" in plain:
+            plain["items"] = plain.pop("additionalItems")
+    return plain
 
 
 def _countable(schema: dict[str, Any]) -> None:

@@ -25,9 +25,10 @@ from letterwise.inference.constraints.language.regex import (
     Rule,
     Unusual,
     literal,
+    size,
 )
+from letterwise.inference.constraints.language.schema_check import MEANINGFUL, checked
 
-TOLD = {"title", "description", "default", "examples", "$comment", "$schema", "$defs", "definitions"}  # of no consequence
 FITTING = {  # keywords, and what they are about
     "minLength": "string", "maxLength": "string", "pattern": "string", "items": "array", "minItems": "array",
     "maxItems": "array", "properties": "object", "required": "object", "additionalProperties": "object",
@@ -39,6 +40,7 @@ KINDS = {
 }  # fmt: skip
 COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
 DEEPEST, LARGEST = 100, 2_000  # values within values, and values in all
+SMALL = 20  # parts of an expression that may stand in several places
 ENDLESS = 2**62  # characters: there is room for everything
 BEGIN, ANY, MEMBER, ANY_STRING = "start", "any value", "any member", "any string"  # names of rules
 ALL_KINDS = ["null", "boolean", "number", "string", "array", "object"]
@@ -88,7 +90,7 @@ class _Reader:
         self.read += 1
         if depth > DEEPEST or self.read > LARGEST or not isinstance(schema, dict):
             raise Unusual
-        asked = {key: value for key, value in schema.items() if key not in TOLD}
+        asked = {key: value for key, value in schema.items() if key in MEANINGFUL}
         match sorted(asked):
             case []:
                 return self._any()
@@ -134,6 +136,14 @@ class _Reader:
             self.rules[place] = self.value(self._referred(place), ENDLESS, 0)
         return Rule(place)
 
+    def _shared(self, value: Expression) -> Expression:
+        """A value that stands in several places, and would stand in twice as many for each array around it."""
+        if not self.named or size(value) <= SMALL:
+            return value
+        name = f"value {len(self.rules)}"
+        self.rules[name] = value
+        return Rule(name)
+
     def _of_kind(self, kind: str, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
         match kind:
             case "null":
@@ -165,6 +175,7 @@ class _Reader:
             if not isinstance(found, dict) or name not in found:
                 raise Unusual
             found = found[name]
+        checked(found)  # what stands beside the keywords was not looked at
         return found
 
     def _array(self, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
@@ -177,6 +188,7 @@ class _Reader:
         if least <= 1 and most is None:
             items: Expression = Chain(item, One(","))
         else:
+            item = self._shared(item)
             items = Row((item, Repeat(Row((One(","), item)), max(0, least - 1), None if most is None else most - 1)))
         return Row((One("["), items if least else Repeat(items, 0, 1), One("]")))
 

@@ -27,6 +27,7 @@ TOKEN = re.compile(
     r"""|(?P<name>[!?]?_*[a-z][a-z0-9_]*|_*[A-Z][A-Z0-9_]*)|(?P<number>\d+)|(?P<import>%import[ ]+common\.[A-Z_]+)"""
     r"""|(?P<sign>\.\.|->|[|()\[\]*+?:~.])"""
 )
+QUOTED = re.compile(r"""(?P<string>"(?:\\.|[^"\\\n])*")|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/)|(?://|\#)[^\n]*""")  # or a comment
 ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", '"': '"', "\\": "\\", "/": "/", "'": "'"}
 SIGNS = {"*": (0, None), "+": (1, None), "?": (0, 1)}

@@ -13,13 +13,19 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
-from letterwise.inference.constraints.language.regex import Chain, Choice, Expression, Members, One, Repeat, Row, Rule
+from letterwise.inference.constraints.language.regex import (
+    Chain,
+    Choice,
+    Expression,
+    Members,
+    One,
+    Repeat,
+    Row,
+    Rule,
+    TooLarge,
+)
 
 LARGEST, MANY, EFFORT = 20_000, 1_000, 2**20  # places of a net; different characters and classes; places looked at in all
-
-
-class TooLarge(Exception):
-    """The table would have too many states."""
 
 
 class Effort:

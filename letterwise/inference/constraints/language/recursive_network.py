@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
-from letterwise.inference.constraints.language.nfa import MANY, Effort, Net, TooLarge
-from letterwise.inference.constraints.language.regex import Expression, One
+from letterwise.inference.constraints.language.nfa import MANY, Effort, Net
+from letterwise.inference.constraints.language.regex import Expression, One, TooLarge
 
 FAR = 10**9  # characters: no way leads there
 MOST_COSTS = 2**22  # numbers in `costs`

@@ -19,8 +19,15 @@ REPEAT = re.compile(r"(?:(?P<sign>[*+?])|\{(?P<least>\d+)(?P<more>,(?P<most>\d*)
 SIGNS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 
 
+MOST_PARTS = 200_000  # of an expression, written out
+
+
 class Unusual(Exception):
     """A syntax that is not read here."""
+
+
+class TooLarge(Exception):
+    """The automaton would have too many states."""
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,55 @@ ANY, ANY_DIGIT = One(".", "s"), One("[0-9]")
 
 
 def clipped(expression: "Expression", longest: int) -> "Expression":
-    """The same for texts of at most so many characters: a repetition beyond that has no end, or is not there at all."""
+    """The same for texts of at most so many characters: a repetition beyond that has no end, or is not there at all.
+
+    Raises `TooLarge`: what stands in several places is looked at in each.
+    """
+    if size(expression) > MOST_PARTS:
+        raise TooLarge
+    return _clipped(expression, longest)
+
+
+def size(expression: "Expression") -> int:
+    """How many parts it has, written out."""
+    known: dict[int, int] = {}
+
+    def of(expression: Expression) -> int:
+        if id(expression) not in known:
+            known[id(expression)] = 1 + sum(map(of, parts_of(expression)))
+        return known[id(expression)]
+
+    return of(expression)
+
+
+def parts_of(expression: "Expression") -> list["Expression"]:
+    """What it is made of."""
+    match expression:
+        case Row(parts) | Choice(parts):
+            return [*parts]
+        case Repeat(part, _, _):
+            return [part]
+        case Chain(part, by):
+            return [part, by]
+        case Members(parts, by):
+            return [*(part for part, _ in parts), by]
+    return []
+
+
+def _clipped(expression: "Expression", longest: int) -> "Expression":
     match expression:
         case Row(parts):
-            return Row(tuple(clipped(part, longest) for part in parts))
+            return Row(tuple(_clipped(part, longest) for part in parts))
         case Choice(parts):
-            return Choice(tuple(clipped(part, longest) for part in parts))
+            return Choice(tuple(_clipped(part, longest) for part in parts))
         case Chain(part, by):
-            return Chain(clipped(part, longest), clipped(by, longest))
+            return Chain(_clipped(part, longest), _clipped(by, longest))
         case Members(parts, by):
-            return Members(tuple((clipped(part, longest), required) for part, required in parts), clipped(by, longest))
+            return Members(tuple((_clipped(part, longest), required) for part, required in parts), _clipped(by, longest))
         case Repeat(part, least, most):
             if most is not None and most < least:
                 return Choice(())
-            part = clipped(part, longest)
+            part = _clipped(part, longest)
             if nullable(part):
                 least = 0
             if least > longest and shortest(part) >= 1:
