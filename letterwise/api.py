@@ -21,7 +21,6 @@ from letterwise.config import Config, DataConfig
 from letterwise.config.accounting import parameters
 from letterwise.config.arguments import argument, parts
 from letterwise.config.generation import MOST_TOKENS, RequestConfig
-from letterwise.data.line_ends import plain_ends
 from letterwise.data.lines import LineSet
 from letterwise.data.prepare import encode_corpus, prepare, training_text
 from letterwise.data.token_stream import TokenStream
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
+    from letterwise.checkpoint.text_model import TextModel
     from letterwise.compression import Packed, Predictors
     from letterwise.data.suffix_array import Suffixes
     from letterwise.evaluation import Score
@@ -106,9 +106,14 @@ class LanguageModel:
     @cached_property
     def transformer(self) -> "Transformer":
         """The model itself, on its device."""
-        from letterwise.checkpoint.weights import restore
+        return self.text_model.transformer
 
-        return restore(self.file, self.device)
+    @cached_property
+    def text_model(self) -> "TextModel":
+        """The same, with all that it reads a text with."""
+        from letterwise.checkpoint.text_model import text_model
+
+        return text_model(self.file, self.device)
 
     @cached_property
     def _reader(self) -> Backend:
@@ -318,7 +323,7 @@ class LanguageModel:
 
             score = evaluate_online(self.file, ids)
         else:
-            score = evaluate(self.transformer, ids, counts=self.file.counts, line_break=self.file.line_break, protocol=protocol)
+            score = evaluate(self.text_model, ids, protocol=protocol)
         finite(score.nats_per_char)
         score = replace(score, bytes=utf8_bytes(ids[1:], self.vocabulary), xz_bits_per_char=xz_bits(ids, self.vocabulary))
         same = self.data.get("every") == 1  # training compared over all of it, as here
@@ -435,9 +440,7 @@ class LanguageModel:
         from letterwise.evaluation.score import lines
 
         _require_choice(unknown)
-        scored = follow(
-            self._scorer(protocol), self.vocabulary, chunks, encoding=encoding, unknown=unknown, plain=self._plain(unknown)
-        )
+        scored = follow(self._scorer(protocol), chunks, encoding=encoding, unknown=unknown)
         return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
 
     def novelty(
@@ -492,7 +495,7 @@ class LanguageModel:
         """
         from letterwise.evaluation.inside import logits
 
-        return logits(self.transformer, self.file.counts, ids)
+        return logits(self.text_model, ids)
 
     def logits(self, text: str) -> "Tensor":
         """The logits of what follows each character of a text, a PyTorch tensor (T, V). Errors as for calling the model.
@@ -514,7 +517,7 @@ class LanguageModel:
         """
         from letterwise.evaluation.inside import attention
 
-        return attention(self.transformer, self.file.counts, self.vocabulary.encode(text))
+        return attention(self.text_model, self.vocabulary.encode(text))
 
     def cost(self, text: str) -> float:
         """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.
@@ -527,7 +530,7 @@ class LanguageModel:
         """
         from letterwise.evaluation.classify import cost
 
-        return cost(self.transformer, self.vocabulary, text, counts=self.file.counts, line_break=self.file.line_break)
+        return cost(self.text_model, text)
 
     def _scored(
         self,
@@ -544,10 +547,8 @@ class LanguageModel:
         from letterwise.evaluation.score import score
 
         _require_choice(unknown)
-        if text is None:
-            ids = self._scorable(input_file, unknown, progress, encoding)
-        else:
-            ids = self.vocabulary.encode(plain_ends(text) if self._plain(unknown) else text, unknown)
+        named = text is None
+        ids = self._scorable(input_file, unknown, progress, encoding) if named else self.text_model.encode(text, unknown)
         if len(ids) + (self.file.line_break is not None) < 2:
             raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
         if len(ids) >= MANY:
@@ -558,15 +559,7 @@ class LanguageModel:
         """What scores a text from its beginning."""
         from letterwise.evaluation.score import Scorer
 
-        begin = self.file.line_break
-        return Scorer(
-            self.transformer,
-            counts=self.file.counts,
-            line_break=begin,
-            protocol=protocol,
-            closely=closely,
-            before=() if begin is None else (begin,),
-        )
+        return Scorer(self.text_model, protocol=protocol, closely=closely)
 
     def _scorable(self, input_file: Any, unknown: Unknown, progress: "Progress | None", encoding: str | None) -> "np.ndarray":
         """The ids of a text that is named, or of the validation part of its own, where the model was trained on one."""
@@ -575,10 +568,6 @@ class LanguageModel:
             return self._own_text(note).part("val")[int(self.file.line_break is not None) :]
         config = self._data_config(names(input_file), encoding)
         return encode_corpus(config, self.vocabulary, unknown=unknown, in_order=True, note=note).part("all")
-
-    def _plain(self, unknown: Unknown) -> bool:
-        """Is \\r\\n read as \\n? By a model of lines, and where \\r would be unknown, and be scored."""
-        return self.file.line_break is not None or (unknown == "score" and "\r" not in self.vocabulary)
 
     def _begun(self, ids: "np.ndarray") -> "np.ndarray":
         """The ids of a text; for a model of lines, after a line break."""

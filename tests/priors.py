@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from letterwise.checkpoint.text_model import TextModel
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts, learn
 
@@ -23,3 +25,8 @@ def counts_for(model: Transformer) -> Counts | None:
     if model.prior is None:
         return None
     return learn(np.random.default_rng(0).integers(0, model.vocab_size, 300), model.vocab_size, model.config.counts_order)
+
+
+def beside(model: Transformer, counts: Counts | None = None, line_break: int | None = None) -> TextModel:
+    """A model with counts, and with characters of some vocabulary of its size."""
+    return TextModel(model, Vocabulary("char", "".join(map(chr, range(97, 97 + model.vocab_size)))), counts, line_break)

@@ -12,11 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.data.line_ends import plain_ends
-from letterwise.data.vocabulary import Vocabulary
+from letterwise.checkpoint.text_model import TextModel
 from letterwise.evaluation.score import Scorer, score
-from letterwise.model import Transformer
-from letterwise.ngrams import Counts
 from letterwise.units import nats
 
 COLDEST, HOTTEST, STEPS = 1.0, 1e4, 400
@@ -66,20 +63,15 @@ def pieces(text: str, length: int) -> list[str]:
     return [text[starts[i] : starts[i] + length] for i in chosen]
 
 
-def cost(
-    model: Transformer, vocabulary: Vocabulary, text: str, *, counts: Counts | None = None, line_break: int | None = None
-) -> float:
-    r"""What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
-
-    `line_break` is for a model of lines, which reads \r\n as \n; so does one whose vocabulary lacks \r.
+def cost(model: TextModel, text: str) -> float:
+    """What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
 
     Each character that the vocabulary lacks costs `STRANGER_BITS`, and the model reads on as if it were not there.
     """
+    vocabulary = model.vocabulary
     before = [vocabulary.line_break] if vocabulary.line_break is not None else []
-    if line_break is not None or "\r" not in vocabulary:
-        text = plain_ends(text)
-    scorer = Scorer(model, counts=counts, line_break=line_break, protocol="sliding", before=before)
-    ids = vocabulary.encode(text, "skip" if vocabulary.kind == "byte" else "score")
+    scorer = Scorer(model, protocol="sliding", before=before)
+    ids = model.encode(text, "skip" if vocabulary.kind == "byte" else "score")
     first = 0.0 if before or not (ids < len(vocabulary)).any() else math.log2(len(vocabulary))
     return first + sum(float(some.bits.sum()) for some in score(scorer, ids))
 

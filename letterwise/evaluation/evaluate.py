@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from letterwise.checkpoint.text_model import TextModel
 from letterwise.evaluation.passes import passes
 from letterwise.loss import each_nats, total_nats
-from letterwise.model import Transformer
-from letterwise.ngrams import Counts
 from letterwise.units import bits
 
 GROUPS = 100  # runs of neighbouring windows whose means tell how much the mean of all may be off
@@ -58,33 +57,29 @@ class Score:
 
 
 def evaluate(
-    model: Transformer,
+    model: TextModel,
     ids: np.ndarray,
     *,
-    counts: Counts | None = None,
-    line_break: int | None = None,
     protocol: str = "blocks",
     every: int = 1,
     between: Callable[[], None] = lambda: None,
 ) -> Score:
-    """Score `ids` (N,), or each `every`-th window of them, with the `counts` that the model learned beside.
-
-    For a model of lines, `line_break` is the id that each begins after, and the first of `ids`.
+    """Score `ids` (N,), or each `every`-th window of them. For a model of lines, the first of `ids` is its line break.
 
     `between` is called after each batch, and may raise to give up. Leaves the model's mode and all randomness as they were.
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     nats, counted = 0.0, 0.0
     windows: list[tuple[float, int]] = []  # nats and characters of each
-    for some in passes(model, ids, counts=counts, line_break=line_break, protocol=protocol, every=every):
+    for some in passes(model, ids, protocol=protocol, every=every):
         each = total_nats(some.logits, some.targets, some.lengths)
         nats += sum(each)
         windows += zip(each, some.lengths, strict=True)
         counted += each_nats(some.log_prior, some.targets).double().sum().item() if some.log_prior is not None else 0.0
         between()
     chars = sum(length for _, length in windows)
-    alone = counted / chars if counts else None
-    return Score(nats / chars, chars, protocol, model.config.block_size, alone, interval_nats=interval(windows))
+    alone = counted / chars if model.counts else None
+    return Score(nats / chars, chars, protocol, model.block_size, alone, interval_nats=interval(windows))
 
 
 def interval(windows: list[tuple[float, int]]) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from letterwise.data.line_ends import PlainEnds
-from letterwise.data.vocabulary import Unknown, Vocabulary
+from letterwise.data.vocabulary import Unknown
 from letterwise.evaluation.score import LONGEST, Characters, Scorer
 from letterwise.text_encoding import StreamDecoder
 
@@ -18,20 +18,13 @@ TOGETHER = 2**13  # characters that are read together at most: lines should not 
 
 
 def follow(
-    scorer: Scorer,
-    vocabulary: Vocabulary,
-    chunks: Iterable[bytes],
-    *,
-    encoding: str | None = None,
-    unknown: Unknown = "score",
-    plain: bool = False,
+    scorer: Scorer, chunks: Iterable[bytes], *, encoding: str | None = None, unknown: Unknown = "score"
 ) -> Iterator[Characters]:
-    r"""The characters of the text whose bytes come in `chunks`, line by line; of a line over 65,536 characters, a part.
-
-    `plain` reads \r\n as \n, as a model of lines does.
+    """The characters of the text whose bytes come in `chunks`, line by line; of a line over 65,536 characters, a part.
 
     Raises `UserError` on characters that the vocabulary lacks, unless they are to be scored or skipped.
     """
+    vocabulary, plain = scorer.model.vocabulary, scorer.model.reads_plain_ends(unknown)
     decode: Callable[[bytes, bool], str] = StreamDecoder(encoding).feed
     if vocabulary.kind == "byte":
         decode = lambda chunk, final: chunk.decode("utf-8", "surrogateescape")  # noqa: E731

@@ -1,7 +1,7 @@
 """Inside: what a model computes of a text that fits its context, to be looked at.
 
-ids (…, T) ──Counts──▶ what counts say ──Transformer──▶ logits (…, T, V)
-ids (T,) ─────────────────────────────────────────────▶ attention (layers, heads, T, T)
+ids (…, T) ──TextModel──▶ logits (…, T, V)
+ids (T,) ───────────────▶ attention (layers, heads, T, T)
 """
 
 from typing import Any
@@ -11,15 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError, finite
-from letterwise.model import Transformer
 from letterwise.model.attention import Attention
-from letterwise.ngrams import Counts
 
 
 @torch.no_grad()
-def logits(model: Transformer, counts: Counts | None, ids: Any) -> Float[Tensor, "*batch T V"]:
+def logits(model: TextModel, ids: Any) -> Float[Tensor, "*batch T V"]:
     """The score of each next character after each of `ids` (T,) or (B, T), nothing being before them.
 
     Raises `UserError` when they are none, do not fit the context, or are not in the vocabulary.
@@ -28,22 +27,19 @@ def logits(model: Transformer, counts: Counts | None, ids: Any) -> Float[Tensor,
     if given.ndim not in (1, 2) or not given.size or given.dtype.kind not in "iu":
         raise UserError(f"ids of shape {given.shape} and type {given.dtype} are not one text or several, (T,) or (B, T).")
     rows = np.atleast_2d(given).astype(np.int64)
-    if rows.shape[1] > model.config.block_size:
-        raise UserError(
-            f"a text of {rows.shape[1]:,} characters does not fit the context of {model.config.block_size:,}: give a part."
-        )
-    require_ids(rows.reshape(-1), model.vocab_size)
-    device, told = next(model.parameters()).device, None
-    if counts and model.prior:
-        prior = [counts.before(row, np.zeros(1, np.int64), len(row), model.prior.orders) for row in rows]
-        told = torch.from_numpy(np.concatenate(prior)).to(device)
-    scores = model(torch.from_numpy(rows).to(device), log_prior=told)
+    length, size = rows.shape[1], len(model.vocabulary)
+    if length > model.block_size:
+        raise UserError(f"a text of {length:,} characters does not fit the context of {model.block_size:,}: give a part.")
+    require_ids(rows.reshape(-1), size)
+    priors = [model.log_prior(row, np.zeros(1, np.int64), length) for row in rows]
+    known = [prior for prior in priors if prior is not None]
+    scores = model.transformer(torch.from_numpy(rows).to(model.device), log_prior=torch.cat(known) if known else None)
     finite(float(scores.max()))
-    return scores.reshape(*given.shape, model.vocab_size)
+    return scores.reshape(*given.shape, size)
 
 
 @torch.no_grad()
-def attention(model: Transformer, counts: Counts | None, ids: Any) -> Float[Tensor, "layers H T T"]:
+def attention(model: TextModel, ids: Any) -> Float[Tensor, "layers H T T"]:
     """How much of each character every character reads, in each head of each layer: rows sum to 1, and none reads ahead.
 
     Raises `UserError` as `logits` does.
@@ -51,12 +47,12 @@ def attention(model: Transformer, counts: Counts | None, ids: Any) -> Float[Tens
     seen: list[Tensor] = []
     hooks = [
         part.register_forward_pre_hook(lambda part, given: seen.append(part.weights(*given[:2])[0]))
-        for part in model.modules()
+        for part in model.transformer.modules()
         if isinstance(part, Attention)
     ]
     try:
-        logits(model, counts, ids)
+        logits(model, ids)
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack(seen) if seen else torch.zeros(0, model.config.n_head, len(ids), len(ids))
+    return torch.stack(seen) if seen else torch.zeros(0, model.transformer.config.n_head, len(ids), len(ids))

@@ -1,7 +1,6 @@
 """Passes: a model over a text, window by window, by a stated protocol.
 
-    ids ──sweep──▶ windows ──Transformer──▶ logits (n V) of the targets, in the order of the text
-                        └───Counts───▲
+    ids ──sweep──▶ windows ──TextModel──▶ logits (n V) of the targets, in the order of the text
 blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
 eighth    windows overlap by an eighth; a character is scored with at least an eighth of a context before it
 sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
@@ -22,11 +21,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.batches import NONE, sweep
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
-from letterwise.model import Transformer
-from letterwise.ngrams import Counts
 
 OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
 PROTOCOLS = (*OVERLAPS,)
@@ -44,51 +42,38 @@ class Pass:
     lengths: list[int]
 
 
-def passes(
-    model: Transformer,
-    ids: np.ndarray,
-    *,
-    counts: Counts | None = None,
-    line_break: int | None = None,
-    protocol: str = "blocks",
-    every: int = 1,
-    start: int = 0,
-) -> Iterator[Pass]:
-    """The windows of `ids` (N,), or each `every`-th of them, with the `counts` that the model learned beside.
+def passes(model: TextModel, ids: np.ndarray, *, protocol: str = "blocks", every: int = 1, start: int = 0) -> Iterator[Pass]:
+    """The windows of `ids` (N,), or each `every`-th of them. For a model of lines, the first of `ids` is its line break.
 
     The first begins at `start`: what is before it is known to counts only.
-
-    For a model of lines, `line_break` is the id that each begins after, and the first of `ids`.
 
     Leaves the model's mode and all randomness as they were. Raises `UserError` when there is nothing to predict, or the
     protocol is not known.
     """
     if len(ids) - start < 2:
         raise UserError(f"a text of {len(ids) - start} characters has nothing to predict: it takes 2 or more.")
-    overlap = overlap_of(protocol, model.config.block_size)
-    require_ids(ids, model.vocab_size)
-    config, device = model.config, next(model.parameters()).device
-    widest = config.block_size * max(model.vocab_size, config.hidden)
+    block_size, transformer, device = model.block_size, model.transformer, model.device
+    overlap = overlap_of(protocol, block_size)
+    require_ids(ids, transformer.vocab_size)
+    widest = block_size * max(transformer.vocab_size, transformer.config.hidden)
     batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)
-    orders = model.prior.orders if model.prior else 0
-    was_training = model.training
-    model.eval()
+    was_training = transformer.training
+    transformer.eval()
     try:
-        for together in sweep(ids[start:], config.block_size, batch, overlap=overlap, every=every, line_break=line_break):
+        for together in sweep(ids[start:], block_size, batch, overlap=overlap, every=every, line_break=model.line_break):
             made = []
             for starts, inputs, targets in together:
                 x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-                told = torch.from_numpy(counts.before(ids, start + starts, x.size(1), orders)).to(device) if counts else None
-                asked = y != NONE
+                asked, log_prior = y != NONE, model.log_prior(ids, start + starts, x.size(1))
                 with torch.inference_mode():
-                    states = model.states(x, log_prior=told)[asked]
-                    told = None if told is None else told[asked]
-                    logits = model.scores(states[None], None if told is None else told[None])[0]
-                alone = None if told is None else told[:, -1, :-1]
+                    states = transformer.states(x, log_prior=log_prior)[asked]
+                    log_prior = None if log_prior is None else log_prior[asked]
+                    logits = transformer.scores(states[None], None if log_prior is None else log_prior[None])[0]
+                alone = None if log_prior is None else log_prior[:, -1, :-1]
                 made.append(Pass(logits, y[asked], alone, asked.sum(-1).tolist()))
             yield in_order(made, np.concatenate([windows.starts for windows in together]))
     finally:
-        model.train(was_training)
+        transformer.train(was_training)
 
 
 def overlap_of(protocol: str, block_size: int) -> int:

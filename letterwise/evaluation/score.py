@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, overlap_of, passes
 from letterwise.loss import each_nats
-from letterwise.model import Transformer
-from letterwise.ngrams import Counts
 from letterwise.units import bits
 
 LIKELIEST = 5  # alternatives that are told of each character
@@ -82,33 +81,33 @@ class Scorer:
 
     def __init__(
         self,
-        model: Transformer,
+        model: TextModel,
         *,
-        counts: Counts | None = None,
-        line_break: int | None = None,
         protocol: str = "blocks",
         closely: bool = False,
-        before: Sequence[int] = (),
+        before: Sequence[int] | None = None,
     ) -> None:
-        """`line_break` is for a model of lines. `before` stands before the text and costs nothing: for that one, a line break.
+        """`before` stands before the text and costs nothing (None: nothing; for a model of lines, its line break).
 
         `closely` also tells ranks and the likeliest alternatives. Raises `UserError` when the protocol is not known.
         """
-        self.model, self.counts, self.line_break, self.protocol, self.closely = model, counts, line_break, protocol, closely
-        self.overlap = overlap_of(protocol, model.config.block_size)
-        self.reach = max(0, model.config.counts_order - 1)
+        self.model, self.protocol, self.closely = model, protocol, closely
+        self.overlap, self.vocab_size = overlap_of(protocol, model.block_size), len(model.vocabulary)
+        self.reach = max(0, model.transformer.config.counts_order - 1)
+        if before is None:
+            before = () if model.line_break is None else (model.line_break,)
         self.before, self.start = np.array(before, np.int64), 0  # the last ids; where a window begins among them
         self.place = 0  # of that window in the text, or in its line
 
     def read(self, ids: np.ndarray) -> Characters:
         """What each of `ids` (n,) costs. Characters that the vocabulary lacks (V + their code point) are as odd as can be."""
         ids = ids.astype(np.int64)
-        strange = ids >= self.model.vocab_size
+        strange = ids >= self.vocab_size
         scored = self._known(ids[~strange] if strange.any() else ids)
-        return with_strangers(ids, strange, scored, self.model.vocab_size) if strange.any() else scored
+        return with_strangers(ids, strange, scored, self.vocab_size) if strange.any() else scored
 
     def _known(self, ids: np.ndarray) -> Characters:
-        alternatives = min(LIKELIEST, self.model.vocab_size) if self.closely else 0
+        alternatives = min(LIKELIEST, self.vocab_size) if self.closely else 0
         parts = [barely(ids[:0], np.zeros(0), alternatives)]
         if not len(ids):
             return parts[0]
@@ -116,9 +115,7 @@ class Scorer:
             parts.append(barely(ids[:1], np.zeros(1), alternatives))
         text = np.concatenate((self.before, ids))
         if len(text) - self.start > 1:
-            batches = passes(
-                self.model, text, counts=self.counts, line_break=self.line_break, protocol=self.protocol, start=self.start
-            )
+            batches = passes(self.model, text, protocol=self.protocol, start=self.start)
             parts += [_scored(some, self.closely) for some in batches]
         scored = joined(parts)
         self._go_on(text)
@@ -127,9 +124,10 @@ class Scorer:
     def _go_on(self, text: np.ndarray) -> None:
         """Keep of the text so far what the window needs that the next character is scored in."""
         origin = self.start - self.place
-        if self.line_break is not None and len(breaks := np.flatnonzero(text[self.start :] == self.line_break)):
+        line_break = self.model.line_break
+        if line_break is not None and len(breaks := np.flatnonzero(text[self.start :] == line_break)):
             origin = self.start + int(breaks[-1])
-        step = self.model.config.block_size - self.overlap
+        step = self.model.block_size - self.overlap
         self.place = max(0, (len(text) - origin - 1 - self.overlap) // step * step)
         self.start = origin + self.place
         kept = max(0, self.start - self.reach)
@@ -157,7 +155,7 @@ def with_strangers(ids: np.ndarray, strange: np.ndarray, known: Characters, voca
 def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predicted: bool = False) -> Iterator[Line]:
     """The lines of a scored text, as soon as each is whole. A byte vocabulary's lines are spelled as far as they are UTF-8.
 
-    Was the text's first known character predicted, too?
+    `first_predicted`: the text's first known character was predicted, too, as a model of lines does.
     """
     number, start, held = 0, 0, None
     unpredicted, size = 0 if first_predicted else 1, len(vocabulary)

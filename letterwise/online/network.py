@@ -19,14 +19,14 @@ import torch
 from torch import nn
 
 from letterwise.checkpoint import ModelFile
-from letterwise.checkpoint.weights import restore, weights_of
+from letterwise.checkpoint.text_model import text_model
+from letterwise.checkpoint.weights import weights_of
 from letterwise.data.batches import NONE
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.cpu.layout import lay_out
 from letterwise.inference.engine import Engine
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts
 
 RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
 
@@ -49,8 +49,8 @@ class Network:
     """One text being read, one character at a time, by weights of its own."""
 
     def __init__(self, file: ModelFile) -> None:
-        self.transformer: Transformer = restore(file)
-        self.counts: Counts | None = file.counts
+        self.text_model = text_model(file)
+        self.transformer: Transformer = self.text_model.transformer
         weights, self.line_break = weights_of(self.transformer), file.line_break
         self.model = CompiledBackend(file.config.model, len(file.vocabulary), weights, file.counts, self.line_break)
         self.engine = Engine(self.model)
@@ -88,21 +88,19 @@ class Network:
         """One step on what was read since the last one."""
         longest = max(len(window.targets) for window in self.waiting)
         inputs = np.zeros((len(self.waiting), longest), np.int64)
-        targets, told = np.full(inputs.shape, NONE), None
-        orders = self.transformer.prior.orders if self.transformer.prior else 0
-        if orders:
-            told = torch.zeros(*inputs.shape, orders, self.model.vocab_size + 1)
+        targets, log_prior = np.full(inputs.shape, NONE), None
         for row, window in enumerate(self.waiting):
             size = len(window.targets)
             inputs[row, :size], targets[row, :size] = window.ids[window.start : -1], window.targets
-            if told is not None and self.counts:
-                prior = self.counts.before(window.ids, np.array([window.start]), size, orders)
-                told[row, :size] = torch.from_numpy(prior[0])
+            prior = self.text_model.log_prior(window.ids, np.array([window.start]), size)
+            if prior is not None:
+                log_prior = torch.zeros(*inputs.shape, *prior.shape[2:]) if log_prior is None else log_prior
+                log_prior[row, :size] = prior[0]
         self.waiting = []
         x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
         self.optimizer.zero_grad()
         with torch.enable_grad():
-            logits = self.transformer(x, log_prior=told)[y != NONE]
+            logits = self.transformer(x, log_prior=log_prior)[y != NONE]
             cross_entropy(logits[None], y[y != NONE][None]).backward()
         nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()

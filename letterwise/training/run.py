@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.checkpoint import ModelFile, TrainingState
+from letterwise.checkpoint.text_model import TextModel
 from letterwise.checkpoint.training_state import damaged
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
@@ -62,6 +63,11 @@ class Run:
     every: int = 0
     rollbacks: int = 0
     compared: tuple[int, dict[str, float]] = (0, {})
+
+    @property
+    def text_model(self) -> TextModel:
+        """The model as it is now, to score texts with."""
+        return TextModel(self.model, self.stream.vocabulary, self.counts, self.stream.line_break)
 
     @property
     def chars_seen(self) -> int:

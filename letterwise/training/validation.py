@@ -78,7 +78,7 @@ def window_stride(run: Run, held_out: np.ndarray, note: Note) -> int:
 
 def scored(run: Run, held_out: np.ndarray, **options: Any) -> Score:
     """By `evaluate` and its options."""
-    return evaluate(run.model, held_out, counts=run.counts, line_break=run.stream.line_break, **options)
+    return evaluate(run.text_model, held_out, **options)
 
 
 def sample(run: Run) -> str:

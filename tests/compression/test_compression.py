@@ -143,7 +143,7 @@ def test_the_size_is_that_of_the_score(tiny, text_file: Path) -> None:
     streams = streams_for(len(content))
     assert streams > 10
     text = text_file.read_text() * 10
-    score = evaluate(tiny.transformer, tiny.vocabulary.encode(text), counts=tiny.file.counts, protocol="sliding")
+    score = evaluate(tiny.text_model, tiny.vocabulary.encode(text), protocol="sliding")
     packed = tiny.compress(content)
     first = streams * 8  # bytes: what a stream's beginning costs beyond its place in the middle of the text
     assert len(packed) <= 1.01 * score.bits_per_char * score.chars / 8 + 64 + first

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from priors import counts_for
+from priors import beside, counts_for
 
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.errors import UserError
@@ -31,7 +31,7 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 
 def score_of(model: Transformer, **options) -> Score:
-    return evaluate(model, IDS, counts=counts_for(model), **options)
+    return evaluate(beside(model, counts_for(model)), IDS, **options)
 
 
 def one_by_one(model: Transformer, windows: list[tuple[int, int, int]]) -> list[float]:
@@ -111,7 +111,7 @@ def test_counting_is_scored_beside_whatever_the_model_learned(model: Transformer
 
 def test_nothing_to_predict(model: Transformer) -> None:
     with pytest.raises(UserError, match="1 characters"):
-        evaluate(model, IDS[:1])
+        evaluate(beside(model, counts_for(model)), IDS[:1])
 
 
 def test_losses_by_hand() -> None:

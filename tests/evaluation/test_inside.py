@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from priors import beside
 from test_prior import SHAPE, lively
 
 from letterwise.api import LanguageModel
@@ -27,12 +28,12 @@ def model_and_counts(preset: str):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_logits_are_those_of_reading_on(preset: str) -> None:
     model, counts = model_and_counts(preset)
-    sequence = Sequence(TorchBackend(model, counts))
+    sequence, read_with = Sequence(TorchBackend(model, counts)), beside(model, counts)
     one_by_one = np.array([sequence.read([id]) for id in IDS.tolist()])
     for given in (IDS, IDS.tolist(), torch.from_numpy(IDS)):
-        np.testing.assert_allclose(logits(model, counts, given), one_by_one, rtol=1e-3, atol=1e-3)
-    both = logits(model, counts, np.array([IDS[:6], IDS[5:]]))
-    torch.testing.assert_close(both[0], logits(model, counts, IDS[:6]), rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(logits(read_with, given), one_by_one, rtol=1e-3, atol=1e-3)
+    both = logits(read_with, np.array([IDS[:6], IDS[5:]]))
+    torch.testing.assert_close(both[0], logits(read_with, IDS[:6]), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -41,7 +42,7 @@ def test_attention_is_what_mixes_the_values(preset: str) -> None:
     model, counts = model_and_counts(preset)
     said: list[tuple[Attention, torch.Tensor, object, torch.Tensor]] = []
     hooks = [b.attention.register_forward_hook(lambda part, x, y: said.append((part, x[0], x[1], y))) for b in model.blocks]
-    weights = attention(model, counts, IDS)
+    weights = attention(beside(model, counts), IDS)
     for hook in hooks:
         hook.remove()
     layers, heads = model.config.n_layer, model.config.n_head

@@ -68,7 +68,7 @@ def test_foreign_ids_are_refused_at_every_door(tiny: LanguageModel, id: int) -> 
     ids = np.array([0, 1, id, 2], np.int64)
     for ask in (
         lambda: evaluate_online(tiny.file, ids),
-        lambda: evaluate(tiny.transformer, ids, counts=tiny.file.counts),
+        lambda: evaluate(tiny.text_model, ids),
         lambda: Sequence(tiny._reader).read(ids),
     ):
         with pytest.raises(UserError, match=f"id {id} is not in this vocabulary of {len(tiny.vocabulary)} characters"):

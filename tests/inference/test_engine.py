@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from priors import counts_for
+from priors import beside, counts_for
 
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
@@ -202,7 +202,7 @@ def test_sliding_evaluation_is_what_the_predictor_sees(reader: Backend, model: T
     sequence, nats = Sequence(reader), []
     for current, following in pairwise(ids.tolist()):
         nats.append(-torch.from_numpy(sequence.read([current])).log_softmax(-1)[following].item())
-    score = evaluate(model, ids, counts=counts_for(model), protocol="sliding")
+    score = evaluate(beside(model, counts_for(model)), ids, protocol="sliding")
     assert score.chars == 69
     assert score.nats_per_char == pytest.approx(np.mean(nats), abs=1e-5)
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference.test_engine import SHAPE, V, lively
+from priors import beside
 
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config.presets import PRESETS, resolve
@@ -80,12 +81,13 @@ def test_evaluation_is_what_the_predictor_says(
     sequence, nats = Sequence(reader), []
     for current, following in pairwise(ids):
         nats.append(-torch.from_numpy(sequence.read([current])).log_softmax(-1)[following].item())
-    scorer = Scorer(model, counts=counts, line_break=BREAK, protocol="sliding")
+    asked = beside(model, counts, BREAK)
+    scorer = Scorer(asked, protocol="sliding", before=())
     told = list(score(scorer, np.array(ids)))
     assert [id for some in told for id in some.ids.tolist()] == ids
     bits = np.concatenate([some.bits for some in told])[1:]  # nothing tells the first
     np.testing.assert_allclose(bits * np.log(2), nats, rtol=1e-4, atol=1e-4)
-    whole = evaluate(model, np.array(ids), counts=counts, line_break=BREAK, protocol="sliding")
+    whole = evaluate(asked, np.array(ids), protocol="sliding")
     assert whole.chars == len(ids) - 1
     assert whole.bits_per_char == pytest.approx(bits.mean(), abs=1e-9)
 
@@ -101,7 +103,7 @@ def test_another_line_changes_nothing(model: Transformer, counts: Counts | None)
     ):
         ids = np.array([BREAK, *before, *line, *after])
         for protocol in ("blocks", "sliding"):
-            told = score(Scorer(model, counts=counts, line_break=BREAK, protocol=protocol), ids)
+            told = score(Scorer(beside(model, counts, BREAK), protocol=protocol, before=()), ids)
             costs.append((protocol, np.concatenate([some.bits for some in told])[1 + len(before) :][: len(line)]))
     for protocol, bits in costs:
         expected = next(first for name, first in costs if name == protocol)

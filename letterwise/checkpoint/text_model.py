@@ -1,0 +1,57 @@
+"""Text model: a transformer, and all that it reads a text with. They go together wherever a text is scored.
+
+Transformer · Vocabulary · Counts · line break ──▶ TextModel ──encode──▶ ids        ──log_prior──▶ what counts say of them
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from letterwise.checkpoint.model_file import ModelFile
+from letterwise.checkpoint.weights import restore
+from letterwise.data.line_ends import plain_ends
+from letterwise.data.vocabulary import Unknown, Vocabulary
+from letterwise.model import Transformer
+from letterwise.ngrams import Counts
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """`counts` are those that the model learned beside. For a model of lines, `line_break` is the id that each begins after."""
+
+    transformer: Transformer
+    vocabulary: Vocabulary
+    counts: Counts | None = None
+    line_break: int | None = None
+
+    @property
+    def block_size(self) -> int:
+        """How many characters fit the context."""
+        return self.transformer.config.block_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.transformer.parameters()).device
+
+    def encode(self, text: str, unknown: Unknown = "score") -> np.ndarray:
+        r"""The ids (N,) of a text. By a model of lines, and where \r would be unknown and be scored, \r\n is read as \n."""
+        return self.vocabulary.encode(plain_ends(text) if self.reads_plain_ends(unknown) else text, unknown)
+
+    def reads_plain_ends(self, unknown: Unknown) -> bool:
+        r"""Is \r\n read as \n?"""
+        return self.line_break is not None or (unknown == "score" and "\r" not in self.vocabulary)
+
+    def log_prior(self, ids: np.ndarray, starts: np.ndarray, length: int) -> Float[Tensor, "n T K V+1"] | None:
+        """What counts say in windows of `ids` (N,) that begin at `starts` (n,); None where the model has no counts."""
+        if self.counts is None or self.transformer.prior is None:
+            return None
+        return torch.from_numpy(self.counts.before(ids, starts, length, self.transformer.prior.orders)).to(self.device)
+
+
+def text_model(file: ModelFile, device: torch.device | str = "cpu") -> TextModel:
+    """What a model file holds, ready to predict."""
+    return TextModel(restore(file, device), file.vocabulary, file.counts, file.line_break)
