@@ -22,7 +22,7 @@ from letterwise.evaluation.score import Line, barely
 
 NEIGHBOURS = 1000  # held-out lines that a line is held against
 FEWEST = 20
-ENOUGH = 2**17  # characters of the model's own held-out text to compare with: p-values have no use for more
+ENOUGH = 2**16  # characters of the model's own held-out text to compare with: p-values have no use for more
 RUN = 2**16  # lines that are sorted in memory
 NO_IDS, NO_BITS = np.zeros(0, np.int64), np.zeros(0)
 
