@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypedDict, Unpack
 
+from letterwise import stdin
 from letterwise.atomic import replacing
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.config import Config, DataConfig
@@ -749,6 +750,7 @@ def train(
         UserError: something asked for cannot be done.
     """
     share_processors()
+    from letterwise.config.presets import asked_values
     from letterwise.progress import Progress, progress_for_terminal
     from letterwise.training import prepare
 
@@ -759,12 +761,11 @@ def train(
         flags["input_file"] = names(input_file)
     if isinstance(flags.get("val_file"), str | PathLike):
         flags["val_file"] = names(flags["val_file"])
-    paths = [None if path is None else fspath(path) for path in (config, out, model_path)]
+    file, out, model_path = (None if path is None else fspath(path) for path in (config, out, model_path))
     result = prepare.train(
-        flags,
-        config_file=paths[0],
-        out=paths[1],
-        model_path=paths[2],
+        asked_values(flags, file),
+        out=out,
+        model_path=model_path,
         resume=resume,
         overwrite=overwrite,
         progress=progress,
@@ -812,7 +813,7 @@ def reading(path: str | PathLike[str]) -> Generator[BinaryIO]:
     """A file to read, or stdin for "-". Raises `UserError` when it cannot be."""
     said = fspath(path)
     try:
-        with open(0, "rb", closefd=False) if said == "-" else open(said, "rb") as file:
+        with stdin.opened() if said == "-" else open(said, "rb") as file:
             yield file
     except OSError as error:
         raise UserError(f"cannot read {said!r}: {error.strerror or error}. Name a file that is there.") from error

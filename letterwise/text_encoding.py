@@ -14,6 +14,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from letterwise.errors import UserError, did_you_mean
 
@@ -140,13 +141,19 @@ def read_text_file(path: str | Path, flag: str, encoding: str | None = None) -> 
     """
     try:
         with open(path, "rb") as file:
-            content = file.read(LARGEST_WHOLE + 1)
+            content = read_whole(file, str(path), flag)
     except (OSError, ValueError) as error:  # a name with NUL in it is a ValueError
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"{flag}: cannot read {str(path)!r}: {reason}. Check the name and its permissions.") from error
-    if len(content) > LARGEST_WHOLE:
-        raise UserError(f"{flag}: {str(path)!r} is larger than {LARGEST_WHOLE >> 20} MiB: is it the right file?")
     return decoded(content, str(path), encoding, flag)
+
+
+def read_whole(file: BinaryIO, name: str, flag: str) -> bytes:
+    """All that is in a small file. Raises `UserError`, which begins with `flag`, when it is larger than 64 MiB, or endless."""
+    content = file.read(LARGEST_WHOLE + 1)
+    if len(content) > LARGEST_WHOLE:
+        raise UserError(f"{flag}: {name!r} is larger than {LARGEST_WHOLE >> 20} MiB: is it the right file?")
+    return content
 
 
 def decoded(content: bytes, name: str, encoding: str | None = None, flag: str = "") -> str:

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOW = [
     {"errors", "machine", "printable", "units"},
-    {"text_encoding", "atomic", "compiling", "progress"},
+    {"text_encoding", "atomic", "stdin", "compiling", "progress"},
     {"config"},
     {"data", "model"},
     {"ngrams", "loss", "runtime"},
@@ -32,7 +32,7 @@ LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 LEVEL_PACKAGES = {f"letterwise.{group}" for group in LEVEL}
 FRONT_DOOR = LEVEL["cli"] - 1  # `import letterwise` opens all of it: only the command line may
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
-WITHOUT_TORCH = {"errors", "machine", "printable", "units", "text_encoding", "atomic", "compiling", "progress"}
+WITHOUT_TORCH = {"errors", "machine", "printable", "units", "text_encoding", "atomic", "stdin", "compiling", "progress"}
 WITHOUT_TORCH |= {"config", "data", "ngrams", "memorization", "comparison", "cli"}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {

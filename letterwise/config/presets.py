@@ -1,6 +1,7 @@
 """Presets: bricks that are useful together, and sizes they come in.
 
-    preset (which bricks, which recipe) × size (how big) ──resolve──▶ Config ◀── config.toml ◀── flags
+    preset (which bricks, which recipe) × size (how big) ──resolve──▶ Config
+    config.toml, flags ──asked_values──▶ what was asked ─────┘
 
 To add one, add a row. Every value can be overridden by its flag; defaults that then no longer fit are adapted.
 """
@@ -47,32 +48,33 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 
 
-def resolve(flags: dict[str, Any], config_file: str | None = None) -> Config:
-    """The configuration that a preset, a size, a TOML file and flags name together, the later ones winning.
+def resolve(asked: dict[str, Any]) -> Config:
+    """The configuration that a preset, a size and what was asked beside them name together, the later ones winning.
 
-    Defaults bend to fit what was asked. `flags` may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on
+    Defaults bend to fit what was asked, which may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on
     anything unknown or impossible.
     """
-    values = asked_values(flags, config_file)
-    plain = _defaults(values)
-    known = {name: value for name, value in values.items() if name not in ("preset", "size")}
+    plain = _defaults(asked)
+    known = {name: value for name, value in asked.items() if name not in ("preset", "size")}
     changes = adapted({**knob_values(plain), **known}, known.keys())
     return plain.with_values({**changes, **known})
 
 
-def asked_values(flags: dict[str, Any], config_file: str | None = None) -> dict[str, Any]:
-    """What a person settled, by name, in a TOML file or by flags: no default among it, so nothing may change it."""
+def asked_values(flags: dict[str, Any], config_file: str | None) -> dict[str, Any]:
+    """What a person settled, by name, in a TOML file or by flags: no default among it, so nothing may change it.
+
+    The file is read once: it may be a pipe. Raises `UserError` when it is none.
+    """
     values = read_toml(config_file) if config_file is not None else {}
     if "input_file" in flags or "dataset" in flags:  # a text named on the command line takes the place of the file's
         values = {name: value for name, value in values.items() if name not in ("input_file", "dataset")}
     return values | flags
 
 
-def bent(flags: dict[str, Any], config_file: str | None = None) -> dict[str, Any]:
+def bent(asked: dict[str, Any]) -> dict[str, Any]:
     """Defaults of the preset and size that `resolve` changed to fit what was asked, with their new values."""
-    values = asked_values(flags, config_file)
-    before, after = knob_values(_defaults(values)), knob_values(resolve(flags, config_file))
-    return {name: value for name, value in after.items() if value != before[name] and name not in values}
+    before, after = knob_values(_defaults(asked)), knob_values(resolve(asked))
+    return {name: value for name, value in after.items() if value != before[name] and name not in asked}
 
 
 def _defaults(values: dict[str, Any]) -> Config:

@@ -13,10 +13,10 @@ import torch
 
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.compiling.jit import clock
-from letterwise.config import PARTS, Config, RuntimeConfig, read_toml
+from letterwise.config import PARTS, Config, RuntimeConfig
 from letterwise.config.accounting import flops_per_char, parameters
 from letterwise.config.adapt import adapted_to_text, validation_share
-from letterwise.config.presets import asked_values, bent, knob_values, resolve
+from letterwise.config.presets import bent, knob_values, resolve
 from letterwise.data.batches import require
 from letterwise.data.cache import reopen
 from letterwise.data.prepare import prepare
@@ -50,7 +50,6 @@ CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
 def train(
     flags: dict[str, Any],
     *,
-    config_file: str | None = None,
     out: str | None = None,
     model_path: str | None = None,
     resume: bool = False,
@@ -65,20 +64,20 @@ def train(
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress, asked = started or clock(), progress or Progress(), set(asked_values(flags, config_file))
-    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file))
+    started, progress, asked = started or clock(), progress or Progress(), set(flags)
+    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:
         if there := directory.is_there():
             held.enter_context(directory.locked())
         if resume:
             state = load_state(directory.state, progress.note)
-            config = resumed_config(state, flags, config_file)
+            config = resumed_config(state, flags)
             directory = directory if model_path else directory.with_model(state.model_path)
         else:
             if not overwrite:
                 directory.refuse_if_used()
-            tell_adapted(progress, "what was asked", bent(flags, config_file))
+            tell_adapted(progress, "what was asked", bent(flags))
         held.enter_context(enough_memory(config))
         run = prepare_run(config, directory, state, progress, asked)
         saver = Saver(run.config.training, progress.note)
@@ -129,15 +128,15 @@ def resumption(run: Run, state: TrainingState) -> list[str]:
     return lines
 
 
-def plan(flags: dict[str, Any], *, config_file: str | None = None, progress: Progress | None = None) -> tuple[Config, Plan]:
+def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Config, Plan]:
     """What `train` would do with these flags, without doing it: the configuration, and the plan that led to it.
 
     Raises `UserError` when minutes are missing, or something asked for cannot be done.
     """
-    config = absolute(resolve(flags, config_file))
+    config = absolute(resolve(flags))
     if not config.training.minutes:
         raise UserError("a plan is for a time: give --minutes.")
-    progress, asked = progress or Progress(), set(asked_values(flags, config_file))
+    progress, asked = progress or Progress(), set(flags)
     config, stream = open_text(config, None, progress, asked)
     config, made = planned(config, asked, stream, find_runtime(config.runtime))
     return fitted(config, asked, stream, progress), made
@@ -281,9 +280,9 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress, a
     return config, prepare(config.data, note=progress.note)
 
 
-def resumed_config(state: TrainingState, flags: dict[str, Any], config_file: str | None) -> Config:
+def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
     """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
-    began, said = state.config, {**(read_toml(config_file) if config_file else {}), **flags}
+    began, said = state.config, dict(flags)
     bricks = {name: said.pop(name, getattr(began, name)) for name in ("preset", "size")}
     asked = absolute(began.with_values(said))
     old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (began, asked))

@@ -56,7 +56,6 @@ def repeat(
     flags: dict[str, Any],
     *,
     seeds: int,
-    config_file: str | None = None,
     out: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -69,9 +68,9 @@ def repeat(
     cannot be read once more.
     """
     progress = progress or Progress()
-    config = resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags, config_file)
+    config = resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags)
     home = run_directory(config, out, None).path
-    first = first_seed(flags, config_file, home if resume else None)
+    first = first_seed(flags, home if resume else None)
     places = {seed: home / f"seed-{seed}" for seed in range(first, first + seeds)}
     if first + seeds - 1 > LARGEST_SEED:
         raise UserError(f"--seeds {seeds} from rng_seed={first} goes beyond {LARGEST_SEED}: lower --rng_seed.")
@@ -88,21 +87,21 @@ def repeat(
     for seed in sorted(places, key=lambda seed: seed not in begun):  # what those that were begun chose holds for all
         place = places[seed]
         progress.note(f"seed {seed}, run {len(runs) + 1} of {seeds}: {place}")
-        asked, file = (as_flags(template), None) if template and seed not in begun else (flags, config_file)
-        how: dict[str, Any] = {"config_file": file, "resume": seed in begun, "overwrite": overwrite}
+        asked = as_flags(template) if template and seed not in begun else flags
+        how: dict[str, Any] = {"resume": seed in begun, "overwrite": overwrite}
         runs[seed] = train({**asked, "rng_seed": seed}, out=str(place), progress=progress, started=started, **how)
         started = None  # only the first run's clock began with the process
         template = template or _as_trained(load_state(place / "state.safetensors"), runs[seed])
     return Repeats(list(places), [runs[seed] for seed in places])
 
 
-def first_seed(flags: dict[str, Any], config_file: str | None, resumed: Path | None) -> int:
+def first_seed(flags: dict[str, Any], resumed: Path | None) -> int:
     """`rng_seed` where it was asked for, else the lowest seed of the resumed runs, else the default."""
     if resumed and "rng_seed" not in flags:
         names = [place.name.removeprefix("seed-") for place in resumed.glob("seed-*") if _has_state(place)]
         if there := [int(name) for name in names if name.isascii() and name.isdigit()]:
             return min(there)
-    return resolve({name: flags[name] for name in ("rng_seed",) if name in flags}, config_file).training.rng_seed
+    return resolve({name: flags[name] for name in ("rng_seed",) if name in flags}).training.rng_seed
 
 
 def as_flags(config: Config) -> dict[str, Any]:

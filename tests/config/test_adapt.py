@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import letterwise
 from letterwise.config import PARTS, ModelConfig
 from letterwise.config.adapt import adapted_to_text, validation_share
-from letterwise.config.presets import PRESETS, SIZES, bent, knob_values, resolve
+from letterwise.config.presets import PRESETS, SIZES, asked_values, bent, knob_values, resolve
 from letterwise.errors import UserError
 
 # Knobs that once contradicted a default, with values that are right by themselves.
@@ -69,7 +69,7 @@ def test_defaults_fit_each_other(preset: str, size: str) -> None:
 def test_a_file_and_a_keyword_are_asked_as_well(tmp_path: Path) -> None:
     (tmp_path / "e.toml").write_text("warmup_iters = 20\n")
     with pytest.raises(UserError, match="warmup_iters=20"):
-        resolve({"max_iters": 10}, str(tmp_path / "e.toml"))
+        resolve(asked_values({"max_iters": 10}, str(tmp_path / "e.toml")))
 
 
 def test_of_the_wrong_kind_is_left_to_the_configuration() -> None:

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from letterwise.config import PARTS, Config, ModelConfig, config_from_json
-from letterwise.config.presets import PRESETS, SIZES, resolve
+from letterwise.config.presets import PRESETS, SIZES, asked_values, resolve
 from letterwise.errors import UserError
 from letterwise.training.prepare import train
 
@@ -23,7 +23,7 @@ FILES = sorted((ROOT / "configs").glob("*.toml"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_file_loads_builds_and_takes_two_steps(path: Path, text_file: Path, tmp_path: Path) -> None:
     small = {"input_file": (str(text_file),), "max_iters": 2, "warmup_iters": 1, "batch_size": 2, "block_size": 32}
-    assert train(small, config_file=str(path), out=str(tmp_path / "o")).iters == 2
+    assert train(asked_values(small, str(path)), out=str(tmp_path / "o")).iters == 2
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -37,17 +37,17 @@ def test_the_later_wins(tmp_path: Path) -> None:
     """Preset < file < flag."""
     path = tmp_path / "e.toml"
     path.write_text('preset = "gpt2"\nn_layer = 5\nn_head = 2\n')
-    config = resolve({"n_layer": 7}, str(path))
+    config = resolve(asked_values({"n_layer": 7}, str(path)))
     assert (config.preset, config.model.activation) == ("gpt2", "gelu")
     assert (config.model.n_layer, config.model.n_head, config.model.n_embd) == (7, 2, 128)
-    assert resolve({"preset": "llama"}, str(path)).model.activation == "swiglu"
+    assert resolve(asked_values({"preset": "llama"}, str(path))).model.activation == "swiglu"
 
 
 def test_a_text_on_the_command_line_takes_the_place_of_the_files(tmp_path: Path) -> None:
     path = tmp_path / "e.toml"
     path.write_text('dataset = "shakespeare"\n')
-    assert resolve({}, str(path)).data.dataset == "shakespeare"
-    config = resolve({"input_file": ("a.txt",)}, str(path))
+    assert resolve(asked_values({}, str(path))).data.dataset == "shakespeare"
+    config = resolve(asked_values({"input_file": ("a.txt",)}, str(path)))
     assert (config.data.dataset, config.data.input_file) == (None, ("a.txt",))
 
 

@@ -106,10 +106,10 @@ def _agree(flags: dict[str, Any]) -> None:
 def read_prompt(name: str, encoding: str | None, *, as_bytes: bool) -> str:
     """The text of a file, or of stdin, exactly; for a model of bytes, whatever they are. Raises `UserError` if not."""
     from letterwise.api import reading
-    from letterwise.text_encoding import canonical_encoding, decoded
+    from letterwise.text_encoding import canonical_encoding, decoded, read_whole
 
-    with reading("/dev/stdin" if name == "-" else name) as file:
-        content = file.read()
+    with reading(name) as file:
+        content = read_whole(file, "stdin" if name == "-" else name, "--seed_file")
     if as_bytes and encoding is None:
         return content.decode("utf-8", "surrogateescape")
     name = "stdin" if name == "-" else name

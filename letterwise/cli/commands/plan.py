@@ -4,7 +4,7 @@ from typing import Any
 
 from letterwise.cli.commands import train
 from letterwise.cli.output import say, say_json, shown
-from letterwise.config.presets import resolve
+from letterwise.config.presets import asked_values, resolve
 from letterwise.errors import UserError
 
 add_flags = train.add_flags  # whatever `train` takes, so that one word turns a plan into a run
@@ -16,12 +16,12 @@ def run(flags: dict[str, Any]) -> int:
     train.agree(own)
     if own.get("resume"):
         raise UserError("--resume goes on as its run was planned, and nothing is left to plan: leave it out.")
-    knobs = train.knobs(flags)
-    resolve(dict(knobs), own.get("config"))  # object before torch is loaded
+    asked = asked_values(train.knobs(flags), own.get("config"))
+    resolve(asked)  # object before torch is loaded
     from letterwise.progress import PlainProgress
     from letterwise.training import prepare
 
-    config, made = prepare.plan(knobs, config_file=own.get("config"), progress=PlainProgress())
+    config, made = prepare.plan(asked, progress=PlainProgress())
     if own.get("json"):
         say_json({"values": made.values, "config": config.to_json(), "lines": made.lines})
     else:

@@ -1,22 +1,18 @@
 """`letterwise score`: a form over `LanguageModel.score`, `.heat_map`, `.rank`, `.follow` and `api.classify`."""
 
 import json
-import os
-import select
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import ENCODING_HELP, Parser, number
 from letterwise.cli.output import in_colour, say, say_json, shown
 from letterwise.data.line_ends import bare, split_lines
 from letterwise.errors import UserError
+from letterwise.stdin import arriving
 
 if TYPE_CHECKING:
     from letterwise.api import LanguageModel
     from letterwise.evaluation.score import Line
-
-CHUNK = 2**16
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -106,26 +102,6 @@ def _agree(asked: dict[str, bool], flags: dict[str, Any], *, several: bool) -> N
         raise UserError("--each_char adds to the objects of --jsonl: give that, too.")
     if not asked["rank"] and ("calibrate" in flags or "top" in flags):
         raise UserError("--calibrate and --top belong to --rank: give that, too.")
-
-
-def arriving() -> Iterator[bytes]:
-    """What comes in on stdin, as soon as it does; of a stdin that does not wait (non-blocking), too."""
-    try:
-        stdin = sys.stdin.fileno()
-        while True:
-            try:
-                chunk = os.read(stdin, CHUNK)
-            except BlockingIOError:
-                select.select([stdin], [], [])
-                continue
-            if not chunk:
-                return
-            yield chunk
-    except (OSError, ValueError, AttributeError) as error:  # it is closed, a folder, or no file at all
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is closed"
-        raise UserError(
-            f"cannot read stdin ({why}): give --follow a pipe, as in `tail -f LOG | letterwise score …`."
-        ) from error
 
 
 def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]) -> None:

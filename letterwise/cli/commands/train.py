@@ -7,7 +7,7 @@ from letterwise.cli import PROCESS_STARTED
 from letterwise.cli.flags import Parser, add_knobs, number
 from letterwise.cli.output import complain, say, say_json, shown
 from letterwise.cli.program import program
-from letterwise.config.presets import PRESETS, SIZES, resolve
+from letterwise.config.presets import PRESETS, SIZES, asked_values, resolve
 from letterwise.errors import UserError, quoted
 
 OWN = ("config", "out", "model_path", "resume", "overwrite", "seeds", "json")
@@ -33,10 +33,10 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Train; tell what came of it."""
     own = {name: flags.pop(name) for name in OWN if name in flags}
-    asked = knobs(flags)
+    asked = asked_values(knobs(flags), own.pop("config", None))
     agree(own)
     if not own.get("resume"):  # then the run's own configuration is what flags must fit
-        resolve(dict(asked), own.get("config"))  # object before torch is loaded
+        resolve(asked)  # object before torch is loaded
     from letterwise.progress import progress_for_terminal
     from letterwise.training.interruption import Interrupted
     from letterwise.training.prepare import train
@@ -44,9 +44,8 @@ def run(flags: dict[str, Any]) -> int:
 
     as_json = own.pop("json", False)
     try:
-        file, progress = own.pop("config", None), progress_for_terminal()
         learn, words = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
-        result = learn(asked, config_file=file, progress=progress, started=PROCESS_STARTED, **own)
+        result = learn(asked, progress=progress_for_terminal(), started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
         complain(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
         return 128 + interrupted.signal_number
@@ -118,4 +117,5 @@ def _shown(arguments: list[str]) -> Any:
     quick.add_argument("--size")
     quick.add_argument("--config")
     named = vars(quick.parse_known_args(arguments)[0])
-    return resolve({name: named[name] for name in ("preset", "size") if name in named}, named.get("config"))
+    shown = {name: named[name] for name in ("preset", "size") if name in named}
+    return resolve(asked_values(shown, named.get("config")))

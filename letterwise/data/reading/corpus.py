@@ -11,7 +11,6 @@ import glob
 import itertools
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from letterwise import stdin
 from letterwise.config import DataConfig
 from letterwise.data.reading.datasets import DATASETS, dataset_text
 from letterwise.data.reading.own_files import files_in, is_model_file, is_of_a_run
@@ -26,7 +26,7 @@ from letterwise.data.reading.source import CHUNK, Source, read, recognized, refu
 from letterwise.data.reading.unpack import is_archive, unpacked
 from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Note
-from letterwise.text_encoding import Spelling, canonical_encoding, kind_of, looks_binary
+from letterwise.text_encoding import SNIFFED, Spelling, canonical_encoding, kind_of, looks_binary
 
 MOST_FILES = 100_000  # that are looked at where a model names the text
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -60,9 +60,7 @@ class Finder:
     def find(self, name: str) -> list[Source]:
         """The sources that one input names: a file's, a folder's, an archive's members', a glob's matches'."""
         if name == "-":
-            if sys.stdin is None:  # started with <&-
-                raise UserError("stdin is closed, and - reads it: leave out <&-, or name a file.")
-            return self._texts([_spooled("stdin", sys.stdin.buffer)], named=True)
+            return self._once("stdin", stdin.opened())
         if not name:
             raise UserError("an input file's name is empty (''): name a file, a folder, a pattern, or - for stdin.")
         path = Path(name)
@@ -87,13 +85,21 @@ class Finder:
             if self.regular_only:
                 raise UserError(f"{name!r} is no regular file, and is not opened because a model names it")
             with path.open("rb") as pipe:
-                return self._texts([_spooled(name, pipe)], named=True)
+                return self._once(name, pipe)
         if glob.has_magic(name):
             left_out = []
             return self._folder(name, _matches(name, left_out), left_out)
         if is_address(name):
             raise UserError(f"{name!r} is an address: fetch it first, as with `curl -LO {name}`, and name the file.")
         raise UserError(f"there is no file {name!r}{_nearest(path)}")
+
+    def _once(self, name: str, stream: BinaryIO) -> list[Source]:
+        """The text of what can be read only once; binary data, which may have no end, is refused by its beginning."""
+        start = b""
+        while len(start) < SNIFFED and (chunk := stream.read(SNIFFED - len(start))):
+            start += chunk
+        self._texts([Source(name, lambda: iter([start]))], named=True)
+        return self._texts([_spooled(name, start, stream)], named=True)
 
     def _folder(self, name: str, found: Iterator[Path], left_out: list[Path]) -> list[Source]:
         """The text among files, some of which are archives."""
@@ -212,18 +218,20 @@ def _pieces(opened: Callable[[], BinaryIO]) -> Iterator[bytes]:
             yield chunk
 
 
-def _spooled(name: str, file: BinaryIO) -> Source:
+def _spooled(name: str, start: bytes, rest: BinaryIO) -> Source:
     """What can be read only once, kept in a temporary file while it is needed."""
     try:
         kept = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed, and so removed, with the last reference to the source)
     except OSError as error:
         raise _no_room(name, error) from error
-    while chunk := file.read(CHUNK):
+    chunk = start
+    while chunk:
         try:
             kept.write(chunk)
             kept.flush()
         except OSError as error:
             raise _no_room(name, error) from error
+        chunk = rest.read(CHUNK)
     return Source(name, lambda: read(kept.name))
 
 

@@ -20,7 +20,7 @@ from letterwise.inference.constraints.language.patterns import has_escaped, plai
 from letterwise.inference.constraints.language.regex import Unusual, class_end
 from letterwise.inference.constraints.language.schema_check import COUNT, KEYWORDS, checked
 from letterwise.inference.constraints.limits import Limits
-from letterwise.text_encoding import decoded
+from letterwise.text_encoding import decoded, read_whole
 
 BEGINS_A_GRAMMAR = re.compile(r"\s*(?://[^\n]*\s*)*(?:%|[!?]?_*[A-Za-z]\w*(?:\.\d+)?\s*:)")
 BOUNDS = re.compile(r"\{(\d+),(\d+)\}")
@@ -161,7 +161,8 @@ def _held_by(path: str, flag: str) -> str:
     if not path:
         raise UserError(f"{flag} is empty: give the thing itself or a file of it, or leave out {flag}.")
     try:
-        return decoded(Path(path).read_bytes(), path, flag=flag)
+        with open(path, "rb") as file:
+            return decoded(read_whole(file, path, flag), path, flag=flag)
     except (OSError, ValueError) as error:
         told = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{flag} {path[: 4 * SHOWN]!r} is neither the thing itself nor a file of it: {told}.") from None
