@@ -4,7 +4,8 @@
 
 numba makes machine code of each function, and optimizes what it calls once more within each caller: of a tree of functions,
 each leaf as often as the tree is deep. But only the root is ever called from outside. (docs/log.md: what that costs.)
-A part that Python calls all the same is compiled for that.
+A part that Python calls all the same is compiled for that. While its callers are not compiled yet, Python runs them and the
+part (entry.py): one that calls LLVM's instructions names the function that Python runs in its place.
 """
 
 from collections.abc import Callable
@@ -17,20 +18,20 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.registry import CPUDispatcher
 
-from letterwise.compiling.jit import njit
+from letterwise.compiling.entry import Entry, as_python
 
 Compiled: Any = CPUDispatcher  # for whoever checks types: not all that is inherited can be replaced
 Settings: Any = numba.config
 
 
-def part(*, small: bool = False, **options: Any) -> Callable[[FunctionType], Any]:
+def part(*, small: bool = False, python: FunctionType | None = None, **options: Any) -> Callable[[FunctionType], Any]:
     """A decorator like `jit.njit`, for a function that compiled ones call.
 
-    One that is `small` Python runs as it stands.
+    One that is `small` Python always runs as it stands. `python` gives the same bits, where Python cannot run it.
     """
 
     def decorate(function: FunctionType) -> Any:
-        return function if Settings.DISABLE_JIT else Part(function, small, options)
+        return python or function if Settings.DISABLE_JIT else Part(function, small, python, options)
 
     return decorate
 
@@ -38,15 +39,20 @@ def part(*, small: bool = False, **options: Any) -> Callable[[FunctionType], Any
 class Part(Compiled):
     """What numba compiles when another function calls this one."""
 
-    def __init__(self, function: FunctionType, small: bool, options: dict[str, Any]) -> None:
+    def __init__(self, function: FunctionType, small: bool, python: FunctionType | None, options: dict[str, Any]) -> None:
         kept = {"nopython": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         super().__init__(function, targetoptions=kept | options, pipeline_class=PartCompiler)
-        self.small, self.options = small, options
+        self.small, self.python, self.options = small, python, options
 
     @cached_property
     def alone(self) -> Any:
         """The same for Python's calls."""
-        return self.py_func if self.small else njit(**self.options)(self.py_func)
+        return self.py_func if self.small else Entry(self.py_func, self.plain, self.options)
+
+    @cached_property
+    def plain(self) -> FunctionType:
+        """What Python runs while callers are not compiled."""
+        return self.python or as_python(self.py_func)
 
     def __call__(self, *arguments: Any) -> Any:
         return self.alone(*arguments)

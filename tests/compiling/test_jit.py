@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from letterwise.compiling import jit
+from letterwise.compiling import jit, store
 from letterwise.inference.cpu import kernel as kernel
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,7 @@ def twice(x):
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     monkeypatch.setattr(jit.Kept, "writable", True)
-    return jit.folder()
+    return store.folder()
 
 
 def compiled() -> tuple[int, int]:
@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_nothing_behind(folder: Path, monkeypatch: pytest.Mon
 
 def test_old_entries_are_removed(folder: Path) -> None:
     folder.mkdir(parents=True)
-    for name, age in (("old", jit.UNUSED_S + 60), ("new", 60)):
+    for name, age in (("old", store.UNUSED_S + 60), ("new", 60)):
         (folder / name).touch()
         os.utime(folder / name, (time.time() - age,) * 2)
     compiled()
@@ -146,19 +146,22 @@ def test_a_change_in_what_is_called_makes_another_entry(tmp_path: Path, monkeypa
         ("calls", "from letterwise.called import STEP as S\n"),
     ):
         (tmp_path / f"{name}.py").write_text(text)
-        jit.stamp.cache_clear()
-        seen.add(jit.stamp("letterwise.calls"))
+        store.stamp.cache_clear()
+        seen.add(store.stamp("letterwise.calls"))
     assert len(seen) == 3
     (tmp_path / "called.py").unlink()
-    jit.stamp.cache_clear()
-    assert jit.stamp("letterwise.calls") == ""  # nobody can say: then nothing is kept
-    jit.stamp.cache_clear()
+    store.stamp.cache_clear()
+    assert store.stamp("letterwise.calls") == ""  # nobody can say: then nothing is kept
+    store.stamp.cache_clear()
 
 
 def test_the_kernel_depends_on_all_it_calls() -> None:
-    found = jit.sources_of("letterwise.inference.cpu.kernel")
-    needed = {"inference.automaton", "inference.filters", "inference.products", "inference.vectors", "inference.weights"}
-    assert {f"letterwise.{name}" for name in needed | {"inference.team", "counts.reader", "jit"}} <= set(found)
+    found = store.sources_of("letterwise.inference.cpu.kernel")
+    needed = {"cpu.matmul", "cpu.simd", "cpu.layout", "cpu.threads", "sampling.filters", "constraints.language.dfa"}
+    assert {f"letterwise.inference.{name}" for name in needed} | {
+        "letterwise.ngrams.reader",
+        "letterwise.compiling.jit",
+    } <= set(found)
 
 
 def test_all_that_is_compiled_goes_through_here() -> None:

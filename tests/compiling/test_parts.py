@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from letterwise.compiling import jit
+from letterwise.compiling import jit, store
 from letterwise.compiling.jit import njit
 from letterwise.compiling.parts import part
 
@@ -40,7 +40,7 @@ VALUES = np.array([1.0, 2.0, 3.0, 4.0])
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
     monkeypatch.setattr(jit.Kept, "writable", True)
-    return jit.folder()
+    return store.folder()
 
 
 def test_an_entry_with_its_parts_is_one_whole(folder: Path) -> None:

@@ -9,7 +9,7 @@ from numba import njit
 from letterwise.inference.cpu.matmul import LANES, blend, compare, in_tiles, padded, project, strip_place, tile_place
 from letterwise.inference.cpu.threads import AGAIN, OWN, Pace, Team, meet
 
-sizes = st.integers(1, 40)
+sizes, seeds = st.integers(1, 40), st.integers(0, 99)
 
 
 def rows_of(vectors: np.ndarray) -> np.ndarray:
@@ -17,7 +17,7 @@ def rows_of(vectors: np.ndarray) -> np.ndarray:
     return np.pad(vectors, ((0, 0), (0, padded(vectors.shape[1]) - vectors.shape[1]))).astype(np.float32)
 
 
-@given(outputs=sizes, inputs=sizes, count=st.integers(1, 8), threads=st.integers(1, 3), seed=st.integers(0, 99))
+@given(outputs=sizes, inputs=sizes, count=st.integers(1, 8), threads=st.integers(1, 3), seed=seeds)
 def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     matrix, vectors = random.normal(size=(outputs, inputs)).astype(np.float32), random.normal(size=(count, inputs))
@@ -31,7 +31,30 @@ def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads
     np.testing.assert_allclose(together[:, :outputs], x[:, :inputs] @ matrix.T, rtol=1e-4, atol=1e-5)
 
 
-@given(places=sizes, dim=sizes, seen=sizes, seed=st.integers(0, 99))
+@given(outputs=sizes, inputs=sizes, count=st.integers(1, 4), bits=st.integers(1, 13), scale=st.integers(-74, 60), seed=seeds)
+def test_in_numpy_it_is_the_same_bits(outputs: int, inputs: int, count: int, bits: int, scale: int, seed: int) -> None:
+    """Of few bits, so that sums often stand halfway between two float32; and of numbers near both ends of them."""
+    random = np.random.default_rng(seed)
+
+    def numbers(*shape: int) -> np.ndarray:
+        few = random.integers(-(2**bits), 2**bits, shape) * 2.0 ** random.integers(-14, 14, shape)
+        return (few * 2.0**scale * (random.random(shape) < 0.8)).astype(np.float32)
+
+    tiles, x, seen = in_tiles(numbers(outputs, inputs)), rows_of(numbers(count, inputs)), min(outputs, inputs)
+    strip = numbers(padded(inputs) * LANES)
+    for product, size, arguments in (
+        (project, (count, padded(outputs)), lambda y: (tiles, x, count, y, 0, 1)),
+        (compare, padded(outputs), lambda y: (tiles, x[0, :inputs], seen, y)),
+        (blend, LANES, lambda y: (strip, x[0], seen, y)),
+    ):
+        found = [np.zeros(size, np.float32) for _ in range(2)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            product(*arguments(found[0]))
+            product.plain(*arguments(found[1]))
+        assert np.nan_to_num(found[0], nan=7).tobytes() == np.nan_to_num(found[1], nan=7).tobytes()
+
+
+@given(places=sizes, dim=sizes, seen=sizes, seed=seeds)
 def test_keys_and_values_that_grow(places: int, dim: int, seen: int, seed: int) -> None:
     """Filled number by number; only the first places are asked."""
     random, seen = np.random.default_rng(seed), min(seen, places)

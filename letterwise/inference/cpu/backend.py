@@ -72,6 +72,10 @@ class CompiledCache:
 
     def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read at most 64 rows of (text, place, id), one text's in order. For the `wanted`, `logits[text]` is what follows."""
+        if not kernel.write.compiled and len(rows) > 1:  # row by row, as it may be compiled from one to the next
+            self.read(rows[:1], wanted[wanted == 0], logits)
+            self.read(rows[1:], wanted[wanted > 0] - 1, logits)
+            return
         none = np.zeros((len(rows), 0), np.int64)
         ways = NO_FILTERS, none.astype(np.float32), none.astype(np.float64), True, NO_DFA, none, none, none.astype(bool)
         self._together(len(rows), 1, rows, wanted, logits, *ways)
@@ -100,6 +104,8 @@ class CompiledCache:
 
     def at_once(self, texts: int) -> int:
         """How many characters to write before looking around."""
+        if not kernel.write.compiled:
+            return 1
         return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (len(self.model.numbers) * (1 + texts // COMPANY))))
 
     def _together(self, texts: int, times: int, rows: np.ndarray, *arguments: object) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT, exact, exp, normalize, tanh
-from letterwise.compiling.jit import njit
+from letterwise.compiling.entry import entry
 from letterwise.inference.constraints.language.dfa import END, draw_under_dfa
 from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, cut, grown, projections, unfold
 from letterwise.inference.cpu.matmul import LANES, blend, compare, padded, project, strip_place, tile_place
@@ -30,8 +30,6 @@ from letterwise.inference.sampling.filters import biased
 from letterwise.ngrams.reader import read_on
 
 NEAR = 2**22  # weights of at most so many numbers stay in the cache: then each thread may read all of them
-
-entry = njit(**EXACT)
 
 
 @exact
@@ -309,7 +307,7 @@ def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, 
     meet(gate, thread, threads)
 
 
-@entry
+@entry(**EXACT)
 def write(
     bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, dfa,
     walks, ids, drawn, turns, gate, thread, threads,

@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from letterwise.compiling.parts import part
+from letterwise.inference.cpu import matmul_in_numpy
 from letterwise.inference.cpu.simd import LANES, Code, number
 
 OUTPUTS = 8  # a tile has so many, and LANES inputs
@@ -117,7 +118,7 @@ def strip_sum(typing_context, vectors, strip, shares, count, y, y_place, ahead):
 of_one, of_one_far, of_two, of_three = tile_product(1), tile_product(1, far=True), tile_product(2), tile_product(3)
 
 
-@part(_nrt=False)
+@part(python=matmul_in_numpy.project, _nrt=False)
 def project(matrix, x, count, y, thread, threads):
     """y[r] = matrix · x[r] for the first `count` rows of x (R, K) into y (R, J), both padded: this thread's share of outputs.
 
@@ -152,7 +153,7 @@ def strip_place(vector, d, vectors):
     return (d // LANES * vectors + vector) * LANES + d % LANES
 
 
-@part(_nrt=False)
+@part(python=matmul_in_numpy.compare, _nrt=False)
 def compare(keys, q, seen, y):
     """y[t] = keys[t] · q (D,) for the first `seen` places, up to a whole tile.
 
@@ -164,7 +165,7 @@ def compare(keys, q, seen, y):
         of_one_far(keys, i * inputs * OUTPUTS, q, 0, y, i * OUTPUTS, inputs, 0, keys.size)
 
 
-@part(_nrt=False)
+@part(python=matmul_in_numpy.blend, _nrt=False)
 def blend(values, shares, seen, y):
     """y (D,), padded, = the sum of the first `seen` values (T, D), each times its share.
 

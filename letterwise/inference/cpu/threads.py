@@ -84,9 +84,9 @@ class Team:
     def run(self, function: Callable[..., int], size: int, most: int, *arguments: Any) -> None:
         """Call `function(*arguments, gate, thread, threads)` in one thread or in all.
 
-        It does pieces of this `size`, so many at `most`, and tells how many.
+        It does pieces of this `size`, so many at `most`, and tells how many. One that is not compiled yet runs in one thread.
         """
-        if self.threads == 1 or size * most < self.worth * self.threads:
+        if self.threads == 1 or size * most < self.worth * self.threads or not getattr(function, "compiled", True):
             function(*arguments, ALONE, 0, 1)
             return
         pace = self.kinds.setdefault((function, size.bit_length(), most.bit_length()), Pace())

@@ -6,7 +6,9 @@ A filter removes a character by setting its score to -∞. Ties at a border are 
 Draws invert the cumulative distribution in float64, one uniform number each.
 """
 
+import ctypes
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +31,25 @@ class Filters(NamedTuple):
     min_p: float
     typical_p: float
     greedy: bool
+
+
+def exp_in_python(x):
+    """What `exp` compiles to: the C library's function for this kind of number. NumPy has another of its own."""
+    return expf()(x) if isinstance(x, np.float32) else math.exp(x)
+
+
+@cache
+def expf():
+    """The C library's e^x of a float32."""
+    found = ctypes.CDLL(None).expf
+    found.argtypes, found.restype = [ctypes.c_float], ctypes.c_float
+    return found
+
+
+@part(python=exp_in_python, _nrt=True)
+def exp(x):
+    """e^x."""
+    return math.exp(x)
 
 
 @compiled
@@ -121,7 +142,7 @@ def top_p(logits, p):
 def min_p(logits, p):
     """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024)."""
     least = logits[:1].copy()
-    least[0] = peak(logits) + math.log(p)  # rounded as scores are, so that ties at the border are kept
+    least[0] = np.float64(peak(logits)) + math.log(p)  # rounded as scores are, so that ties at the border are kept
     return at_least(logits, logits, least[0])
 
 
@@ -152,7 +173,7 @@ def softmax(logits):
     """Probabilities (V,), float64."""
     top, weights, total = peak(logits), np.empty(len(logits)), 0.0
     for c in range(len(logits)):
-        weights[c] = math.exp(float(logits[c] - top))
+        weights[c] = exp(logits[c] - top)
     for c in range(len(logits)):
         total += weights[c]
     for c in range(len(logits)):
@@ -167,7 +188,7 @@ def filtered(logits, filters):
     if filters.temperature != 1:
         top = peak(kept)  # taken off first: a low temperature must not carry it beyond the largest float
         for c in range(len(kept)):
-            kept[c] = (kept[c] - top) / filters.temperature
+            kept[c] = np.float64(kept[c] - top) / filters.temperature
     if filters.top_k:
         kept = top_k(kept, filters.top_k)
     if filters.top_p < 1:
@@ -187,7 +208,7 @@ def draw(logits, uniform):
     top = peak(logits)
     held, total, last = np.empty(len(logits)), 0.0, 0
     for c in range(len(logits)):
-        share = math.exp(float(logits[c] - top))
+        share = exp(logits[c] - top)
         total += share
         held[c] = total
         last = c if share > 0 else last

@@ -1,0 +1,83 @@
+"""Entries: compiled functions that nobody has to wait for.
+
+    called ──▶ kept on disk? ──yes──▶ machine code
+                    │ no
+                    ├──▶ another process compiles it (worker.py) ──▶ machine code from then on
+                    └──▶ until then Python runs the function as it stands, with all the parts it calls
+
+Both give the same bits: the compiler may neither fuse nor reorder operations (arithmetic.py), and NumPy rounds as the processor
+does. Where LLVM's own instructions are called, a function made of NumPy's stands for them (parts.py). So what an equal seed
+writes does not depend on when the code was ready; some hundred characters are written before it is.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+import numba
+import numpy as np
+
+from letterwise.compiling.jit import njit
+from letterwise.compiling.worker import POSSIBLE, Job, ask
+
+Settings: Any = numba.config
+MEANWHILE = POSSIBLE  # whether Python runs what is not compiled yet: else the first call waits
+LOCK = threading.Lock()
+
+
+def entry(**options: Any) -> Callable[[FunctionType], "Entry"]:
+    """A decorator like `jit.njit`, for a function of a module's whose first call is not to wait."""
+    return lambda function: Entry(function, None, options)
+
+
+class Entry:
+    """A function that is compiled when it is first called, for the types of that call's arguments first."""
+
+    def __init__(self, function: FunctionType, python: FunctionType | None, options: dict[str, Any]) -> None:
+        self.function, self.python, self.options = function, python, options
+        self.compiled = False  # whether a call runs machine code, as far as is known
+        self.job: Job | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self.compiled or self._ready(arguments):
+            return self.dispatcher(*arguments)
+        with np.errstate(all="ignore"):
+            return self.plain(*arguments)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """What compiles it."""
+        return njit(**self.options)(self.function)
+
+    @cached_property
+    def plain(self) -> FunctionType:
+        """What Python runs."""
+        return self.python or as_python(self.function)
+
+    def _ready(self, arguments: tuple[Any, ...]) -> bool:
+        """Whether it is compiled by now. The first time, has it compiled."""
+        if Settings.DISABLE_JIT:
+            return False
+        with LOCK:
+            if not MEANWHILE:
+                self.compiled = True
+            elif self.job is None:
+                types = tuple(map(self.dispatcher.typeof_pyval, arguments))
+                path = self.dispatcher._cache.path(types, self.dispatcher.targetctx.codegen())
+                if path is None or path.exists():
+                    self.compiled = True
+                else:
+                    self.job = ask(self.function.__module__, self.function.__qualname__, types)
+            elif self.job.over:  # where that failed, this process compiles it now, and waits
+                self.dispatcher._cache.in_hand = self.job.entry
+                self.compiled = True
+        return self.compiled
+
+
+def as_python(function: FunctionType) -> FunctionType:
+    """A copy of a compiled function that Python runs, with copies of the parts that it calls."""
+    names = function.__globals__
+    parts = {name: names[name].plain for name in function.__code__.co_names if hasattr(names.get(name), "plain")}
+    return FunctionType(function.__code__, {**names, **parts}, function.__name__, function.__defaults__, function.__closure__)

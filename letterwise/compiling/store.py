@@ -1,0 +1,115 @@
+"""Store: what was compiled, on disk, for the next process.
+
+    entry (bytes) ──write──▶ folder()/NAME-KEY ──read──▶ the same bytes, or None
+
+An entry begins with its own checksum: a damaged one is removed. Its key holds a hash of all sources that it depends on: so it
+is never out of date. An entry is machine code, and whoever writes it decides what runs. So only entries that belong to this
+user (or root), and that nobody else may write, are read.
+"""
+
+import contextlib
+import hashlib
+import os
+import re
+import stat
+import sys
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+
+from letterwise.machine import cache_dir
+
+UNUSED_S = 60 * 86_400  # an entry that was not read for so long is removed
+CHECKSUM = 32
+FOLDER = "NUMBA_CACHE_DIR"
+IMPORTED = re.compile(r"^from (letterwise[\w.]*) import|^import (letterwise[\w.]*)", re.MULTILINE)
+
+
+def folder() -> Path:
+    """Where entries are kept, in $NUMBA_CACHE_DIR or our cache: a folder for each user, as none loads another's."""
+    where = Path(named) if (named := os.environ.get(FOLDER)) else cache_dir()
+    return where / (f"compiled-{os.getuid()}" if hasattr(os, "getuid") else "compiled")
+
+
+def read(path: Path) -> bytes | None:
+    """An entry; None where there is none that may be trusted."""
+    content = trusted(path)
+    if content is None:
+        return None
+    if hashlib.sha256(content[CHECKSUM:]).digest() != content[:CHECKSUM]:
+        remove(path)
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # it is still used
+    return content[CHECKSUM:]
+
+
+def write(path: Path, entry: bytes) -> None:
+    """Keep an entry. Raises `OSError` where that cannot be."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(path, hashlib.sha256(entry).digest() + entry)
+    remove_unused(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove an entry that is of no use."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+@cache
+def stamp(module: str) -> str:
+    """A hash of a module's sources; "" where one cannot be read."""
+    try:
+        found = sources_of(module)
+    except OSError:
+        return ""
+    parts = [hashlib.sha256(content).hexdigest() for _, content in sorted(found.items())]
+    return hashlib.sha256(repr(parts).encode()).hexdigest() if found else ""
+
+
+def sources_of(module: str) -> dict[str, bytes]:
+    """The sources of a module and of all that it imports of this package, directly or not, by name."""
+    found: dict[str, bytes] = {}
+    ahead = [module]
+    while ahead:
+        name = ahead.pop()
+        path = getattr(sys.modules.get(name), "__file__", None)
+        if name in found or path is None:  # what was never imported is no module, or stands under TYPE_CHECKING
+            continue
+        found[name] = Path(path).read_bytes()
+        ahead += [left or right for left, right in IMPORTED.findall(found[name].decode())]
+    return found
+
+
+def trusted(path: Path) -> bytes | None:
+    """A file's content, if it is this user's or root's and nobody else may write it."""
+    try:
+        with path.open("rb") as file:
+            facts = os.fstat(file.fileno())
+            foreign = hasattr(os, "geteuid") and facts.st_uid not in (os.geteuid(), 0)
+            return None if foreign or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else file.read()
+    except OSError:
+        return None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, for this user only, whole or not at all. It need not outlast a power cut: it has a checksum."""
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix="new-")
+    try:
+        with open(handle, "wb") as file:
+            file.write(content)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(beside)
+        raise
+
+
+def remove_unused(where: Path) -> None:
+    """Remove entries of earlier versions, and what killed processes left."""
+    for path in where.iterdir():
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNUSED_S:
+                path.unlink()
