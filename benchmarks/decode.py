@@ -35,7 +35,7 @@ from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Transformer, build, initialize
-from letterwise.ngrams import ORDER, Counts, learn
+from letterwise.ngrams import ORDER, Counts, count_ngrams
 
 VOCABULARY = Vocabulary("char", "".join(map(chr, range(32, 97))))
 SHAPES = [
@@ -116,7 +116,7 @@ def timed(once: Callable[[], None], seconds: float) -> float:
 def counted() -> Counts:
     """Counts of a real text, its characters folded into the vocabulary."""
     stream = prepare(DataConfig(dataset="python-docs"), note=lambda text: None)
-    return learn(stream.ids % len(VOCABULARY), len(VOCABULARY), ORDER)
+    return count_ngrams(stream.ids % len(VOCABULARY), len(VOCABULARY), ORDER)
 
 
 def others(

@@ -21,7 +21,7 @@ source = {"input_file": (sys.argv[1],)} if sys.argv[1] else {"dataset": "python-
 stream = prepare(DataConfig(**source), note=lambda text: None)
 ids, training = stream.part("train"), Config().training
 before, began = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() // 1024, time.perf_counter()
-cross_fit(ids, len(stream.vocabulary), 7, folds=training.counts_folds, most=training.counts_chars)
+cross_fit(ids, len(stream.vocabulary), 7, folds=training.counts_folds, max_chars=training.counts_chars)
 seconds = time.perf_counter() - began
 print(len(ids), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """

@@ -28,7 +28,7 @@ from letterwise.config.presets import resolve
 from letterwise.data.prepare import prepare
 from letterwise.inference.engine import Sequence
 from letterwise.model import build, initialize
-from letterwise.ngrams import learn
+from letterwise.ngrams import count_ngrams
 
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, block_size=128)
 LEARNED, PIPE = 20_000, 2**16  # lines of the training text; bytes that a pipe holds
@@ -83,7 +83,7 @@ def model_file(workplace: Path) -> Path:
     config = resolve({"preset": "fast", **SHAPE, "input_file": (str(workplace / "log.txt"),)})
     stream = prepare(DataConfig(input_file=(str(workplace / "log.txt"),)), note=lambda text: None)
     weights = weights_of(initialize(build(config.model, len(stream.vocabulary)), seed=0))
-    counts = learn(stream.part("train"), len(stream.vocabulary), config.model.counts_order)
+    counts = count_ngrams(stream.part("train"), len(stream.vocabulary), config.model.counts_order)
     data = {"fingerprint": stream.fingerprint, "sources": list(stream.sources), "bounds": list(stream.bounds)}
     save_model(workplace / "model.safetensors", ModelFile(config, stream.vocabulary, weights, data, [], counts))
     return workplace / "model.safetensors"

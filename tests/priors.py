@@ -7,7 +7,7 @@ from torch import Tensor
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts, learn
+from letterwise.ngrams import Counts, count_ngrams
 
 
 def log_prior(model: Transformer, tokens: Tensor) -> Tensor | None:
@@ -24,7 +24,9 @@ def counts_for(model: Transformer) -> Counts | None:
     """Counts of 300 characters out of the blue."""
     if model.prior is None:
         return None
-    return learn(np.random.default_rng(0).integers(0, model.vocab_size, 300), model.vocab_size, model.config.counts_order)
+    return count_ngrams(
+        np.random.default_rng(0).integers(0, model.vocab_size, 300), model.vocab_size, model.config.counts_order
+    )
 
 
 def beside(model: Transformer, counts: Counts | None = None, line_break: int | None = None) -> TextModel:

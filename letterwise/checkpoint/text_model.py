@@ -49,7 +49,7 @@ class TextModel:
         """What counts say in windows of `ids` (N,) that begin at `starts` (n,); None where the model has no counts."""
         if self.counts is None or self.transformer.prior is None:
             return None
-        return torch.from_numpy(self.counts.before(ids, starts, length, self.transformer.prior.orders)).to(self.device)
+        return torch.from_numpy(self.counts.log_probs_at(ids, starts, length, self.transformer.prior.orders)).to(self.device)
 
 
 def text_model(file: ModelFile, device: torch.device | str = "cpu") -> TextModel:

@@ -83,7 +83,7 @@ class TorchCache:
         if not counts or not model.prior:
             return None
         seen = np.array([*self.before[text], *tokens.tolist()])
-        told = counts.before(seen, np.array([len(self.before[text])]), len(tokens), model.prior.orders)
+        told = counts.log_probs_at(seen, np.array([len(self.before[text])]), len(tokens), model.prior.orders)
         self.before[text] = seen[max(0, len(seen) - counts.order + 1) :].tolist()
         return torch.from_numpy(told).to(self.device)
 

@@ -1,6 +1,6 @@
-"""Counts: what counting already knows. N-gram statistics as a model of their own, and as a prior on the logits."""
+"""N-grams: what counting already knows about a text, as a model of its own, and as a prior on the logits."""
 
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
-from letterwise.ngrams.kneser_ney import ORDER, Counts, learn
+from letterwise.ngrams.kneser_ney import ORDER, Counts, count_ngrams
 
-__all__ = ["ORDER", "Counts", "CrossFitted", "cross_fit", "learn"]
+__all__ = ["ORDER", "Counts", "CrossFitted", "count_ngrams", "cross_fit"]

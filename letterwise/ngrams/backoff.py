@@ -1,7 +1,7 @@
 """Back-off: distributions that fall back on shorter contexts, held sparsely.
 
-    p(c | row) = weight of c in the row + backoff of the row · p(c | the row's place one rung lower)
-    at the bottom                                              1/V for every character
+    p(c | context) = weight of c in the context's row + back-off of the row · p(c | the context without its first character)
+    p(c | nothing) = weight of c + back-off · 1/V
 
 A row names only the characters that occurred in it, so a vocabulary of tens of thousands costs what its text costs.
 """
@@ -13,12 +13,15 @@ import numpy as np
 
 from letterwise.ngrams.trie import expand
 
-DENSE_NUMBERS = 2**22  # rungs are also kept written out as long as together they are no larger than this
+DENSE_NUMBERS = 2**22  # levels are also kept written out as long as together they are no larger than this
 
 
 @dataclass(frozen=True)
-class Rung:
-    """R distributions over contexts of one length: `lower`, `backoff` (R,); `starts` (R+1,); `characters`, `weights` (E,)."""
+class BackoffLevel:
+    """Distributions over R contexts of one length: `lower`, `backoff` (R,); `starts` (R+1,); `characters`, `weights` (E,).
+
+    `lower` is each context's row one level down, without its first character.
+    """
 
     lower: np.ndarray
     backoff: np.ndarray
@@ -27,45 +30,47 @@ class Rung:
     weights: np.ndarray
 
 
-class Ladder:
-    """Rungs 0, 1, … for contexts of 0, 1, … characters."""
+class BackoffModel:
+    """Levels 0, 1, … for contexts of 0, 1, … characters."""
 
-    def __init__(self, rungs: list[Rung], vocab_size: int) -> None:
-        self.rungs, self.vocab_size = rungs, vocab_size
+    def __init__(self, levels: list[BackoffLevel], vocab_size: int) -> None:
+        self.levels, self.vocab_size = levels, vocab_size
 
     @cached_property
     def dense(self) -> list[np.ndarray]:
-        """The first rungs written out, (R, V) each: for `distributions`, where many are asked for at once."""
+        """The first levels written out, (R, V) each: for `distributions`, where many are asked for at once."""
         written: list[np.ndarray] = []
-        below, room = np.full((1, self.vocab_size), 1 / self.vocab_size, np.float32), DENSE_NUMBERS
-        for rung in self.rungs:
-            room -= len(rung.backoff) * self.vocab_size
-            if written and room < 0:
+        lower, left = np.full((1, self.vocab_size), 1 / self.vocab_size, np.float32), DENSE_NUMBERS
+        for level in self.levels:
+            left -= len(level.backoff) * self.vocab_size
+            if written and left < 0:
                 break
-            below = self._mix(below[rung.lower], rung, np.arange(len(rung.backoff)))
-            written.append(below)
+            lower = self._interpolate(lower[level.lower], level, np.arange(len(level.backoff)))
+            written.append(lower)
         return written
 
-    def distributions(self, chain: list[np.ndarray], orders: int = 1) -> np.ndarray:
-        """What each of the last K = `orders` rungs says: probabilities (n, K, V+1), float32.
+    def distributions(self, rows_by_level: list[np.ndarray], orders: int = 1) -> np.ndarray:
+        """Probabilities by each of the last K = `orders` levels: (n, K, V+1), float32.
 
-        The first V are of the characters; the last is the escape: how much of them was left to the rungs below.
-        `chain[j]` (n,) is a place's row on rung j, -1 if it has none: there the rung says what the one below says.
+        The first V are of the characters; the last is the escape: how much of them was left to the levels below.
+        `rows_by_level[j]` (n,) is a place's row on level j, -1 if it has none: there the level equals the one below.
         """
-        told, silent = self.dense[0][chain[0]], len(self.rungs) - orders
-        each = np.ones((len(told), orders, self.vocab_size + 1), np.float32)
-        for j, rung in enumerate(self.rungs):
-            there = (chain[j] >= 0).nonzero()[0]
-            rows = chain[j][there]
+        probs, first = self.dense[0][rows_by_level[0]], len(self.levels) - orders
+        each = np.ones((len(probs), orders, self.vocab_size + 1), np.float32)
+        for j, level in enumerate(self.levels):
+            there = (rows_by_level[j] >= 0).nonzero()[0]
+            rows = rows_by_level[j][there]
             if j:
-                told[there] = self.dense[j][rows] if j < len(self.dense) else self._mix(told[there], rung, rows)
-            if j >= silent:
-                each[:, j - silent, :-1] = told
-                each[there, j - silent, -1] = rung.backoff[rows]
+                dense = j < len(self.dense)
+                probs[there] = self.dense[j][rows] if dense else self._interpolate(probs[there], level, rows)
+            if j >= first:
+                each[:, j - first, :-1] = probs
+                each[there, j - first, -1] = level.backoff[rows]
         return each
 
-    def _mix(self, below: np.ndarray, rung: Rung, rows: np.ndarray) -> np.ndarray:
-        mixed = below * rung.backoff[rows, None]
-        which, entries = expand(rung.starts, rows)
-        mixed.reshape(-1)[which * self.vocab_size + rung.characters[entries]] += rung.weights[entries]
-        return mixed
+    def _interpolate(self, lower: np.ndarray, level: BackoffLevel, rows: np.ndarray) -> np.ndarray:
+        """Distributions of some rows (n, V), from those of their lower ones."""
+        probs = lower * level.backoff[rows, None]
+        which, entries = expand(level.starts, rows)
+        probs.reshape(-1)[which * self.vocab_size + level.characters[entries]] += level.weights[entries]
+        return probs

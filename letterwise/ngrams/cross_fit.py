@@ -1,4 +1,4 @@
-"""Cross-fitting: for each place of the training text, what counts say that have not seen its neighbourhood.
+"""Cross-fitting: for each place of the training text, a prediction by counts that have not seen its neighbourhood.
 
     text, cut into folds ──▶ for a character of fold f: Kneser-Ney from the n-grams of all other folds
 
@@ -14,18 +14,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.ngrams.backoff import Ladder, Rung
-from letterwise.ngrams.kneser_ney import Counts, continued, discount, smooth
-from letterwise.ngrams.trie import Level, after, depths, distinct, expand, grow
+from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
+from letterwise.ngrams.kneser_ney import Counts, discount, smooth, with_continuation_counts
+from letterwise.ngrams.trie import Level, at_line_start, build_levels, context_lengths, distinct, expand
 
 
 @dataclass(frozen=True)
-class Gone:
-    """What folds had put into the counts of a level: `many` (G,) of `entries`' counts come from `folds` alone."""
+class FoldCounts:
+    """What single folds put into the counts of a level: `counts` (G,) of `entries`' counts come from `folds` alone."""
 
     entries: np.ndarray
     folds: np.ndarray
-    many: np.ndarray
+    counts: np.ndarray
+
+    def __add__(self, other: "FoldCounts") -> "FoldCounts":
+        names = ("entries", "folds", "counts")
+        return FoldCounts(*(np.concatenate((getattr(self, name), getattr(other, name))) for name in names))
 
 
 @dataclass(frozen=True)
@@ -33,42 +37,42 @@ class CrossFitted:
     """The cross-fitted prior of a training text, and `counts` for text it has not seen.
 
     `ids` (N,) is the whole text. Its last M characters were counted: `depths` (M,) is how much context each of them has, and
-    `top` (M,) its place on that rung. What comes before them was not, so the whole counts are honest there.
+    `top` (M,) its row on that level. What comes before them was not counted, so there the counts of all are used.
     """
 
     counts: Counts
-    ladder: Ladder
+    smoothed: BackoffModel
     ids: np.ndarray
     depths: np.ndarray
     top: np.ndarray
     folds: int
 
-    def at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
+    def log_probs_at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V+1), float32.
 
-        K = `orders` and escapes as for `Counts.log_probs`. What is said of places behind the end of the text means nothing.
+        K = `orders` and escapes as for `Counts.log_probs`. For places behind the end of the text the values mean nothing.
         """
-        told = np.empty((len(starts), length, orders, self.ladder.vocab_size + 1), np.float32)
+        log_probs = np.empty((len(starts), length, orders, self.smoothed.vocab_size + 1), np.float32)
         uncounted = len(self.ids) - len(self.top)
         outside = starts + length < uncounted
         if outside.any():
-            told[outside] = self.counts.before(self.ids, starts[outside], length, orders)
+            log_probs[outside] = self.counts.log_probs_at(self.ids, starts[outside], length, orders)
         places = (starts[~outside, None] - uncounted + np.arange(1, length + 1)).reshape(-1)
-        told[~outside] = self._counted(places, orders).reshape(-1, *told.shape[1:])
-        return told
+        log_probs[~outside] = self._counted(places, orders).reshape(-1, *log_probs.shape[1:])
+        return log_probs
 
     def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
         """ln p of characters of the counted text (n, K, V+1). A place just before it gets letter frequencies."""
-        inside = np.clip(places, 0, len(self.top) - 1)
-        depths, top, rungs = np.where(places >= 0, self.depths[inside], 0), self.top[inside], self.ladder.rungs
-        chain = [np.where(depths == len(rungs) - 1, top, -1)]
-        for j in reversed(range(1, len(rungs))):
-            rows, further = np.where(depths == j - 1, top, -1), (chain[-1] >= 0).nonzero()[0]
-            rows[further] = rungs[j].lower[chain[-1][further]]
-            chain.append(rows)
-        chain[-1] = fold_of(inside, len(self.top), self.folds)
-        told = self.ladder.distributions(chain[::-1], orders)
-        return np.log(told, out=told)
+        inside, levels = np.clip(places, 0, len(self.top) - 1), self.smoothed.levels
+        depths, top = np.where(places >= 0, self.depths[inside], 0), self.top[inside]
+        rows_by_level = [np.where(depths == len(levels) - 1, top, -1)]  # from the highest level down
+        for j in reversed(range(1, len(levels))):
+            rows, known = np.where(depths == j - 1, top, -1), (rows_by_level[-1] >= 0).nonzero()[0]
+            rows[known] = levels[j].lower[rows_by_level[-1][known]]
+            rows_by_level.append(rows)
+        rows_by_level[-1] = fold_of(inside, len(self.top), self.folds)
+        probs = self.smoothed.distributions(rows_by_level[::-1], orders)
+        return np.log(probs, out=probs)
 
 
 def fold_of(places: np.ndarray, chars: int, folds: int) -> np.ndarray:
@@ -77,75 +81,76 @@ def fold_of(places: np.ndarray, chars: int, folds: int) -> np.ndarray:
 
 
 def cross_fit(
-    ids: np.ndarray, vocab_size: int, order: int, *, folds: int, most: int, line_break: int | None = None
+    ids: np.ndarray, vocab_size: int, order: int, *, folds: int, max_chars: int, line_break: int | None = None
 ) -> CrossFitted:
-    """Count the last `most` of `ids` (N,), once for each fold without it, and once as a whole; `line_break` as for `learn`."""
-    text, ids = ids, ids[-most:]
+    """Count the last `max_chars` of `ids` (N,), once for each fold without it, and once as a whole.
+
+    `line_break` as for `count_ngrams`.
+    """
+    text, ids = ids, ids[-max_chars:]
     folds = min(folds, len(ids))
     fold = fold_of(np.arange(len(ids)), len(ids), folds).astype(np.int32)
-    depth, top = depths(ids, order, line_break), np.zeros(len(ids), np.int32)
-    raw: list[Level] = []
+    depths, top = context_lengths(ids, order, line_break), np.zeros(len(ids), np.int32)
+    levels: list[Level] = []
     pairs: list[np.ndarray] = []  # of each level: row·folds + fold of the (context, fold) pairs that occur, ascending
-    alone: list[Gone] = []  # of each level: n-grams that occur in one fold only
-    begun: list[Gone] = []  # of each level: what folds put into n-grams that are counted as they occur
-    for j, (level, events) in enumerate(grow(ids, vocab_size, order, depth)):
+    alone: list[FoldCounts] = []  # of each level: n-grams that occur in one fold only
+    as_occurring: list[FoldCounts] = []  # of each level: what folds put into n-grams that are counted as they occur
+    for j, (level, events) in enumerate(build_levels(ids, vocab_size, order, depths)):
         here = fold[events.there]
         keys, places, _ = distinct(events.rows.astype(np.int64) * folds + here, level.rows * folds)
-        top[events.there] = places  # of those with more context, a higher rung's takes its place
-        raw.append(level)
+        top[events.there] = places  # of those with more context, a higher level's row takes its place
+        levels.append(level)
         pairs.append(keys.astype(np.int32) if level.rows * folds < 2**31 else keys)
-        alone.append(_alone(events.entries, here, len(level.characters)))
-        counted = slice(None) if j == order - 1 else after(raw, line_break)[j][events.rows]
-        begun.append(_put_in(events.entries[counted], here[counted], len(level.characters), folds))
-    counts = Counts(continued(raw, line_break), vocab_size, len(ids))
-    rungs: list[Rung] = []
-    gone = begun.pop()
+        alone.append(_in_one_fold(events.entries, here, len(level.characters)))
+        counted = slice(None) if j == order - 1 else at_line_start(levels, line_break)[j][events.rows]
+        as_occurring.append(_by_fold(events.entries[counted], here[counted], len(level.characters), folds))
+    counts = Counts(with_continuation_counts(levels, line_break), vocab_size, len(ids))
+    fitted: list[BackoffLevel] = []
+    removed = as_occurring.pop()
     for j in reversed(range(order)):
-        rungs.insert(0, _rung(counts, j, pairs, gone, folds))
-        gone = _both(_vanished(counts, j - 1, alone.pop(), folds), begun.pop()) if j else gone
-    return CrossFitted(counts, Ladder(rungs, vocab_size), text, depth, top, folds)
+        fitted.insert(0, _without_fold(counts, j, pairs, removed, folds))
+        if j:
+            removed = _lost_continuations(counts, j - 1, alone.pop(), folds) + as_occurring.pop()
+    return CrossFitted(counts, BackoffModel(fitted, vocab_size), text, depths, top, folds)
 
 
-def _put_in(entries: np.ndarray, fold: np.ndarray, many: int, folds: int) -> Gone:
-    """How often each of a level's `many` entries occurs in each fold."""
-    inside, _, times = distinct(entries.astype(np.int64) * folds + fold, many * folds)
-    return Gone((inside // folds).astype(np.int32), inside % folds, times)
+def _by_fold(entries: np.ndarray, fold: np.ndarray, n_entries: int, folds: int) -> FoldCounts:
+    """How often each of a level's entries occurs in each fold."""
+    inside, _, counts = distinct(entries.astype(np.int64) * folds + fold, n_entries * folds)
+    return FoldCounts((inside // folds).astype(np.int32), inside % folds, counts)
 
 
-def _both(one: Gone, other: Gone) -> Gone:
-    return Gone(*(np.concatenate((getattr(one, name), getattr(other, name))) for name in ("entries", "folds", "many")))
-
-
-def _alone(entries: np.ndarray, fold: np.ndarray, many: int) -> Gone:
+def _in_one_fold(entries: np.ndarray, fold: np.ndarray, n_entries: int) -> FoldCounts:
     """The n-grams that occur in one fold only. `fold` ascends with the text."""
-    first, last = np.empty(many, np.int32), np.empty(many, np.int32)
+    first, last = np.empty(n_entries, np.int32), np.empty(n_entries, np.int32)
     last[entries] = fold
     first[entries[::-1]] = fold[::-1]
     found = (first == last).nonzero()[0].astype(np.int32)
-    return Gone(found, first[found], np.broadcast_to(np.int32(1), found.shape))
+    return FoldCounts(found, first[found], np.broadcast_to(np.int32(1), found.shape))
 
 
-def _vanished(counts: Counts, j: int, alone: Gone, folds: int) -> Gone:
-    """What folds had put into continuation counts of level j, from the longer n-grams that occur in one fold only."""
+def _lost_continuations(counts: Counts, j: int, alone: FoldCounts, folds: int) -> FoldCounts:
+    """What folds put into continuation counts of level j, by the longer n-grams that occur in one fold only."""
     level, above = counts.levels[j], counts.levels[j + 1]
     context = counts.suffixes[j + 1][above.row_of[alone.entries]]
     shorter = level.find(context, above.characters[alone.entries])
-    keys, many = np.unique(shorter * folds + alone.folds, return_counts=True)
-    return Gone((keys // folds).astype(np.int32), keys % folds, many)
+    keys, lost = np.unique(shorter * folds + alone.folds, return_counts=True)
+    return FoldCounts((keys // folds).astype(np.int32), keys % folds, lost)
 
 
-def _rung(counts: Counts, j: int, pairs: list[np.ndarray], gone: Gone, folds: int) -> Rung:
-    """The distributions of all pairs of level j: each row of the whole trie, less what is `gone` in the pair's fold."""
+def _without_fold(counts: Counts, j: int, pairs: list[np.ndarray], removed: FoldCounts, folds: int) -> BackoffLevel:
+    """The distributions of all pairs of level j: each row of the whole trie, less what the pair's fold put in."""
     level, row, fold = counts.levels[j], pairs[j] // folds, pairs[j] % folds
     which, entries = expand(level.starts, row)
     left = level.counts[entries]
     begins = np.cumsum(np.diff(level.starts)[row]) - np.diff(level.starts)[row]
-    context = level.row_of[gone.entries]
-    pair = np.searchsorted(pairs[j], context.astype(np.int64) * folds + gone.folds)
-    place = begins[pair] + gone.entries - level.starts[context]
-    few = np.bincount(np.minimum(level.counts, 5), minlength=6)[1:5] - _histogram(left[place], gone.folds, folds)
-    left[place] -= gone.many
-    few += _histogram(left[place], gone.folds, folds)
+    context = level.row_of[removed.entries]
+    pair = np.searchsorted(pairs[j], context.astype(np.int64) * folds + removed.folds)
+    place = begins[pair] + removed.entries - level.starts[context]
+    counts_of_counts = np.bincount(np.minimum(level.counts, 5), minlength=6)[1:5]
+    counts_of_counts = counts_of_counts - _histogram(left[place], removed.folds, folds)
+    left[place] -= removed.counts
+    counts_of_counts += _histogram(left[place], removed.folds, folds)
     there = left > 0
     starts = np.concatenate(([0], np.cumsum(np.bincount(which[there], minlength=len(row)))))
     characters, left = level.characters[entries[there]], left[there]
@@ -153,7 +158,7 @@ def _rung(counts: Counts, j: int, pairs: list[np.ndarray], gone: Gone, folds: in
     lower = np.zeros(len(row), np.int32)
     if j:
         lower = np.searchsorted(pairs[j - 1], counts.suffixes[j][row].astype(np.int64) * folds + fold).astype(np.int32)
-    return smooth(lower, starts, characters, left, discount(few)[fold])
+    return smooth(lower, starts, characters, left, discount(counts_of_counts)[fold])
 
 
 def _histogram(counts: np.ndarray, fold: np.ndarray, folds: int) -> np.ndarray:

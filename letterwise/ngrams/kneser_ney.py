@@ -1,10 +1,10 @@
-"""Kneser-Ney: what a text's own statistics say comes next.
+"""Kneser-Ney: what a text's own statistics predict.
 
-    ids ──grow──▶ trie ──continuation counts, discounts──▶ ladder ──▶ p(c | the last order-1 characters)
+    ids ──build_levels──▶ trie ──continuation counts, discounts──▶ back-off model ──▶ p(c | the last order-1 characters)
 
 Interpolated modified Kneser-Ney smoothing (Chen & Goodman 1998 §3; Kneser & Ney 1995). The longest n-grams are counted as
-they occur. A shorter one is counted once for each different character that stands before it: what matters below is in how
-many contexts a character appears, because the shorter n-gram is only asked where the longer ones are silent.
+they occur. A shorter one is counted once for each different character that stands before it (its continuation count): it
+is only asked where longer ones were never seen, so what matters is in how many contexts a character appears.
 
 Where lines are examples, a context ends at the line break that its line begins after: no n-gram reaches across one. Those that
 begin with it have nothing before them that could differ, and are counted as they occur (as KenLM's with <s>, Heafield 2011).
@@ -16,8 +16,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from letterwise.ngrams.backoff import Ladder, Rung
-from letterwise.ngrams.trie import Level, after, depths, grow, suffixes
+from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
+from letterwise.ngrams.trie import Level, at_line_start, build_levels, context_lengths, suffixes
 
 ORDER = 7  # of counting alone, as a baseline: on a million characters of English longer ones bring nothing
 FALLBACK = (0.5, 1.0, 1.5)  # discounts of 1, 2, 3 or more where the text is too small to tell them (as KenLM's, Heafield 2011)
@@ -36,7 +36,7 @@ class Counts:
 
     @property
     def order(self) -> int:
-        """Length of the longest n-grams: a character is told from the order - 1 before it."""
+        """Length of the longest n-grams: a character is predicted from the order - 1 before it."""
         return len(self.levels)
 
     @cached_property
@@ -45,38 +45,38 @@ class Counts:
         return suffixes(self.levels)
 
     @cached_property
-    def ladder(self) -> Ladder:
+    def smoothed(self) -> BackoffModel:
         """The smoothed distributions."""
-        rungs = []
+        levels = []
         for level, lower in zip(self.levels, self.suffixes, strict=True):
-            few = np.bincount(np.minimum(level.counts, 5), minlength=6)[1:5]
-            discounts = np.broadcast_to(discount(few), (level.rows, 4))
-            rungs.append(smooth(lower, level.starts, level.characters, level.counts, discounts))
-        return Ladder(rungs, self.vocab_size)
+            counts_of_counts = np.bincount(np.minimum(level.counts, 5), minlength=6)[1:5]
+            discounts = np.broadcast_to(discount(counts_of_counts), (level.rows, 4))
+            levels.append(smooth(lower, level.starts, level.characters, level.counts, discounts))
+        return BackoffModel(levels, self.vocab_size)
 
     def log_probs(self, windows: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, K, V+1), float32.
 
-        K = `orders` tells apart what n-grams of up to order-K+1, …, order characters say; the last of the V+1 is the escape,
+        With K = `orders`: by n-grams of up to order-K+1, …, order characters, each apart; the last of the V+1 is the escape,
         the share that is left to shorter n-grams. A window may begin with -1 for "no character": contexts that would hold
         it count as never seen.
         """
         size = windows.shape[1]
         known = np.maximum(windows, 0)
         rows = np.zeros((len(windows), size + 1), np.int32)  # of the context that ends before place s
-        chain = [rows[:, size - length + 1 :]]
+        rows_by_level = [rows[:, size - length + 1 :]]
         for level in self.levels[:-1]:
             grown = np.full_like(rows, -1)
             grown[:, 1:] = np.where(windows >= 0, level.find(rows[:, :-1], known), -1)
             rows = grown
-            chain.append(rows[:, size - length + 1 :])
-        told = self.ladder.distributions([part.reshape(-1) for part in chain], orders)
-        return np.log(told, out=told).reshape(len(windows), length, orders, self.vocab_size + 1)
+            rows_by_level.append(rows[:, size - length + 1 :])
+        probs = self.smoothed.distributions([rows.reshape(-1) for rows in rows_by_level], orders)
+        return np.log(probs, out=probs).reshape(len(windows), length, orders, self.vocab_size + 1)
 
-    def before(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
+    def log_probs_at(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1).
 
-        What is said of places behind the end of `ids` means nothing.
+        For places behind the end of `ids` the values mean nothing.
         """
         places = starts[:, None] + np.arange(1 - self.order, length)
         known = ids[np.clip(places, 0, len(ids) - 1)].astype(np.int64)
@@ -87,53 +87,54 @@ class Counts:
         total, chars = 0.0, 0
         for start in range(0, len(ids) - 1, chunk * every):
             length = min(chunk, len(ids) - 1 - start)
-            told = self.before(ids, np.array([start]), length)[0, :, 0]
-            total -= told[np.arange(length), ids[start + 1 : start + 1 + length]].sum(dtype=np.float64)
+            log_probs = self.log_probs_at(ids, np.array([start]), length)[0, :, 0]
+            total -= log_probs[np.arange(length), ids[start + 1 : start + 1 + length]].sum(dtype=np.float64)
             chars += length
         return float(total / chars)
 
 
-def learn(ids: np.ndarray, vocab_size: int, order: int, line_break: int | None = None) -> Counts:
+def count_ngrams(ids: np.ndarray, vocab_size: int, order: int, line_break: int | None = None) -> Counts:
     """Count `ids` (N,), which must be no fewer than the order; with the id of a line break, line by line."""
-    levels = [level for level, _ in grow(ids, vocab_size, order, depths(ids, order, line_break))]
-    return Counts(continued(levels, line_break), vocab_size, len(ids))
+    levels = [level for level, _ in build_levels(ids, vocab_size, order, context_lengths(ids, order, line_break))]
+    return Counts(with_continuation_counts(levels, line_break), vocab_size, len(ids))
 
 
-def continued(levels: list[Level], line_break: int | None = None) -> list[Level]:
+def with_continuation_counts(levels: list[Level], line_break: int | None = None) -> list[Level]:
     """The levels with continuation counts, except the last, and those n-grams that begin with the line break of their line."""
-    lower, begun = suffixes(levels), after(levels, line_break)
+    lower, line_starts = suffixes(levels), at_line_start(levels, line_break)
     counted = []
     for j, (level, above) in enumerate(pairwise(levels)):
         shorter = level.find(lower[j + 1][above.row_of], above.characters)  # each longer n-gram without its first character
         counts = np.bincount(shorter, minlength=len(level.characters))
-        counts = np.where(begun[j][level.row_of], level.counts, counts)
+        counts = np.where(line_starts[j][level.row_of], level.counts, counts)
         counted.append(Level(level.starts, level.characters, counts, level.vocab_size))
     return [*counted, levels[-1]]
 
 
-def discount(few: np.ndarray) -> np.ndarray:
-    """What is taken off a count of 0, 1, 2, 3 or more: (..., 4), from how many n-grams were counted 1, 2, 3, 4 times.
+def discount(counts_of_counts: np.ndarray) -> np.ndarray:
+    """What is taken off a count of 0, 1, 2, 3 or more: (..., 4), from how many n-grams were counted 1, 2, 3, 4 times (..., 4).
 
     Chen & Goodman 1998, equation 26: D_i = i - (i+1)·Y·n_{i+1}/n_i, with Y = n_1/(n_1 + 2·n_2).
     """
-    few = few.astype(np.float64)
-    here, further = few[..., :3], few[..., 1:4]
+    n = counts_of_counts.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        y = few[..., :1] / (few[..., :1] + 2 * few[..., 1:2])
-        told = np.arange(1, 4) - np.arange(2, 5) * y * further / here
-    sound = (few > 0).all(-1, keepdims=True) & (told > 0)
-    taken = np.where(sound, told, FALLBACK)
-    return np.concatenate((np.zeros_like(taken[..., :1]), taken), axis=-1).astype(np.float32)
+        y = n[..., :1] / (n[..., :1] + 2 * n[..., 1:2])
+        estimated = np.arange(1, 4) - np.arange(2, 5) * y * n[..., 1:4] / n[..., :3]
+    sound = (n > 0).all(-1, keepdims=True) & (estimated > 0)
+    discounts = np.where(sound, estimated, FALLBACK)
+    return np.concatenate((np.zeros_like(discounts[..., :1]), discounts), axis=-1).astype(np.float32)
 
 
-def smooth(lower: np.ndarray, starts: np.ndarray, characters: np.ndarray, counts: np.ndarray, discounts: np.ndarray) -> Rung:
-    """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the rung below."""
+def smooth(
+    lower: np.ndarray, starts: np.ndarray, characters: np.ndarray, counts: np.ndarray, discounts: np.ndarray
+) -> BackoffLevel:
+    """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the level below."""
     rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
     taken = discounts[rows, np.minimum(counts, 3)]
     totals = np.bincount(rows, weights=counts, minlength=len(starts) - 1)
-    given = np.bincount(rows, weights=taken, minlength=len(starts) - 1)
+    left = np.bincount(rows, weights=taken, minlength=len(starts) - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        backoff = np.where(totals > 0, given / totals, 1.0).astype(np.float32)
+        backoff = np.where(totals > 0, left / totals, 1.0).astype(np.float32)
     weights = (counts.astype(np.float32) - taken) / np.maximum(totals, 1.0).astype(np.float32)[rows]
     weights[counts == 0] = 0.0
-    return Rung(lower, backoff, starts, characters, weights)
+    return BackoffLevel(lower, backoff, starts, characters, weights)

@@ -20,7 +20,7 @@ NOWHERE = -1  # a context that the text never had
 
 
 class Tables(NamedTuple):
-    """All rungs of a ladder, one after another. Row r of rung j is row `rows[j]` + r of `starts` and `backoff`."""
+    """All levels of a back-off model, one after another. Row r of level j is row `rows[j]` + r of `starts` and `backoff`."""
 
     rows: np.ndarray  # (order + 1,)
     starts: np.ndarray  # (R + 1,) of each row's entries
@@ -30,21 +30,21 @@ class Tables(NamedTuple):
 
 
 def tables(counts: Counts) -> Tables:
-    """The ladder of `counts` in the reader's order."""
-    rungs = counts.ladder.rungs
-    entries = np.cumsum([0, *(len(rung.characters) for rung in rungs)])
-    starts = [rung.starts[:-1] + before for rung, before in zip(rungs, entries, strict=False)]
+    """The smoothed distributions of `counts` in the reader's order."""
+    levels = counts.smoothed.levels
+    entries = np.cumsum([0, *(len(level.characters) for level in levels)])
+    starts = [level.starts[:-1] + before for level, before in zip(levels, entries, strict=False)]
     return Tables(
-        np.cumsum([0, *(len(rung.backoff) for rung in rungs)], dtype=np.int64),
+        np.cumsum([0, *(len(level.backoff) for level in levels)], dtype=np.int64),
         np.concatenate([*starts, entries[-1:]]).astype(np.int64),
-        np.concatenate([rung.characters for rung in rungs]).astype(np.uint32),
-        np.concatenate([rung.weights for rung in rungs]).astype(np.float32),
-        np.concatenate([rung.backoff for rung in rungs]).astype(np.float32),
+        np.concatenate([level.characters for level in levels]).astype(np.uint32),
+        np.concatenate([level.weights for level in levels]).astype(np.float32),
+        np.concatenate([level.backoff for level in levels]).astype(np.float32),
     )
 
 
 @part(_nrt=False)
-def grow(tables, state, token):
+def extend(tables, state, token):
     """Take one more character into `state` (order,), in place."""
     order = len(state)
     for j in range(order - 2, -1, -1):
@@ -58,62 +58,62 @@ def grow(tables, state, token):
                     low = middle + 1
                 else:
                     high = middle
-            if low < end and tables.characters[low] == token:  # entry e of a rung is row e of the next
+            if low < end and tables.characters[low] == token:  # entry e of a level is row e of the next
                 found = tables.rows[j + 1] + low - tables.starts[tables.rows[j]]
         state[j + 1] = found
 
 
 @part(_nrt=False)
-def tell(tables, state, told):
-    """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `told`."""
-    order, orders, vocab_size = len(state), told.shape[0], told.shape[1] - 1
-    below = told[orders - 1]  # stands where its own logarithm comes last
+def predict(tables, state, log_probs):
+    """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `log_probs`."""
+    order, orders, vocab_size = len(state), log_probs.shape[0], log_probs.shape[1] - 1
+    probs = log_probs[orders - 1]  # stands where its own logarithm comes last
     for c in range(vocab_size):
-        below[c] = np.float32(1 / vocab_size)
+        probs[c] = np.float32(1 / vocab_size)
     for j in range(order):
         row, backoff = state[j], np.float32(1)
         if row != NOWHERE:
             backoff = tables.backoff[row]
             for c in range(vocab_size):
-                below[c] *= backoff
+                probs[c] *= backoff
             for e in range(tables.starts[row], tables.starts[row + 1]):
-                below[tables.characters[e]] += tables.weights[e]
+                probs[tables.characters[e]] += tables.weights[e]
         k = j - order + orders
         if k >= 0:
             for c in range(vocab_size):
-                told[k, c] = log(below[c])
-            told[k, vocab_size] = log(backoff)
+                log_probs[k, c] = log(probs[c])
+            log_probs[k, vocab_size] = log(backoff)
 
 
 @part(_nrt=False)
-def read_on(tables, state, token, told):
-    """One more character: what follows goes to `told` (K, V+1)."""
-    grow(tables, state, token)
-    tell(tables, state, told)
+def read_on(tables, state, token, log_probs):
+    """One more character: ln p of what follows goes to `log_probs` (K, V+1)."""
+    extend(tables, state, token)
+    predict(tables, state, log_probs)
 
 
 @njit()
-def read_rows(tables, states, rows, told):
-    """One more character for each of R rows, in turn: what follows goes to `told` (R, K, V+1)."""
+def read_rows(tables, states, rows, log_probs):
+    """One more character for each of R rows, in turn: ln p of what follows goes to `log_probs` (R, K, V+1)."""
     for r in range(len(rows)):
-        read_on(tables, states[rows[r, 0]], rows[r, 2], told[r])
+        read_on(tables, states[rows[r, 0]], rows[r, 2], log_probs[r])
 
 
 class Reader:
-    """Some texts being read. `orders` is K: how many of the longest orders are told apart."""
+    """Some texts being read. `orders` is K: how many of the longest orders are kept apart."""
 
     def __init__(self, tables: Tables, orders: int, texts: int = 1) -> None:
         self.tables, self.orders = tables, orders
         self.states = np.full((texts, len(tables.rows) - 1), NOWHERE, np.int64)
         self.states[:, 0] = 0  # nothing read: only the context of no characters is known
 
-    def read(self, rows: np.ndarray, told: np.ndarray) -> None:
-        """For each of R rows of (text, place, id), that text reads that id; `told` (R, K, V+1) is then ln p, escapes last."""
-        read_rows(self.tables, self.states, rows, told)
+    def read(self, rows: np.ndarray, log_probs: np.ndarray) -> None:
+        """For each of R rows of (text, place, id), that text reads that id; then `log_probs` (R, K, V+1), escapes last."""
+        read_rows(self.tables, self.states, rows, log_probs)
 
     def begin(self, text: int, before: Sequence[int]) -> None:
         """A text begins anew, and has read `before`, of which the last order-1 characters matter."""
         state = self.states[text]
         state[0], state[1:] = 0, NOWHERE
         for token in before[max(0, len(before) - len(state) + 1) :]:
-            grow(self.tables, state, token)
+            extend(self.tables, state, token)

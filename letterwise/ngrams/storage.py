@@ -13,7 +13,7 @@ from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.trie import Level
 
 SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
-MOST_COUNTED = 2**31  # a count is below this: they are int32 in memory
+MAX_COUNT = 2**31  # a count is below this: they are int32 in memory
 
 
 def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
@@ -37,7 +37,7 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     for j in range(order):
         lengths, characters, counts = (arrays[f"{j}.{part}"] for part in ("lengths", "characters", "counts"))
         entries = len(characters)
-        within = _within(lengths, entries + 1) and _within(characters, vocab_size) and _within(counts, MOST_COUNTED)
+        within = _within(lengths, entries + 1) and _within(characters, vocab_size) and _within(counts, MAX_COUNT)
         starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))  # of numbers so small, the sum is exact
         if not within or len(lengths) != rows or not entries == len(counts) == starts[-1] or not (j or entries):
             raise UserError(f"the counts of level {j} do not fit each other")
@@ -48,10 +48,10 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
         rows = entries
     if not arrays["chars"][0] > 0:
         raise UserError("the counts are of no characters")
-    told = Counts(levels, vocab_size, int(arrays["chars"][0]))
-    if any((lower < 0).any() for lower in told.suffixes):
+    read = Counts(levels, vocab_size, int(arrays["chars"][0]))
+    if any((lower < 0).any() for lower in read.suffixes):
         raise UserError("the counts have a context whose end they do not have")
-    return told
+    return read
 
 
 def _within(values: np.ndarray, below: int) -> bool:

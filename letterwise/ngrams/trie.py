@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-TABLE_AT_MOST = 8  # entries per key: up to this size a table is faster than sorting, and small enough
+MAX_ENTRIES_PER_KEY = 8  # entries per key: up to this size a table is faster than sorting, and small enough
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,22 @@ class Events:
     entries: np.ndarray
 
 
-def depths(ids: np.ndarray, order: int, line_break: int | None = None) -> np.ndarray:
+def context_lengths(ids: np.ndarray, order: int, line_break: int | None = None) -> np.ndarray:
     """How many characters before each place count as its context: (N,), at most order-1.
 
     None from before the text's first; and where lines are examples, none from before the line break that a line begins after.
     """
-    told = np.full(len(ids), order - 1, np.min_scalar_type(order))
-    told[: order - 1] = np.arange(min(order - 1, len(ids)))
+    lengths = np.full(len(ids), order - 1, np.min_scalar_type(order))
+    lengths[: order - 1] = np.arange(min(order - 1, len(ids)))
     if line_break is not None:
         breaks = np.flatnonzero(ids == line_break)
         for back in range(order - 1, 0, -1):
             places = breaks[: np.searchsorted(breaks, len(ids) - back)] + back
-            told[places] = back
-    return told
+            lengths[places] = back
+    return lengths
 
 
-def grow(ids: np.ndarray, vocab_size: int, order: int, depths: np.ndarray) -> Iterator[tuple[Level, Events]]:
+def build_levels(ids: np.ndarray, vocab_size: int, order: int, depths: np.ndarray) -> Iterator[tuple[Level, Events]]:
     """Levels 0 … order-1 of the text's trie, with raw counts, one at a time: each needs but the one before."""
     rows = np.zeros(len(ids), np.int32)
     parents = 1
@@ -100,7 +100,7 @@ def distinct(keys: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray, np.n
 
     `np.unique`, but by a table instead of a sort where all keys are below a small `bound`.
     """
-    if bound <= TABLE_AT_MOST * len(keys):
+    if bound <= MAX_ENTRIES_PER_KEY * len(keys):
         table = np.bincount(keys, minlength=bound)
         there = table > 0
         place = np.cumsum(there, dtype=np.int32) - 1
@@ -115,7 +115,7 @@ def distinct(keys: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray, np.n
     return ascending[starts], place, np.diff(np.append(starts, len(keys)))
 
 
-def after(levels: list[Level], line_break: int | None) -> list[np.ndarray]:
+def at_line_start(levels: list[Level], line_break: int | None) -> list[np.ndarray]:
     """For each level, which of its contexts begin with the line break (R,)."""
     found = [np.zeros(1, bool)]
     for level in levels[:-1]:

@@ -25,7 +25,7 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.model import build, initialize
-from letterwise.ngrams import ORDER, Counts, CrossFitted, cross_fit, learn
+from letterwise.ngrams import ORDER, Counts, CrossFitted, count_ngrams, cross_fit
 from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.budget import Budget
@@ -242,16 +242,16 @@ def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitt
         )
     if not training.max_iters:  # counting alone
         return count_whole(config, stream, order), None
-    folds, most = training.counts_folds, training.counts_chars
-    text, size = stream.part("train"), len(stream.vocabulary)
-    crossfitted = cross_fit(text, size, order, folds=folds, most=most, line_break=stream.line_break)
+    text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
+    folds, max_chars = training.counts_folds, training.counts_chars
+    crossfitted = cross_fit(text, size, order, folds=folds, max_chars=max_chars, line_break=line_break)
     return crossfitted.counts, crossfitted
 
 
 def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
     """The counts of the training part, as far as the configuration lets them reach."""
     counted = stream.part("train")[-config.training.counts_chars :]
-    return learn(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
+    return count_ngrams(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
 
 
 def open_text(config: Config, state: TrainingState | None, progress: Progress, asked: set[str]) -> tuple[Config, TokenStream]:

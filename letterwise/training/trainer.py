@@ -166,4 +166,4 @@ def prior_at(run: Run, starts: np.ndarray, length: int) -> Tensor | None:
     """What cross-fitted counts say in windows of the training text, where the model learns beside counts."""
     if not run.crossfitted or not run.model.prior:
         return None
-    return torch.from_numpy(run.crossfitted.at(starts, length, run.model.prior.orders)).to(run.runtime.device)
+    return torch.from_numpy(run.crossfitted.log_probs_at(starts, length, run.model.prior.orders)).to(run.runtime.device)

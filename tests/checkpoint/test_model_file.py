@@ -21,7 +21,7 @@ from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.ngrams import learn
+from letterwise.ngrams import count_ngrams
 from letterwise.ngrams.storage import to_arrays
 
 FORMS = ("model.safetensors", "model.pth")
@@ -55,7 +55,9 @@ def test_round_trip(tmp_path: Path, name: str, preset: str) -> None:
         assert kept.keys() == given.keys()
         assert all(np.array_equal(kept[key], given[key]) for key in given)
         ids, start = np.arange(8), np.array([0])
-        assert np.array_equal(back.counts.before(ids, start, 8, orders=7), file.counts.before(ids, start, 8, orders=7))
+        assert np.array_equal(
+            back.counts.log_probs_at(ids, start, 8, orders=7), file.counts.log_probs_at(ids, start, 8, orders=7)
+        )
     tokens = torch.arange(8)[None]
     with torch.no_grad():
         model = initialize(build(file.config.model, len(file.vocabulary)), 0)
@@ -217,7 +219,7 @@ def test_counts_that_a_model_wants_must_be_there(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize("order", [3, 8])
 def test_counts_must_be_of_the_order_that_the_model_learned_beside(tmp_path: Path, order: int) -> None:
     file = model_file()
-    others = learn(np.arange(300) % V, V, order)
+    others = count_ngrams(np.arange(300) % V, V, order)
     save_model(tmp_path / "m.safetensors", dataclasses.replace(file, counts=others))
     with pytest.raises(UserError, match="damaged"):
         load_model(tmp_path / "m.safetensors")

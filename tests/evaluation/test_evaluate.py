@@ -40,7 +40,7 @@ def one_by_one(model: Transformer, windows: list[tuple[int, int, int]]) -> list[
     counts, nats = counts_for(model), []
     for start, first, end in windows:
         for i in range(first, end):
-            told = counts and torch.from_numpy(counts.before(IDS[:i], np.array([start]), i - start, model.prior.orders))
+            told = counts and torch.from_numpy(counts.log_probs_at(IDS[:i], np.array([start]), i - start, model.prior.orders))
             with torch.no_grad():
                 scores = model(torch.tensor(IDS[start:i].astype(np.int64))[None], log_prior=told)[0, -1]
             nats.append(-scores.log_softmax(-1)[int(IDS[i])].item())

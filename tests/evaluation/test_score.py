@@ -38,7 +38,7 @@ def test_what_is_said_of_a_character_is_what_the_model_says(tiny) -> None:
     ids = tiny.vocabulary.encode(text).astype(np.int64)
     told = None
     if tiny.file.counts:
-        told = torch.from_numpy(tiny.file.counts.before(ids, np.array([0]), len(ids) - 1, tiny.transformer.prior.orders))
+        told = torch.from_numpy(tiny.file.counts.log_probs_at(ids, np.array([0]), len(ids) - 1, tiny.transformer.prior.orders))
     with torch.no_grad():
         chances = tiny.transformer(torch.from_numpy(ids[:-1])[None], log_prior=told)[0].softmax(-1).numpy()
     known = line.characters

@@ -76,7 +76,7 @@ def alone(model: Transformer, ids: list[int]) -> np.ndarray:
     window, told, counts = windows_by_the_policy(ids, model.config.block_size), None, counts_for(model)
     if counts and model.prior:  # counts know the whole text, and not only the window
         first = np.array([len(ids) - len(window)])
-        told = torch.from_numpy(counts.before(np.array(ids), first, len(window), model.prior.orders))
+        told = torch.from_numpy(counts.log_probs_at(np.array(ids), first, len(window), model.prior.orders))
     with torch.no_grad():
         return model(torch.tensor([window]), log_prior=told)[0, -1].numpy()
 

@@ -39,7 +39,7 @@ def test_the_kernel_equals_the_model_with_every_value_of_every_brick(values: tup
         ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
         counts, log_prior = counts_for(model), None
         if counts and model.prior:
-            log_prior = torch.from_numpy(counts.before(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
+            log_prior = torch.from_numpy(counts.log_probs_at(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
         with torch.no_grad():
             plain = model(ids, log_prior=log_prior)[0].numpy()
         sequence = Sequence(compiled(model, counts))

@@ -20,7 +20,7 @@ from letterwise.inference.engine import Backend, Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts, cross_fit, learn
+from letterwise.ngrams import Counts, count_ngrams, cross_fit
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 
 BREAK = 0
@@ -37,7 +37,7 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 @pytest.fixture(scope="module")
 def counts(model: Transformer) -> Counts | None:
-    return learn(LEARNED, V, model.config.counts_order, BREAK) if model.prior else None
+    return count_ngrams(LEARNED, V, model.config.counts_order, BREAK) if model.prior else None
 
 
 @pytest.fixture(scope="module", params=["compiled", "plain"])
@@ -117,7 +117,7 @@ def gradients(
     starts, inputs, targets = LineBatches(ids, BREAK, 6, 4, seed=1).at(step)
     x, y, told = torch.from_numpy(inputs), torch.from_numpy(targets), None
     if counts and model.prior:
-        told = torch.from_numpy(counts.before(ids, starts, inputs.shape[1], model.prior.orders))
+        told = torch.from_numpy(counts.log_probs_at(ids, starts, inputs.shape[1], model.prior.orders))
     model.zero_grad()
     head.zero_grad()
     h = model.states(x, log_prior=told)
@@ -149,8 +149,8 @@ def test_training_on_a_line_sees_that_line_only(model: Transformer, counts: Coun
 def test_what_training_is_told_of_a_line_begins_at_its_line_break() -> None:
     """The folds' counts of a place are the same whatever line comes before."""
     ids = np.tile([BREAK, 1, 2, 3, BREAK, 4, 2, 3, BREAK, 5, 6], 30)
-    fitted = cross_fit(ids, V, 5, folds=3, most=10**9, line_break=BREAK)
-    told = fitted.at(np.array([0, 4, 8, 11]), 2, orders=5)
+    fitted = cross_fit(ids, V, 5, folds=3, max_chars=10**9, line_break=BREAK)
+    told = fitted.log_probs_at(np.array([0, 4, 8, 11]), 2, orders=5)
     np.testing.assert_array_equal(told[0, 0], told[1, 0])  # after a line break, in the first fold
     np.testing.assert_array_equal(told[0, 0], told[2, 0])
     np.testing.assert_array_equal(told[0], told[3])

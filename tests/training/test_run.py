@@ -23,7 +23,7 @@ from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import SEAL, pack, unpack
 from letterwise.config import Config
 from letterwise.errors import UserError
-from letterwise.ngrams import learn
+from letterwise.ngrams import count_ngrams
 from letterwise.progress import PlainProgress, Progress
 from letterwise.training import prepare, trainer
 from letterwise.training.prepare import train
@@ -227,7 +227,7 @@ def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(text_file: Path,
 def counting_alone(model: letterwise.LanguageModel, text: str) -> float:
     """Nats per character of the validation part, by counts of the training part, read from the text itself."""
     ids, (train_end, val_end, _) = model.vocabulary.encode(text), model.data["bounds"]
-    return learn(ids[:train_end], len(model.vocabulary), 7).nats_per_char(ids[train_end:val_end])
+    return count_ngrams(ids[:train_end], len(model.vocabulary), 7).nats_per_char(ids[train_end:val_end])
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.01, 2.0], ids=["standing", "learning", "ruinous"])

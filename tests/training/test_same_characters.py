@@ -11,7 +11,7 @@ import letterwise
 from letterwise.cli.commands.train import closing_words
 from letterwise.data.batches import NONE, sweep
 from letterwise.evaluation import baseline_bits, frequency_bits
-from letterwise.ngrams import learn
+from letterwise.ngrams import count_ngrams
 from letterwise.training.prepare import train
 from letterwise.training.validation import nth
 
@@ -57,7 +57,7 @@ def test_an_estimate_is_marked_and_compared_on_its_own_windows(preset: str, text
 def test_baselines_by_hand(every: int) -> None:
     ids = np.random.default_rng(0).integers(0, 5, 500).astype(np.uint8)
     train_ids, held_out = ids[:400], ids[400:]
-    counts = learn(train_ids, 5, 3)
+    counts = count_ngrams(train_ids, 5, 3)
     told = baseline_bits(counts, train_ids, held_out, block_size=8, every=every, line_break=None)
     places = [
         start + 1 + t
@@ -67,7 +67,7 @@ def test_baselines_by_hand(every: int) -> None:
         for t in np.flatnonzero(row != NONE)
     ]
     assert len(places) == 99 if every == 1 else 20 < len(places) < 50
-    log_probs = counts.before(held_out, np.array([0]), 99)[0, :, 0]
+    log_probs = counts.log_probs_at(held_out, np.array([0]), 99)[0, :, 0]
     nats = -np.mean([log_probs[place - 1, held_out[place]] for place in places])
     assert told["counting alone"] == pytest.approx(nats / math.log(2), rel=1e-5)
     assert told["letter frequencies alone"] == pytest.approx(frequency_bits(train_ids, held_out[places], 5))
