@@ -97,7 +97,7 @@ def pieces(text: str) -> Iterator[bytes]:
 
 def one_by_one(model: LanguageModel, text: str) -> None:
     """How --follow once read."""
-    sequence = Sequence(model._reader)
+    sequence = Sequence(model.backend)
     for id in model.vocabulary.encode(text).tolist():
         sequence.read((id,))
 

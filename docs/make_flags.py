@@ -1,19 +1,23 @@
-"""Generate: the parts of the docs that are made from the code. `make docs` writes them; a test holds them up to date.
+"""Generate: what is made from the declarations of options. `make docs` writes it; a test holds it up to date.
 
-letterwise/config/declaration.py, generation.py ──▶ docs/flags.md
+letterwise/config/declaration.py, generation.py ──▶ docs/flags.md · letterwise/api/options.py
 """
 
 import math
+import re
 import typing
+from collections.abc import Iterable, Iterator
+from dataclasses import Field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from letterwise.config import PARTS
 from letterwise.config.generation import GENERATION
-from letterwise.config.knob import default_of, metavar_of, typed_fields
+from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields
 from letterwise.config.presets import PRESETS, SIZES
 
 FLAGS = Path(__file__).with_name("flags.md")
+OPTIONS = FLAGS.parents[1] / "letterwise/api/options.py"
 EMPTY: tuple[object, ...] = (None, (), {}, "", math.inf)  # defaults that need no word
 
 
@@ -51,5 +55,52 @@ def table(kind: type) -> list[str]:
     return lines
 
 
+def options_module() -> str:
+    """The keywords of `generate` and `train` as types, so that an editor completes and checks them."""
+    return "\n".join([
+        '"""Options: keywords of `LanguageModel.generate` and `letterwise.train`, for editors.',
+        "",
+        "Made from letterwise/config/generation.py and declaration.py by `make docs`: change those.",
+        '"""',
+        "",
+        "from collections.abc import Mapping, Sequence",
+        "from os import PathLike",
+        "from typing import Any, Literal, TypedDict",
+        *typed_dict("GenerateOptions", "How to choose, when to stop, and what may be written.", GENERATION, but="num_samples"),
+        *typed_dict("TrainOptions", "Every option of training but `input_file`.", PARTS.values(), but="input_file"),
+        f"    preset: {literal(PRESETS)}",
+        '    """architecture and training recipe"""',
+        f"    size: {literal(SIZES)}",
+        '    """size of the model"""',
+        "",
+    ])  # fmt: skip
+
+
+def typed_dict(name: str, what: str, kinds: Iterable[type], *, but: str) -> Iterator[str]:
+    """The lines of a class with a key for each option but one, and its help under it."""
+    yield from ("", "", f"class {name}(TypedDict, total=False):", f'    """{what}"""', "")
+    for kind in kinds:
+        for f, hint in typed_fields(kind):
+            if f.name != but:
+                default = "" if default_of(f) in EMPTY or "default" in f.metadata["help"] else f" (default: {default_of(f)})"
+                yield f"    {f.name}: {python_type(f, hint)}"
+                yield f'    """{f.metadata["help"]}{default}"""'
+
+
+def python_type(f: Field[Any], hint: Any) -> str:
+    """What a caller may give, as Python spells it."""
+    if typing.get_origin(hint) is tuple:
+        return "str | PathLike[str] | Sequence[str]" if metavar_of(f, hint) in NAMES else "str | Sequence[str]"
+    takes = f.metadata["takes"] or hint
+    said = takes.__name__ if isinstance(takes, type) else str(takes)
+    return re.sub(r"\b(typing|collections\.abc|os)\.", "", said).replace("'", '"')
+
+
+def literal(names: Iterable[str]) -> str:
+    """A type that has these values only."""
+    return f"Literal[{', '.join(f'{chr(34)}{name}{chr(34)}' for name in names)}]"
+
+
 if __name__ == "__main__":
     FLAGS.write_text(flags_page())
+    OPTIONS.write_text(options_module())

@@ -2,6 +2,7 @@
 
     a pipe, a file, a socket, non-blocking or not ──opened──▶ a file that is read to its end; closed: one sentence
                                                   ──arriving──▶ pieces, as soon as they come
+    the name of a file, or - for stdin ──reading──▶ a file
 
 A program that shares its pipe or terminal with others can leave it non-blocking. Python's own readers then take "nothing there
 yet" for the end.
@@ -11,8 +12,9 @@ import io
 import os
 import select
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from letterwise.errors import UserError
 
@@ -28,6 +30,21 @@ def opened() -> io.BufferedReader:
     if buffer is None or buffer.closed:
         raise UserError("stdin is closed: leave out <&-, or name a file.")
     return buffer
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Generator[BinaryIO]:
+    """A file to read, or stdin for "-". Raises `UserError` when it cannot be."""
+    said = os.fspath(path)
+    try:
+        with opened() if said == "-" else open(said, "rb") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"cannot read {said!r}: {error.strerror or error}. Name a file that is there.") from error
+    except ValueError as error:
+        if "\0" not in said:
+            raise
+        raise UserError(f"cannot read {said!r}: no file's name has a NUL. Name a file that is there.") from error
 
 
 def arriving() -> Iterator[bytes]:

@@ -115,9 +115,10 @@ def test_training_shows_how_it_goes_unless_told_not_to(text_file: Path, tmp_path
 def test_an_editor_knows_every_keyword_of_generate() -> None:
     """What is declared, and nothing else; `num_samples` has a place of its own."""
     declared = {f.name for kind in GENERATION for f in fields(kind)}
-    assert get_type_hints(api.Writing).keys() == declared - {"num_samples"}
-    for method in (api.LanguageModel.samples, api.LanguageModel.generate, api.LanguageModel.stream):
-        assert inspect.signature(method).parameters["options"].annotation == Unpack[api.Writing]
+    assert get_type_hints(api.GenerateOptions).keys() == declared - {"num_samples"}
+    model = api.LanguageModel
+    for method in (model.samples, model.generate, model.stream, model.lines):
+        assert inspect.signature(method).parameters["options"].annotation == Unpack[api.GenerateOptions]
 
 
 def test_unknown_options_are_refused(tiny) -> None:

@@ -14,6 +14,10 @@ def test_the_page_of_flags_is_up_to_date() -> None:
     assert make_flags.FLAGS.read_text() == make_flags.flags_page(), "run `make docs`"
 
 
+def test_the_keywords_that_an_editor_knows_are_those_that_are_declared() -> None:
+    assert make_flags.OPTIONS.read_text() == make_flags.options_module(), "run `make docs`"
+
+
 def test_the_readmes_figures_are_those_of_the_committed_results() -> None:
     page = table.README.read_text()
     assert table.updated(page, table.read(table.RESULTS)) == page, "run `make docs`"

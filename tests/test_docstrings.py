@@ -1,6 +1,8 @@
 """Docstrings: what they show is so."""
 
 import doctest
+import importlib
+import pkgutil
 
 import pytest
 
@@ -8,7 +10,14 @@ from letterwise import api
 
 
 def examples() -> list[doctest.DocTest]:
-    return [test for test in doctest.DocTestFinder(exclude_empty=True).find(api) if test.examples]
+    finder, names = doctest.DocTestFinder(exclude_empty=True), [found.name for found in pkgutil.iter_modules(api.__path__)]
+    modules = [importlib.import_module(f"letterwise.api.{name}") for name in names]
+    return [test for module in modules for test in finder.find(module) if test.examples]
+
+
+def test_there_are_examples() -> None:
+    names = {example.name.rpartition(".")[2] for example in examples()}
+    assert names >= {"samples", "stream", "generate", "lines", "score", "rank", "novelty", "compress", "logits", "classify"}
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ Anything else is a `UserError` that names the argument: a `TypeError` from the d
 import json
 import numbers
 import operator
-from collections.abc import Iterable, Mapping
-from os import fspath
-from typing import Any, Literal, get_origin
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike, fspath
+from typing import Any, Literal, get_origin, overload
 
 from letterwise.config.knob import metavar_of, typed_fields, without_none
 from letterwise.errors import UserError, did_you_mean, quoted
@@ -62,6 +62,23 @@ def argument(name: str, value: Any, kind: Any, default: Any = None) -> Any:
     except (TypeError, ValueError, OverflowError):
         pass
     raise UserError(f"{name}={quoted(value)} is not {KINDS[kind]}.")
+
+
+Files = str | PathLike[str] | Sequence[str]
+
+
+@overload
+def file_names(files: Files) -> tuple[str, ...]: ...
+@overload
+def file_names(files: Files | None) -> tuple[str, ...] | None: ...
+def file_names(files: Files | None) -> tuple[str, ...] | None:
+    """One file or several, as a tuple of texts; None is none. Raises `UserError` for anything else."""
+    if files is None:
+        return None
+    try:
+        return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)
+    except TypeError as error:
+        raise UserError(f"{quoted(files)} names no file, and is no list of names.") from error
 
 
 def spelled(name: str, given: Any) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from os import PathLike
 from typing import Any, Literal
 
-from letterwise.config.knob import check, default_of, knob
+from letterwise.config.knob import check, default_of, knob, typed_fields
 from letterwise.errors import UserError
 
 MOST_TOKENS = 10**9
@@ -53,6 +53,7 @@ class SamplerConfig:
         dict,
         "make these characters likelier (xyz=1.5) or less likely (e=-2) by adding to logits; may be given several times",
         metavar="CHARS=NATS",
+        takes=Mapping[str, float] | None,
     )
     greedy: bool = knob(False, "always the likeliest character")
     beam: int = knob(0, "beam search with N beams: the likeliest text it finds (0: off)", least=0, most=10_000)
@@ -103,3 +104,14 @@ class ConstraintConfig:
 
 
 GENERATION: tuple[type, ...] = (RequestConfig, SamplerConfig, StopConfig, ConstraintConfig)
+
+
+def explained(indent: int) -> str:
+    """A line for each option but `num_samples`: its name, meaning and default."""
+    lines = []
+    for kind in GENERATION:
+        for f, _ in typed_fields(kind):
+            if f.name != "num_samples":
+                default = "" if "default" in f.metadata["help"] else f" (default: {default_of(f)!r})"
+                lines.append(f"{' ' * indent}{f.name}: {f.metadata['help']}{default}\n")
+    return "".join(lines)

@@ -5,11 +5,14 @@ ids ──passes──▶ nats of every target ──mean──▶ nats per char
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from letterwise.checkpoint.text_model import TextModel
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import finite
+from letterwise.evaluation.baseline import utf8_bytes, xz_bits
 from letterwise.evaluation.passes import passes
 from letterwise.loss import each_nats, total_nats
 from letterwise.units import bits
@@ -80,6 +83,12 @@ def evaluate(
     chars = sum(length for _, length in windows)
     alone = counted / chars if model.counts else None
     return Score(nats / chars, chars, protocol, model.block_size, alone, interval_nats=interval(windows))
+
+
+def beside_baselines(score: Score, ids: np.ndarray, vocabulary: Vocabulary) -> Score:
+    """The score of `ids` (N,), with the bytes of their text and what xz -9e makes of it. Raises `Diverged` when it is NaN."""
+    finite(score.nats_per_char)
+    return replace(score, bytes=utf8_bytes(ids[1:], vocabulary), xz_bits_per_char=xz_bits(ids, vocabulary))
 
 
 def interval(windows: list[tuple[float, int]]) -> tuple[float, float] | None:

@@ -7,29 +7,43 @@ Candidates are written side by side and taken in the order of their numbers: wha
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Literal
 
 from letterwise.compiling.jit import clock
+from letterwise.config.generation import MOST_TOKENS
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import UserError
+from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import SIDE_BY_SIDE, Ended, Samples
+from letterwise.inference.sampling.sampler import Sampler
 
 BARREN = 1000  # candidates in a row of which none was wanted: there is no sense in going on
 
 
-def one_line(
-    num_tokens: int, charset: str | None = None, exclude: str = "", **options: Any
-) -> tuple[dict[str, Any], tuple[Ended, ...]]:
-    """What to ask of a text (as `LanguageModel.samples` is asked) that is to be one line, and what then ends a whole one.
+def require_lines(n: int, vocabulary: Vocabulary, sampler: Sampler) -> None:
+    """Raises `UserError` where a model or a sampler cannot write `n` lines."""
+    if not 1 <= n <= MOST_TOKENS:
+        raise UserError(f"--lines {n} must be from 1 to {MOST_TOKENS:,}.")
+    if vocabulary.line_break is None:
+        raise UserError("this model's text had no line break, and it knows no end of a line: train one with --lines.")
+    for name in ("greedy", "beam"):
+        if n > 1 and name in sampler.given:
+            raise UserError(f"--{name} writes one line, always the same: give --lines 1, or leave it out.")
+
+
+def one_line(limits: Limits) -> tuple[Limits, tuple[Ended, ...]]:
+    """What to ask of a text that is to be one line, and what then ends a whole one.
 
     A line ends with a line break, whatever may be in it otherwise. Under a constraint there is none: the text ends where it is
     whole, and the model would rather end the line.
     """
-    within, constraints = exclude.replace("\n", ""), ("must_contain", "regex", "json_schema", "grammar")
-    if any(options.get(name) for name in constraints):
-        asked = dict(num_tokens=num_tokens, charset=charset, exclude=within + "\n")
-        return options | asked, ("match", "length")
-    charset = None if charset is None else charset + "\n"
-    asked = dict(num_tokens=num_tokens + 1, charset=charset, exclude=within, until_line=True)
-    return options | asked, ("line", "stop")
+    within = limits.exclude.replace("\n", "")
+    if limits.constrained:
+        return replace(limits, exclude=within + "\n"), ("match", "length")
+    charset = None if limits.charset is None else limits.charset + "\n"
+    one = replace(limits, num_tokens=limits.num_tokens + 1, charset=charset, exclude=within, until_line=True)
+    return one, ("line", "stop")
 
 
 class WrittenLines:
@@ -46,7 +60,7 @@ class WrittenLines:
     def __init__(
         self,
         write: Callable[[Sequence[int], float], Samples],
-        many: int,
+        n: int,
         *,
         begin: str = "",
         whole: Container[Ended] = ("line", "stop"),
@@ -59,7 +73,7 @@ class WrittenLines:
 
         A line is `begin` and a candidate behind it, if that ended in one of the ways that are `whole`.
         """
-        self.write, self.many, self.begin, self.whole, self.known_lines = write, many, begin, whole, known
+        self.write, self.n, self.begin, self.whole, self.known_lines = write, n, begin, whole, known
         self.seen: set[str] | None = set() if unique else None
         self.rng_seed, self.until = rng_seed, clock() + max_seconds
         self.candidates = self.unfinished = self.known = self.repeated = self.given = 0
@@ -79,14 +93,14 @@ class WrittenLines:
                 if wanted:
                     self.given += 1
                     yield line
-                if self.given == self.many or barren == BARREN:
-                    self.ended = "enough" if self.given == self.many else "barren"
+                if self.given == self.n or barren == BARREN:
+                    self.ended = "enough" if self.given == self.n else "barren"
                     return
             self.samples = self._next()
 
     def _next(self) -> Samples:
         """More candidates: about as many as lines are wanted, and more when many are dropped."""
-        first, some = self.rng_seed + self.candidates, min(SIDE_BY_SIDE, max(self.many - self.given, self.candidates))
+        first, some = self.rng_seed + self.candidates, min(SIDE_BY_SIDE, max(self.n - self.given, self.candidates))
         return self.write(range(first, first + some), max(1e-9, self.until - clock()))
 
     def _wanted(self, line: str, ended: Ended) -> bool:

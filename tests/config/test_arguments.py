@@ -62,9 +62,9 @@ def test_files_and_lines(tiny, tiny_lines) -> None:
     ):
         with pytest.raises(UserError, match="names no file"):
             call()
-    for many in ("2", 1.5, None, []):
-        with pytest.raises(UserError, match=r"many|--lines 0"):
-            tiny_lines.lines(many)
+    for n in ("2", 1.5, None, []):
+        with pytest.raises(UserError, match=r"^n=|--lines 0"):
+            tiny_lines.lines(n)
     assert len(list(tiny_lines.lines(2.0, None, num_tokens=None, max_seconds=None, exclude=None, rng_seed=1))) == 2
 
 

@@ -69,7 +69,7 @@ def test_foreign_ids_are_refused_at_every_door(tiny: LanguageModel, id: int) -> 
     for ask in (
         lambda: evaluate_online(tiny.file, ids),
         lambda: evaluate(tiny.text_model, ids),
-        lambda: Sequence(tiny._reader).read(ids),
+        lambda: Sequence(tiny.backend).read(ids),
     ):
         with pytest.raises(UserError, match=f"id {id} is not in this vocabulary of {len(tiny.vocabulary)} characters"):
             ask()

@@ -105,7 +105,7 @@ def _agree(flags: dict[str, Any]) -> None:
 
 def read_prompt(name: str, encoding: str | None, *, as_bytes: bool) -> str:
     """The text of a file, or of stdin, exactly; for a model of bytes, whatever they are. Raises `UserError` if not."""
-    from letterwise.api import reading
+    from letterwise.stdin import reading
     from letterwise.text_encoding import canonical_encoding, decoded, read_whole
 
     with reading(name) as file:

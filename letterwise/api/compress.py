@@ -1,0 +1,78 @@
+"""Compress: any content in the bits that a model needs to tell it, and back.
+
+bytes · a file · stdin ──compress──▶ packed ──decompress, with the same model──▶ the same bytes
+"""
+
+import io
+from functools import partial
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, BinaryIO
+
+from letterwise.api.loaded import LoadedModel
+from letterwise.atomic import replacing
+from letterwise.stdin import reading
+
+if TYPE_CHECKING:
+    from letterwise.compression import Packed, Predictors
+
+
+class Compressor(LoadedModel):
+    """A model that compresses."""
+
+    def compress(self, content: bytes | str | PathLike[str], *, online: bool = False) -> bytes:
+        """Any content in the bits that this model needs to tell it: as bytes, or the file of that name.
+
+        Args:
+            content: bytes, or the path of a file.
+            online: learn from what has passed, on both sides: smaller, and slower.
+
+        Raises:
+            UserError: the file cannot be read.
+
+        Example:
+            >>> model.decompress(model.compress(b"The owl \\xff")) == b"The owl \\xff"
+            True
+        """
+        packed = io.BytesIO()
+        with io.BytesIO(content) if isinstance(content, bytes) else reading(content) as source:
+            self._compress(source, packed, online)
+        return packed.getvalue()
+
+    def decompress(self, packed: bytes | str | PathLike[str]) -> bytes:
+        """The inverse of `compress`. Raises `UserError` when it is damaged, or another model's."""
+        content = io.BytesIO()
+        with io.BytesIO(packed) if isinstance(packed, bytes) else reading(packed) as source:
+            self._decompress(source, content)
+        return content.getvalue()
+
+    def compress_file(
+        self, input_file: str | PathLike[str], output_file: str | PathLike[str], *, online: bool = False
+    ) -> "Packed":
+        """The same from file to file, in memory that does not grow with them. The output is there whole or not at all."""
+        with reading(input_file) as source, replacing(fspath(output_file)) as target:
+            return self._compress(source, target, online)
+
+    def decompress_file(self, input_file: str | PathLike[str], output_file: str | PathLike[str]) -> "Packed":
+        """The inverse of `compress_file`."""
+        with reading(input_file) as source, replacing(fspath(output_file)) as target:
+            return self._decompress(source, target)
+
+    def _compress(self, source: BinaryIO, target: BinaryIO, online: bool) -> "Packed":
+        from letterwise.compression import compress, fingerprint
+
+        return compress(source, target, self.vocabulary, fingerprint(self.file), self._predictors(online), online=online)
+
+    def _decompress(self, source: BinaryIO, target: BinaryIO) -> "Packed":
+        from letterwise.compression import decompress, fingerprint
+
+        return decompress(source, target, self.vocabulary, fingerprint(self.file), self._predictors)
+
+    def _predictors(self, online: bool) -> "Predictors":
+        """What predicts both ways: the model as it is, or as it learns."""
+        if online:
+            from letterwise.online import Online
+
+            return lambda streams: Online(self.file)
+        from letterwise.compression.frozen import Frozen
+
+        return partial(Frozen, self.compiled)

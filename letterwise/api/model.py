@@ -1,0 +1,86 @@
+"""Model: a trained model, ready to write and to be asked.
+
+path ──load──▶ LanguageModel ──▶ what it writes · what it makes of texts · texts in its bits · what it computes inside
+"""
+
+from collections.abc import Sequence
+from os import PathLike, fspath
+from typing import TYPE_CHECKING
+
+from letterwise.api.compress import Compressor
+from letterwise.api.score import Reader
+from letterwise.api.write import Writer
+from letterwise.checkpoint import load_model, save_model
+from letterwise.checkpoint.texts import validation_text
+from letterwise.config.arguments import file_names
+from letterwise.progress import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+class LanguageModel(Writer, Reader, Compressor):
+    """A trained model, ready to write and to be asked.
+
+    Attributes:
+        config: how it was built and trained.
+        vocabulary: its characters and their ids; `model.vocabulary.encode("text")`.
+        history: a row per validation, as in metrics.jsonl.
+        data: the text it learned: fingerprint, sources, bounds of its parts.
+        params: how many numbers were trained.
+        device: where it computes.
+        transformer: the PyTorch module.
+    """
+
+    def __call__(self, ids: "np.ndarray | Tensor | Sequence[int] | Sequence[Sequence[int]]") -> "Tensor":
+        """The logits of each next character, a PyTorch tensor: (T, V) for `ids` (T,), (B, T, V) for (B, T).
+
+        Nothing is before them. What counts say is looked up, for a model that has some.
+
+        Raises `UserError` when there are more than a context, or none, or ids outside the vocabulary.
+
+        Example:
+            >>> ids = model.vocabulary.encode("The cat")
+            >>> model(ids).shape, model.vocabulary.decode([model(ids)[-1].argmax()])
+            (torch.Size([7, 17]), ' ')
+        """
+        from letterwise.evaluation.inside import logits
+
+        return logits(self.text_model, ids)
+
+    def logits(self, text: str) -> "Tensor":
+        """The logits of what follows each character of a text, a PyTorch tensor (T, V). Errors as for calling the model.
+
+        Example:
+            >>> model.logits("The cat").softmax(-1).sum(-1).allclose(model.logits("The cat").new_ones(7))
+            True
+        """
+        return self(self.vocabulary.encode(text))
+
+    def attention(self, text: str) -> "Tensor":
+        """How much of each character every character reads: (layers, heads, T, T), a PyTorch tensor whose rows sum to 1.
+
+        Row i of a head is what character i reads of characters 0 to i. Errors as for calling the model.
+
+        Example:
+            >>> model.attention("The cat").shape
+            torch.Size([2, 2, 7, 7])
+        """
+        from letterwise.evaluation.inside import attention
+
+        return attention(self.text_model, self.vocabulary.encode(text))
+
+    def held_out(self, progress: Progress | None = None) -> str:
+        """The validation part of the text that it was trained on; "" when that is gone."""
+        return validation_text(self.file, (progress or Progress()).note)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model, as .safetensors or .pth by the extension."""
+        save_model(fspath(path), self.file)
+
+
+def load(path: str | PathLike[str], *, device: str = "auto") -> LanguageModel:
+    """Read a model file. Runs no code from it. Raises `UserError` when it is missing, damaged, or no model."""
+    [name] = file_names(path)
+    return LanguageModel(load_model(name), device)

@@ -1,0 +1,273 @@
+"""Score: what a model makes of texts.
+
+text · files · validation part of its own ──▶ ids ──TextModel──▶ Score · Line, Line, … · a page · what is copied
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from letterwise.api.loaded import LoadedModel
+from letterwise.checkpoint.texts import Reading, part_ids, whole_ids
+from letterwise.config.arguments import Files, argument, file_names
+from letterwise.data.vocabulary import Unknown
+from letterwise.errors import UserError
+from letterwise.progress import Progress
+from letterwise.units import nats
+
+if TYPE_CHECKING:
+    from letterwise.evaluation import Score
+    from letterwise.evaluation.rank import Ranked
+    from letterwise.evaluation.score import Characters, Line
+    from letterwise.memorization.novelty import Novelty
+
+Protocol = Literal["blocks", "eighth", "sliding"]
+MANY = 2**17  # characters: scoring so many takes seconds, and is announced
+
+
+class Reader(LoadedModel):
+    """A model that reads."""
+
+    def evaluate(
+        self,
+        input_file: Files | None = None,
+        *,
+        split: Literal["train", "val", "test", "all"] | None = None,
+        protocol: Literal["blocks", "eighth", "sliding", "online"] = "blocks",
+        unknown: Literal["error", "skip"] = "error",
+        encoding: str | None = None,
+        progress: Progress | None = None,
+    ) -> "Score":
+        """Mean surprise over a text: the one it was trained on (its validation part), or a named one (all of it).
+
+        Args:
+            input_file: another text, like `train`'s.
+            split: "train", "val", "test" or "all", cut as training cut it.
+            protocol: "blocks", "sliding", or "online", which learns from each character after scoring it.
+            unknown: "error" or "skip" for characters outside the vocabulary.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
+            progress: something to tell about reading a text.
+
+        Returns:
+            The score, with that of counting alone beside it wherever it is known.
+
+        Raises:
+            UserError: the text is missing, has changed, or has characters the model does not know.
+        """
+        from letterwise.evaluation.evaluate import beside_baselines, evaluate
+
+        if unknown not in ("error", "skip"):
+            raise UserError(f"unknown={unknown!r} must be 'error' or 'skip': to charge for unknown characters, use `score`.")
+        ids, part = part_ids(self.file, file_names(input_file), split, reading(unknown, encoding, progress))
+        if protocol == "online":
+            from letterwise.online import evaluate as evaluate_online
+
+            score = evaluate_online(self.file, ids)
+        else:
+            score = evaluate(self.text_model, ids, protocol=protocol)
+        score = beside_baselines(score, ids, self.vocabulary)
+        same = self.data.get("every") == 1 and input_file is None and part == "val"  # the text that training compared over
+        counting = self.data.get("baselines", {}).get("counting alone") if same and self.file.counts is None else None
+        return score if counting is None else replace(score, counting_nats_per_char=nats(counting))
+
+    def score(
+        self,
+        text: str | None = None,
+        *,
+        input_file: Files | None = None,
+        protocol: Protocol = "blocks",
+        closely: bool = False,
+        unknown: Unknown = "score",
+        encoding: str | None = None,
+        progress: Progress | None = None,
+    ) -> "Iterator[Line]":
+        """What each character of a text costs, line by line.
+
+        Args:
+            text: the text itself;
+            input_file: or its files. Without both, the validation part of the text that the model was trained on.
+            protocol: "blocks", "eighth" or "sliding"; the mean over all lines is what `evaluate` says by the same.
+            closely: also tell each character's rank and the five likeliest.
+            unknown: characters outside the vocabulary: "score" charges 33.4 bits for each, "error", or "skip" drops them.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
+            progress: something to tell about reading a text, and of long ones.
+
+        Raises:
+            UserError: as for `evaluate`.
+
+        Example:
+            >>> [line] = model.score("The cat sat on the log. ")
+            >>> line.text, len(line.characters), 0 < line.bits_per_char < 2
+            ('The cat sat on the log. ', 24, True)
+        """
+        how = reading(unknown, encoding, progress)
+        return self._lines(self._scored(text, input_file, protocol, how, closely=closely))
+
+    def heat_map(
+        self,
+        text: str | None = None,
+        *,
+        title: str = "Heat map",
+        input_file: Files | None = None,
+        protocol: Protocol = "blocks",
+        unknown: Unknown = "score",
+        encoding: str | None = None,
+        progress: Progress | None = None,
+    ) -> str:
+        """A page of HTML that shows what each character costs. Same options as `score`.
+
+        Raises `UserError` for texts of more than 500,000 characters, too.
+
+        Example:
+            >>> model.heat_map("The cat sat on the log. ").startswith("<!doctype html>")
+            True
+        """
+        from letterwise.evaluation import heatmap
+
+        scored = self._scored(text, input_file, protocol, reading(unknown, encoding, progress), closely=True)
+        return heatmap.page(title, scored, self.vocabulary)
+
+    def rank(
+        self,
+        text: str | None = None,
+        *,
+        input_file: Files | None = None,
+        calibrate: Files | None = None,
+        top: int = 0,
+        protocol: Protocol = "eighth",
+        unknown: Unknown = "score",
+        encoding: str | None = None,
+        progress: Progress | None = None,
+    ) -> "Iterator[Ranked]":
+        """The lines of a text, the least ordinary first, each with a p-value: see evaluation/rank.py.
+
+        Args:
+            text, input_file, protocol, unknown, encoding, progress: as for `score`.
+            calibrate: files of ordinary lines to compare with (None: the validation part of the model's own text).
+            top: give only so many (0: all).
+
+        Raises:
+            UserError: as for `score`, or when there are fewer than 20 lines to compare with.
+
+        Example:
+            >>> [odd] = model_of_a_log.rank("start\\nstop\\npots\\nstart\\n", top=1)
+            >>> odd.line.number, odd.line.text
+            (3, 'pots\\n')
+        """
+        from letterwise.evaluation.rank import ENOUGH, Calibration, rank
+        from letterwise.evaluation.score import Scorer, score
+
+        top, how = argument("top", top, int, 0), reading(unknown, encoding, progress)
+        if top < 0:
+            raise UserError(f"--top {top} must be 0 (all) or more.")
+        ordinary = whole_ids(self.file, file_names(calibrate), how)
+        ordinary = ordinary[:ENOUGH] if calibrate is None else ordinary
+        calibration = Calibration(self._lines(score(Scorer(self.text_model, protocol=protocol), ordinary)))
+        return rank(self._lines(self._scored(text, input_file, protocol, how)), calibration, top)
+
+    def follow(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        protocol: Protocol = "eighth",
+        encoding: str | None = None,
+        unknown: Unknown = "score",
+    ) -> "Iterator[Line]":
+        """The lines of a text whose bytes come in `chunks`, without end perhaps, each scored as soon as it is whole.
+
+        `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what the first of them tell.
+
+        Example:
+            >>> [line.number for line in model.follow([b"The cat sat on", b" the log. The owl"])]
+            [1]
+        """
+        from letterwise.evaluation.follow import follow
+        from letterwise.evaluation.score import Scorer
+
+        require_choice(unknown)
+        return self._lines(follow(Scorer(self.text_model, protocol=protocol), chunks, encoding=encoding, unknown=unknown))
+
+    def novelty(
+        self,
+        text: str | None = None,
+        *,
+        input_file: Files | None = None,
+        nearest: int = 1,
+        encoding: str | None = None,
+        progress: Progress | None = None,
+    ) -> "Novelty":
+        """How much of a text is copied from the training text (its training part): see memorization/novelty.py.
+
+        Args:
+            text: the text itself;
+            input_file: or its files. Without both, the validation part of the text that the model was trained on: what a new
+                text of its kind shares with it anyway.
+            nearest: tell the most similar training line of so many lines, those with the longest runs.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
+            progress: something to tell about reading a text.
+
+        Returns:
+            The longest verbatim run with its places, the share of characters in runs of 20, 50, 100 or more, and the nearest
+            lines. Characters that the model does not know are never copied.
+
+        Raises:
+            UserError: the text is missing or empty, or the training text is gone.
+
+        Example:
+            >>> found = model.novelty("My cat sat on the mat. It purrs.")
+            >>> found.longest.text, found.longest.start, found.longest.training_start
+            (' cat sat on the mat. ', 2, 3)
+            >>> found.shares
+            {20: 0.65625, 50: 0.0, 100: 0.0}
+        """
+        from letterwise.memorization.novelty import novelty
+
+        how = reading("skip" if self.vocabulary.kind == "byte" else "score", encoding, progress)
+        named = text is None
+        ids = whole_ids(self.file, file_names(input_file), how) if named else self.vocabulary.encode(text, how.unknown)
+        return novelty(ids, self.vocabulary, self.suffixes, nearest=nearest)
+
+    def cost(self, text: str) -> float:
+        """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.
+
+        So the costs of one text under models of different vocabularies can be compared.
+
+        Example:
+            >>> model.cost("The cat sat on the mat. ") < model.cost("On the mat sat the cat. ")
+            True
+        """
+        from letterwise.evaluation.classify import cost
+
+        return cost(self.text_model, text)
+
+    def _scored(
+        self, text: str | None, input_file: Files | None, protocol: str, how: Reading, *, closely: bool = False
+    ) -> "Iterator[Characters]":
+        """The characters of a text, scored."""
+        from letterwise.evaluation.score import Scorer, score
+
+        require_choice(how.unknown)
+        named = text is None
+        ids = whole_ids(self.file, file_names(input_file), how) if named else self.text_model.encode(text, how.unknown)
+        if len(ids) + (self.file.line_break is not None) < 2:
+            raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
+        if len(ids) >= MANY:
+            how.note(f"scoring {len(ids):,} characters")
+        return score(Scorer(self.text_model, protocol=protocol, closely=closely), ids)
+
+    def _lines(self, scored: "Iterator[Characters]") -> "Iterator[Line]":
+        """Scored characters, line by line."""
+        from letterwise.evaluation.score import lines
+
+        return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
+
+
+def reading(unknown: Unknown, encoding: str | None, progress: Progress | None) -> Reading:
+    """How a text is read; where nobody listens, nobody is told."""
+    return Reading(unknown, encoding, (progress or Progress()).note)
+
+
+def require_choice(unknown: str) -> None:
+    """Raises `UserError` for what no scored text can do with unknown characters."""
+    if unknown not in ("score", "error", "skip"):
+        raise UserError(f"unknown={unknown!r} must be 'score', 'error' or 'skip'.")

@@ -1,0 +1,164 @@
+"""Write: what a model writes.
+
+prompt, options ──▶ RequestConfig · Sampler · Limits ──▶ Samples ──▶ one text · pieces · several texts · lines
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TypeVar, Unpack
+
+from letterwise.api.loaded import LoadedModel
+from letterwise.api.options import GenerateOptions
+from letterwise.checkpoint.texts import own_text
+from letterwise.config.arguments import argument, parts
+from letterwise.config.generation import RequestConfig, explained
+from letterwise.data.lines import LineSet
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.generate import Samples, write
+from letterwise.inference.lines import WrittenLines, one_line, require_lines
+from letterwise.inference.sampling.sampler import Sampler
+from letterwise.progress import Progress
+
+LONGEST_LINE = 1000  # characters, if nothing else is asked
+
+Method = TypeVar("Method", bound=Callable)
+
+
+def with_options(method: Method) -> Method:
+    """The same method; its docstring ends with every option, its meaning and its default."""
+    method.__doc__ = f"{method.__doc__}\n        Options:\n{explained(indent=12)}"
+    return method
+
+
+class Writer(LoadedModel):
+    """A model that writes."""
+
+    @with_options
+    def samples(self, prompt: str = "", *, num_samples: int = 1, **options: Unpack[GenerateOptions]) -> Samples:
+        """Continuations of `prompt`, without it, side by side: pieces as they are written, each with the number of its sample.
+
+        A text under a constraint (`regex`, `json_schema`, `grammar`, `must_contain`) always matches when it ends, and ends
+        within `num_tokens`. It may end wherever it is whole, and does when the model wants to go on otherwise.
+
+        Args:
+            prompt: text to continue; may be empty, and longer than the context.
+            num_samples: how many continuations.
+            options: how to choose, when to stop and what may be written: see docs/flags.md. What a flag takes several times is
+                a text or a list of them, `logit_bias` is a dict like `{"xyz": 1.5}`, and `json_schema` may be a dict.
+                `num_tokens` counts bytes with a byte vocabulary. Without `rng_seed` there is a fresh one; sample k has
+                `rng_seed` + k, whatever its company.
+
+        Returns:
+            An iterator over (k, piece of text). Its `ended[k]` says at last what ended sample k, and `texts()` gives each
+            as a whole.
+
+        Raises:
+            UserError: unknown characters, values without sense, or a constraint that no text of this vocabulary can meet; with
+                `max_copy` a training text that is gone, and, while it is written, a text that could only go on as a copy.
+
+        Example:
+            >>> model.samples("The cat", num_samples=2, regex=" sat on the (mat|log)").texts()
+            [' sat on the ...', ' sat on the ...']
+        """
+        request, sampler, limits = parts({**options, "num_samples": num_samples}, RequestConfig, Sampler, Limits)
+        prompt, first = argument("prompt", prompt, str, ""), first_seed(request)
+        return self._write(prompt, request, sampler, limits, range(first, first + request.num_samples))
+
+    @with_options
+    def stream(self, prompt: str = "", **options: Unpack[GenerateOptions]) -> Iterator[str]:
+        """The continuation of `prompt`, without it, piece by piece as it is written: the first is a character, then come more.
+
+        Same options as `samples`.
+
+        Example:
+            >>> list(model.stream("The cat sat", num_tokens=3, greedy=True))
+            [' ', 'on']
+        """
+        samples = self.samples(prompt, **options, num_samples=1)  # whatever cannot be is said now, and not at the first piece
+        return (piece for _, piece in samples)
+
+    @with_options
+    def generate(self, prompt: str = "", **options: Unpack[GenerateOptions]) -> str:
+        """The continuation of `prompt`, without it, as one string. Same options as `samples`.
+
+        Example:
+            >>> model.generate("The cat sat", num_tokens=7, greedy=True)
+            ' on the'
+        """
+        return "".join(self.stream(prompt, **options))
+
+    def lines(
+        self,
+        n: int,
+        prompt: str = "",
+        *,
+        unique: bool = False,
+        new: bool = False,
+        progress: Progress | None = None,
+        **options: Unpack[GenerateOptions],
+    ) -> WrittenLines:
+        """So many lines, without their line breaks, each as soon as it is found. Each is written by itself, after a line break.
+
+        A line that is empty, or has no end within `num_tokens`, is dropped and another one written in its place; so are those
+        that `unique` and `new` exclude. When 1,000 in a row were dropped, no more come: see `ended` of what is returned.
+
+        Args:
+            n: how many lines.
+            prompt: what every line begins with. (Of several lines it is the last one; the others only come before.)
+            unique: no two are equal.
+            new: none is a line of the text that the model was made from, validation part included.
+            progress: something to tell about reading the text again, for `new`.
+            options: as for `samples`, but `num_tokens` is how many characters to write in each line at most (default: 1000).
+                Candidate k has `rng_seed` + k, whatever its company.
+
+        Returns:
+            An iterator over lines. Its `candidates` says how many were written for them, `unfinished`, `known` and `repeated`
+            why some were dropped.
+
+        Raises:
+            UserError: as for `samples`; or the model's text had no line break, or, for `new`, is gone.
+
+        Example:
+            >>> lines = model_of_a_log.lines(2, unique=True, rng_seed=1)
+            >>> sorted(lines), lines.candidates >= 2
+            (['start', 'stop'], True)
+        """
+        n, prompt = argument("n", n, int, 0), argument("prompt", prompt, str, "")
+        given = {name: value for name, value in options.items() if value is not None}
+        request, sampler, limits = parts({"num_tokens": LONGEST_LINE} | given, RequestConfig, Sampler, Limits)
+        require_lines(n, self.vocabulary, sampler)
+        known, missing = (), "without it nobody can tell what is new: leave out --new."
+        if new:
+            text = own_text(self.file, (progress or Progress()).note, missing=missing)
+            known = LineSet(text.part("all"), self.vocabulary)
+        line, whole = one_line(limits)
+        return WrittenLines(
+            lambda seeds, seconds: self._write("\n" + prompt, request, sampler, replace(line, max_seconds=seconds), seeds),
+            n,
+            begin=prompt.rpartition("\n")[2],
+            whole=whole,
+            unique=unique,
+            known=known,
+            rng_seed=first_seed(request),
+            max_seconds=limits.max_seconds,
+        )
+
+    def _write(
+        self, prompt: str, request: RequestConfig, sampler: Sampler, limits: Limits, rng_seeds: Sequence[int]
+    ) -> Samples:
+        return write(
+            self.backend,
+            self.vocabulary,
+            prompt,
+            sampler=sampler,
+            limits=limits,
+            rng_seeds=rng_seeds,
+            unknown=request.unknown,
+            training=self.suffixes if limits.max_copy else None,
+        )
+
+
+def first_seed(request: RequestConfig) -> int:
+    """The seed that was asked for, or a fresh one."""
+    return secrets.randbits(32) if request.rng_seed is None else request.rng_seed

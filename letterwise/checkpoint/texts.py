@@ -1,0 +1,79 @@
+"""Texts: the one that a model learned, found again; and others, read as it learned to read.
+
+ModelFile ──its record: fingerprint, sources, bounds──▶ cache, or the files themselves ──▶ a part of its own text
+          ──vocabulary, configuration────────────────▶ files that are named           ──▶ ids of another text
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from letterwise.checkpoint.model_file import ModelFile
+from letterwise.data.prepare import encode_corpus, training_text
+from letterwise.data.token_stream import TokenStream
+from letterwise.data.vocabulary import Unknown
+from letterwise.errors import UserError
+from letterwise.progress import Note
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a text is read: what becomes of characters outside the vocabulary, how bytes spell characters, who is told of it."""
+
+    unknown: Unknown
+    encoding: str | None
+    note: Note
+
+
+def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --input_file.") -> TokenStream:
+    """The text of training: as the cache kept it, or read anew and compared.
+
+    Raises `UserError` that ends in `missing` when it is not there.
+    """
+    record = file.data
+    try:
+        return training_text(file.config.data, record["fingerprint"], file.vocabulary, record["bounds"][2], note)
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}: {missing}") from error
+
+
+def validation_text(file: ModelFile, note: Note) -> str:
+    """The validation part of the text of training; "" when that is gone, which is noted."""
+    try:
+        return file.vocabulary.decode(own_text(file, note).part("val"))
+    except UserError as error:
+        note(str(error))
+        return ""
+
+
+def named_text(file: ModelFile, names: Sequence[str], how: Reading, *, in_order: bool) -> TokenStream:
+    """Another text, read and cut as the text of training was; `in_order`, its lines stay where they are."""
+    config = replace(file.config.data, input_file=tuple(names), dataset=None, val_file=(), encoding=how.encoding)
+    return encode_corpus(config, file.vocabulary, unknown=how.unknown, in_order=in_order, note=how.note)
+
+
+def whole_ids(file: ModelFile, names: Sequence[str] | None, how: Reading) -> np.ndarray:
+    """The ids of a text that is named; of None, the validation part of the text of training. No line break is put before."""
+    if names is None:
+        return own_text(file, how.note).part("val")[int(file.line_break is not None) :]
+    return named_text(file, names, how, in_order=True).part("all")
+
+
+def part_ids(file: ModelFile, names: Sequence[str] | None, split: str | None, how: Reading) -> tuple[np.ndarray, str]:
+    """The ids of a part of a text, and which part: by default all of one that is named, and validation of one's own.
+
+    For a model of lines, they begin with a line break. Raises `UserError` when there is nothing to predict in them.
+    """
+    split = split or ("val" if names is None else "all")
+    if names is None:
+        ids = own_text(file, how.note).part(split)
+    else:
+        in_order = split == "all"
+        ids = named_text(file, names, how, in_order=in_order).part(split)
+        if in_order and file.line_break is not None:
+            ids = np.concatenate((np.array([file.line_break], ids.dtype), ids))
+    if len(ids) < 2:
+        hint = " Train with --test_fraction to keep one." if split == "test" and not file.config.data.test_fraction else ""
+        raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.{hint}")
+    return ids, split
