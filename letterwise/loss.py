@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from letterwise.data.batches import NONE
+from letterwise.data.batches import NO_TARGET
 
 
 def cross_entropy(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-    """Mean surprise over all targets, in nats. `NONE` is no target; one has to be there."""
-    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NONE)
+    """Mean surprise over all targets, in nats. `NO_TARGET` is no target; one has to be there."""
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET)
 
 
 def each_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"]) -> Float[Tensor, "n"]:

@@ -45,21 +45,21 @@ class PlainProgress(Progress):
     def __init__(self) -> None:
         self.max_iters: int | None = None
         self.last_val = ""  # in words, where every line shows it
-        self.said = time.monotonic()
+        self.printed_at = time.monotonic()
 
     def note(self, text: str) -> None:
-        print(printable(text), file=Unbroken(sys.stderr), flush=True)
+        print(printable(text), file=FailsafeStream(sys.stderr), flush=True)
 
     def start(self, max_iters: int | None) -> None:
         self.max_iters = max_iters
 
     def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
-        if time.monotonic() - self.said >= PLAIN_INTERVAL_S:
-            self.said = time.monotonic()
+        if time.monotonic() - self.printed_at >= PLAIN_INTERVAL_S:
+            self.printed_at = time.monotonic()
             self.note(self._step_text(step, nats, chars_per_second, left_s))
 
     def held_out(self, row: dict[str, Any]) -> None:
-        self.said = time.monotonic()
+        self.printed_at = time.monotonic()
         loss = "" if row["train_nats_per_char"] is None else f" · loss {row['train_nats_per_char']:.3f}"
         self.note(f"{self._where(row['step'])}{loss} · {held_out_text(row)}")
 
@@ -80,7 +80,7 @@ class RichProgress(PlainProgress):
         from rich.progress import Progress as Bar
 
         super().__init__()
-        self.console = Console(file=cast(TextIO, Unbroken(sys.stderr)), highlight=False)
+        self.console = Console(file=cast(TextIO, FailsafeStream(sys.stderr)), highlight=False)
         self.bar = Bar(TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, transient=True)
         self.task = self.bar.add_task("", total=1.0)
 
@@ -103,7 +103,7 @@ class RichProgress(PlainProgress):
         self.bar.stop()
 
 
-class Unbroken:
+class FailsafeStream:
     """A stream that may go away. A closed terminal, or a pipe that nobody reads, is no reason to stop training."""
 
     def __init__(self, stream: TextIO | None) -> None:

@@ -1,4 +1,4 @@
-"""Container: arrays by name and one header, sealed by a checksum, in a file that is data and nothing else.
+"""Container: arrays by name, one header and a checksum, in a file that is data and nothing else.
 
     header, arrays ──pack──▶ bytes of a .safetensors or a .pth ──unpack──▶ header, arrays      or one sentence
 
@@ -23,15 +23,15 @@ from letterwise.errors import UserError
 
 KEY = "letterwise"  # one metadata key: safetensors writes several in random order
 WEIGHTS = "weights"  # beside it, in a .pth, the tensors
-SEAL = "checksum"
+CHECKSUM = "checksum"
 ARCHIVE = b"PK\x03\x04"  # a .pth begins so
 EXTENSIONS = (".safetensors", ".pth")
-# How many parts (of a header, of a pickle, or tensors) may be read: so many always, and one more for each so many bytes.
-FEW, BYTES_PER_PART = 50_000, 32
+# How many parts a header or pickle may have, and tensors a file: MIN_… in any case, and one for every BYTES_PER_… of the file.
+MIN_PARTS, BYTES_PER_PART = 50_000, 32
+MIN_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
 ALIGNED = 64  # bytes: a line of the processor's cache
-FEW_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
-# The kinds of numbers that both forms and NumPy know, as safetensors spells them.
-KINDS = {
+# The dtypes that both forms and NumPy know, as safetensors spells them.
+DTYPES = {
     "BOOL": "?",
     "U8": "u1",
     "I8": "i1",
@@ -51,15 +51,15 @@ NAMES |= {f"torch {kind}Storage" for kind in ("Float", "Byte", "Short", "Int", "
 
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> bytes:
     """The file's content, in the form that an extension names. The same header and arrays give the same bytes."""
-    told = json.dumps({**header, SEAL: seal(header, arrays)}, ensure_ascii=True)  # ASCII survives every reader
+    text = json.dumps({**header, CHECKSUM: checksum(header, arrays)}, ensure_ascii=True)  # ASCII survives every reader
     if form == ".safetensors":
         size = sum(array.nbytes for array in arrays.values())
         np.empty(COPIES * size, np.uint8)  # MemoryError here, where the library's Rust would panic
-        return safetensors.numpy.save(arrays, metadata={KEY: told})
+        return safetensors.numpy.save(arrays, metadata={KEY: text})
     import torch
 
     content = io.BytesIO()  # torch writes a file's own name into it; a nameless one makes the bytes repeatable
-    torch.save({KEY: told, WEIGHTS: {name: torch.from_numpy(array) for name, array in arrays.items()}}, content)
+    torch.save({KEY: text, WEIGHTS: {name: torch.from_numpy(array) for name, array in arrays.items()}}, content)
     return content.getvalue()
 
 
@@ -68,7 +68,7 @@ def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
 
     The arrays are in memory: what becomes of the file then does not matter. A header without a checksum is given as it is:
     files from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
-    more than it holds, brings code, or is not what was sealed.
+    more than it holds, brings code, or has another checksum than it says.
     """
     try:
         size = path.stat().st_size
@@ -79,14 +79,14 @@ def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
         raise Damaged(f"{str(path)!r} {refused}.") from refused
-    if isinstance(header, dict) and SEAL in header and header[SEAL] != seal(header, arrays):
+    if isinstance(header, dict) and CHECKSUM in header and header[CHECKSUM] != checksum(header, arrays):
         raise Damaged(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
     return header, arrays
 
 
-def seal(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    """sha256 of header (but for the seal itself) and arrays, in either form. Kinds of numbers are spelled as PyTorch does."""
-    digest = hashlib.sha256(json.dumps({**header, SEAL: ""}, sort_keys=True).encode())
+def checksum(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """sha256 of header (but for the checksum itself) and arrays, in either form. Dtypes are spelled as PyTorch does."""
+    digest = hashlib.sha256(json.dumps({**header, CHECKSUM: ""}, sort_keys=True).encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} torch.{array.dtype} {array.shape}\n".encode("utf-8", "surrogatepass"))
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
@@ -106,16 +106,16 @@ def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= size - 8:
             raise _Refused("is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there")
-        told = file.read(length)
+        header_json = file.read(length)
         content = _aligned(size - 8 - length)
         if file.readinto(content.data) != len(content) or file.read(1):
             raise _Refused("changed while it was read: wait until it is written")
-    if told.count(b'"data_offsets"') > _most(FEW_TENSORS, size, BYTES_PER_TENSOR):
+    if header_json.count(b'"data_offsets"') > MIN_TENSORS + size // BYTES_PER_TENSOR:
         raise _Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
         with safetensors.safe_open(path, framework="np") as opened:  # holds the places it names against each other
             header = parsed((opened.metadata() or {}).get(KEY, "null"))
-        named = json.loads(told)
+        named = json.loads(header_json)
         named.pop("__metadata__", None)
         return header, {name: _array(content, name, **place) for name, place in named.items()}
     except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
@@ -123,18 +123,18 @@ def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]
 
 
 def _aligned(size: int) -> np.ndarray:
-    """Room for so many bytes, from a multiple of 64 on: arrays of any kind can lie in it."""
-    room = np.empty(size + ALIGNED, np.uint8)
-    start = -room.ctypes.data % ALIGNED
-    return room[start : start + size]
+    """`size` bytes of memory that begin at a multiple of 64: arrays of any dtype can lie in it."""
+    memory = np.empty(size + ALIGNED, np.uint8)
+    start = -memory.ctypes.data % ALIGNED
+    return memory[start : start + size]
 
 
 def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
     """The part of `content` (bytes) that a safetensors header names."""
-    if dtype not in KINDS:
+    if dtype not in DTYPES:
         raise _Refused(f"is damaged: {name[:40]!r} is made of {dtype} numbers")
     first, last = data_offsets
-    return np.require(content[first:last].view(KINDS[dtype]).reshape(shape), requirements="A")
+    return np.require(content[first:last].view(DTYPES[dtype]).reshape(shape), requirements="A")
 
 
 def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
@@ -163,14 +163,14 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
         if tensor.dtype == torch.bfloat16:
             raise _Refused(f"is damaged: {name[:40]!r} is made of bfloat16 numbers")
         arrays[name] = tensor.detach().numpy().copy()  # out of the mapped file: one that is cut short would end the process
-    return (parsed(header) if isinstance(header, str) else _unsealed(header, size)), arrays
+    return (parsed(header) if isinstance(header, str) else _plain_header(header, size)), arrays
 
 
-def _check_pickle(told: bytes, size: int) -> None:
+def _check_pickle(pickled: bytes, size: int) -> None:
     """Raises `_Refused` unless a pickle makes plain containers and tensors only, and not too many, read without running it."""
-    most = _most(FEW, size, BYTES_PER_PART)
-    for parts, (opcode, argument, _) in enumerate(pickletools.genops(told)):
-        if parts > most:
+    max_parts = MIN_PARTS + size // BYTES_PER_PART
+    for parts, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
+        if parts > max_parts:
             raise _Refused(f"is damaged: {size:,} bytes cannot hold as many parts as it names")
         if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (
             opcode.name == "GLOBAL" and argument not in NAMES
@@ -182,15 +182,15 @@ def _check_pickle(told: bytes, size: int) -> None:
             )
 
 
-def _unsealed(header: Any, size: int) -> Any:
+def _plain_header(header: Any, size: int) -> Any:
     """A header from before format 3, in containers. Raises `_Refused` when its parts, shared ones each time, are too many."""
-    left, most = [header], _most(FEW, size, BYTES_PER_PART)
-    for seen in range(most + 1):
+    left, max_parts = [header], MIN_PARTS + size // BYTES_PER_PART
+    for seen in range(max_parts + 1):
         if not left:
-            return {name: value for name, value in header.items() if name != SEAL} if isinstance(header, dict) else None
+            return {name: value for name, value in header.items() if name != CHECKSUM} if isinstance(header, dict) else None
         node = left.pop()
         left += [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list | tuple) else []
-        if seen + len(left) > most or not isinstance(node, dict | list | tuple | str | int | float | None):
+        if seen + len(left) > max_parts or not isinstance(node, dict | list | tuple | str | int | float | None):
             break
     raise _Refused("is damaged: its header is not made of so many plain parts")
 
@@ -198,16 +198,12 @@ def _unsealed(header: Any, size: int) -> Any:
 def parsed(text: str) -> Any:
     """JSON as plain containers. Raises `_Refused` on what is none, or would unfold to far more than its length."""
     outside = STRING.sub("", text)
-    if sum(map(outside.count, ",[{")) > _most(FEW, len(text), BYTES_PER_PART):
+    if sum(map(outside.count, ",[{")) > MIN_PARTS + len(text) // BYTES_PER_PART:
         raise _Refused(f"is damaged: a header of {len(text):,} characters cannot hold as many parts")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _Refused(f"is damaged: its header is no JSON: {_first_line(error)}") from error
-
-
-def _most(always: int, size: int, each: int) -> int:
-    return always + size // each
 
 
 def _first_line(error: BaseException) -> str:

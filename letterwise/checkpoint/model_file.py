@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import write_bytes
-from letterwise.checkpoint.container import EXTENSIONS, SEAL, pack, unpack
+from letterwise.checkpoint.container import CHECKSUM, EXTENSIONS, pack, unpack
 from letterwise.config import Config, config_from_json
 from letterwise.config.accounting import parameters, weight_shapes
 from letterwise.data.vocabulary import Vocabulary
@@ -23,7 +23,8 @@ from letterwise.ngrams import Counts
 from letterwise.ngrams.storage import from_arrays, to_arrays
 from letterwise.text_encoding import canonical_encoding
 
-FORMAT, VERSION, SEALED = "letterwise-model", 3, 3  # 2: counts; 3: a checksum
+FORMAT, VERSION = "letterwise-model", 3  # 2: counts; 3: a checksum
+CHECKSUM_SINCE = 3
 COUNTS = "counts."  # names of the arrays that hold counts begin so
 
 
@@ -99,7 +100,7 @@ def load_model(path: str | Path) -> ModelFile:
             f"{str(path)!r} has model format {str(version)[:20]}, and this Letterwise reads 1 to {VERSION}: upgrade Letterwise."
         )
     try:
-        if version >= SEALED and SEAL not in header:
+        if version >= CHECKSUM_SINCE and CHECKSUM not in header:
             raise UserError("it has no checksum")
         if version == 1:
             header["config"]["model"]["counts_order"] = 0
@@ -132,9 +133,9 @@ def stored_config(stored: Any) -> Config:
 
 def check_weights(weights: dict[str, np.ndarray], config: Config, vocab_size: int) -> None:
     """Names, shapes and kinds against the configuration, and every number finite. Raises `UserError`."""
-    told, held = parameters(config.model, vocab_size).total, sum(weight.size for weight in weights.values())
-    if told != held:  # said before anything of that size is built
-        raise UserError(f"it has {held:,} weights, and its configuration {told:,}")
+    expected_size, size = parameters(config.model, vocab_size).total, sum(weight.size for weight in weights.values())
+    if size != expected_size:  # raised before anything of that size is built
+        raise UserError(f"it has {size:,} weights, and its configuration {expected_size:,}")
     expected = weight_shapes(config.model, vocab_size)
     if missing := expected.keys() ^ weights.keys():
         raise UserError(f"weights {sorted(missing)[:3]} are missing or unexpected")
@@ -146,7 +147,7 @@ def check_weights(weights: dict[str, np.ndarray], config: Config, vocab_size: in
 
 
 def check_record(data: Any) -> None:
-    """What is told of the text is of the kinds that `ModelFile` promises. Raises `UserError`."""
+    """The record of the text has the types that `ModelFile` promises. Raises `UserError`."""
     baselines = data.get("baselines", {})
     sound = (
         isinstance(data["fingerprint"], str)
@@ -165,11 +166,11 @@ def check_record(data: Any) -> None:
 
 def check_rows(rows: Any) -> None:
     """Rows are those of metrics.jsonl. Raises `UserError`."""
-    kinds = {"step": int, "train_nats_per_char": float | None, "val_nats_per_char": float | None, "best": bool, "sample": str}
+    types = {"step": int, "train_nats_per_char": float | None, "val_nats_per_char": float | None, "best": bool, "sample": str}
     if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
         raise UserError("its history is no list of rows")
     for row in rows:
-        for name, kind in kinds.items():
+        for name, kind in types.items():
             if not isinstance(row[name], kind):
                 raise UserError(f"its history has {name} = {str(row[name])[:40]!r}")
         if any(isinstance(value, list | dict) for value in row.values()):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import write_bytes
-from letterwise.checkpoint.container import SEAL, Damaged, pack, unpack
+from letterwise.checkpoint.container import CHECKSUM, Damaged, pack, unpack
 from letterwise.checkpoint.model_file import check_rows, check_weights, stored_config
 from letterwise.config import Config
 from letterwise.errors import UserError
@@ -30,7 +30,7 @@ class TrainingState:
 
     `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every` and `validation_s` are how
     validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
-    often the loss blew up; `rows` are those of metrics.jsonl.
+    often the run diverged and went back; `rows` are those of metrics.jsonl.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
@@ -119,7 +119,7 @@ def read_state(path: Path) -> TrainingState:
             f"{str(path)!r} is a training state of version {str(header.get('version'))[:20]}, and this Letterwise reads "
             f"{VERSION}: go on with the Letterwise that began it, or start anew with --overwrite."
         )
-    if SEAL not in header:
+    if CHECKSUM not in header:
         raise Damaged(str(damaged("it has no checksum", path)))
     try:
         values = {name: header[name] for name in HEADER}

@@ -3,8 +3,8 @@
 ids (N,) ──at(step)──▶ inputs, targets (B, T)     random windows, a function of (seed, step)
 ids (N,) ──sweep────▶ every character once        windows side by side, in order
 
-Where lines are examples, a window begins at the line break before a line and ends with the line's own; behind it the row is
-filled up. A line that is longer than `block_size` is cut into windows that overlap.
+Where lines are examples, a window begins at the line break before a line and ends with the line's own; the rest of the row
+is padding. A line that is longer than `block_size` is cut into windows that overlap.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ import numpy as np
 from letterwise.errors import UserError
 
 WORDS = 4  # Philox gives four random words per count; the first places a sample
-NONE = -1  # in place of a target: it is another window's, or fills a row up
-SORTED = 8  # batches of lines that are drawn together, and dealt by length: rows of one batch need little filling
+NO_TARGET = -1  # in place of a target: it is another window's, or padding
+GROUP = 8  # batches of lines that are drawn together and sorted by length: rows of one batch need little padding
 
 
 class Windows(NamedTuple):
-    """Stretches of a text: where each begins (B,), and its inputs and targets, int64 (B, T); `NONE` is no target."""
+    """Stretches of a text: where each begins (B,), and its inputs and targets, int64 (B, T); `NO_TARGET` is no target."""
 
     starts: np.ndarray
     inputs: np.ndarray
@@ -67,32 +67,32 @@ class LineBatches:
     @cached_property
     def drawn(self) -> int:
         """How many windows are drawn together."""
-        return max(SORTED, round(SORTED * self.batch_size * self.block_size / float(self.cuts.lengths.mean())))
+        return max(GROUP, round(GROUP * self.batch_size * self.block_size / float(self.cuts.lengths.mean())))
 
     def at(self, step: int) -> Windows:
         """The windows of a step: as many characters as the other steps of its group have, in windows of similar length.
 
         A group is drawn like the samples of `Batches`, ordered by length and cut into batches, which are taken in random order.
         """
-        group, turn = divmod(step, SORTED)
+        group, turn = divmod(step, GROUP)
         random = np.random.Philox(key=self.seed)
         random.advance(group * self.drawn)
         words = random.random_raw(WORDS * self.drawn).reshape(self.drawn, WORDS)
         which = (words[:, 0] % np.uint64(len(self.cuts.starts))).astype(np.int64)
         which = which[np.argsort(self.cuts.lengths[which], kind="stable")]
         chars = np.cumsum(self.cuts.lengths[which])
-        every = np.arange(SORTED + 1)
-        edges = np.searchsorted(chars, chars[-1] * every / SORTED)
+        every = np.arange(GROUP + 1)
+        edges = np.searchsorted(chars, chars[-1] * every / GROUP)
         edges = np.maximum.accumulate(edges - every) + every  # at least one window in each
-        edges = np.minimum(edges, self.drawn - SORTED + every)
+        edges = np.minimum(edges, self.drawn - GROUP + every)
         edges[-1] = self.drawn
-        batch = int(np.argsort(words[:SORTED, 1])[turn])
+        batch = int(np.argsort(words[:GROUP, 1])[turn])
         mine = which[edges[batch] : edges[batch + 1]]
-        return _filled(self.ids, self.cuts.starts[mine], self.cuts.lengths[mine])
+        return _padded(self.ids, self.cuts.starts[mine], self.cuts.lengths[mine])
 
 
 class Cuts(NamedTuple):
-    """Lines as windows, in the order of the text: where each begins, its targets, and how many are the window's before (n,)."""
+    """Lines as windows, in the text's order: starts, numbers of targets, how many of them the window before has; all (n,)."""
 
     starts: np.ndarray
     lengths: np.ndarray
@@ -116,21 +116,21 @@ def sweep(
 ) -> Iterator[list[Windows]]:
     """Each character but the first as a target exactly once, in the order of the text: a few batches of windows at a time.
 
-    Windows overlap by `overlap`, and what the one before has told is no target. The first window, and a shorter last one, come
-    alone. Only windows whose number `every` divides are taken. With a line break, windows are lines, and those of a few
-    batches are dealt to them by length.
+    Windows overlap by `overlap`, and what the one before has predicted is no target. The first window, and a shorter last one,
+    come alone. Only every `every`-th window is taken. With a line break, windows are lines, and those of a few batches are
+    grouped by length.
     """
     if len(ids) < 2:
         return
     if line_break is not None:
         cuts = Cuts(*(part[::every] for part in cut_lines(ids, line_break, block_size, overlap)))
-        stretch = np.cumsum(cuts.lengths) // (SORTED * batch_size * block_size)
+        stretch = np.cumsum(cuts.lengths) // (GROUP * batch_size * block_size)
         for mine in np.split(np.arange(len(stretch)), np.flatnonzero(np.diff(stretch)) + 1):
             left, together = mine[np.argsort(-cuts.lengths[mine], kind="stable")], list[Windows]()
-            room = min(batch_size * block_size, max(block_size, cuts.lengths[mine].sum() // SORTED))
+            room = min(batch_size * block_size, max(block_size, cuts.lengths[mine].sum() // GROUP))
             while len(left):
                 now, left = np.split(left, [room // cuts.lengths[left[0]]])
-                together.append(_filled(ids, cuts.starts[now], cuts.lengths[now], cuts.skips[now]))
+                together.append(_padded(ids, cuts.starts[now], cuts.lengths[now], cuts.skips[now]))
             yield together
         return
     starts = np.arange(0, max(1, len(ids) - 1 - overlap), block_size - overlap)[::every]
@@ -142,10 +142,10 @@ def sweep(
         if len(group):
             starts, inputs, targets = _windows(ids, group, min(block_size, len(ids) - 1 - int(group[0])))
             fresh = np.arange(targets.shape[1]) >= (overlap if group[0] else 0)
-            yield [Windows(starts, inputs, np.where(fresh, targets, NONE))]
+            yield [Windows(starts, inputs, np.where(fresh, targets, NO_TARGET))]
 
 
-def require(ids: np.ndarray, block_size: int, part: str) -> None:
+def require_window(ids: np.ndarray, block_size: int, part: str) -> None:
     """Raises `UserError` when a part is too short for one window and its target."""
     if len(ids) < block_size + 1:
         raise UserError(
@@ -159,11 +159,11 @@ def _windows(ids: np.ndarray, starts: np.ndarray, length: int) -> Windows:
     return Windows(starts, windows[:, :-1], windows[:, 1:])
 
 
-def _filled(ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, skips: np.ndarray | None = None) -> Windows:
-    """Windows of several lengths, filled up with what follows, which is no target; nor are the first `skips` of each."""
+def _padded(ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, skips: np.ndarray | None = None) -> Windows:
+    """Windows of several lengths, padded with what follows, which is no target; nor are the first `skips` of each."""
     place = np.arange(int(lengths.max()) + 1)
     windows = ids[np.minimum(starts[:, None] + place, len(ids) - 1)].astype(np.int64)
     inside = place[:-1] < lengths[:, None]
     if skips is not None:
         inside &= place[:-1] >= skips[:, None]
-    return Windows(starts, windows[:, :-1], np.where(inside, windows[:, 1:], NONE))
+    return Windows(starts, windows[:, :-1], np.where(inside, windows[:, 1:], NO_TARGET))

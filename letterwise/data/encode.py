@@ -21,7 +21,7 @@ import numpy as np
 
 from letterwise.config import DataConfig
 from letterwise.data.cache import VERSION, Meaning
-from letterwise.data.line_ends import LINE_BREAK, watched
+from letterwise.data.line_ends import LINE_BREAK, warn_about_lines
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.reading.corpus import Corpus
 from letterwise.data.reading.source import Source
@@ -94,7 +94,7 @@ class TextRequest:
         return 1 - val - test, val, test
 
     def bounds(self, length: int, val_length: int) -> tuple[int, int, int]:
-        """Where training, validation and test part end, in a text of so many characters and what it is validated on."""
+        """Where training, validation and test part end; both lengths, of text and validation text, in characters."""
         if self.corpus.val_sources:
             return length, length + val_length, length + val_length
         if self.corpus.percent:
@@ -148,8 +148,8 @@ def _text_ids(request: TextRequest, vocabulary: Vocabulary, val: bool, note: Not
 def _source_ids(source: Source, vocabulary: Vocabulary, unknown: Unknown, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time."""
     chunks = source.code_points(note)
-    if not isinstance(source, LineSource):  # which watches them before \r\n becomes \n
-        chunks = watched(chunks, source.name, note, longest_meant=math.inf)
+    if not isinstance(source, LineSource):  # which warns before \r\n becomes \n
+        chunks = warn_about_lines(chunks, source.name, note, max_length=math.inf)
     if vocabulary.kind == "byte":
         yield from chunks
         return

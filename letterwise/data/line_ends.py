@@ -14,7 +14,7 @@ import numpy as np
 from letterwise.progress import Note
 
 LINE_BREAK, RETURN = ord("\n"), ord("\r")
-HUGE = 2**16  # characters: a longer line is cut into pieces by whatever works line by line
+LONG_LINE = 2**16  # characters: of a longer line, a note asks whether it is meant
 
 
 def split_lines(text: str) -> list[str]:
@@ -46,7 +46,7 @@ class PlainEnds:
         return plain_ends(text.removesuffix(self.held) if self.held else text)
 
 
-def ended(chunks: Iterator[np.ndarray], *, whole: bool) -> Iterator[np.ndarray]:
+def with_line_ends(chunks: Iterator[np.ndarray], *, whole: bool) -> Iterator[np.ndarray]:
     r"""`plain_ends` for code points; `whole`, with \n also after a last line that lacks it."""
     held, last = np.zeros(0, np.uint8), LINE_BREAK
     for chunk in chunks:
@@ -67,7 +67,9 @@ def ended(chunks: Iterator[np.ndarray], *, whole: bool) -> Iterator[np.ndarray]:
         yield np.array([LINE_BREAK], np.uint8)
 
 
-def watched(chunks: Iterator[np.ndarray], name: str, note: Note, *, longest_meant: float = HUGE) -> Iterator[np.ndarray]:
+def warn_about_lines(
+    chunks: Iterator[np.ndarray], name: str, note: Note, *, max_length: float = LONG_LINE
+) -> Iterator[np.ndarray]:
     r"""The same code points; when they have ended, a note where lines are hardly what was meant: \r alone, or a huge line."""
     breaks, returns, longest, running = 0, 0, 0, 0
     for chunk in chunks:
@@ -85,5 +87,5 @@ def watched(chunks: Iterator[np.ndarray], name: str, note: Note, *, longest_mean
             f"{name!r} has {returns:,} carriage returns (\\r) and no line feed (\\n), so it is one line: "
             f"write \\n for each, as `tr '\\r' '\\n'` does."
         )
-    elif longest > longest_meant:
+    elif longest > max_length:
         note(f"{name!r} has a line of {longest:,} characters: if that is not meant, put line breaks (\\n) into it.")

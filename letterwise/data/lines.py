@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.data.line_ends import ended, watched
+from letterwise.data.line_ends import warn_about_lines, with_line_ends
 from letterwise.data.reading.source import Source
 from letterwise.data.vocabulary import Vocabulary, code_points
 from letterwise.progress import Note
@@ -24,13 +24,13 @@ DIGEST_BYTES, POINT_BYTES = 8, 4
 
 @dataclass(frozen=True)
 class LineSource(Source):
-    """A source whose lines end as `ended` (line_ends.py) says."""
+    """A source whose lines end as after `with_line_ends` (line_ends.py)."""
 
     whole: bool = True
 
     def code_points(self, note: Note = lambda text: None) -> Iterator[np.ndarray]:
         """As the source's own."""
-        return ended(watched(super().code_points(note), self.name, note), whole=self.whole)
+        return with_line_ends(warn_about_lines(super().code_points(note), self.name, note), whole=self.whole)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Lines:
     def taken(self, which: np.ndarray) -> Iterator[np.ndarray]:
         """The ids of some lines, in that order, a few MiB at a time."""
         size = self.ids.itemsize
-        for some in _some(which, (self.ends - self.begins)[which]):
+        for some in _groups(which, (self.ends - self.begins)[which]):
             spans = zip((self.begins[some] * size).tolist(), (self.ends[some] * size).tolist(), strict=True)
             view = self.ids.data.cast("B")
             yield np.frombuffer(b"".join([view[begin:end] for begin, end in spans]), self.ids.dtype)
@@ -58,9 +58,9 @@ class LineSet:
         self.vocabulary, self.digests = vocabulary, np.unique(find_lines(ids, vocabulary).digests)
 
     def __contains__(self, line: object) -> bool:
-        told = digest(self.vocabulary.encode(str(line)), self.vocabulary)
-        place = int(np.searchsorted(self.digests, np.uint64(told)))
-        return place < len(self.digests) and int(self.digests[place]) == told
+        searched = digest(self.vocabulary.encode(str(line)), self.vocabulary)
+        place = int(np.searchsorted(self.digests, np.uint64(searched)))
+        return place < len(self.digests) and int(self.digests[place]) == searched
 
 
 def find_lines(ids: np.ndarray, vocabulary: Vocabulary) -> Lines:
@@ -71,14 +71,14 @@ def find_lines(ids: np.ndarray, vocabulary: Vocabulary) -> Lines:
     begins = np.concatenate(([0], ends[:-1])).astype(np.int64)
     full = ids[begins] != vocabulary.line_break if len(ends) else np.zeros(0, bool)
     begins, ends = begins[full], ends[full]
-    told = [np.zeros(0, np.uint64)]
-    for some in _some(np.arange(len(begins)), ends - begins):
+    digests = [np.zeros(0, np.uint64)]
+    for some in _groups(np.arange(len(begins)), ends - begins):
         first, last = begins[some[0]], ends[some[-1]]
         view, size = spelling(ids[first:last], vocabulary), POINT_BYTES
         bare = ends[some] - (ids[ends[some] - 1] == vocabulary.line_break)
         spans = zip(((begins[some] - first) * size).tolist(), ((bare - first) * size).tolist(), strict=True)
-        told.append(_joined([_digest(view[begin:end]) for begin, end in spans]))
-    return Lines(ids, begins, ends, np.concatenate(told))
+        digests.append(_joined([_digest(view[begin:end]) for begin, end in spans]))
+    return Lines(ids, begins, ends, np.concatenate(digests))
 
 
 def digest(ids: np.ndarray, vocabulary: Vocabulary) -> int:
@@ -106,8 +106,8 @@ def shuffled(digests: np.ndarray, shares: Sequence[float]) -> list[np.ndarray]:
     return np.split(order, starts[cuts])
 
 
-def _some(which: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
-    """`which`, in runs of about so many characters as are taken at once, of one line at least."""
+def _groups(which: np.ndarray, lengths: np.ndarray) -> Iterator[np.ndarray]:
+    """`which`, in groups of about `CHARS_AT_ONCE` characters, of one line at least."""
     group = (np.cumsum(lengths) - lengths) // CHARS_AT_ONCE
     yield from np.split(which, np.flatnonzero(np.diff(group)) + 1) if len(which) else ()
 

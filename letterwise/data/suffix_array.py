@@ -1,10 +1,10 @@
-"""Suffix array: where a run of characters stands in a text, and what follows it there.
+"""Suffix array: where a run of characters occurs in a text, and what follows it there.
 
-    ids (N,) ──divsufsort──▶ places, in the order of what stands from there on ──▶ suffixes.bin, mapped
-    a run    ──halving─────▶ the places that begin with it, one behind the other
+    ids (N,) ──divsufsort──▶ positions, sorted by the text from there on ──▶ suffixes.bin, mapped
+    a run    ──binary search──▶ the positions where it occurs, side by side in that order
 
 The array is that of Manber & Myers (1993). It is made piece by piece, so that the memory it takes (5 bytes for each byte of a
-piece, 170 MB) does not grow with the text. Pieces overlap: every run of up to `OVERLAP` characters stands whole in one of them.
+piece, 170 MB) does not grow with the text. Pieces overlap: every run of up to `OVERLAP` characters is whole in one of them.
 It is made once, kept beside the ids and, like them, checked whenever it is opened.
 """
 
@@ -23,7 +23,7 @@ from letterwise.data.token_stream import TokenStream
 VERSION = 1
 PIECE = 2**25  # bytes of ids that are sorted at once
 OVERLAP = 2**16  # characters that a piece shares with the next
-FAR = 2**12  # characters: up to that long, every run is told as it is
+EXACT_UP_TO = 2**12  # characters: a run up to that long is found in its full length
 
 compiled = njit()
 
@@ -32,7 +32,7 @@ class Suffixes:
     """The suffixes of a text (N,) of ids, in order."""
 
     def __init__(self, ids: np.ndarray, order: np.ndarray) -> None:
-        """`order` holds, piece after piece, the places in it, sorted by what stands from there to the piece's end."""
+        """`order` holds, piece after piece, the positions in it, sorted by the text from there to the piece's end."""
         self.ids, self.pieces = np.asarray(ids), list[tuple[int, np.ndarray, np.ndarray]]()  # where it begins, ids, order
         for first, end in bounds(ids):
             self.pieces.append((first, self.ids[first:end], order[: end - first]))
@@ -40,21 +40,21 @@ class Suffixes:
 
     @property
     def reach(self) -> int:
-        """How long a run may be that is found wherever it stands."""
+        """Length of the longest run that is found wherever it occurs."""
         return OVERLAP if len(self.pieces) > 1 else sys.maxsize
 
     def following(self, run: np.ndarray, size: int) -> np.ndarray:
-        """Which of the `size` characters of the vocabulary stand behind a run anywhere in the text: (V,) bool.
+        """Which of the `size` characters of the vocabulary follow a run anywhere in the text: (V,) bool.
 
         `run` has up to `reach` characters.
         """
         found = np.zeros(size, np.bool_)
         for _, ids, order in self.pieces:
-            follow(ids, order, run, found)
+            mark_following(ids, order, run, found)
         return found
 
     def first(self, run: np.ndarray) -> int:
-        """The first place where a run stands that `runs` found; -1 for one that stands nowhere."""
+        """The first position of a run that `runs` found; -1 for one that does not occur."""
         for first, ids, order in self.pieces:
             low, high = span(ids, order, run, 0, run.size)
             if low < high:
@@ -62,13 +62,13 @@ class Suffixes:
         return -1
 
     def runs(self, query: np.ndarray) -> np.ndarray:
-        """The runs of `query` (n,) that stand in the text and are part of no longer one: rows of start, end, in order (R, 2).
+        """The maximal runs of `query` (n,) that occur in the text: rows of start and end, in order (R, 2).
 
-        Ids below 0 stand in no text. A run over `FAR` may be told shorter, where it overlaps another by more than that, or
-        goes over the border of a piece.
+        Ids below 0 occur in no text. A run over `EXACT_UP_TO` may be found shorter, where it overlaps another by more than
+        that, or crosses the border of a piece.
         """
         query = query.astype(np.int64)
-        every = np.concatenate([maximal(ids, order, query, FAR) for _, ids, order in self.pieces])
+        every = np.concatenate([maximal(ids, order, query, EXACT_UP_TO) for _, ids, order in self.pieces])
         every = every[np.lexsort((-every[:, 1], every[:, 0]))]
         reached = np.maximum.accumulate(np.append(0, every[:-1, 1]))
         return every[every[:, 1] > reached] if len(every) else every
@@ -98,18 +98,18 @@ def bounds(ids: np.ndarray) -> list[tuple[int, int]]:
 def _write(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
     import pydivsufsort  # 0.1 s that only whoever sorts has to wait
 
-    told = 0
+    crc32 = 0
     with replacing(text.folder / "suffixes.bin") as file:
         for first, end in bounds(ids):
             order = pydivsufsort.divsufsort(np.array(ids[first:end])).astype(np.int32, copy=False)
-            told = zlib.crc32(order.data, told)
+            crc32 = zlib.crc32(order.data, crc32)
             file.write(order.data)
             del order  # before the next one is made
-    write_bytes(text.folder / "suffixes.json", json.dumps({**facts, "crc32": entry_crc32(told, facts)}).encode())
+    write_bytes(text.folder / "suffixes.json", json.dumps({**facts, "crc32": entry_crc32(crc32, facts)}).encode())
 
 
 def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
-    """What is kept, if it is all there and nothing in it has changed: otherwise searching could leave the text."""
+    """The array in the cache, if it is whole and unchanged: otherwise a search could leave the text."""
     place = text.folder / "suffixes.bin"
     try:
         kept = json.loads((text.folder / "suffixes.json").read_bytes())
@@ -122,7 +122,7 @@ def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
 
 
 def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
-    """Whether each piece holds each of its places once: compiled code goes where they say, without looking."""
+    """Whether each piece holds each of its positions once: compiled code uses them without checking."""
     for first, end in bounds(ids):
         size, piece, order = end - first, order[: end - first], order[end - first :]
         if len(piece) != size or (size and not 0 <= int(piece.min()) <= int(piece.max()) < size):
@@ -136,7 +136,7 @@ def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
 
 @compiled
 def edge(ids, order, query, start, end, behind):
-    """The first suffix that does not come before query[start:end]; or, `behind`, the first that comes behind all it begins."""
+    """The first suffix that does not come before query[start:end]; or, `behind`, the first after all that begin with it."""
     low, high = 0, order.size
     low_alike, high_alike = 0, 0  # how many characters those beside the edge share with the query: all between share as many
     while low < high:
@@ -163,7 +163,7 @@ def span(ids, order, query, start, end):
 
 @compiled
 def bound(ids, order, low, high, depth, id):
-    """Of the suffixes order[low:high], which begin alike for `depth` characters, the first that goes on with `id` or more."""
+    """Of the suffixes order[low:high], equal in their first `depth` characters, the first that goes on with `id` or more."""
     while low < high:
         middle = (low + high) // 2
         place = order[middle] + depth
@@ -175,8 +175,8 @@ def bound(ids, order, low, high, depth, id):
 
 
 @compiled
-def follow(ids, order, run, found):
-    """Mark in `found` (V,) what stands behind `run`."""
+def mark_following(ids, order, run, found):
+    """Mark in `found` (V,) what follows `run`."""
     low, high = span(ids, order, run, 0, run.size)
     while low < high:
         place = order[low] + run.size
@@ -189,14 +189,14 @@ def follow(ids, order, run, found):
 
 @compiled
 def occurs(ids, order, query, start, end):
-    """Does query[start:end] stand in the text?"""
+    """Does query[start:end] occur in the text?"""
     low, high = span(ids, order, query, start, end)
     return low < high
 
 
 @compiled
-def opening(ids, order, query, behind, good, end):
-    """The first place behind one from where on to `end` all stands in the text, as it does from `good` on."""
+def earliest_start(ids, order, query, behind, good, end):
+    """The smallest start > `behind` with query[start:end] in the text; `good` is a start that is known to be one."""
     step = 1
     while behind + step < good and not occurs(ids, order, query, behind + step, end):
         behind, step = behind + step, 2 * step
@@ -211,11 +211,11 @@ def opening(ids, order, query, behind, good, end):
 
 
 @compiled
-def maximal(ids, order, query, far):
-    """The runs of `query` that stand in the text and are part of no longer one: rows of start, end, in order (R, 2).
+def maximal(ids, order, query, overlap):
+    """The maximal runs of `query` that occur in the text: rows of start and end, in order (R, 2).
 
-    Each goes on over the end of the one before, and is looked for among that one's last `far` characters. (Among all of them, a
-    stretch of one character that is longer than any in the text would cost its square.)
+    Each ends after the one before it, and may begin in that one's last `overlap` characters. (In all of them, a stretch of
+    one character that is longer than any in the text would cost its square.)
     """
     runs = np.empty((query.size, 2), np.int64)
     count, start, end = 0, 0, 0
@@ -232,6 +232,6 @@ def maximal(ids, order, query, far):
             count += 1
         if end == query.size:
             break
-        start = opening(ids, order, query, max(start, end - far), end + 1, end + 1)
+        start = earliest_start(ids, order, query, max(start, end - overlap), end + 1, end + 1)
         end += 1
     return runs[:count].copy()

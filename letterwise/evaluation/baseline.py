@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from letterwise.data.batches import NONE, sweep
+from letterwise.data.batches import NO_TARGET, sweep
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.ngrams import Counts
 
@@ -47,7 +47,7 @@ def baseline_bits(
     nats = 0.0
     for together in sweep(held_out, block_size, WINDOWS, every=every, line_break=line_break):
         for starts, inputs, following in together:
-            asked, log_probs = following != NONE, counts.log_probs_at(held_out, starts, inputs.shape[1])[:, :, 0]
+            asked, log_probs = following != NO_TARGET, counts.log_probs_at(held_out, starts, inputs.shape[1])[:, :, 0]
             known = np.take_along_axis(log_probs, np.maximum(following, 0)[..., None], -1)[..., 0]
             nats -= float(known[asked].sum(dtype=np.float64))
             targets.append(following[asked])

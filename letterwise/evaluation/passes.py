@@ -22,7 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.data.batches import NONE, sweep
+from letterwise.data.batches import NO_TARGET, sweep
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
 
@@ -64,7 +64,7 @@ def passes(model: TextModel, ids: np.ndarray, *, protocol: str = "blocks", every
             made = []
             for starts, inputs, targets in together:
                 x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-                asked, log_prior = y != NONE, model.log_prior(ids, start + starts, x.size(1))
+                asked, log_prior = y != NO_TARGET, model.log_prior(ids, start + starts, x.size(1))
                 with torch.inference_mode():
                     states = transformer.states(x, log_prior=log_prior)[asked]
                     log_prior = None if log_prior is None else log_prior[asked]

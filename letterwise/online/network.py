@@ -21,7 +21,7 @@ from torch import nn
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.weights import weights_of
-from letterwise.data.batches import NONE
+from letterwise.data.batches import NO_TARGET
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.cpu.layout import lay_out
 from letterwise.inference.engine import Engine
@@ -40,9 +40,9 @@ class Window(NamedTuple):
 
     @property
     def targets(self) -> np.ndarray:
-        """What followed each of its characters; `NONE` for what is known."""
+        """What followed each of its characters; `NO_TARGET` for what is known."""
         targets = self.ids[self.start + 1 :]
-        return np.where(np.arange(len(targets)) < self.known, NONE, targets)
+        return np.where(np.arange(len(targets)) < self.known, NO_TARGET, targets)
 
 
 class Network:
@@ -79,7 +79,7 @@ class Network:
             self.waiting.append(Window(np.array(self.recent, np.int64), start, self.known))
             self.known = 0 if id == self.line_break else self.block_size // 2
             del self.recent[: max(0, len(self.recent) - self.block_size - self.reach)]
-            if sum((window.targets != NONE).sum() for window in self.waiting) >= self.fresh:
+            if sum((window.targets != NO_TARGET).sum() for window in self.waiting) >= self.fresh:
                 with one_thread():
                     self._learn()
         self.engine.read()
@@ -88,7 +88,7 @@ class Network:
         """One step on what was read since the last one."""
         longest = max(len(window.targets) for window in self.waiting)
         inputs = np.zeros((len(self.waiting), longest), np.int64)
-        targets, log_prior = np.full(inputs.shape, NONE), None
+        targets, log_prior = np.full(inputs.shape, NO_TARGET), None
         for row, window in enumerate(self.waiting):
             size = len(window.targets)
             inputs[row, :size], targets[row, :size] = window.ids[window.start : -1], window.targets
@@ -100,8 +100,8 @@ class Network:
         x, y = torch.from_numpy(inputs), torch.from_numpy(targets)
         self.optimizer.zero_grad()
         with torch.enable_grad():
-            logits = self.transformer(x, log_prior=log_prior)[y != NONE]
-            cross_entropy(logits[None], y[y != NONE][None]).backward()
+            logits = self.transformer(x, log_prior=log_prior)[y != NO_TARGET]
+            cross_entropy(logits[None], y[y != NO_TARGET][None]).backward()
         nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()
         self.model.numbers = lay_out(self.model.config, self.model.bricks, weights_of(self.transformer))

@@ -3,7 +3,7 @@
 Ctrl-C, kill, a closed terminal ──▶ flag ──▶ the loop saves and stops; a second signal ends the process at once
 
 A step changes nothing before its gradients are complete. So it is given up between two layers, forward or backward, and what
-is saved is the state after the last whole step. The optimizer's part is not cut: where that takes long, a sentence says so.
+is saved is the state after the last whole step. The optimizer's part is not cut: where that takes long, a note says so.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ ALWAYS = (signal.SIGINT, signal.SIGTERM)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-PATIENCE_S = 2.0  # after which it is said what is waited for
+PATIENCE_S = 2.0  # then a note says what is still being done
 WAITING = "stopping: a layer, the optimizer's step or a file is still being finished. A second signal ends the run at once."
 
 
@@ -37,7 +37,7 @@ class Interruption:
     """Listens for SIGINT, SIGTERM and SIGHUP while its block runs (for the last one not under nohup, which ignores it)."""
 
     def __init__(self, note: Note = lambda text: None) -> None:
-        """`note` says what is waited for, where ending takes long."""
+        """`note` is called with what is still being done, where ending takes long."""
         self.asked: int | None = None
         self.waiting = threading.Timer(PATIENCE_S, note, (WAITING,))
         self.waiting.daemon = True

@@ -6,7 +6,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
-RECENT = 100  # steps whose mean is taken for that of the steps to come
+RECENT = 100  # steps: the mean of their times is expected of the next ones
 
 
 class Meter:

@@ -17,7 +17,7 @@ from letterwise.config import PARTS, Config, RuntimeConfig
 from letterwise.config.accounting import flops_per_char, parameters
 from letterwise.config.adapt import adapted_to_text, validation_share
 from letterwise.config.presets import bent, knob_values, resolve
-from letterwise.data.batches import require
+from letterwise.data.batches import require_window
 from letterwise.data.cache import reopen
 from letterwise.data.prepare import prepare
 from letterwise.data.reading.corpus import is_address
@@ -41,8 +41,8 @@ from letterwise.training.saver import Saver
 from letterwise.training.trainer import Trainer
 
 PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
-MANY_CHARACTERS = 256  # a vocabulary, where memory is estimated before the text's is known
-A_LOT, A_DAY_S, LONG_DAYS = 1e16, 86_400, 2  # floating-point operations: an hour of a fast processor
+ASSUMED_VOCAB_SIZE = 256  # where memory is estimated before the text is read
+MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
 CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
 CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
 
@@ -77,7 +77,7 @@ def train(
         else:
             if not overwrite:
                 directory.refuse_if_used()
-            tell_adapted(progress, "what was asked", bent(flags))
+            note_adapted(progress, "what was asked", bent(flags))
         held.enter_context(enough_memory(config))
         run = prepare_run(config, directory, state, progress, asked)
         saver = Saver(run.config.training, progress.note)
@@ -108,7 +108,7 @@ def enough_memory(config: Config) -> Generator[None]:
         if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
         model, training = config.model, config.training
-        need = needs(config, vocab_size=MANY_CHARACTERS, chars=0).total
+        need = needs(config, vocab_size=ASSUMED_VOCAB_SIZE, chars=0).total
         raise UserError(
             f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
             f"block_size={model.block_size} need about {size_text(need)}, without counts and the text: lower --batch_size "
@@ -117,7 +117,7 @@ def enough_memory(config: Config) -> Generator[None]:
 
 
 def resumption(run: Run, state: TrainingState) -> list[str]:
-    """What there is to say about going on."""
+    """Notes about going on."""
     lines = []
     if run.finished() and not run.validation_due():
         lines.append(f"this run is finished, after step {run.step}: raise --max_iters, --minutes or --patience to go on.")
@@ -153,19 +153,19 @@ def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runti
 def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progress) -> Config:
     """The configuration, its defaults adapted to the text."""
     changes = adapted_to_text(knob_values(config), asked, train_chars=len(stream.part("train")), lines=stream.lines)
-    tell_adapted(progress, "this text", changes)
+    note_adapted(progress, "this text", changes)
     return config.with_values(changes)
 
 
-def hopeless(config: Config, vocab_size: int, runtime: Runtime) -> str:
-    """A sentence where so many steps take days here; "" where they do not. Small runs are not measured for it."""
+def days_note(config: Config, vocab_size: int, runtime: Runtime) -> str:
+    """A note where the run takes days here; "" where it does not. Small runs are not measured for it."""
     training, chars = config.training, config.training.sequences * config.model.block_size
     flops = BACKWARD * flops_per_char(config.model, vocab_size) * chars * training.max_iters
-    if training.minutes or runtime.device.type != "cpu" or flops < A_LOT:
+    if training.minutes or runtime.device.type != "cpu" or flops < MEASURED_FLOPS:
         return ""
     speed = measured_flops(config, vocab_size, runtime)
     days = flops / speed / A_DAY_S
-    if days < LONG_DAYS:
+    if days < MAX_DAYS:
         return ""
     return (
         f"{training.max_iters:,} steps of {chars:,} characters take about {days:,.0f} days here, at "
@@ -173,8 +173,8 @@ def hopeless(config: Config, vocab_size: int, runtime: Runtime) -> str:
     )
 
 
-def tell_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
-    """Says which defaults were changed."""
+def note_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
+    """Notes which defaults were changed."""
     if changes:
         settings = ", ".join(f"{name}={value}" for name, value in changes.items())
         progress.note(f"defaults adapted to {to_what}: {settings}.")
@@ -199,11 +199,11 @@ def prepare_run(
         config = fitted(config, asked, stream, progress)
         size = {"vocab_size": len(stream.vocabulary), "chars": len(stream.part("train"))}
         config, note = fitted_to_memory(config, asked, **size, available=available)
-        for line in (note, hopeless(config, size["vocab_size"], runtime)):
+        for line in (note, days_note(config, size["vocab_size"], runtime)):
             if line:
                 progress.note(line)
     if not stream.lines:  # of lines, one is enough
-        require(stream.part("train"), config.model.block_size, "training")
+        require_window(stream.part("train"), config.model.block_size, "training")
     if state:
         state.check(len(stream.vocabulary))  # before anything of that size is built
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
@@ -230,7 +230,7 @@ def prepare_run(
 
 
 def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitted | None]:
-    """The counts that the model learns beside, and how it sees them while it learns, if its configuration asks for them."""
+    """The counts that the model learns beside, and how it sees them while it learns; None for no counts."""
     training, order = config.training, config.model.counts_order
     if not order:
         return None, None
@@ -259,8 +259,8 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress, a
 
     A resumed run must find the text it began with (what came from stdin is kept by the cache).
     """
-    if state and config.data.input_file == ("-",) and (kept := reopen(state.fingerprint)):
-        return config, kept
+    if state and config.data.input_file == ("-",) and (cached := reopen(state.fingerprint)):
+        return config, cached
     stream = prepare(config.data, note=progress.note)
     if state and stream.fingerprint != state.fingerprint:
         raise UserError(
@@ -273,26 +273,26 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress, a
     chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
     share = validation_share(asked, **chars, needed=needed)
     if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
-        require(stream.part("train"), needed - 1, "training")
+        require_window(stream.part("train"), needed - 1, "training")
         return config, stream
-    tell_adapted(progress, "this text", {"val_fraction": share})
+    note_adapted(progress, "this text", {"val_fraction": share})
     config = config.with_values({"val_fraction": share})
     return config, prepare(config.data, note=progress.note)
 
 
 def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
     """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
-    began, said = state.config, dict(flags)
-    bricks = {name: said.pop(name, getattr(began, name)) for name in ("preset", "size")}
-    asked = absolute(began.with_values(said))
-    old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (began, asked))
-    old |= {"preset": began.preset, "size": began.size}
-    for name, value in {**new, **bricks}.items():
+    old_config, requested = state.config, dict(flags)
+    names = {name: requested.pop(name, getattr(old_config, name)) for name in ("preset", "size")}
+    new_config = absolute(old_config.with_values(requested))
+    old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (old_config, new_config))
+    old |= {"preset": old_config.preset, "size": old_config.size}
+    for name, value in {**new, **names}.items():
         if value != old[name] and name not in CHANGEABLE:
             raise UserError(
                 f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
             )
-    return asked
+    return new_config
 
 
 def absolute(config: Config) -> Config:

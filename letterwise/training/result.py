@@ -100,7 +100,7 @@ def write_page(run: Run) -> None:
 
 
 def facts(run: Run, result: TrainResult) -> dict[str, str]:
-    """What the report's table says."""
+    """The report's table."""
     val = "no validation part"
     if result.best_val_bits_per_char is not None:
         val = f"{result.best_val_bits_per_char:.4f} bits = {result.best_val_nats_per_char:.4f} nats per character"
@@ -119,12 +119,12 @@ def facts(run: Run, result: TrainResult) -> dict[str, str]:
 
 
 def _place(relative: str) -> str:
-    """Where the model file lies, seen from the run; a page may be shown around, so of a file far away it says the name only."""
+    """Where the model file lies, seen from the run; a page may be shown around, so a file far away is only named."""
     return Path(relative).name if len(Path(relative).parts) > 2 else relative
 
 
 def advice(rows: list[dict[str, Any]]) -> str:
-    """Whether longer training would help, as far as the curve of validations tells."""
+    """Whether longer training would help, by the curve of validations."""
     measured = [(row["seconds"], row["val_nats_per_char"]) for row in rows if row["val_nats_per_char"] is not None]
     if rows and not rows[-1]["step"]:
         return "No training step was taken."

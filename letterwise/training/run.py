@@ -1,6 +1,6 @@
 """Run: what one training run is: its parts, and what changes as it goes on. Data, and questions about it.
 
-prepare ──▶ Run ──▶ trainer changes it · saver writes it · result says it in figures
+prepare ──▶ Run ──▶ trainer changes it · saver writes it · result sums it up
              │ ▲
 TrainingState, all that a restart needs
 """
@@ -100,7 +100,7 @@ class Run:
         return out or self.budget.spent(self.step, self.seconds)
 
     def validation_due(self) -> bool:
-        """Whether to validate now. A fresh run beside counts first says what counts say: no worse is kept."""
+        """Whether to validate now. A fresh run beside counts is validated first: what is kept is no worse than its counts."""
         if self.rows and self.rows[-1]["step"] == self.step:
             return False
         if self.step == 0:

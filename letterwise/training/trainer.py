@@ -14,7 +14,7 @@ from torch import Tensor
 
 from letterwise.checkpoint import load_state
 from letterwise.compiling.jit import clock
-from letterwise.data.batches import NONE, Batches, LineBatches
+from letterwise.data.batches import NO_TARGET, Batches, LineBatches
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy
 from letterwise.progress import Progress
@@ -29,7 +29,7 @@ MAX_ROLLBACKS = 2  # of a run that diverged
 
 
 class Trainer:
-    """Trains a run, saves it as it goes on, and says so."""
+    """Trains a run, saves it as it goes on, and reports its progress."""
 
     def __init__(self, run: Run, saver: Saver, progress: Progress) -> None:
         self.run, self.saver, self.progress = run, saver, progress
@@ -146,12 +146,12 @@ def accumulate(run: Run, batches: Batches | LineBatches, done: float) -> Tensor:
     pieces = training.gradient_accumulation_steps
     torch.manual_seed((training.rng_seed * 1_000_003 + run.step) % 2**63)  # dropout's randomness
     total = torch.zeros((), device=device)
-    chars = (targets != NONE).sum()
+    chars = (targets != NO_TARGET).sum()
     split = (np.array_split(starts, pieces), inputs.tensor_split(pieces), targets.tensor_split(pieces))
     for begins, x, y in zip(*split, strict=True):
         if not len(x):  # a few long lines may be fewer than the pieces
             continue
-        share, log_prior = (y != NONE).sum() / chars, prior_at(run, begins, x.shape[1])
+        share, log_prior = (y != NO_TARGET).sum() / chars, prior_at(run, begins, x.shape[1])
         with run.runtime.autocast():
             h = run.model.states(x, log_prior=log_prior)
             loss = nats = cross_entropy(run.model.scores(h, log_prior), y)
@@ -163,7 +163,7 @@ def accumulate(run: Run, batches: Batches | LineBatches, done: float) -> Tensor:
 
 
 def prior_at(run: Run, starts: np.ndarray, length: int) -> Tensor | None:
-    """What cross-fitted counts say in windows of the training text, where the model learns beside counts."""
+    """ln p by cross-fitted counts in windows of the training text, where the model learns beside counts."""
     if not run.crossfitted or not run.model.prior:
         return None
     return torch.from_numpy(run.crossfitted.log_probs_at(starts, length, run.model.prior.orders)).to(run.runtime.device)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.data.batches import NONE, Batches, LineBatches, cut_lines, require, sweep
+from letterwise.data.batches import NO_TARGET, Batches, LineBatches, cut_lines, require_window, sweep
 from letterwise.errors import UserError
 
 
@@ -19,9 +19,9 @@ def test_a_sweep_scores_each_character_but_the_first_once(length: int, block: in
         assert inputs.shape[0] <= batch
         assert inputs.shape[1] <= block
         assert (inputs == starts[:, None] + np.arange(inputs.shape[1])).all()
-        assert ((following == inputs + 1) | (following == NONE)).all()
-        assert ((following == NONE).sum(-1) == (overlap if starts[0] else 0)).all()
-        targets += following[following != NONE].tolist()
+        assert ((following == inputs + 1) | (following == NO_TARGET)).all()
+        assert ((following == NO_TARGET).sum(-1) == (overlap if starts[0] else 0)).all()
+        targets += following[following != NO_TARGET].tolist()
     assert targets == list(range(1, length))
 
 
@@ -72,9 +72,9 @@ def test_starts_are_uniform() -> None:
 
 
 def test_too_short_a_part_is_refused_with_both_lengths() -> None:
-    require(np.arange(9), 8, "training")
+    require_window(np.arange(9), 8, "training")
     with pytest.raises(UserError, match=r"training part has 8 characters and needs 9.*--block_size"):
-        require(np.arange(8), 8, "training")
+        require_window(np.arange(8), 8, "training")
 
 
 def plain_windows(ids: list[int], block: int, overlap: int) -> list[tuple[int, list[int], list[int]]]:
@@ -105,7 +105,7 @@ def test_a_sweep_of_lines(ids: list[int], block: int, batch: int, half: bool, ev
             assert windows.inputs.shape == windows.targets.shape
             assert windows.inputs.size <= batch * block
             for start, inputs, targets in zip(*windows, strict=True):
-                told = np.flatnonzero(targets != NONE)
+                told = np.flatnonzero(targets != NO_TARGET)
                 some.append((int(start), inputs[: told[-1] + 1].tolist(), targets[told].tolist()))
         got += sorted(some)
     assert got == expected[::every]
@@ -122,10 +122,10 @@ def test_batches_of_lines_have_whole_lines_only(ids: list[int], block: int, batc
         windows = batches.at(step)
         assert len(windows.starts) >= 1
         for start, inputs, targets in zip(*windows, strict=True):
-            length = (targets != NONE).sum()
+            length = (targets != NO_TARGET).sum()
             assert inputs[:length].tolist() == known[int(start)]
             assert targets[:length].tolist() == ids[start + 1 : start + 1 + length]
-            assert (targets[length:] == NONE).all()
+            assert (targets[length:] == NO_TARGET).all()
 
 
 def test_all_lines_are_drawn_equally_often_in_batches_of_equal_size() -> None:
@@ -135,7 +135,7 @@ def test_all_lines_are_drawn_equally_often_in_batches_of_equal_size() -> None:
     for step in range(4000):
         starts, _, targets = batches.at(step)
         np.add.at(seen, starts, 1)
-        chars.append((targets != NONE).sum())
+        chars.append((targets != NO_TARGET).sum())
     drawn = seen[cut_lines(ids, 0, 64, 32).starts]
     assert drawn.sum() == seen.sum()
     assert abs(drawn - drawn.mean()).max() < 6 * np.sqrt(drawn.mean())

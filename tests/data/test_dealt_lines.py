@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import lines as line_data
-from letterwise.data.line_ends import ended
+from letterwise.data.line_ends import with_line_ends
 from letterwise.data.lines import LineSet, digest, find_lines, shuffled
 from letterwise.data.prepare import encode_corpus, prepare
 from letterwise.data.token_stream import TokenStream
@@ -78,7 +78,7 @@ def test_lines_are_shuffled_and_a_longer_text_keeps_most_of_them_where_they_were
 def test_line_ends_are_all_alike_however_the_text_comes(text: str, cuts: set[int], whole: bool) -> None:
     edges = [0, *sorted(cut for cut in cuts if cut < len(text)), len(text)]
     chunks = [code_points(text[a:b]) for a, b in pairwise(edges)]
-    got = "".join(chr(point) for points in ended(iter(chunks), whole=whole) for point in points)
+    got = "".join(chr(point) for points in with_line_ends(iter(chunks), whole=whole) for point in points)
     expected = text.replace("\r\n", "\n")
     assert got == expected + ("\n" if whole and expected and expected[-1] != "\n" else "")
 

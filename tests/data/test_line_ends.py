@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from letterwise.data.line_ends import HUGE, PlainEnds, bare, ended, plain_ends, split_lines, watched
+from letterwise.data.line_ends import LONG_LINE, PlainEnds, bare, plain_ends, split_lines, warn_about_lines, with_line_ends
 from letterwise.data.vocabulary import code_points, from_code_points
 
 ODD = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029a☠"
@@ -37,12 +37,15 @@ def test_pieces_read_like_the_whole(text: str, cuts: list[int], whole: bool) -> 
     pieces = [text[a:b] for a, b in itertools.pairwise(edges)]
     ends = PlainEnds()
     assert "".join([*map(ends.feed, pieces), ends.feed("", final=True)]) == plain_ends(text)
-    arrays = [from_code_points(points.astype(np.uint32)) for points in ended(map(code_points, pieces), whole=whole)]
+    arrays = [from_code_points(points.astype(np.uint32)) for points in with_line_ends(map(code_points, pieces), whole=whole)]
     missing = "\n" if whole and text and not text.endswith("\n") else ""
     assert "".join(arrays) == plain_ends(text) + missing
     notes: list[str] = []
     longest = max(map(len, text.split("\n")))
-    assert "".join(from_code_points(p) for p in watched(map(code_points, pieces), "x", notes.append, longest_meant=5)) == text
+    assert (
+        "".join(from_code_points(p) for p in warn_about_lines(map(code_points, pieces), "x", notes.append, max_length=5))
+        == text
+    )
     only_returns = "\r" in text and "\n" not in text
     assert len(notes) == (only_returns or longest > 5), notes
     assert not notes or ("carriage returns" in notes[0] if only_returns else f"a line of {longest} characters" in notes[0])
@@ -52,10 +55,11 @@ def test_only_returns_and_a_huge_line_are_noted() -> None:
     for text, note in {
         "one\rtwo\r": "'x' has 2 carriage returns (\\r) and no line feed (\\n), so it is one line: write \\n for each, "
         "as `tr '\\r' '\\n'` does.",
-        "a\n" + "b" * (HUGE + 1): "'x' has a line of 65,537 characters: if that is not meant, put line breaks (\\n) into it.",
+        "a\n"
+        + "b" * (LONG_LINE + 1): "'x' has a line of 65,537 characters: if that is not meant, put line breaks (\\n) into it.",
         "a\r\nb\rc": "",
-        "b" * HUGE: "",
+        "b" * LONG_LINE: "",
     }.items():
         notes: list[str] = []
-        list(watched(iter([code_points(text)]), "x", notes.append))
+        list(warn_about_lines(iter([code_points(text)]), "x", notes.append))
         assert "".join(notes) == note

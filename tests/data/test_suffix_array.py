@@ -47,7 +47,7 @@ def test_runs_places_and_what_follows(text: str, query: str, copied: tuple[int, 
 @given(text=st.text("ab", min_size=1, max_size=80), query=st.text("abc", max_size=80), far=st.integers(1, 5))
 def test_runs_that_overlap_far(text: str, query: str, far: int) -> None:
     """What is told stands in the text; of runs up to that long all are told, and of others each character is in one."""
-    with patch.object(suffix_array, "FAR", far):
+    with patch.object(suffix_array, "EXACT_UP_TO", far):
         runs = plain_suffix_array(as_ids(text)).runs(as_ids(query)).tolist()
     assert all(query[start:end] in text for start, end in runs)
     for start, end in plain_runs(query, text):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from letterwise.checkpoint import load_state
-from letterwise.checkpoint.container import seal, unpack
+from letterwise.checkpoint.container import checksum, unpack
 
 ROOT = Path(__file__).parents[2]
 TEXT = "".join(f"The {a} sat on the {b}. " for a in ("cat", "dog", "owl", "hen") for b in ("mat", "log", "sill", "bed")) * 12
@@ -68,9 +68,9 @@ def essence(out: Path) -> dict[str, str]:
     assert rows == state.rows
     _, model = unpack(out / "model.safetensors")
     return {
-        "weights, best weights and optimizer": seal({"step": state.step}, tensors),
+        "weights, best weights and optimizer": checksum({"step": state.step}, tensors),
         "metrics": digest([{name: value for name, value in row.items() if name not in TIMED} for row in rows]),
-        "model": seal({}, model),
+        "model": checksum({}, model),
     }
 
 

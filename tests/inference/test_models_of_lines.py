@@ -12,7 +12,7 @@ from priors import beside
 
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config.presets import PRESETS, resolve
-from letterwise.data.batches import NONE, LineBatches
+from letterwise.data.batches import NO_TARGET, LineBatches
 from letterwise.evaluation import evaluate
 from letterwise.evaluation.score import Scorer, score
 from letterwise.inference.cpu.backend import CompiledBackend
@@ -137,7 +137,7 @@ def test_training_on_a_line_sees_that_line_only(model: Transformer, counts: Coun
         taken, inside = LineBatches(ids, BREAK, 6, 4, seed=1).at(step), np.zeros(len(ids), bool)
         for start, targets in zip(taken.starts, taken.targets, strict=True):
             begin = np.flatnonzero(ids[: start + 1] == BREAK)[-1]  # of the line: counts see what stands before a window in it
-            inside[begin : start + (targets != NONE).sum() + 1] = True
+            inside[begin : start + (targets != NO_TARGET).sum() + 1] = True
         other = np.where(inside | (ids == BREAK), ids, (ids + 3) % (V - 1) + 1)
         assert (other != ids).any()
         for one, two in zip(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.training.report.chart import HUGE, MARKS, Curve, Line, chart, short, ticks
+from letterwise.training.report.chart import MARKS, MAX_DRAWN, Curve, Line, chart, short, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -49,8 +49,8 @@ def test_the_right_axis_is_the_left_one_divided() -> None:
     assert list(right.values()) == pytest.approx([value / math.log(2) for value in left.values()], abs=0.005)
 
 
-@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, HUGE])
-def test_what_is_no_number_is_a_gap(value: float | None) -> None:
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, MAX_DRAWN])
+def test_nan_is_a_gap(value: float | None) -> None:
     figure = drawn([Curve("a", [0, 1, 2, 3, 4], [1, 2, value, 1, 2])])
     assert [line.attrib["points"].count(",") for line in figure.iter(f"{SVG}polyline")] == [2, 2]
     assert len(places(figure)) == 4
@@ -94,9 +94,9 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 @settings(max_examples=100)
 def test_ticks_are_round_distinct_and_around_what_is_shown(a: float, b: float, most: int) -> None:
     low, high = min(a, b), max(a, b)
-    if max(abs(a), abs(b)) > HUGE or high - low < max(1e-3 * max(abs(a), abs(b)), 1 / HUGE):
+    if max(abs(a), abs(b)) > MAX_DRAWN or high - low < max(1e-3 * max(abs(a), abs(b)), 1 / MAX_DRAWN):
         return
-    around, step = ticks(low, high, most=most, outward=True)
+    around, step = ticks(low, high, max_steps=most, outward=True)
     assert f"{step:.3e}"[:5] in ("1.000", "2.000", "5.000")
     assert around[0] <= low + 1e-6 * step
     assert around[-1] >= high - 1e-6 * step

@@ -76,6 +76,6 @@ def test_what_fits_is_left_alone() -> None:
 def test_days_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "measured_flops", lambda *parts: 1e11)
     runtime = prepare.find_runtime(resolve({"device": "cpu"}).runtime)
-    assert re.search("about [1-9][0-9]+ days", prepare.hopeless(resolve({"size": "large"}), 65, runtime))
-    assert prepare.hopeless(resolve({}), 65, runtime) == ""
-    assert prepare.hopeless(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""
+    assert re.search("about [1-9][0-9]+ days", prepare.days_note(resolve({"size": "large"}), 65, runtime))
+    assert prepare.days_note(resolve({}), 65, runtime) == ""
+    assert prepare.days_note(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""

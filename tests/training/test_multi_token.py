@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from letterwise.config import ModelConfig
-from letterwise.data.batches import NONE
+from letterwise.data.batches import NO_TARGET
 from letterwise.model import Transformer, build, initialize
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 
@@ -43,6 +43,6 @@ def test_what_is_no_target_is_not_guessed(model: Transformer) -> None:
     """Rows of lines are filled up: neither what stands there nor how much of it matters."""
     head = MultiTokenHead(model)
     torch.nn.init.normal_(head.head.weight)
-    h, targets = torch.randn(1, 6, 8), torch.tensor([[1, 2, 3, 0, NONE, NONE]])
+    h, targets = torch.randn(1, 6, 8), torch.tensor([[1, 2, 3, 0, NO_TARGET, NO_TARGET]])
     whole = head(h[:, :4], targets[:, :4])
     assert head(h, targets).item() == pytest.approx(whole.item(), rel=1e-6)

@@ -20,7 +20,7 @@ from tiny_run import FLAGS
 
 import letterwise
 from letterwise.checkpoint import load_model, load_state
-from letterwise.checkpoint.container import SEAL, pack, unpack
+from letterwise.checkpoint.container import CHECKSUM, pack, unpack
 from letterwise.config import Config
 from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams
@@ -372,7 +372,7 @@ def test_a_state_that_is_not_damaged_is_never_replaced(
         monkeypatch.setattr(Path, "open", refuse)
     else:
         header, arrays = unpack(state)
-        del header[SEAL]
+        del header[CHECKSUM]
         if trouble == "a newer version":
             header["version"] += 1
         else:

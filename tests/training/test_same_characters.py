@@ -9,7 +9,7 @@ from tiny_run import FLAGS
 
 import letterwise
 from letterwise.cli.commands.train import closing_words
-from letterwise.data.batches import NONE, sweep
+from letterwise.data.batches import NO_TARGET, sweep
 from letterwise.evaluation import baseline_bits, frequency_bits
 from letterwise.ngrams import count_ngrams
 from letterwise.training.prepare import train
@@ -64,7 +64,7 @@ def test_baselines_by_hand(every: int) -> None:
         for together in sweep(held_out, 8, 4, every=every)
         for starts, _, targets in together
         for start, row in zip(starts, targets, strict=True)
-        for t in np.flatnonzero(row != NONE)
+        for t in np.flatnonzero(row != NO_TARGET)
     ]
     assert len(places) == 99 if every == 1 else 20 < len(places) < 50
     log_probs = counts.log_probs_at(held_out, np.array([0]), 99)[0, :, 0]

@@ -33,8 +33,8 @@ class Machine:
         return steps * min(self.step_s(n) for n in (1, 2, 4, 8)) / seconds
 
     def step_s(self, threads: int) -> float:
-        busy = max(0, threads - 2) if self.choice.most > 2 else threads - 1  # threads whose processor somebody else has
-        return 0.08 / min(threads, self.choice.most) * (1 + 6 * busy if self.others else 1)
+        busy = max(0, threads - 2) if self.choice.max_threads > 2 else threads - 1  # threads whose processor somebody else has
+        return 0.08 / min(threads, self.choice.max_threads) * (1 + 6 * busy if self.others else 1)
 
 
 def test_alone_nearly_all_steps_are_taken_with_all_threads() -> None:

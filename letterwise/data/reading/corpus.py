@@ -28,9 +28,9 @@ from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Note
 from letterwise.text_encoding import SNIFFED, Spelling, canonical_encoding, kind_of, looks_binary
 
-MOST_FILES = 100_000  # that are looked at where a model names the text
+MAX_FILES = 100_000  # that are looked at where a model names the text
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-MAGIC = 16  # bytes that tell a model file
+MAGIC = 16  # bytes at the start by which a model file is recognised
 SHOWN = 3  # names of what is left out
 
 
@@ -104,7 +104,7 @@ class Finder:
     def _folder(self, name: str, found: Iterator[Path], left_out: list[Path]) -> list[Source]:
         """The text among files, some of which are archives."""
         if self.regular_only:
-            found = itertools.islice(found, MOST_FILES)
+            found = itertools.islice(found, MAX_FILES)
         sources: list[Source] = []
         for path in _each_once(found):
             with path.open("rb") as file:

@@ -91,8 +91,8 @@ def dataset_text(name: str, note: Note) -> Callable[[], BinaryIO]:
     content = _made(name)
     import platform
 
-    told = hashlib.sha256(content).hexdigest()[:16]
-    note(f"{name}: the text inside Python {platform.python_version()}, sha256 {told}…; other versions differ a little.")
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    note(f"{name}: the text inside Python {platform.python_version()}, sha256 {digest}…; other versions differ a little.")
     return lambda: io.BytesIO(content)
 
 
@@ -145,10 +145,10 @@ def _unpacked(fetched: Path, name: str) -> IO[bytes]:
 
 def _require_checksum(name: str, content: IO[bytes], what: str, next_move: str) -> None:
     dataset = DATASETS[name]
-    told = hashlib.new(dataset.algorithm)
+    digest = hashlib.new(dataset.algorithm)
     while chunk := content.read(2**20):
-        told.update(chunk)
-    if told.hexdigest() != dataset.checksum:
+        digest.update(chunk)
+    if digest.hexdigest() != dataset.checksum:
         raise UserError(
-            f"{what} is not {name}: its {dataset.algorithm} is {told.hexdigest()}, not {dataset.checksum}. {next_move}"
+            f"{what} is not {name}: its {dataset.algorithm} is {digest.hexdigest()}, not {dataset.checksum}. {next_move}"
         )

@@ -55,12 +55,12 @@ class Source:
         """The first 64 KiB; all of a shorter one."""
         return next(_with_whole_start(self.chunks(), SNIFFED))[:SNIFFED]
 
-    def digest(self, most: float = float("inf")) -> tuple[str, int]:
-        """sha256 of the bytes, and how many they are. Raises `UserError` when they are more than `most`."""
+    def digest(self, max_bytes: float = float("inf")) -> tuple[str, int]:
+        """sha256 of the bytes, and how many they are. Raises `UserError` when they are more than `max_bytes`."""
         sha256, size = hashlib.sha256(), 0
         for chunk in self.chunks():
             size += len(chunk)
-            if size > most:
+            if size > max_bytes:
                 raise UserError(f"{self.name!r} is far larger than the text that this model learned")
             sha256.update(chunk)
         return sha256.hexdigest(), size

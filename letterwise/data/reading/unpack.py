@@ -22,7 +22,9 @@ from letterwise.data.reading import source
 from letterwise.data.reading.source import DAMAGE, Source, damaged, read
 
 PACKED_STEP = 64 * 2**10  # compressed bytes taken at once
-ZSTD_STEP = 4 * 2**10  # of zstandard, which cannot be told how much to unpack: at most 128 KiB come out of every four bytes
+ZSTD_STEP = (
+    4 * 2**10
+)  # of zstandard, where one cannot ask for less than it unpacks: at most 128 KiB come out of every four bytes
 TAR_ENDINGS = {".tgz": ".gz", ".tbz": ".bz2", ".tbz2": ".bz2", ".txz": ".xz", ".tzst": ".zst"}
 BLOCK = tarfile.BLOCKSIZE
 NO_CONTENT = (tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE)
@@ -199,11 +201,11 @@ def _tar_contents(pieces: Pieces) -> Iterator[tuple[str, Pieces]]:
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
             if size > LONGEST_NAME:
                 raise EOFError(f"a name of {size} bytes")
-            told = b"".join(content.read())
+            extra = b"".join(content.read())
             if info.type == tarfile.GNUTYPE_LONGNAME:
-                name = told.rstrip(b"\0").decode("utf-8", "surrogateescape")
+                name = extra.rstrip(b"\0").decode("utf-8", "surrogateescape")
             else:
-                path_size = _pax_records(told)
+                path_size = _pax_records(extra)
         elif info.type != tarfile.XGLTYPE and info.type != tarfile.GNUTYPE_LONGLINK:
             own = path_size["path"].decode("utf-8", "surrogateescape") if "path" in path_size else name or info.name
             sparse = any(key.startswith("GNU.sparse") for key in path_size)
@@ -214,14 +216,14 @@ def _tar_contents(pieces: Pieces) -> Iterator[tuple[str, Pieces]]:
     rest.require_zeros()
 
 
-def _pax_records(told: bytes) -> dict[str, bytes]:
+def _pax_records(header: bytes) -> dict[str, bytes]:
     """The records of an extended header: `LENGTH KEY=VALUE` and a line break, each."""
     records = {}
-    while told:
-        length, _, _ = told.partition(b" ")
-        if not length.isdigit() or not len(length) < int(length) <= len(told):
+    while header:
+        length, _, _ = header.partition(b" ")
+        if not length.isdigit() or not len(length) < int(length) <= len(header):
             raise EOFError("a damaged extended header")
-        record, told = told[len(length) + 1 : int(length) - 1], told[int(length) :]
+        record, header = header[len(length) + 1 : int(length) - 1], header[int(length) :]
         key, _, value = record.partition(b"=")
         records[key.decode("utf-8", "surrogateescape")] = value
     if not records.get("size", b"0").isdigit():
@@ -235,18 +237,18 @@ class _Rest:
     def __init__(self, pieces: Pieces) -> None:
         self.pieces, self.held = pieces, memoryview(b"")
 
-    def some(self, most: int) -> bytes:
-        """At least one byte, at most `most`."""
+    def some(self, max_bytes: int) -> bytes:
+        """At least one byte, at most `max_bytes`."""
         while not self.held:
             try:
                 self.held = memoryview(next(self.pieces))
             except StopIteration:
                 raise EOFError("it ends too soon") from None
-        taken, self.held = bytes(self.held[:most]), self.held[most:]
+        taken, self.held = bytes(self.held[:max_bytes]), self.held[max_bytes:]
         return taken
 
     def exactly(self, size: int) -> bytes:
-        """So many bytes."""
+        """`size` bytes."""
         taken = b""
         while len(taken) < size:
             taken += self.some(size - len(taken))

@@ -2,8 +2,8 @@
 
     Config, vocabulary, characters ──needs──▶ bytes ──fitted_to_memory──▶ as it was · smaller batches · a sentence
 
-Without this the kernel ends the process, and nobody is told why. Where nobody asked for a batch size, batches are halved and
-twice as many summed, which is the same to the model. What was asked is refused, with the nearest setting that fits.
+Without this the kernel kills the process without a word. Where nobody asked for a batch size, batches are halved and twice as
+many accumulated, which is the same to the model. What was asked is refused, with the nearest setting that fits.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -16,12 +16,12 @@ from letterwise.config.presets import SIZES, knob_values
 from letterwise.errors import UserError
 
 GIB = 2**30
-FEW_COUNTED = 2**20
-MANY_BATCHES = 1024  # in one step: who wants more sequences than these hold did not mean them
+MIN_COUNTED = 2**20  # characters
+MAX_ACCUMULATION = 1024  # batches in one step: more are not what was meant
 BASE = 200 * 2**20  # compiled code, and all that does not grow
 CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting (docs/log.md)
-SMALLEST = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
-HARMLESS = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # defaults that may give way without being asked
+MIN_VALUES = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
+ADAPTABLE = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # defaults that may change without being asked
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Needs:
 
 
 def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
-    """What training needs for a vocabulary and a training part of so many characters."""
+    """What training needs; `vocab_size` and `chars` (of the training part) in characters."""
     model, training = config.model, config.training
     counted = min(chars, training.counts_chars)
     if not training.max_iters and not training.minutes:
@@ -64,7 +64,7 @@ def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
 def fitted_to_memory(
     config: Config, asked: Set[str], *, vocab_size: int, chars: int, available: int | None
 ) -> tuple[Config, str]:
-    """The configuration, made to fit where nobody asked for what has to give way, and what there is to say about that.
+    """The configuration, made to fit by changing defaults only, and a note about what changed ("" for nothing).
 
     Raises `UserError` when it does not fit.
     """
@@ -74,9 +74,9 @@ def fitted_to_memory(
 
     if fits(config) or available is None:
         return config, ""
-    changes, need = nearest(config, asked, fits), needs(config, vocab_size=vocab_size, chars=chars)
+    changes, need = nearest_fit(config, asked, fits), needs(config, vocab_size=vocab_size, chars=chars)
     where = f"about {size_text(need.total)} of memory ({need}), and {size_text(available)} are free here"
-    if changes and changes.keys() <= HARMLESS and not asked & changes.keys():
+    if changes and changes.keys() <= ADAPTABLE and not asked & changes.keys():
         settings = ", ".join(f"{name}={value}" for name, value in changes.items())
         return config.with_values(changes), f"this run needs {where}: it goes on with {settings}."
     advice = (
@@ -85,12 +85,12 @@ def fitted_to_memory(
     raise UserError(f"this run needs {where}: {advice}.")
 
 
-def nearest(config: Config, asked: Set[str], fits: Callable[[Config], bool]) -> dict[str, Any] | None:
+def nearest_fit(config: Config, asked: Set[str], fits: Callable[[Config], bool]) -> dict[str, Any] | None:
     """The fewest changes that fit: to the batch, else to one knob, one that was asked for first; else a size."""
     single: dict[str, Any] = {"batch_size": 1} if config.training.batch_size > 1 else {}
-    fewer: dict[str, Any] = {"counts_chars": FEW_COUNTED} if config.training.counts_chars > FEW_COUNTED else {}
+    fewer: dict[str, Any] = {"counts_chars": MIN_COUNTED} if config.training.counts_chars > MIN_COUNTED else {}
     for others in ({}, single, fewer, single | fewer):
-        for name in dict.fromkeys(("batch_size", *(name for name in SMALLEST if name in asked), *SMALLEST)):
+        for name in dict.fromkeys(("batch_size", *(name for name in MIN_VALUES if name in asked), *MIN_VALUES)):
             for changes in smaller_values(config, name):
                 if fits(config.with_values({**others, **changes})):
                     return {**others, **changes}
@@ -105,11 +105,11 @@ def nearest(config: Config, asked: Set[str], fits: Callable[[Config], bool]) -> 
 
 
 def smaller_values(config: Config, name: str) -> Iterator[dict[str, Any]]:
-    """Half a knob's value, a quarter, and so on; of a batch, with as many sequences in a step as before."""
+    """Half a knob's value, a quarter, and so on; of a batch, with the same number of sequences in a step as before."""
     value, sequences = knob_values(config)[name], config.training.sequences
     step = 2 * config.model.n_head if name == "n_embd" else 1
-    while value and (value := value // 2 // step * step) >= SMALLEST[name]:
-        if name == "batch_size" and sequences <= MANY_BATCHES * value:
+    while value and (value := value // 2 // step * step) >= MIN_VALUES[name]:
+        if name == "batch_size" and sequences <= MAX_ACCUMULATION * value:
             yield {"batch_size": value, "gradient_accumulation_steps": -(-sequences // value)}
         else:
             yield {name: value}

@@ -3,8 +3,7 @@
     minutes, text's size, measured speed ──▶ Plan(values for knobs, reasons in words)
 
 A plan chooses only what was not asked for by name. Its constants were measured (docs/log.md): beside counts, a larger model is
-worth its time once it sees some two characters of training for each of its weights, and dropout pays as soon as the
-text is read more than once.
+worth its time once it trains on about two characters for each of its weights, and dropout pays from the second epoch on.
 """
 
 import statistics
@@ -34,18 +33,18 @@ SHAPES: list[dict[str, int]] = [
     dict(n_layer=12, n_head=12, n_embd=768, block_size=512, batch_size=16),
 ]
 WIDTH = {"n_embd", "n_head", "n_kv_head"}  # only fit each other: whoever asks for one settles all
-CHARS_PER_WEIGHT = 2  # a shape is taken when the minutes allow so many characters of training for each weight of its blocks
-WEIGHTS_PER_CHAR = 8  # … and the text has a character for so many of them
+MIN_CHARS_PER_WEIGHT = 2  # of training, within the minutes, for each weight of a shape's blocks
+MAX_WEIGHTS_PER_CHAR = 8  # … and the text is not too short for it
 BACKWARD = 3  # a training step costs three forward passes
 OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
 COUNTING_SHARE = 0.25  # of the minutes
-FRESH_FOR = 4  # a text wears out so many times later for a model that has to learn all of it, beside no counts
-WORN_AFTER = 20  # readings of the text: a run of more of them learns more slowly, or it would only learn the text by heart
-SLOWEST = 0.02  # of the usual rate
-FITTING, STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
-LONGEST_LINE = 256  # characters: a longer context only where the shape has it anyway
-PROBE_STEPS = 6  # the first warms up, and single ones may be disturbed: so the median of the others tells
+EPOCHS_WITHOUT_COUNTS = 4  # epochs of a model without counts that need as much dropout as one of a model with them
+MAX_EPOCHS = 20  # a run of more epochs learns more slowly, or it would overfit
+MIN_RATE = 0.02  # of the usual learning rate
+LINES_WITHIN, CONTEXT_STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
+MAX_LINE_CONTEXT = 256  # characters: a longer context only where the shape has it anyway
+PROBE_STEPS = 6  # the first warms up, and single ones may be disturbed: so the median of the others is taken
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def make_plan(
 ) -> Plan:
     """What to train in `config.training.minutes` on `chars` characters. `asked` names knobs that are settled already.
 
-    `context` is what `context_for` says of lines.
+    `context` is that of `context_for`, for lines.
     """
     flops = measured_flops(config, vocab_size, runtime)
     return choose(config, asked, chars=chars, vocab_size=vocab_size, flops=flops, context=context)
@@ -70,8 +69,8 @@ def make_plan(
 def context_for(ids: np.ndarray, line_break: int) -> int:
     """A context for the lines of `ids` (N,): nearly all of them fit."""
     breaks = np.flatnonzero(ids == line_break)
-    longest = float(np.quantile(np.diff(breaks), FITTING)) if len(breaks) > 1 else len(ids)
-    return max(1, -(-int(longest) // STEP) * STEP)
+    longest = float(np.quantile(np.diff(breaks), LINES_WITHIN)) if len(breaks) > 1 else len(ids)
+    return max(1, -(-int(longest) // CONTEXT_STEP) * CONTEXT_STEP)
 
 
 def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float, context: int | None = None) -> Plan:
@@ -90,14 +89,14 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         shaped, seen = with_shape(shape)
         inner = parameters(shaped.model, vocab_size)
         weights = inner.attention + inner.feedforward
-        if CHARS_PER_WEIGHT * weights <= seen and weights <= WEIGHTS_PER_CHAR * chars:
+        if MIN_CHARS_PER_WEIGHT * weights <= seen and weights <= MAX_WEIGHTS_PER_CHAR * chars:
             best = shape
     _, seen = with_shape(best)
     epochs = seen / chars
     values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
-    values["dropout"] = dropout(epochs if config.model.counts_order else epochs / FRESH_FOR)
-    if config.training.optimizer == "muon" and epochs > WORN_AFTER:
-        slower = max(SLOWEST, WORN_AFTER / epochs)
+    values["dropout"] = dropout(epochs if config.model.counts_order else epochs / EPOCHS_WITHOUT_COUNTS)
+    if config.training.optimizer == "muon" and epochs > MAX_EPOCHS:
+        slower = max(MIN_RATE, MAX_EPOCHS / epochs)
         values["learning_rate"] = config.training.learning_rate * slower
         values["matrix_learning_rate"] = config.training.matrix_learning_rate * slower
     values["counts_chars"] = int(min(config.training.counts_chars, COUNTED_PER_SECOND * COUNTING_SHARE * seconds))
@@ -117,8 +116,8 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
 
 
 def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
-    """A shape with a context for lines, and about as many characters in a step."""
-    chars, block_size = shape["block_size"] * shape["batch_size"], min(context, max(shape["block_size"], LONGEST_LINE))
+    """A shape with a context for lines, and about the same number of characters in a step."""
+    chars, block_size = shape["block_size"] * shape["batch_size"], min(context, max(shape["block_size"], MAX_LINE_CONTEXT))
     return {**shape, "block_size": block_size, "batch_size": max(1, round(chars / block_size))}
 
 
@@ -134,12 +133,12 @@ def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
     optimizers = build_optimizers(model, probe.training)
     shape = (probe.training.batch_size, probe.model.block_size)
     tokens = torch.randint(vocab_size, shape, device=runtime.device)
-    told = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
+    log_prior = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
     seconds = []
     for _ in range(PROBE_STEPS):
         began = time.monotonic()
         with runtime.autocast():
-            nats = cross_entropy(model(tokens, log_prior=told), tokens)
+            nats = cross_entropy(model(tokens, log_prior=log_prior), tokens)
         nats.backward()
         optimizers.step()
         nats.item()

@@ -14,25 +14,25 @@ import torch
 
 from letterwise.progress import Note
 
-WINDOW_S, WINDOW_STEPS = 0.5, 4  # a measurement lasts at least so long, in seconds and in steps
-SLOW = 1.4  # times the fastest measurement: then something has changed
-REST_S, LONGEST_REST_S = 8.0, 64.0  # between two trials: longer each time that one brought nothing
+WINDOW_S, WINDOW_STEPS = 0.5, 4  # the least that a measurement lasts, in seconds and in steps
+SLOW = 1.4  # times the fastest measurement: something has changed
+REST_S, MAX_REST_S = 8.0, 64.0  # between two trials: longer each time that one brought nothing
 BETTER = 0.95  # of the usual time of a step: less is worth a change
 
 
 class ThreadChoice:
     """Takes the time of steps; changes the number of threads."""
 
-    def __init__(self, most: int, note: Note, apply: Callable[[int], None] = torch.set_num_threads) -> None:
-        """`most` threads to begin with, and never more."""
-        self.most, self.usual, self.trying = most, most, 0
+    def __init__(self, max_threads: int, note: Note, apply: Callable[[int], None] = torch.set_num_threads) -> None:
+        """`max_threads` to begin with, and never more."""
+        self.max_threads, self.usual, self.trying = max_threads, max_threads, 0
         self.note, self.apply = note, apply
         self.fastest: dict[int, float] = {}  # seconds of a step, by threads
         self.usual_s, self.rest_s, self.rested_s = 0.0, REST_S, REST_S
-        self.steps, self.seconds, self.said = 0, 0.0, False
+        self.steps, self.seconds, self.noted = 0, 0.0, False
 
     def took(self, seconds: float) -> None:
-        """A step took so long."""
+        """A step took `seconds`."""
         self.steps, self.seconds, self.rested_s = self.steps + 1, self.seconds + seconds, self.rested_s + seconds
         if self.steps < WINDOW_STEPS or self.seconds < WINDOW_S:
             return
@@ -43,18 +43,18 @@ class ThreadChoice:
             self._decide(step_s)
         elif known:  # the first measurement has the first steps in it, which are slow
             self.usual_s = step_s
-            self._look_around()
+            self._try_another()
 
     def stop(self) -> None:
         """Whoever comes after this run has all threads again."""
-        self.apply(self.most)
+        self.apply(self.max_threads)
 
-    def _look_around(self) -> None:
-        """Try another number of threads, if it is time to, and there is a reason."""
+    def _try_another(self) -> None:
+        """Try another number of threads, if it is time to and there is a reason."""
         if self.rested_s < self.rest_s:
             return
-        if self.usual < self.most:
-            self.trying = min(self.most, 2 * self.usual)
+        if self.usual < self.max_threads:
+            self.trying = min(self.max_threads, 2 * self.usual)
         elif self.usual > 1 and (len(self.fastest) == 1 or self.usual_s > SLOW * self.fastest[self.usual]):
             self.trying = self.usual // 2  # once in any case: the others may have been there from the start
         if self.trying:
@@ -64,17 +64,17 @@ class ThreadChoice:
         """Keep what was tried, or go back."""
         tried, self.trying, self.rested_s = self.trying, 0, 0.0
         if step_s >= BETTER * self.usual_s:
-            self.rest_s = min(LONGEST_REST_S, 2 * self.rest_s)
+            self.rest_s = min(MAX_REST_S, 2 * self.rest_s)
             self.apply(self.usual)
             return
-        if tried < self.usual and not self.said:
-            self.said = True
+        if tried < self.usual and not self.noted:
+            self.noted = True
             self.note(
                 f"other programs use the processors: a step takes {step_s:.3g} s with {tried} of {self.usual} threads, and "
                 f"{self.usual_s:.3g} s with all. Going on with what is faster, and looking again now and then."
             )
-        on = tried // 2 if tried < self.usual else 2 * tried  # where this way was better, further on may be better still
+        further = tried // 2 if tried < self.usual else 2 * tried  # where this way was better, further on may be better still
         self.usual, self.usual_s, self.rest_s = tried, step_s, REST_S
-        if 1 <= on <= self.most:
-            self.trying = on
-            self.apply(on)
+        if 1 <= further <= self.max_threads:
+            self.trying = further
+            self.apply(further)

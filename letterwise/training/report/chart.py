@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 LEFT, TOP, WIDTH, BELOW = 80, 34, 500, 56  # the drawing within its frame of 660 units, which the page stretches as it needs
 FRAME = LEFT + WIDTH + LEFT
-HUGE = 1e100  # beyond it no number is drawn, so that differences and their logarithms stay finite
+MAX_DRAWN = 1e100  # no larger number is drawn, so that differences and their logarithms stay finite
 HUES = 8  # colours before they repeat
 MARKS = 300  # points of one curve that can be hovered over; a longer curve is a whole line, with marks on every n-th point
 
@@ -92,10 +92,10 @@ def chart(
     if not heights:
         return f'<p class="chart">{escaped(y_title)}: nothing was measured.</p>'
     room = max(max(heights) - min(heights), near)
-    finite = [line for line in lines if abs(line.y) < HUGE]
+    finite = [line for line in lines if abs(line.y) < MAX_DRAWN]
     drawn = [line for line in finite if min(heights) - room <= line.y <= max(heights) + room]
     shown = heights + [line.y for line in drawn] + [0.0] * from_zero
-    rows, step = ticks(*_apart(min(shown), max(shown)), most=max(2, height // 40), outward=True)
+    rows, step = ticks(*_apart(min(shown), max(shown)), max_steps=max(2, height // 40), outward=True)
     y_at = Scale(rows[0], rows[-1], TOP + height, TOP)
     places = [x for curve in curves for _, x, _ in _known(curve)]
     x_at = Scale(*_apart(min(0.0, *places), max(places)), LEFT, LEFT + WIDTH)
@@ -110,12 +110,12 @@ def chart(
     )
 
 
-def ticks(low: float, high: float, *, most: int, outward: bool = False) -> tuple[list[float], float]:
+def ticks(low: float, high: float, *, max_steps: int, outward: bool = False) -> tuple[list[float], float]:
     """Multiples of 1, 2 or 5 × 10ⁿ within [low, high] (or, `outward`, just around it), and their distance.
 
-    The distance is the least that needs no more than `most` steps.
+    The distance is the least that needs no more than `max_steps` steps.
     """
-    rough = (high - low) / most
+    rough = (high - low) / max_steps
     power = math.floor(math.log10(rough)) if rough > 0 else 0
     for factor, n in ((1, power), (2, power), (5, power), (1, power + 1), (2, power + 1), (5, power + 1), (1, power + 2)):
         step = factor * 10.0**n
@@ -123,7 +123,7 @@ def ticks(low: float, high: float, *, most: int, outward: bool = False) -> tuple
         first, last = math.ceil(low / step - slack), math.floor(high / step + slack)
         if outward:
             first, last = math.floor(low / step + slack), math.ceil(high / step - slack)
-        if last - first <= most:
+        if last - first <= max_steps:
             break
     return [float(f"{i * factor}e{n}") for i in range(first, last + 1)], step
 
@@ -143,28 +143,28 @@ def short(value: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as HTML that reads back as exactly this text, wherever HTML can say it.
+    """Text as HTML that reads back as exactly this text, as far as HTML can hold it.
 
-    It cannot say NUL, shown as its picture ␀, nor half a surrogate pair, shown as �. A carriage return needs its number,
+    It cannot hold NUL, shown as its picture ␀, nor a lone surrogate, shown as �. A carriage return is written by its number,
     because a page's own line ends are all read as line feeds.
     """
-    sayable = text.replace("\0", "\u2400").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return html.escape(sayable).replace("\r", "&#13;")
+    plain = text.replace("\0", "\u2400").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return html.escape(plain).replace("\r", "&#13;")
 
 
 def _known(curve: Curve) -> Iterator[tuple[int, float, float]]:
     """The points that can be drawn, each with its number."""
     for i, (x, y) in enumerate(zip(curve.xs, curve.ys, strict=True)):
-        if y is not None and abs(y) < HUGE and abs(x) < HUGE:  # false for NaN
+        if y is not None and abs(y) < MAX_DRAWN and abs(x) < MAX_DRAWN:  # false for NaN
             yield i, x, y
 
 
 def _apart(low: float, high: float) -> tuple[float, float]:
     """The range, widened by a tenth where it is too narrow to divide: what differs by less than 1 in 1,000 looks flat."""
     size = max(abs(low), abs(high))
-    if size > 1 / HUGE and high - low > 1e-3 * size:
+    if size > 1 / MAX_DRAWN and high - low > 1e-3 * size:
         return low, high
-    air = 0.1 * size if size > 1 / HUGE else 1.0
+    air = 0.1 * size if size > 1 / MAX_DRAWN else 1.0
     return low - (air if low else 0.0), high + air
 
 
@@ -176,7 +176,7 @@ def _axes(x_at: Scale, y_at: Scale, rows: list[float], step: float, right: tuple
         if right is not None:
             digits = max(2, 1 - math.floor(math.log10(step)))
             yield f'<text x="{LEFT + WIDTH + 8}" y="{y:.1f}" dy="0.35em">{value / right[1]:.{digits}f}</text>'
-    for value in ticks(x_at.low, x_at.high, most=5)[0]:
+    for value in ticks(x_at.low, x_at.high, max_steps=5)[0]:
         x = x_at(value)
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{y_at.start}" y2="{y_at.start + 5}"/>'
         yield f'<text x="{x:.1f}" y="{y_at.start + 8}" dy="0.8em" text-anchor="middle">{short(value)}</text>'

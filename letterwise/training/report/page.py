@@ -17,7 +17,7 @@ from letterwise.units import bits
 
 Row = dict[str, Any]
 
-SAMPLES = 100  # of so many texts a page shows all; of more the first, the latest, and every n-th between
+MAX_SAMPLES = 100  # up to this number a page shows all; of more, the first, the latest, and every n-th between
 
 # The page has its own style and no script, and the browser refuses it everything else: no request leaves the machine.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -61,7 +61,7 @@ def report_page(*, title: str, facts: dict[str, str], rows: list[Row], baseline_
 
 
 def _measurements(rows: list[Row], baseline_bits: dict[str, float] | None) -> str:
-    every = max(1, -(-(len(rows) - 1) // (SAMPLES - 1)))
+    every = max(1, -(-(len(rows) - 1) // (MAX_SAMPLES - 1)))
     some = [row for i, row in enumerate(rows) if i % every == 0 or i == len(rows) - 1]
     left_out = f"<p>{len(some):,} of {len(rows):,} samples; metrics.jsonl has all.</p>\n" if len(some) < len(rows) else ""
     samples = "".join(
@@ -109,5 +109,7 @@ def _loss_words(nats: float, row: Row) -> str:
 
 def _curve(rows: list[Row], key: str, name: str, hue: int, words: Callable[[float, Row], str]) -> Curve:
     ys = [measured(row[key]) for row in rows]
-    said = ["" if y is None else f"{words(y, row)}, after {row['chars']:,} characters" for y, row in zip(ys, rows, strict=True)]
-    return Curve(name, [row["chars"] for row in rows], ys, said, hue)
+    labels = [
+        "" if y is None else f"{words(y, row)}, after {row['chars']:,} characters" for y, row in zip(ys, rows, strict=True)
+    ]
+    return Curve(name, [row["chars"] for row in rows], ys, labels, hue)
