@@ -17,11 +17,11 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.constraints.completion import Exhausted, find
 from letterwise.inference.constraints.constraint import Constraint, constraint_for
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import LONGEST, Limits
-from letterwise.inference.constraints.matching import Alphabet, engine
+from letterwise.inference.constraints.llguidance.completion import BudgetSpent, find_completion
+from letterwise.inference.constraints.llguidance.matcher import Tokenizer, library
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.generate import follow, write
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
@@ -194,11 +194,11 @@ def test_time_that_is_up_finds_the_shortest_way() -> None:
 
 
 def test_a_search_that_finds_nothing_says_so() -> None:
-    place = Alphabet(SMALL).place(engine().LLMatcher.grammar_from_lark('start: "a" start | "bbbb"\n'))
-    assert find(place, 3) is None
-    with pytest.raises(Exhausted):
-        find(place, 4, effort=0)
-    assert SMALL.decode(find(place, 4)) == "bbbb"
+    matcher = Tokenizer(SMALL).matcher(library().LLMatcher.grammar_from_lark('start: "a" start | "bbbb"\n'))
+    assert find_completion(matcher, 3) is None
+    with pytest.raises(BudgetSpent):
+        find_completion(matcher, 4, max_steps=0)
+    assert SMALL.decode(find_completion(matcher, 4)) == "bbbb"
 
 
 @pytest.mark.parametrize(
@@ -211,17 +211,17 @@ def test_a_search_that_finds_nothing_says_so() -> None:
         ({"regex": "a+", "exclude": "a"}, "--charset and --exclude leave no text that matches: 'a' would"),
         ({"regex": "a+", "must_contain": ("b",)}, "no text of this model's vocabulary matches all"),
         ({"must_contain": ("€",)}, "--must_contain '€' cannot be written: the model has never seen '€'"),
-        ({"regex": "a(?=b)"}, r"--regex: '\(\?=b\)' looks ahead or behind"),
-        ({"regex": r"(a)\1"}, "repeats what was matched before"),
+        ({"regex": "a(?=b)"}, r"--regex: '\(\?=b\)' is look-around, which is not supported"),
+        ({"regex": r"(a)\1"}, "is a back-reference"),
         ({"regex": "[a"}, "unclosed character class"),
         ({"regex": "a)|(b"}, "is not understood"),
         ({"grammar": "start: thing\n"}, "--grammar .* is not understood: .*unknown name"),
         ({"json_schema": '{"type": "objct"}'}, "--json_schema .* is not understood: .*objct"),
         ({"json_schema": '{"type": '}, "is no JSON schema"),
         ({"json_schema": '{"a":' * 100_000}, "is no JSON schema"),
-        ({"json_schema": "nowhere.json"}, "'nowhere.json' is neither the thing itself nor a file of it: No such file"),
-        ({"grammar": "nowhere.lark"}, "'nowhere.lark' is neither the thing itself nor a file of it"),
-        ({"grammar": "no\0where"}, "nor a file of it"),
+        ({"json_schema": "nowhere.json"}, "'nowhere.json' is neither a JSON schema nor a file that can be read: No such file"),
+        ({"grammar": "nowhere.lark"}, "'nowhere.lark' is neither a grammar nor a file"),
+        ({"grammar": "no\0where"}, "nor a file that can be read"),
     ],
 )
 def test_what_no_text_can_meet_is_refused_at_the_start(request_: dict, sentence: str) -> None:

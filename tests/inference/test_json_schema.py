@@ -1,4 +1,4 @@
-"""Schemas as expressions: they let pass what the engine lets pass, and what comes out is JSON of the schema."""
+"""Schemas as expressions: they allow what llguidance allows, and what comes out is JSON of the schema."""
 
 import json
 from typing import Any
@@ -14,13 +14,13 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.constraint import Constraint
 from letterwise.inference.constraints.dfa_guide import DFAGuide
-from letterwise.inference.constraints.earley_guide import Earley
+from letterwise.inference.constraints.earley_guide import EarleyGuide
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.constraints.llguidance_guide import EngineGuide
-from letterwise.inference.constraints.matching import Alphabet, engine
+from letterwise.inference.constraints.llguidance.guide import LLGuidanceGuide
+from letterwise.inference.constraints.llguidance.matcher import Tokenizer, library
 
 VOCABULARY = Vocabulary("char", "".join(map(chr, range(1, 128))) + "é€日")
-ALPHABET = Alphabet(VOCABULARY)
+TOKENIZER = Tokenizer(VOCABULARY)
 
 NAMES = st.sampled_from(["a", "b", "aé", "a.b", 'q"\\'])
 strings = st.one_of(
@@ -72,25 +72,25 @@ schemas = st.recursive(simple, lambda inner: st.one_of(arrays(inner), objects(in
 
 @settings(max_examples=120)
 @given(schema=schemas, choices=st.lists(st.integers(0, 10**6), min_size=40, max_size=40))
-def test_an_expression_lets_pass_what_the_engine_lets_pass(schema: dict[str, Any], choices: list[int]) -> None:
+def test_an_expression_allows_what_llguidance_allows(schema: dict[str, Any], choices: list[int]) -> None:
     limits = Limits(num_tokens=200, json_schema=json.dumps(schema))
     try:
         guide = Constraint(VOCABULARY, limits).guide()
     except UserError as error:
         assert "no text of this model's vocabulary" in str(error)  # noqa: PT017
         return
-    place = ALPHABET.place(engine().LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_flexible": False}))
+    matcher = TOKENIZER.matcher(library().LLMatcher.grammar_from_json_schema(schema, defaults={"whitespace_flexible": False}))
     assert isinstance(guide, DFAGuide)
     written: list[int] = []
     for choice in choices:
         may = guide.allowed()
-        assert may.tolist() == place.allowed().tolist(), VOCABULARY.decode(written)
-        assert guide.is_accepting() == place.is_accepting()
+        assert may.tolist() == matcher.allowed().tolist(), VOCABULARY.decode(written)
+        assert guide.is_accepting() == matcher.is_accepting()
         if not may.any():
             break
         written.append(int(np.flatnonzero(may)[choice % may.sum()]))
         guide.advance(written[-1])
-        place.advance(written[-1])
+        matcher.advance(written[-1])
     text = VOCABULARY.decode(written + guide.completion())
     jsonschema.validate(json.loads(text), schema)
 
@@ -148,8 +148,8 @@ def test_what_refers_to_itself_goes_as_deep_as_there_is_room(longest: int) -> No
     ],
     ids=json.dumps,
 )  # fmt: skip
-def test_other_schemas_are_left_to_the_engine(schema: dict[str, Any]) -> None:
-    assert isinstance(Constraint(VOCABULARY, Limits(num_tokens=50, json_schema=json.dumps(schema))).guide(), EngineGuide)
+def test_other_schemas_are_left_to_llguidance(schema: dict[str, Any]) -> None:
+    assert isinstance(Constraint(VOCABULARY, Limits(num_tokens=50, json_schema=json.dumps(schema))).guide(), LLGuidanceGuide)
 
 
 @pytest.mark.parametrize(
@@ -158,4 +158,4 @@ def test_other_schemas_are_left_to_the_engine(schema: dict[str, Any]) -> None:
     ids=json.dumps,
 )
 def test_where_any_value_may_come_rules_call_each_other(schema: dict[str, Any]) -> None:
-    assert isinstance(Constraint(VOCABULARY, Limits(num_tokens=50, json_schema=json.dumps(schema))).guide(), Earley)
+    assert isinstance(Constraint(VOCABULARY, Limits(num_tokens=50, json_schema=json.dumps(schema))).guide(), EarleyGuide)

@@ -1,7 +1,10 @@
 """Constraints: what a text has to match, and which characters may follow so that it still can.
 
-limits       what was asked for, as it came            requests      read, and refused in a sentence where it cannot be kept
-constraint   from a request to a guide                 language/     regular expressions, JSON schemas, grammars: what they say
-guide        what writing asks of any guide            dfa_guide · earley_guide · llguidance_guide   the three ways to know it
-matching     a place in llguidance's grammars          completion    a short way from there to the end
+limits                   what was asked for, as it was typed
+normalize                files read, and what cannot be kept refused (regex_checks, schema_checks)
+request                  what is asked, and the forms that it compiles to
+language/                regular expressions, JSON schemas and grammars as automata
+llguidance/              the library that is asked for the rest
+constraint · refusal     the first form that works, or a sentence that says why none does
+guide                    what generation asks of any guide, one for each text (dfa_guide, earley_guide, llguidance/guide)
 """

@@ -1,11 +1,12 @@
-"""Earley guide: the guide for what is nested: reads along in all ways at once, and knows how far each is from its end.
+"""Earley guide: one text in a language of rules that call each other, read in all ways at once.
 
-    Network ──Items at the beginning──take(id)──▶ Items after each character ──costs──▶ which characters may follow (V,)
+    RTN ──item set of the empty text──advance(id)──▶ item set after each character ──costs──▶ allowed (V,)
 
-Earley's recogniser (1970), on characters: an item is a place in a rule, and the items at which the rule was called. Empty
-rules are stepped over where they are called (Aycock & Horspool 2002). What a text needs until it is whole is the item's cost
-to the end of its rule, and from there on what its callers need: a minimum over all, so a character is let through exactly
-when some text that matches, short enough, goes on with it. Nothing is searched for, and no text gets stuck.
+Earley's recogniser (1970), with characters as terminals. An item is a state of the RTN and its origin: the item set in
+which its rule was called. Rules that may be empty are stepped over where they are called (Aycock & Horspool 2002).
+Beside its items, a set knows how many characters are still needed: the cost of the item's state to the end of its rule,
+and behind that what its callers need; the minimum over all. A character is allowed exactly when some text that matches,
+short enough, goes on with it. Nothing is searched for, and no text gets stuck.
 """
 
 from dataclasses import dataclass, field
@@ -15,142 +16,154 @@ from jaxtyping import Bool, Int
 
 from letterwise.errors import UserError
 from letterwise.inference.constraints.language.dfa import START
-from letterwise.inference.constraints.language.recursive_network import BEGIN, FAR, Network
+from letterwise.inference.constraints.language.expression import START_RULE
+from letterwise.inference.constraints.language.rtn import NEVER, RTN
 
-MOST_ITEMS = 20_000  # after one character: as many ways to read a text are more than it is worth
+MAX_ITEMS = 20_000  # in one set: as many ways to read one text are more than it is worth
+
+Item = tuple[int, "ItemSet"]  # a state of the RTN, and the set in which its rule was called
 
 
 @dataclass(eq=False)
-class Items:
-    """All ways to read a text so far."""
+class ItemSet:
+    """All ways to read a text so far: one column of Earley's chart.
 
-    state: int  # of the automaton beside
-    items: "dict[tuple[int, Items], None]" = field(default_factory=dict)  # a place, and where its rule was called
-    waiting: "dict[str, dict[tuple[int, Items], None]]" = field(default_factory=dict)  # where one goes on behind a rule
-    needs: dict[str, Int[np.ndarray, "Q"]] = field(default_factory=dict)  # behind a rule: characters until all is whole
-    next: "dict[int, Items]" = field(default_factory=dict)  # by kinds of characters, once looked at
-    costs: Int[np.ndarray, "K"] | None = None  # how many characters a text takes at least that goes on with each kind
+    Attributes:
+        dfa_state: the state of the DFA that reads along.
+        items: in the order in which they were found.
+        callers: for each rule that is called here, where its callers go on: a state, and their origin.
+        needed: for each rule that is called here, characters from its end to the end of the text, by DFA state (Q,).
+        after: the next set for each class of characters, once asked for.
+        costs: characters that complete the text, for each class of the first of them (K,), once asked for.
+    """
+
+    dfa_state: int
+    items: dict[Item, None] = field(default_factory=dict)
+    callers: dict[str, dict[Item, None]] = field(default_factory=dict)
+    needed: dict[str, Int[np.ndarray, "Q"]] = field(default_factory=dict)
+    after: "dict[int, ItemSet]" = field(default_factory=dict)
+    costs: Int[np.ndarray, "K"] | None = None
 
 
-class Earley:
-    """A text on its way through a network of rules, with so many characters left at most."""
+class EarleyGuide:
+    """An item set, and how many characters are left."""
 
-    def __init__(self, network: Network, left: int, items: Items | None = None) -> None:
-        self.network, self.left = network, left
-        self.items = items or self._begun()
+    def __init__(self, rtn: RTN, left: int, items: ItemSet | None = None) -> None:
+        self.rtn, self.left = rtn, left
+        self.items = items or self._start()
 
-    def fork(self) -> "Earley":
-        """Another text that goes its own way from here."""
-        return Earley(self.network, self.left, self.items)
+    def fork(self) -> "EarleyGuide":
+        """A copy that goes its own way from here."""
+        return EarleyGuide(self.rtn, self.left, self.items)
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
         """Which characters may follow (V,)."""
-        return (self._costs() <= self.left)[self.network.classes]
+        return (self._costs() <= self.left)[self.rtn.classes]
 
     def is_accepting(self) -> bool:
-        """Is the text whole?"""
-        ends = any(place in self.network.ends and not origin.needs for place, origin in self.items.items)
-        return ends and bool(self.network.whole[self.items.state])
+        """Does the text match as it stands?"""
+        ends = any(state in self.rtn.rule_ends and not origin.needed for state, origin in self.items.items)
+        return ends and bool(self.rtn.dfa_accepting[self.items.dfa_state])
 
     def is_finished(self) -> bool:
-        """Is the text whole, and can nothing follow?"""
+        """Does the text match, and can nothing follow?"""
         return self.is_accepting() and not self.allowed().any()
 
     def advance(self, id: int) -> bool:
-        """Go on by a character that is allowed."""
-        kind = int(self.network.classes[id])
-        if kind not in self.items.next:
-            self.items.next[kind] = self._after(kind)
-        self.items, self.left = self.items.next[kind], self.left - 1
+        """Read an allowed character."""
+        class_ = int(self.rtn.classes[id])
+        if class_ not in self.items.after:
+            self.items.after[class_] = self._scan(class_)
+        self.items, self.left = self.items.after[class_], self.left - 1
         return True
 
     def step_to_end(self) -> int:
-        """One step on the shortest way to the end."""
-        id = int(self._costs()[self.network.classes].argmin())
+        """Read one character on the shortest way to the end, and return it."""
+        id = int(self._costs()[self.rtn.classes].argmin())
         self.advance(id)
         return id
 
     def completion(self) -> list[int]:
-        """The shortest way to the end: ids that complete the text."""
+        """The shortest ids that complete the text."""
         guide, ids = self.fork(), []
         while not guide.is_accepting():
             ids.append(guide.step_to_end())
         return ids
 
-    def least(self) -> int:
-        """How many characters at least are missing until the text is whole; `FAR` or more: it never is."""
-        return 0 if self.is_accepting() else int(self._costs().min(initial=FAR))
+    def distance(self) -> int:
+        """How many characters the shortest completion has; `NEVER` or more when there is none."""
+        return 0 if self.is_accepting() else int(self._costs().min(initial=NEVER))
 
-    def _begun(self) -> Items:
-        """Nothing is read yet. The rule of the whole text is called by nobody, and needs nothing behind it."""
-        root = Items(START)
-        items = Items(START)
-        self._read(items, [(self.network.begins[BEGIN], root)])
+    def _start(self) -> ItemSet:
+        """The set of the empty text. The start rule is called by an empty set, in which nothing is needed behind it."""
+        root, items = ItemSet(START), ItemSet(START)
+        self._close(items, [(self.rtn.rule_start[START_RULE], root)])
         return items
 
-    def _after(self, kind: int) -> Items:
-        """The items after a character of a kind."""
-        network, items = self.network, Items(int(self.network.transitions[self.items.state, kind]))
+    def _scan(self, class_: int) -> ItemSet:
+        """The set after a character of a class."""
+        rtn, items = self.rtn, ItemSet(int(self.rtn.dfa_transitions[self.items.dfa_state, class_]))
         moved = {
-            (arrow.target, origin): None
-            for place, origin in self.items.items
-            for arrow in network.arrows[place]
-            if kind in arrow.members
+            (transition.target, origin): None
+            for state, origin in self.items.items
+            for transition in rtn.transitions[state]
+            if class_ in transition.class_set
         }
-        self._read(items, list(moved))
+        self._close(items, list(moved))
         return items
 
-    def _read(self, items: Items, todo: list[tuple[int, Items]]) -> None:
-        """All that follows from some items without a character; then what is needed behind each rule that was called."""
-        network, seen = self.network, items.items
-        todo = [(reached, origin) for place, origin in todo for reached in network.reached[place]]
+    def _close(self, items: ItemSet, todo: list[Item]) -> None:
+        """Add items, and all that follows without reading: rules that are called (predict) or end (complete)."""
+        rtn, seen = self.rtn, items.items
+        todo = [(reached, origin) for state, origin in todo for reached in rtn.closures[state]]
         while todo:
             item = todo.pop()
             if item in seen:
                 continue
             seen[item] = None
-            if len(seen) > MOST_ITEMS:
-                raise UserError("this grammar can be read in too many ways at once: use fewer alternatives that overlap.")
-            place, origin = item
-            if place in network.ends and origin is not items:  # an empty rule is stepped over where it is called
-                back = list(origin.waiting.get(network.rule_of[place], ()))
-                todo += [(reached, caller) for target, caller in back for reached in network.reached[target]]
-            for rule, target in network.calls[place]:
-                if rule not in items.waiting:
-                    items.waiting[rule] = {}
-                    todo += [(reached, items) for reached in network.reached[network.begins[rule]]]
-                items.waiting[rule][target, origin] = None
-                if rule in network.nullable:
-                    todo += [(reached, origin) for reached in network.reached[target]]
-        self._need(items)
+            if len(seen) > MAX_ITEMS:
+                raise UserError(
+                    f"this grammar can be read in more than {MAX_ITEMS:,} ways at once: use fewer alternatives that overlap."
+                )
+            state, origin = item
+            if state in rtn.rule_ends and origin is not items:  # an empty rule is stepped over where it is called
+                callers = list(origin.callers.get(rtn.rule_of[state], ()))
+                todo += [(reached, caller) for target, caller in callers for reached in rtn.closures[target]]
+            for rule, target in rtn.calls[state]:
+                if rule not in items.callers:
+                    items.callers[rule] = {}
+                    todo += [(reached, items) for reached in rtn.closures[rtn.rule_start[rule]]]
+                items.callers[rule][target, origin] = None
+                if rule in rtn.nullable:
+                    todo += [(reached, origin) for reached in rtn.closures[target]]
+        self._measure(items)
 
-    def _need(self, items: Items) -> None:
-        """How far the end is behind each rule that was called here. Callers may be here, too: so until nothing changes."""
-        states = len(self.network.transitions)
-        items.needs = {rule: np.full(states, FAR) for rule in items.waiting}
+    def _measure(self, items: ItemSet) -> None:
+        """Fill `needed`. Callers may be in this set, too, so relax until nothing changes."""
+        items.needed = {rule: np.full(len(self.rtn.dfa_transitions), NEVER) for rule in items.callers}
         changed = True
         while changed:
             changed = False
-            for rule, callers in items.waiting.items():
+            for rule, callers in items.callers.items():
                 for target, origin in callers:
-                    least = np.minimum(items.needs[rule], self._rest(target, origin))
-                    if (least < items.needs[rule]).any():
-                        items.needs[rule], changed = least, True
+                    least = np.minimum(items.needed[rule], self._needed_from(target, origin))
+                    if (least < items.needed[rule]).any():
+                        items.needed[rule], changed = least, True
 
-    def _rest(self, place: int, origin: Items) -> Int[np.ndarray, "Q"]:
-        """How many characters are missing at a place, in each state."""
-        network = self.network
-        behind = origin.needs[network.rule_of[place]] if origin.needs else np.where(network.whole, 0, FAR)
-        return (network.costs[place] + behind).min(axis=1)
+    def _needed_from(self, state: int, origin: ItemSet) -> Int[np.ndarray, "Q"]:
+        """Characters from a state to the end of the text, by DFA state (Q,)."""
+        rtn = self.rtn
+        behind = origin.needed[rtn.rule_of[state]] if origin.needed else np.where(rtn.dfa_accepting, 0, NEVER)
+        return (rtn.costs[state] + behind).min(axis=1)
 
     def _costs(self) -> Int[np.ndarray, "K"]:
-        """How many characters a text takes at least that goes on with a character of each kind; `FAR` or more: none does."""
-        items, network = self.items, self.network
+        """How many characters complete the text, for each class of the first (K,); `NEVER` or more: none do."""
+        items, rtn = self.items, self.rtn
         if items.costs is None:
-            costs = np.full(network.transitions.shape[1], FAR)
-            for place, origin in items.items:
-                for classes, target, _ in network.arrows[place]:
-                    rest = self._rest(target, origin)[network.transitions[items.state, classes]]
+            costs = np.full(rtn.dfa_transitions.shape[1], NEVER)
+            for state, origin in items.items:
+                for classes, target, _ in rtn.transitions[state]:
+                    rest = self._needed_from(target, origin)[rtn.dfa_transitions[items.dfa_state, classes]]
                     costs[classes] = np.minimum(costs[classes], 1 + rest)
             items.costs = costs
         return items.costs

@@ -1,4 +1,7 @@
-"""Guide: leads one text so that it matches. What writing asks of it, whichever way it knows (walk.py, engine_guide.py)."""
+"""Guide: keeps one text inside a language while it is written. What generation asks of it, however it knows.
+
+allowed() (V,) ──▶ a character is drawn ──advance(id)──▶ allowed() (V,) ──▶ … ──▶ is_accepting()
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -8,32 +11,32 @@ from jaxtyping import Bool
 
 @runtime_checkable
 class Guide(Protocol):
-    """A text on its way: what may follow, and what would complete it."""
+    """The state of one text: what may follow, and what would complete it."""
 
     def fork(self) -> "Guide":
-        """Another text that goes its own way from here."""
+        """A copy that goes its own way from here."""
         ...
 
     def allowed(self) -> Bool[np.ndarray, "V"]:
-        """Which characters may follow (V,), before `advance` has looked at where they lead."""
+        """Which characters may follow (V,). `advance` may still refuse one of them."""
         ...
 
     def is_accepting(self) -> bool:
-        """Is the text whole?"""
+        """Does the text match as it stands?"""
         ...
 
     def is_finished(self) -> bool:
-        """Is the text whole, and can nothing follow?"""
+        """Does the text match, and can nothing follow?"""
         ...
 
     def advance(self, id: int) -> bool:
-        """Go on by a character that is allowed; False, and nothing is done, when no way is known from there to an end."""
+        """Read an allowed character. False, and nothing is changed, when no way is known from there to an end."""
         ...
 
     def step_to_end(self) -> int:
-        """One step on the known way to the end."""
+        """Read one character on the known way to the end, and return it."""
         ...
 
     def completion(self) -> list[int]:
-        """Ids that complete the text, now that there is no more time. Raises `UserError` when none are found."""
+        """Ids that complete the text. Raises `UserError` when none are found."""
         ...

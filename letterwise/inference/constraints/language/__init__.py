@@ -1,8 +1,12 @@
-"""Language: what a request says, as expressions, and those as automata.
+"""Language: what a request describes, first as an expression tree, then as an automaton.
 
-regex          regular expressions, down to what stands for one character
-json_schema · numbers · patterns   a JSON schema as an expression
-lark           a grammar's rules as expressions that call each other
-nfa · dfa      expressions as a nondeterministic automaton, and as a table
-recursive_network   rules that call each other, each an NFA, and how far each place is from its end
+expression             the tree: character classes, sequences, choices, repetitions, rules
+regex                  a regular expression as a tree
+json_schema            a JSON schema as a tree, with numbers and patterns
+schema_keywords        is what was given a JSON schema?
+lark                   a grammar's rules as trees that call each other
+nfa                    a tree as a nondeterministic automaton
+subset_construction    several NFAs as one DFA: texts that match all of them
+dfa                    the table, and a draw that stays inside it
+rtn                    rules that call each other, each an NFA, and how far each state is from its end
 """

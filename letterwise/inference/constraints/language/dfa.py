@@ -2,9 +2,9 @@
 
     state s, class k ──transitions[s, k]──▶ next state t        distances[t]: characters from t to the nearest accepting state
 
-Characters that the language never tells apart form one class, k of K: the table has K columns and not V. A character may
-follow while the distance behind it is below the number of characters left, so a text of at most n characters never gets
-stuck. This check is so cheap that the kernel draws many characters in a row.
+Characters that the language never tells apart form one class, k of K: the table has K columns and not V. A character
+may follow while the distance behind it is below the number of characters left, so a text of at most n characters never
+gets stuck. This check is so cheap that the kernel draws many characters in a row.
 """
 
 from typing import NamedTuple
@@ -40,8 +40,8 @@ NO_DFA = DFA(np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros(0, np.i
 def draw_under_dfa(scores, dfa, state, left, filters, uniform):
     """Draw the next id from `scores` (V,), which are overwritten. Returns the id and whether `uniform` was used for it.
 
-    END in place of an id ends the text. Where there is no choice, nothing is drawn. In an accepting state, the text ends
-    with the probability of all characters that may not follow.
+    END in place of an id ends the text. Where there is no choice, nothing is drawn. In an accepting state, the text
+    ends with the probability of all characters that may not follow.
     """
     classes, transitions, distances = dfa.classes, dfa.transitions, dfa.distances
     if np.isnan(scores[0]):  # the model's logits were: see `filters.biased`

@@ -1,10 +1,11 @@
-"""JSON schema: what JSON of a schema looks like, as an expression.
+"""JSON Schema: the JSON texts of a schema, as an expression.
 
     {"type": "array", "items": {"type": "null"}} ──json_of──▶ "[" null ("," null)* "]"
 
-JSON is written without spaces, properties in the order of the schema and others behind them. Only what most schemas are made
-of is read here. What refers to itself is laid out as deep as the length of the text lets it go: then it is regular, too. Where
-that is too much, or any value at all may come, the schema's parts are rules that call each other.
+The dialect is draft 2020-12, as far as most schemas go. JSON is written without spaces, properties in the order of the
+schema and others behind them. A schema that refers to itself is unrolled as deep as the length of a text allows: then
+it is regular. Where that is too much, or any value may come, `rules_of` makes the schema's parts rules that call each
+other.
 """
 
 import json
@@ -12,270 +13,284 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from letterwise.inference.constraints.language.numbers import EXPONENT, FRACTION, NOTHING, SIGN, WHOLE, Bound, integer, number
-from letterwise.inference.constraints.language.patterns import content_of
-from letterwise.inference.constraints.language.regex import (
-    Chain,
+from letterwise.inference.constraints.language.expression import (
+    EMPTY,
+    NOTHING,
+    START_RULE,
+    CharClass,
     Choice,
+    Concat,
     Expression,
     Members,
-    One,
     Repeat,
-    Row,
-    Rule,
-    Unusual,
+    RuleRef,
+    Separated,
+    Unsupported,
     literal,
     size,
 )
-from letterwise.inference.constraints.language.schema_check import MEANINGFUL, checked
+from letterwise.inference.constraints.language.numbers import (
+    EXPONENT,
+    FRACTION,
+    INTEGER_PART,
+    MINUS,
+    Bound,
+    integer,
+    number,
+)
+from letterwise.inference.constraints.language.patterns import content_of
+from letterwise.inference.constraints.language.schema_keywords import MEANINGFUL, check_schema
 
-FITTING = {  # keywords, and what they are about
+TYPE_OF_KEYWORD = {
     "minLength": "string", "maxLength": "string", "pattern": "string", "items": "array", "minItems": "array",
     "maxItems": "array", "properties": "object", "required": "object", "additionalProperties": "object",
 }  # fmt: skip
 BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}  # of integers and numbers
-KINDS = {
+COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
+TYPES_OF = {
     bool: ["boolean"], int: ["integer", "number"], float: ["number"], str: ["string"], type(None): ["null"], list: ["array"],
     dict: ["object"],
 }  # fmt: skip
-COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
-DEEPEST, LARGEST = 100, 2_000  # values within values, and values in all
-SMALL = 20  # parts of an expression that may stand in several places
-ENDLESS = 2**62  # characters: there is room for everything
-BEGIN, ANY, MEMBER, ANY_STRING = "start", "any value", "any member", "any string"  # names of rules
-ALL_KINDS = ["null", "boolean", "number", "string", "array", "object"]
+ALL_TYPES = ["null", "boolean", "number", "string", "array", "object"]
+MAX_DEPTH, MAX_SCHEMAS = 100, 2_000  # values within values, and schemas read in all
+MAX_REPEATED = 20  # nodes of an expression that may stand in several places
+UNLIMITED = 2**62  # characters
+ANY_VALUE, ANY_MEMBER, ANY_STRING = "any value", "any member", "any string"  # names of rules
 
-PLAIN = One(r'[^"\\\x00-\x1f\x7f]')
-ESCAPED = Choice((
-    One(r'["\\bfnrt]'),
-    Row((*map(One, "u00"), Choice((Row((One("[01]"), One("[0-9A-Fa-f]"))), Row((One("7"), One("[Ff]"))))))),
-))  # fmt: skip
-CHARACTER = Choice((PLAIN, Row((One("\\\\"), ESCAPED))))
-STRING = Row((One('"'), Repeat(CHARACTER, 0, None), One('"')))
-ANY_RULES: dict[str, Expression] = {
-    ANY: Choice((
-        STRING, Row((SIGN, WHOLE, FRACTION, EXPONENT)), literal("null"), literal("true"), literal("false"),
-        Row((One("["), Repeat(Chain(Rule(ANY), One(",")), 0, 1), One("]"))),
-        Row((One("{"), Repeat(Chain(Rule(MEMBER), One(",")), 0, 1), One("}"))),
+UNESCAPED = CharClass(r'[^"\\\x00-\x1f\x7f]')
+ESCAPE = Choice((  # what stands behind a backslash
+    CharClass(r'["\\bfnrt]'),
+    Concat((
+        *map(CharClass, "u00"),
+        Choice((
+            Concat((CharClass("[01]"), CharClass("[0-9A-Fa-f]"))), Concat((CharClass("7"), CharClass("[Ff]"))),
+        )),
     )),
-    MEMBER: Row((STRING, One(":"), Rule(ANY))),
+))  # fmt: skip
+CHARACTER = Choice((UNESCAPED, Concat((CharClass("\\\\"), ESCAPE))))
+STRING = Concat((CharClass('"'), Repeat(CHARACTER, 0, None), CharClass('"')))
+ANY_RULES: dict[str, Expression] = {
+    ANY_VALUE: Choice((
+        STRING, Concat((MINUS, INTEGER_PART, FRACTION, EXPONENT)), literal("null"), literal("true"), literal("false"),
+        Concat((CharClass("["), Repeat(Separated(RuleRef(ANY_VALUE), CharClass(",")), 0, 1), CharClass("]"))),
+        Concat((CharClass("{"), Repeat(Separated(RuleRef(ANY_MEMBER), CharClass(",")), 0, 1), CharClass("}"))),
+    )),
+    ANY_MEMBER: Concat((STRING, CharClass(":"), RuleRef(ANY_VALUE))),
     ANY_STRING: STRING,
 }  # fmt: skip
 
 
-def json_of(schema: Any, longest: int) -> Expression:
-    """JSON of a schema that the engine has found sound, in at most so many characters. Raises `Unusual` where this cannot."""
-    return _Reader(schema).value(schema, longest, 0)
+def json_of(schema: Any, max_chars: int) -> Expression:
+    """JSON texts of at most `max_chars` of a schema that llguidance has found sound. Raises `Unsupported`."""
+    return _Reader(schema).value(schema, max_chars, 0)
 
 
 def rules_of(schema: Any) -> dict[str, Expression]:
-    """The same, of any length, as rules that call each other. The first one is of the whole."""
+    """JSON texts of any length, as rules that call each other, `START_RULE` for the whole. Raises `Unsupported`."""
     reader = _Reader(schema, ANY_RULES)
-    reader.rules[BEGIN] = reader.value(schema, ENDLESS, 0)
+    reader.rules[START_RULE] = reader.value(schema, UNLIMITED, 0)
     return reader.rules
 
 
 class _Reader:
-    """Reads one schema: `room` is how many characters a value may take at most, `depth` how many values it stands in."""
+    """Reads one schema. With `rules`, values may call them, and what a `$ref` points to becomes one."""
 
     def __init__(self, root: Any, rules: Mapping[str, Expression] | None = None) -> None:
-        """With `rules`, values may call them, and what is referred to becomes one."""
-        self.root, self.read, self.named, self.rules = root, 0, rules is not None, dict(rules or {})
+        self.root, self.schemas_read, self.with_rules, self.rules = root, 0, rules is not None, dict(rules or {})
 
-    def value(self, schema: Any, room: int, depth: int) -> Expression:
-        """The JSON values of a schema that fit into `room` characters, `depth` values deep in the text."""
-        if room < 1 or schema is False:
+    def value(self, schema: Any, max_chars: int, depth: int) -> Expression:
+        """The JSON values of a schema that have at most `max_chars`, `depth` values deep in the text."""
+        if max_chars < 1 or schema is False:
             return NOTHING
         schema = {} if schema is True else schema
-        self.read += 1
-        if depth > DEEPEST or self.read > LARGEST or not isinstance(schema, dict):
-            raise Unusual
-        asked = {key: value for key, value in schema.items() if key in MEANINGFUL}
-        match sorted(asked):
+        self.schemas_read += 1
+        if depth > MAX_DEPTH or self.schemas_read > MAX_SCHEMAS or not isinstance(schema, dict):
+            raise Unsupported
+        keywords = {key: value for key, value in schema.items() if key in MEANINGFUL}
+        match sorted(keywords):
             case []:
-                return self._any()
-            case ["$ref"] if isinstance(asked["$ref"], str):
-                return self._rule(asked["$ref"]) if self.named else self.value(self._referred(asked["$ref"]), room, depth + 1)
-            case ["anyOf"] if isinstance(asked["anyOf"], list):
-                return Choice(tuple(self.value(each, room, depth + 1) for each in asked["anyOf"]))
-            case ["oneOf"] if isinstance(asked["oneOf"], list) and apart(asked["oneOf"]):
-                return Choice(tuple(self.value(each, room, depth + 1) for each in asked["oneOf"]))
-            case ["allOf"] if isinstance(asked["allOf"], list) and len(asked["allOf"]) == 1:
-                return self.value(asked["allOf"][0], room, depth + 1)
+                return self._any_value()
+            case ["$ref"] if isinstance(keywords["$ref"], str):
+                return self._reference(keywords["$ref"], max_chars, depth)
+            case ["anyOf"] if isinstance(keywords["anyOf"], list):
+                return Choice(tuple(self.value(each, max_chars, depth + 1) for each in keywords["anyOf"]))
+            case ["oneOf"] if isinstance(keywords["oneOf"], list) and have_different_types(keywords["oneOf"]):
+                return Choice(tuple(self.value(each, max_chars, depth + 1) for each in keywords["oneOf"]))
+            case ["allOf"] if isinstance(keywords["allOf"], list) and len(keywords["allOf"]) == 1:
+                return self.value(keywords["allOf"][0], max_chars, depth + 1)
             case ["const"]:
-                return _constants([asked["const"]], None)
+                return _constants([keywords["const"]], None)
             case ["const", "type"]:
-                return _constants([asked["const"]], asked["type"])
-            case ["enum"] | ["enum", "type"] if isinstance(asked["enum"], list):
-                return _constants(asked["enum"], asked.get("type"))
-        kinds = asked.pop("type", ALL_KINDS)
-        kinds = [kinds] if isinstance(kinds, str) else kinds
-        bounded = asked.keys() & BOUNDS and {"integer", "number"} & {*kinds}
+                return _constants([keywords["const"]], keywords["type"])
+            case ["enum"] | ["enum", "type"] if isinstance(keywords["enum"], list):
+                return _constants(keywords["enum"], keywords.get("type"))
+        types = keywords.pop("type", ALL_TYPES)
+        types = [types] if isinstance(types, str) else types
+        numeric = "integer" in types or "number" in types
         if (
-            not isinstance(kinds, list)
-            or not isinstance(asked.get("properties", {}), dict)
-            or not isinstance(asked.get("required", []), list)
-            or not all(isinstance(name, str) for name in asked.get("required", []))
-            or any(key not in BOUNDS or not bounded for key in asked if FITTING.get(key) not in kinds)
-            or any(type(asked[key]) is not int for key in asked.keys() & COUNTS)
-            or any(type(asked[key]) not in (int, float) for key in asked.keys() & BOUNDS)
-        ):
-            raise Unusual
-        return Choice(tuple(self._of_kind(kind, asked, room, depth) for kind in kinds))
+            not all(numeric if key in BOUNDS else TYPE_OF_KEYWORD.get(key) in types for key in keywords)
+            or not all(type(keywords[key]) is int for key in keywords.keys() & COUNTS)
+            or not all(type(keywords[key]) in (int, float) for key in keywords.keys() & BOUNDS)
+        ):  # it was not looked at before, as what a `$ref` points to may be
+            raise Unsupported
+        return Choice(tuple(self._of_type(type_, keywords, max_chars, depth) for type_ in types))
 
-    def _any(self) -> Expression:
-        """Any value at all."""
-        if not self.named:
-            raise Unusual
-        return Rule(ANY)
+    def _any_value(self) -> Expression:
+        if not self.with_rules:
+            raise Unsupported
+        return RuleRef(ANY_VALUE)
 
-    def _rule(self, place: str) -> Expression:
-        """What a reference points to."""
-        if place not in self.rules:
-            self.rules[place] = NOTHING  # it may lead to itself
-            self.rules[place] = self.value(self._referred(place), ENDLESS, 0)
-        return Rule(place)
+    def _reference(self, pointer: str, max_chars: int, depth: int) -> Expression:
+        """What a `$ref` points to: a rule, or unrolled."""
+        if not self.with_rules:
+            return self.value(self._resolved(pointer), max_chars, depth + 1)
+        if pointer not in self.rules:
+            self.rules[pointer] = NOTHING  # it may lead to itself
+            self.rules[pointer] = self.value(self._resolved(pointer), UNLIMITED, 0)
+        return RuleRef(pointer)
+
+    def _resolved(self, pointer: str) -> Any:
+        """The schema that a `$ref` within this schema points to."""
+        if pointer == "#":
+            return self.root
+        if not pointer.startswith("#/") or "~" in pointer or "%" in pointer:
+            raise Unsupported
+        found = self.root
+        for name in pointer[2:].split("/"):
+            if not isinstance(found, dict) or name not in found:
+                raise Unsupported
+            found = found[name]
+        check_schema(found)  # it may stand where no schema was looked for
+        return found
 
     def _shared(self, value: Expression) -> Expression:
-        """A value that stands in several places, and would stand in twice as many for each array around it."""
-        if not self.named or size(value) <= SMALL:
+        """A value that stands in several places: a rule, or each array around it would double it."""
+        if not self.with_rules or size(value) <= MAX_REPEATED:
             return value
         name = f"value {len(self.rules)}"
         self.rules[name] = value
-        return Rule(name)
+        return RuleRef(name)
 
-    def _of_kind(self, kind: str, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
-        match kind:
+    def _of_type(self, type_: str, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        match type_:
             case "null":
                 return literal("null")
             case "boolean":
                 return Choice((literal("true"), literal("false")))
             case "integer":
-                return integer(*bounds(asked))
+                return integer(*bounds(keywords))
             case "number":
-                return number(*bounds(asked))
-            case "string" if self.named and not asked.keys() & {"pattern", "minLength", "maxLength"}:
-                return Rule(ANY_STRING)  # hundreds of them are one
+                return number(*bounds(keywords))
+            case "string" if self.with_rules and not keywords.keys() & {"pattern", "minLength", "maxLength"}:
+                return RuleRef(ANY_STRING)  # hundreds of them are one
             case "string":
-                return Row((One('"'), _content(asked), One('"')))
+                return Concat((CharClass('"'), _content(keywords), CharClass('"')))
             case "array":
-                return self._array(asked, room, depth)
+                return self._array(keywords, max_chars, depth)
             case "object":
-                return self._object(asked, room, depth)
-        raise Unusual
+                return self._object(keywords, max_chars, depth)
+        raise Unsupported
 
-    def _referred(self, place: str) -> Any:
-        """What a reference within this schema points to."""
-        if place == "#":
-            return self.root
-        if not place.startswith("#/") or "~" in place or "%" in place:
-            raise Unusual
-        found = self.root
-        for name in place[2:].split("/"):
-            if not isinstance(found, dict) or name not in found:
-                raise Unusual
-            found = found[name]
-        checked(found)  # what stands beside the keywords was not looked at
-        return found
-
-    def _array(self, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
-        least, most = asked.get("minItems", 0), asked.get("maxItems")
-        if most is not None and most < least:
+    def _array(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        minimum, maximum = keywords.get("minItems", 0), keywords.get("maxItems")
+        if maximum is not None and maximum < minimum:
             return NOTHING
-        if most == 0:
+        if maximum == 0:
             return literal("[]")
-        item = self.value(asked.get("items", True), room - 2, depth + 1)
-        if least <= 1 and most is None:
-            items: Expression = Chain(item, One(","))
+        item = self.value(keywords.get("items", True), max_chars - 2, depth + 1)
+        if minimum <= 1 and maximum is None:
+            items: Expression = Separated(item, CharClass(","))
         else:
             item = self._shared(item)
-            items = Row((item, Repeat(Row((One(","), item)), max(0, least - 1), None if most is None else most - 1)))
-        return Row((One("["), items if least else Repeat(items, 0, 1), One("]")))
+            more = Repeat(Concat((CharClass(","), item)), max(0, minimum - 1), None if maximum is None else maximum - 1)
+            items = Concat((item, more))
+        return Concat((CharClass("["), items if minimum else Repeat(items, 0, 1), CharClass("]")))
 
-    def _object(self, asked: Mapping[str, Any], room: int, depth: int) -> Expression:
-        more = asked.get("additionalProperties", True)
-        required = dict.fromkeys(asked.get("required", []))
-        properties = {**dict.fromkeys(required, more), **asked.get("properties", {})}
-        properties = {name: properties[name] for name in {**asked.get("properties", {}), **required}}
+    def _object(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        additional = keywords.get("additionalProperties", True)
+        required = dict.fromkeys(keywords.get("required", []))
+        properties = {**dict.fromkeys(required, additional), **keywords.get("properties", {})}
+        properties = {name: properties[name] for name in {**keywords.get("properties", {}), **required}}
         keys = {name: _quoted(name) + ":" for name in properties}
-        least = {name: len(keys[name]) + 2 for name in required}  # with a value of one character, and a comma
-        room -= 1 + sum(least.values())  # the first has no comma, but there are two braces
+        shortest = {name: len(keys[name]) + 2 for name in required}  # with a value of one character, and a comma
+        max_chars -= 1 + sum(shortest.values())  # two braces, but the first member has no comma
         members: list[tuple[Expression, bool]] = []
         for name, schema in properties.items():
-            value = self.value(schema, room + least.get(name, 1) - len(keys[name]) - 1, depth + 1)
-            members.append((Row((literal(keys[name]), value)), name in required))
-        if more is not False:
-            other = self.value(more, room - 3, depth + 1)
-            members.append((Chain(Row((_any_key_but([*properties]), One(":"), other)), One(",")), False))
-        return Row((One("{"), Members(tuple(members), One(",")), One("}")))
+            value = self.value(schema, max_chars + shortest.get(name, 1) - len(keys[name]) - 1, depth + 1)
+            members.append((Concat((literal(keys[name]), value)), name in required))
+        if additional is not False:
+            other = self.value(additional, max_chars - 3, depth + 1)
+            member = Concat((_any_key_but([*properties]), CharClass(":"), other))
+            members.append((Separated(member, CharClass(",")), False))
+        return Concat((CharClass("{"), Members(tuple(members), CharClass(",")), CharClass("}")))
 
 
-def apart(schemas: Any) -> bool:
-    """Are these of different kinds, so that no value fits two of them?"""
+def have_different_types(schemas: Any) -> bool:
+    """Does each of these schemas have types of its own, so that no value fits two of them?"""
     if not isinstance(schemas, list):
         return False
     seen: set[str] = set()
     for schema in schemas:
         if not isinstance(schema, dict):
             return False
-        kinds = schema.get("type", [])
-        kinds = {kinds} if isinstance(kinds, str) else {kind for kind in kinds if isinstance(kind, str)}
+        types = schema.get("type", [])
+        types = {types} if isinstance(types, str) else {type_ for type_ in types if isinstance(type_, str)}
         constants = [schema["const"]] if "const" in schema else schema.get("enum", [])
-        if constants and not kinds:
-            kinds = {KINDS[type(value)][-1] for value in constants}
-        kinds = {"number" if kind == "integer" else kind for kind in kinds}
-        if not kinds or kinds & seen:
+        if constants and not types:
+            types = {TYPES_OF[type(value)][-1] for value in constants}
+        types = {"number" if type_ == "integer" else type_ for type_ in types}
+        if not types or types & seen:
             return False
-        seen |= kinds
+        seen |= types
     return True
 
 
-def bounds(asked: Mapping[str, Any]) -> tuple[Bound | None, Bound | None]:
-    """The larger of the lower bounds and the smaller of the upper ones: each a number, and whether it is excluded itself."""
+def bounds(keywords: Mapping[str, Any]) -> tuple[Bound | None, Bound | None]:
+    """The larger lower bound and the smaller upper one: each a number, and whether it is excluded itself."""
     low = [
-        (Decimal(repr(asked[key])), open_) for key, open_ in (("minimum", False), ("exclusiveMinimum", True)) if key in asked
+        (Decimal(repr(keywords[key])), key == "exclusiveMinimum") for key in ("minimum", "exclusiveMinimum") if key in keywords
     ]
     high = [
-        (Decimal(repr(asked[key])), open_) for key, open_ in (("maximum", False), ("exclusiveMaximum", True)) if key in asked
+        (Decimal(repr(keywords[key])), key == "exclusiveMaximum") for key in ("maximum", "exclusiveMaximum") if key in keywords
     ]
     return max(low, default=None), min(high, key=lambda bound: (bound[0], not bound[1]), default=None)
 
 
 def _quoted(text: str) -> str:
-    """A text as JSON has it. Control characters could be written in two ways: `Unusual`."""
+    """A text as JSON has it. Control characters could be written in two ways: `Unsupported`."""
     if any(character < " " or character == "\x7f" for character in text):
-        raise Unusual
+        raise Unsupported
     return json.dumps(text, ensure_ascii=False)
 
 
-def _constants(values: list[Any], kinds: Any) -> Expression:
-    """One of these values, of those that are of a kind, each in the one way that Python writes it."""
-    kinds = [kinds] if isinstance(kinds, str) else kinds
+def _constants(values: list[Any], types: Any) -> Expression:
+    """One of these values, of those that have one of the types, each in the one way that Python writes it."""
+    types = [types] if isinstance(types, str) else types
     fitting = [
         value
         for value in values
-        if kinds is None
-        or any(kind in kinds for kind in KINDS[type(value)])
-        or (type(value) is float and value.is_integer() and "integer" in kinds)
+        if types is None
+        or any(type_ in types for type_ in TYPES_OF[type(value)])
+        or (type(value) is float and value.is_integer() and "integer" in types)
     ]
     return Choice(tuple(literal(json.dumps(value, ensure_ascii=False, separators=(",", ":"))) for value in fitting))
 
 
-def _content(asked: Mapping[str, Any]) -> Expression:
+def _content(keywords: Mapping[str, Any]) -> Expression:
     """What stands between a string's quotes."""
-    least, most = asked.get("minLength", 0), asked.get("maxLength")
-    if "pattern" not in asked:
-        return NOTHING if most is not None and most < least else Repeat(CHARACTER, least, most)
-    if "minLength" in asked or "maxLength" in asked:
-        raise Unusual("minLength or maxLength beside pattern")
-    return content_of(asked["pattern"])
+    minimum, maximum = keywords.get("minLength", 0), keywords.get("maxLength")
+    if "pattern" not in keywords:
+        return NOTHING if maximum is not None and maximum < minimum else Repeat(CHARACTER, minimum, maximum)
+    if "minLength" in keywords or "maxLength" in keywords:
+        raise Unsupported("minLength or maxLength beside pattern")
+    return content_of(keywords["pattern"])
 
 
 def _any_key_but(keys: list[str]) -> Expression:
-    """A string, quotes included, that is none of some others, which hold nothing that JSON escapes."""
+    """A string, quotes included, that is none of some keys, which hold nothing that JSON escapes."""
     if any(_quoted(key) != f'"{key}"' for key in keys):
-        raise Unusual
-    return Row((One('"'), _other_than(keys), One('"')))
+        raise Unsupported
+    return Concat((CharClass('"'), _other_than(keys), CharClass('"')))
 
 
 def _other_than(texts: list[str]) -> Expression:
@@ -284,7 +299,8 @@ def _other_than(texts: list[str]) -> Expression:
         return Repeat(CHARACTER, 0, None)
     firsts = sorted({text[0] for text in texts if text})
     others = "".join(f"\\x{{{ord(first):x}}}" for first in firsts)
-    choices: list[Expression] = [] if "" in texts else [Row(())]
-    choices += [Row((*literal(first).parts, _other_than([t[1:] for t in texts if t[:1] == first]))) for first in firsts]
-    away = Choice((One(rf'[^"\\\x00-\x1f\x7f{others}]'), Row((One("\\\\"), ESCAPED))))
-    return Choice((*choices, Row((away, Repeat(CHARACTER, 0, None)))))
+    choices: list[Expression] = [] if "" in texts else [EMPTY]
+    for first in firsts:
+        choices.append(Concat((*literal(first).parts, _other_than([text[1:] for text in texts if text[:1] == first]))))
+    departure = Choice((CharClass(rf'[^"\\\x00-\x1f\x7f{others}]'), Concat((CharClass("\\\\"), ESCAPE))))
+    return Choice((*choices, Concat((departure, Repeat(CHARACTER, 0, None)))))

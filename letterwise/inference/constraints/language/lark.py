@@ -1,26 +1,28 @@
-"""Lark: a grammar's rules, as expressions that call each other.
+"""Lark: the rules of a grammar in Lark's syntax, as expressions that call each other.
 
-    start: "(" start? ")" | /[0-9]/ ──rules_of──▶ {"start": Choice(Row("(", Repeat(Rule("start"), 0, 1), ")"), One("[0-9]"))}
+    start: "(" start? ")" | /[0-9]/ ──rules_of──▶ {"start": Choice(Concat("(", Repeat(RuleRef("start"), 0, 1), ")"), "[0-9]")}
 
 A grammar describes characters here, as Lark's Earley parser reads it with its dynamic lexer: a terminal takes as many
-characters as let the whole text match, not as many as it can. What is not read here (%ignore, templates, …) is left to the
-engine.
+characters as let the whole text match, not as many as it can. What is not read here (%ignore, templates, …) is left to
+llguidance.
 """
 
 import re
 
-from letterwise.inference.constraints.language.regex import (
-    Choice,
+from letterwise.inference.constraints.language.expression import (
+    QUANTIFIERS,
+    START_RULE,
+    CharClass,
+    Concat,
     Expression,
-    One,
     Repeat,
-    Row,
-    Rule,
-    Unusual,
+    RuleRef,
+    Unsupported,
+    choice_of,
     literal,
-    parse,
-    whole,
+    transformed,
 )
+from letterwise.inference.constraints.language.regex import parse, parse_whole
 
 TOKEN = re.compile(
     r"""(?P<skip>[ \t\r\f]+|(?://|\#)[^\n]*)|(?P<line>\n)|(?P<string>"(?:\\.|[^"\\\n])*"i?)|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/[a-z]*)"""
@@ -28,9 +30,9 @@ TOKEN = re.compile(
     r"""|(?P<sign>\.\.|->|[|()\[\]*+?:~.])"""
 )
 QUOTED = re.compile(r"""(?P<string>"(?:\\.|[^"\\\n])*")|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/)|(?://|\#)[^\n]*""")  # or a comment
+QUOTED = re.compile(r"""(?P<string>"(?:\\.|[^"\\\n])*")|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/)|(?://|\#)[^\n]*""")  # or a comment
 ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", '"': '"', "\\": "\\", "/": "/", "'": "'"}
-SIGNS = {"*": (0, None), "+": (1, None), "?": (0, 1)}
 COMMON = {  # of Lark's grammars/common.lark, by what they mean
     "DIGIT": "[0-9]", "HEXDIGIT": "[0-9A-Fa-f]", "INT": "[0-9]+", "SIGNED_INT": "[+-]?[0-9]+",
     "DECIMAL": r"[0-9]+\.[0-9]*|\.[0-9]+", "FLOAT": r"[0-9]+[Ee][+-]?[0-9]+|([0-9]+\.[0-9]*|\.[0-9]+)([Ee][+-]?[0-9]+)?",
@@ -42,38 +44,32 @@ COMMON = {  # of Lark's grammars/common.lark, by what they mean
 
 
 def rules_of(grammar: str) -> dict[str, Expression]:
-    """The rules of a grammar that the engine has found grammatical. Raises `Unusual` where this cannot read it."""
-    return _Reader(grammar).rules()
+    """The rules of a grammar that llguidance has found grammatical. Raises `Unsupported` where this cannot read it."""
+    return _Parser(grammar).rules()
 
 
-def inlined(rules: dict[str, Expression], name: str = "start") -> Expression:
-    """A rule with all that it calls in their places. Raises `Unusual` when one of them leads to itself."""
+def inlined(rules: dict[str, Expression]) -> Expression:
+    """The start rule, each call replaced by the rule that is called. Raises `Unsupported` when a rule leads to itself."""
     done: dict[str, Expression] = {}
+    open_rules: list[str] = []  # those that are being replaced now
 
-    def of_rule(name: str, within: frozenset[str]) -> Expression:
-        if name in within or name not in rules:
-            raise Unusual(name)
+    def inline(node: Expression) -> Expression:
+        if not isinstance(node, RuleRef):
+            return node
+        name = node.name
+        if name in open_rules or name not in rules:
+            raise Unsupported(name)
         if name not in done:
-            done[name] = inside(rules[name], within | {name})
+            open_rules.append(name)
+            done[name] = transformed(rules[name], inline)
+            open_rules.pop()
         return done[name]
 
-    def inside(expression: Expression, within: frozenset[str]) -> Expression:
-        match expression:
-            case Rule(name):
-                return of_rule(name, within)
-            case Row(parts):
-                return Row(tuple(inside(part, within) for part in parts))
-            case Choice(parts):
-                return Choice(tuple(inside(part, within) for part in parts))
-            case Repeat(part, least, most):
-                return Repeat(inside(part, within), least, most)
-        return expression
-
-    return of_rule(name, frozenset())
+    return inline(RuleRef(START_RULE))
 
 
-class _Reader:
-    """Reads one grammar, token by token."""
+class _Parser:
+    """Reads one grammar, token by token: recursive descent."""
 
     def __init__(self, grammar: str) -> None:
         self.tokens: list[tuple[str, str]] = []
@@ -81,7 +77,7 @@ class _Reader:
         while at < len(grammar):
             token = TOKEN.match(grammar, at)
             if not token or not token.lastgroup:
-                raise Unusual(grammar[at : at + 20])
+                raise Unsupported(grammar[at : at + 20])
             if token.lastgroup != "skip":
                 self.tokens.append((token.lastgroup, token[0]))
             at = token.end()
@@ -98,86 +94,83 @@ class _Reader:
             if kind == "import":
                 name = text.rpartition(".")[2]
                 if name not in COMMON or self._peek()[0] != "line":
-                    raise Unusual(text)
-                rules[name] = whole(COMMON[name])
+                    raise Unsupported(text)
+                rules[name] = parse_whole(COMMON[name])
                 continue
             if kind == "name" and self._peek()[1] == ".":  # a priority
                 self.at += 1
                 if self._next()[0] != "number":
-                    raise Unusual(text)
+                    raise Unsupported(text)
             name = text.lstrip("!?")
             if kind != "name" or self._next()[1] != ":" or name in rules:
-                raise Unusual(text)
-            rules[name] = self._choices(inside=False)
+                raise Unsupported(text)
+            rules[name] = self._alternatives(in_group=False)
         return rules
 
-    def _choices(self, inside: bool) -> Expression:
+    def _alternatives(self, in_group: bool) -> Expression:
         """Alternatives, up to a closing bracket or the end of the rule."""
-        choices: list[Expression] = []
-        row: list[Expression] = []
+        found: list[list[Expression]] = [[]]
         while self.at < len(self.tokens):
             kind, text = self._peek()
             if kind == "line":
-                self._over_lines()
-                if not inside and self._peek()[1] != "|":
+                self._skip_lines()
+                if not in_group and self._peek()[1] != "|":
                     break
             elif text in (")", "]"):
                 break
             elif text == "|":
                 self.at += 1
-                choices.append(Row(tuple(row)))
-                row = []
+                found.append([])
             elif text == "->":
                 self.at += 2
             else:
-                row.append(self._repeated(self._item()))
-        choices.append(Row(tuple(row)))
-        return choices[0] if len(choices) == 1 else Choice(tuple(choices))
+                found[-1].append(self._repeated(self._item()))
+        return choice_of(found)
 
     def _item(self) -> Expression:
         kind, text = self._next()
         match kind:
             case "string" if self._peek()[1] == "..":
                 self.at += 1
-                ends = [_text(text), _text(self._next()[1])]
-                if any(len(end) != 1 for end in ends):
-                    raise Unusual(text)
-                return One(f"[\\x{{{ord(ends[0]):x}}}-\\x{{{ord(ends[1]):x}}}]")
+                first, last = _string(text), _string(self._next()[1])
+                if len(first) != 1 or len(last) != 1:
+                    raise Unsupported(text)
+                return CharClass(f"[\\x{{{ord(first):x}}}-\\x{{{ord(last):x}}}]")
             case "string" if text.endswith("i"):
-                return Row(tuple(One(f"\\x{{{ord(character):x}}}", "i") for character in _text(text[:-1])))
+                return Concat(tuple(CharClass(f"\\x{{{ord(character):x}}}", "i") for character in _string(text[:-1])))
             case "string":
-                return literal(_text(text))
+                return literal(_string(text))
             case "regex":
                 return _regex(text)
             case "name" if text[0] not in "!?":
-                return Rule(text)
+                return RuleRef(text)
             case "sign" if text in "([":
-                inside = self._choices(inside=True)
+                inside = self._alternatives(in_group=True)
                 if self._next()[1] != {"(": ")", "[": "]"}[text]:
-                    raise Unusual(text)
+                    raise Unsupported(text)
                 return inside if text == "(" else Repeat(inside, 0, 1)
-        raise Unusual(text)
+        raise Unsupported(text)
 
     def _repeated(self, item: Expression) -> Expression:
         while True:
             _, text = self._peek()
-            if text in SIGNS:
+            if text in QUANTIFIERS:
                 self.at += 1
-                item = Repeat(item, *SIGNS[text])
+                item = Repeat(item, *QUANTIFIERS[text])
             elif text == "~":
                 self.at += 1
-                least = most = self._number()
+                minimum = maximum = self._number()
                 if self._peek()[1] == "..":
                     self.at += 1
-                    most = self._number()
-                item = Repeat(item, least, most)
+                    maximum = self._number()
+                item = Repeat(item, minimum, maximum)
             else:
                 return item
 
     def _number(self) -> int:
         kind, text = self._next()
         if kind != "number":
-            raise Unusual(text)
+            raise Unsupported(text)
         return int(text)
 
     def _peek(self) -> tuple[str, str]:
@@ -187,27 +180,27 @@ class _Reader:
         self.at += 1
         return self.tokens[self.at - 1] if self.at <= len(self.tokens) else ("line", "\n")
 
-    def _over_lines(self) -> None:
+    def _skip_lines(self) -> None:
         while self.at < len(self.tokens) and self.tokens[self.at][0] == "line":
             self.at += 1
 
 
-def _text(quoted: str) -> str:
+def _string(quoted: str) -> str:
     """What a string in quotes stands for."""
 
-    def meant(escape: re.Match[str]) -> str:
+    def character(escape: re.Match[str]) -> str:
         if escape[3]:
             if escape[3] not in ESCAPES:
-                raise Unusual(quoted)
+                raise Unsupported(quoted)
             return ESCAPES[escape[3]]
         return chr(int(escape[1] or escape[2], 16))
 
-    return ESCAPE.sub(meant, quoted[1:-1])
+    return ESCAPE.sub(character, quoted[1:-1])
 
 
 def _regex(slashed: str) -> Expression:
     regex, _, flags = slashed[1:].rpartition("/")
     regex = regex.replace(r"\/", "/")
     if regex[:1] == "^" or not set(flags) <= set("is"):
-        raise Unusual(slashed)
+        raise Unsupported(slashed)
     return parse(f"(?{flags}:{regex})") if flags else parse(regex)

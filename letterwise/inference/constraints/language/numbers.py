@@ -2,132 +2,146 @@
 
     integer((5, False), (12, False)) ──▶ [5-9] | 1[0-2]        number((0.5, True), None) ──▶ 0.5…1 | 0.[6-9]… | [1-9]…
 
-Bounds are exact decimals, as they stand in the schema: 0.1 is a tenth. A number with a bound is written without exponent.
+Numbers are written as JSON's grammar has them (RFC 8259 §6): minus, integer part, fraction, exponent. Bounds are exact
+decimals, as they stand in the schema: 0.1 is a tenth. A number with a bound is written without exponent.
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from letterwise.inference.constraints.language.regex import ANY_DIGIT, Choice, Expression, One, Repeat, Row, Unusual
+from letterwise.inference.constraints.language.expression import (
+    DIGIT,
+    EMPTY,
+    NOTHING,
+    CharClass,
+    Choice,
+    Concat,
+    Expression,
+    Repeat,
+    Unsupported,
+)
 
-Bound = tuple[Decimal, bool]  # and whether it is excluded itself
-MOST_DIGITS = 20  # of a bound
+Bound = tuple[Decimal, bool]  # and whether the bound itself is excluded
+MAX_DIGITS = 20  # of a bound
 
-NOTHING = Choice(())
-DIGITS = Repeat(ANY_DIGIT, 0, None)
-WHOLE = Choice((One("0"), Row((One("[1-9]"), DIGITS))))
-SIGN = Repeat(One("-"), 0, 1)
-FRACTION = Repeat(Row((One(r"\."), Repeat(ANY_DIGIT, 1, None))), 0, 1)
-EXPONENT = Repeat(Row((One("[Ee]"), Repeat(One("[-+]"), 0, 1), Repeat(ANY_DIGIT, 1, None))), 0, 1)
+DIGITS = Repeat(DIGIT, 0, None)
+MINUS = Repeat(CharClass("-"), 0, 1)
+INTEGER_PART = Choice((CharClass("0"), Concat((CharClass("[1-9]"), DIGITS))))
+FRACTION = Repeat(Concat((CharClass(r"\."), Repeat(DIGIT, 1, None))), 0, 1)
+EXPONENT = Repeat(Concat((CharClass("[Ee]"), Repeat(CharClass("[-+]"), 0, 1), Repeat(DIGIT, 1, None))), 0, 1)
 
 
 def integer(low: Bound | None, high: Bound | None) -> Expression:
-    """Whole numbers between two, in decimal digits. None: no bound."""
-    least, most = _whole(low, ROUND_CEILING), _whole(high, ROUND_FLOOR)
-    least = least + 1 if least is not None and low == (least, True) else least
-    most = most - 1 if most is not None and high == (most, True) else most
-    positive = NOTHING if most is not None and most < 0 else _between(max(0, least or 0), most)
-    if least is not None and least >= 0:
+    """Integers between two bounds (None: no bound)."""
+    minimum, maximum = _rounded(low, ROUND_CEILING), _rounded(high, ROUND_FLOOR)
+    minimum = minimum + 1 if minimum is not None and low == (minimum, True) else minimum
+    maximum = maximum - 1 if maximum is not None and high == (maximum, True) else maximum
+    positive = NOTHING if maximum is not None and maximum < 0 else _between(max(0, minimum or 0), maximum)
+    if minimum is not None and minimum >= 0:
         return positive
-    nearest = 0 if (least is None) == (most is None) else 1  # -0, as the engine has it
-    return Choice((positive, Row((One("-"), _between(max(nearest, -(most or 0)), None if least is None else -least)))))
+    nearest = 0 if (minimum is None) == (maximum is None) else 1  # -0 where llguidance lets it through, too
+    negative = _between(max(nearest, -(maximum or 0)), None if minimum is None else -minimum)
+    return Choice((positive, Concat((CharClass("-"), negative))))
 
 
 def number(low: Bound | None, high: Bound | None) -> Expression:
-    """Numbers between two."""
+    """Numbers between two bounds (None: no bound)."""
     if low is None and high is None:
-        return Row((SIGN, WHOLE, FRACTION, EXPONENT))
+        return Concat((MINUS, INTEGER_PART, FRACTION, EXPONENT))
     for bound in (low, high):
-        _whole(bound, ROUND_FLOOR)  # is it of a size that can be laid out?
+        _rounded(bound, ROUND_FLOOR)  # has it too many digits?
     zero = (Decimal(0), False)
     positive = NOTHING if high and high < zero else _unsigned(max(low or zero, zero), high)
-    mirrored = None if high is None else (-high[0], high[1]), None if low is None else (-low[0], low[1])
     if low and low[0] >= 0:
         return positive
-    return Choice((positive, Row((One("-"), _unsigned(max(mirrored[0] or zero, zero), mirrored[1])))))
+    mirrored_low, mirrored_high = None if high is None else (-high[0], high[1]), None if low is None else (-low[0], low[1])
+    return Choice((positive, Concat((CharClass("-"), _unsigned(max(mirrored_low or zero, zero), mirrored_high)))))
 
 
-def _whole(bound: Bound | None, rounding: str) -> int | None:
-    """A bound as the next whole number within. Raises `Unusual` where it has too many digits."""
+def _rounded(bound: Bound | None, rounding: str) -> int | None:
+    """A bound as an integer. Raises `Unsupported` where it has too many digits."""
     if bound is None:
         return None
-    if not bound[0].is_finite() or len(format(bound[0], "f")) > MOST_DIGITS + 2:
-        raise Unusual("a bound of so many digits")
+    if not bound[0].is_finite() or len(format(bound[0], "f")) > MAX_DIGITS + 2:
+        raise Unsupported("a bound of so many digits")
     return int(bound[0].to_integral_value(rounding))
 
 
 def _unsigned(low: Bound, high: Bound | None) -> Expression:
-    """Numbers between two that are 0 or more."""
-    (whole_low, low_digits), (whole_high, high_digits) = _parts(low[0]), _parts(high[0]) if high else (None, "")
+    """Numbers between two bounds that are 0 or more."""
+    (int_low, fraction_low), (int_high, fraction_high) = _split(low[0]), _split(high[0]) if high else (None, "")
     if high and (high[0] < low[0] or (high[0] == low[0] and (low[1] or high[1]))):
         return NOTHING
-    first, last = _between(whole_low, whole_low), None if whole_high is None else _between(whole_high, whole_high)
-    if last and high and whole_low == whole_high:
-        return Row((first, _fraction(low_digits, low[1], high_digits, high[1])))
-    choices = [Row((first, _fraction(low_digits, low[1], None, False)))]
-    if whole_high is None or whole_high - whole_low > 1:
-        choices.append(Row((_between(whole_low + 1, None if whole_high is None else whole_high - 1), FRACTION)))
+    first, last = _between(int_low, int_low), None if int_high is None else _between(int_high, int_high)
+    if last and high and int_low == int_high:
+        return Concat((first, _fraction(fraction_low, low[1], fraction_high, high[1])))
+    choices = [Concat((first, _fraction(fraction_low, low[1], None, False)))]
+    if int_high is None or int_high - int_low > 1:
+        choices.append(Concat((_between(int_low + 1, None if int_high is None else int_high - 1), FRACTION)))
     if last and high:
-        choices.append(Row((last, _fraction("", False, high_digits, high[1]))))
+        choices.append(Concat((last, _fraction("", False, fraction_high, high[1]))))
     return Choice(tuple(choices))
 
 
-def _parts(bound: Decimal) -> tuple[int, str]:
-    """The whole part, and the digits behind the point up to the last that is not 0."""
-    whole, _, digits = format(bound, "f").partition(".")
-    return int(whole), digits.rstrip("0")
+def _split(bound: Decimal) -> tuple[int, str]:
+    """The integer part, and the digits behind the point up to the last that is not 0."""
+    integer_part, _, digits = format(bound, "f").partition(".")
+    return int(integer_part), digits.rstrip("0")
 
 
 def _fraction(low: str, low_open: bool, high: str | None, high_open: bool) -> Expression:
-    """Nothing, where that is between the two, or a point and digits (None: up to 1)."""
-    none = [Row(())] if not low and not low_open and (high or high is None or not high_open) else []
-    return Choice((*none, Row((One(r"\."), _rest(low, low_open, high, high_open, False)))))
+    """A fraction between two, given as digits behind the point (None: up to 1). No fraction at all is 0."""
+    none = [EMPTY] if not low and not low_open and (high or high is None or not high_open) else []
+    return Choice((*none, Concat((CharClass(r"\."), _more_digits(low, low_open, high, high_open, False)))))
 
 
-def _rest(low: str, low_open: bool, high: str | None, high_open: bool, may_stop: bool) -> Expression:
-    """Digits behind some that were written; with `may_stop`, they may be none."""
+def _more_digits(low: str, low_open: bool, high: str | None, high_open: bool, may_stop: bool) -> Expression:
+    """Digits behind some that are equal to both bounds' so far. With `may_stop` there may be none."""
     none_fits = not low and not low_open and (high is None or bool(high) or not high_open)
     if high is None and none_fits:
-        return Repeat(ANY_DIGIT, 0 if may_stop else 1, None)
+        return Repeat(DIGIT, 0 if may_stop else 1, None)
     if high == "":
-        return Repeat(One("0"), 0 if may_stop else 1, None) if none_fits else NOTHING
+        return Repeat(CharClass("0"), 0 if may_stop else 1, None) if none_fits else NOTHING
     if high is None and not low:
-        return Row((Repeat(One("0"), 0, None), One("[1-9]"), DIGITS))
+        return Concat((Repeat(CharClass("0"), 0, None), CharClass("[1-9]"), DIGITS))
     first, last = int(low[:1] or 0), 9 if high is None else int(high[:1])
-    choices: list[Expression] = [Row(())] if may_stop and none_fits else []
+    choices: list[Expression] = [EMPTY] if may_stop and none_fits else []
     if first == last and high is not None:
-        choices.append(Row((One(str(first)), _rest(low[1:], low_open, high[1:], high_open, True))))
+        choices.append(Concat((CharClass(str(first)), _more_digits(low[1:], low_open, high[1:], high_open, True))))
     elif first <= last:
-        choices.append(Row((One(str(first)), _rest(low[1:], low_open, None, False, True))))
+        choices.append(Concat((CharClass(str(first)), _more_digits(low[1:], low_open, None, False, True))))
         top = last if high is None else last - 1
         if top > first:
-            choices.append(Row((One(f"[{first + 1}-{top}]"), DIGITS)))
+            choices.append(Concat((CharClass(f"[{first + 1}-{top}]"), DIGITS)))
         if high is not None:
-            choices.append(Row((One(str(last)), _rest("", False, high[1:], high_open, True))))
+            choices.append(Concat((CharClass(str(last)), _more_digits("", False, high[1:], high_open, True))))
     return Choice(tuple(choices))
 
 
-def _between(least: int, most: int | None) -> Expression:
-    """Whole numbers from 0 on between two."""
-    if most is None:
-        ten = 10 ** len(str(least))
-        longer = Row((One("[1-9]"), Repeat(ANY_DIGIT, len(str(least)), None)))
-        return Choice((_between(least, ten - 1), longer))
-    if least > most:
+def _between(minimum: int, maximum: int | None) -> Expression:
+    """Integers from 0 on between two."""
+    if maximum is None:
+        power = 10 ** len(str(minimum))
+        longer = Concat((CharClass("[1-9]"), Repeat(DIGIT, len(str(minimum)), None)))
+        return Choice((_between(minimum, power - 1), longer))
+    if minimum > maximum:
         return NOTHING
-    if len(str(least)) < len(str(most)):
-        ten = 10 ** len(str(least))
-        return Choice((_between(least, ten - 1), _between(ten, most)))
-    return _digits(str(least), str(most))
+    if len(str(minimum)) < len(str(maximum)):
+        power = 10 ** len(str(minimum))
+        return Choice((_between(minimum, power - 1), _between(power, maximum)))
+    return _same_length(str(minimum), str(maximum))
 
 
-def _digits(least: str, most: str) -> Expression:
-    """Rows of as many digits, between two in the order of a dictionary."""
-    if least == "0" * len(least) and most == "9" * len(most):
-        return Repeat(ANY_DIGIT, len(least), len(least))
-    first, last, rest = int(least[0]), int(most[0]), len(least) - 1
+def _same_length(minimum: str, maximum: str) -> Expression:
+    """Strings of as many digits as both, between them in alphabetical order."""
+    if minimum == "0" * len(minimum) and maximum == "9" * len(maximum):
+        return Repeat(DIGIT, len(minimum), len(minimum))
+    first, last, rest = int(minimum[0]), int(maximum[0]), len(minimum) - 1
     if first == last:
-        return Row((One(least[0]), _digits(least[1:], most[1:])))
-    choices = [Row((One(least[0]), _digits(least[1:], "9" * rest))), Row((One(most[0]), _digits("0" * rest, most[1:])))]
+        return Concat((CharClass(minimum[0]), _same_length(minimum[1:], maximum[1:])))
+    choices = [
+        Concat((CharClass(minimum[0]), _same_length(minimum[1:], "9" * rest))),
+        Concat((CharClass(maximum[0]), _same_length("0" * rest, maximum[1:]))),
+    ]
     if last - first > 1:
-        choices.append(Row((One(f"[{first + 1}-{last - 1}]"), Repeat(ANY_DIGIT, rest, rest))))
+        choices.append(Concat((CharClass(f"[{first + 1}-{last - 1}]"), Repeat(DIGIT, rest, rest))))
     return Choice(tuple(choices))

@@ -1,14 +1,14 @@
-"""Sentences: what llguidance says of a request, in words for whoever made the request.
+"""Messages: llguidance's error messages, in plain words for the person who made the request.
 
     "at 2(7): params not supported yet" ──▶ "line 2, character 7: templates are not read here: write the rule out"
 
-It speaks of its parts and plans. What stands here was met; the rest is left as it is: a strange word is better than none.
+The messages that were met are listed here. Any other is shown as it is.
 """
 
 import re
 
 NOTHING_FITS = "no JSON fits it"
-SENTENCES = [  # what it says, and what that means
+MESSAGES = [  # llguidance's, and ours
     (r".*lookarounds not supported.*", "^ and $ stand at the ends of a text: leave them out, since the whole text matches"),
     (r"Unsatisfiable schema: .*", NOTHING_FITS),
     (r"patternProperty regexes /(.*)/ and /(.*)/ are not disjoint",
@@ -20,7 +20,7 @@ SENTENCES = [  # what it says, and what that means
     (r"Anchor '(.*)' does not exist", r"'$ref' leads to '#\1', which is not there"),
     (r"Resource '(?:json-schema:///)?(.*)' is not present.*",
      r"'$ref' leads to '\1', and nothing is fetched: put it into '$defs'"),
-    (r'Unimplemented keys: \["([^"]*)".*', r"'\1' cannot be promised"),
+    (r'Unimplemented keys: \["([^"]*)".*', r"'\1' is not supported"),
     (r"Unknown format: (.*)", r"format '\1' is not known: say it with 'pattern'"),
     (r"schema too large", "it has too many cases: make it smaller"),
     (r"(?:recursion limit exceeded|(?:.*)lark grammar too deeply nested).*",
@@ -36,17 +36,17 @@ SENTENCES = [  # what it says, and what that means
     (r'(.*)duplicate rule: "(.*)"', r"\1there are two rules '\2'"),
     (r"no start rule found", "there is no rule 'start'"),
     (r"(.*)range end must be >= start, got \((\d+), (\d+)\)", r"\1~\2..\3 ends before it begins"),
-    (r"look-around, .*", "it looks ahead or behind, which cannot be promised: write what may stand there"),
-    (r"backreferences are not supported", "it repeats what was matched before, which cannot be promised"),
+    (r"look-around, .*", "it is look-around, which is not supported: write what may stand there"),
+    (r"backreferences are not supported", "it is a back-reference, which is not supported"),
 ]  # fmt: skip
-READY = [(re.compile(told, re.DOTALL), said) for told, said in SENTENCES]
-PLACE = re.compile(r"^(?:at )?(\d+)\((\d+)\): ")
+PATTERNS = [(re.compile(theirs, re.DOTALL), ours) for theirs, ours in MESSAGES]
+POSITION = re.compile(r"^(?:at )?(\d+)\((\d+)\): ")
 
 
-def in_plain_words(told: str) -> str:
-    """The same, so that it makes sense to someone who knows the request and nothing else."""
-    told = PLACE.sub(r"line \1, character \2: ", told.strip())
-    for pattern, said in READY:
-        if found := pattern.fullmatch(told):
-            return found.expand(said)
-    return told
+def in_plain_words(message: str) -> str:
+    """The same, so that it makes sense to someone who knows only the request."""
+    message = POSITION.sub(r"line \1, character \2: ", message.strip())
+    for pattern, ours in PATTERNS:
+        if found := pattern.fullmatch(message):
+            return found.expand(ours)
+    return message
