@@ -4,7 +4,7 @@ bytes ──write beside──▶ name.tmp-RANDOM ──flush, fsync──▶ re
 
 A process that is killed leaves what it had before, or what it meant to write, and at most a name.tmp-RANDOM. Its writer holds
 a lock on that file while it lives, so that the next writer of the same name knows what to remove. A link is followed, and its
-target replaced; a device or a pipe is written to, since nothing can take its place.
+target replaced; a device, a pipe or stdout is written to, since nothing can take its place.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ except ImportError:  # Windows: what is left there by a killed process stays
     fcntl = None
 
 STREAMS = ("/dev/", "/proc/")  # /dev/stdout is the open file itself, and not whatever bears its name
+STDOUT = "-"
 LONGEST_NAME = 255  # bytes, in nearly every file system
 
 
@@ -34,6 +35,7 @@ def replacing(path: str | os.PathLike[str], *, previous: Path | None = None) -> 
     """Open a file to write that takes the place of `path` when the block ends well, and vanishes when it does not.
 
     It has the mode of what was at `path`, which is kept at `previous`, if that is given. Errors of the block are its own.
+    `-` is stdout, which is written to as it is.
 
     Raises `UserError` when the operating system refuses (no such directory, no permission, disk full).
     """
@@ -41,7 +43,7 @@ def replacing(path: str | os.PathLike[str], *, previous: Path | None = None) -> 
     with refusals(said):
         direct, place = _destination(said)
     if direct:
-        with _closing(said, lambda: open(said, "wb")) as file:
+        with _closing(said, lambda: open(1, "wb", closefd=False) if said == STDOUT else open(said, "wb")) as file:
             yield file
             with refusals(said):
                 file.flush()
@@ -91,6 +93,8 @@ def _destination(said: str) -> tuple[bool, Path]:
     """Is it written to as it is? Else the regular file, there or not, that is to be replaced, links followed."""
     if not said:
         raise UserError("the output file's name is empty: name a file.")
+    if said == STDOUT:
+        return True, Path(said)
     try:
         mode = os.stat(said).st_mode
     except FileNotFoundError:

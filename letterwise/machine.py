@@ -10,6 +10,7 @@ A container sees the whole machine in most places; its limits stand in the contr
 
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,12 +37,20 @@ def memory_available(root: Path = ROOT) -> int | None:
 
 
 def cache_dir() -> Path:
-    """Where ids, downloads and compiled code are kept: $LETTERWISE_CACHE, else the user's cache folder."""
-    if named := os.environ.get("LETTERWISE_CACHE"):
+    """Where ids, downloads and compiled code are kept: $LETTERWISE_CACHE, else the user's cache folder.
+
+    A user who has no home, as in a container that was started with a number for a user, has a folder among the temporary ones.
+    """
+    named = os.path.expanduser(os.environ.get("LETTERWISE_CACHE", ""))
+    if named and not named.startswith("~"):
         return Path(named)
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("letterwise"))
+    try:
+        usual = Path(platformdirs.user_cache_dir("letterwise"))
+    except RuntimeError:  # there is no HOME, and no entry for the user
+        usual = Path()
+    return usual if usual.is_absolute() else Path(tempfile.gettempdir(), f"letterwise-{os.getuid()}")
 
 
 def _cpu_quota(root: Path) -> float:

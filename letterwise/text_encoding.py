@@ -128,10 +128,15 @@ def looks_binary(start: bytes, spelling: Spelling) -> bool:
     return False
 
 
-def kind_of(start: bytes) -> str:
-    """What a binary file seems to be, and what to do then; "" where that is not known."""
+def kind_of(start: bytes, packed: str = "") -> str:
+    """What a binary file seems to be, and what to do then; "" where that is not known.
+
+    `packed` is the ending by which it was unpacked already, like .gz.
+    """
+    if start[TAR_AT:].startswith(TAR_MAGIC):
+        return f"a tar archive: give its name the ending .tar{packed}"
     known = next((kind for magic, kind in KINDS if start.startswith(magic)), "")
-    return known or ("a tar archive: give its name the ending .tar" if start[TAR_AT:].startswith(TAR_MAGIC) else "")
+    return f"{known.split(':')[0]} inside: unpack the file once" if known and packed else known
 
 
 def read_text_file(path: str | Path, flag: str, encoding: str | None = None) -> str:

@@ -5,11 +5,12 @@ bytes · a file · stdin ──compress──▶ packed ──decompress, with t
 
 import io
 from functools import partial
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING, BinaryIO
 
 from letterwise.api.loaded import LoadedModel
 from letterwise.atomic import replacing
+from letterwise.config.file_names import local
 from letterwise.stdin import reading
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ class Compressor(LoadedModel):
             True
         """
         packed = io.BytesIO()
-        with io.BytesIO(content) if isinstance(content, bytes) else reading(content) as source:
+        with io.BytesIO(content) if isinstance(content, bytes) else reading(local(content)) as source:
             self._compress(source, packed, online)
         return packed.getvalue()
 
     def decompress(self, packed: bytes | str | PathLike[str]) -> bytes:
         """The inverse of `compress`. Raises `UserError` when it is damaged, or another model's."""
         content = io.BytesIO()
-        with io.BytesIO(packed) if isinstance(packed, bytes) else reading(packed) as source:
+        with io.BytesIO(packed) if isinstance(packed, bytes) else reading(local(packed)) as source:
             self._decompress(source, content)
         return content.getvalue()
 
@@ -49,12 +50,12 @@ class Compressor(LoadedModel):
         self, input_file: str | PathLike[str], output_file: str | PathLike[str], *, online: bool = False
     ) -> "Packed":
         """The same from file to file, in memory that does not grow with them. The output is there whole or not at all."""
-        with reading(input_file) as source, replacing(fspath(output_file)) as target:
+        with reading(local(input_file)) as source, replacing(local(output_file)) as target:
             return self._compress(source, target, online)
 
     def decompress_file(self, input_file: str | PathLike[str], output_file: str | PathLike[str]) -> "Packed":
         """The inverse of `compress_file`."""
-        with reading(input_file) as source, replacing(fspath(output_file)) as target:
+        with reading(local(input_file)) as source, replacing(local(output_file)) as target:
             return self._decompress(source, target)
 
     def _compress(self, source: BinaryIO, target: BinaryIO, online: bool) -> "Packed":

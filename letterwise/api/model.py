@@ -4,7 +4,7 @@ path ──load──▶ LanguageModel ──▶ what it writes · what it makes
 """
 
 from collections.abc import Sequence
-from os import PathLike, fspath
+from os import PathLike
 from typing import TYPE_CHECKING
 
 from letterwise.api.compress import Compressor
@@ -13,6 +13,7 @@ from letterwise.api.write import Writer
 from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.texts import validation_text
 from letterwise.config.arguments import file_names
+from letterwise.config.file_names import local
 from letterwise.progress import Progress
 
 if TYPE_CHECKING:
@@ -77,10 +78,10 @@ class LanguageModel(Writer, Reader, Compressor):
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model, as .safetensors or .pth by the extension."""
-        save_model(fspath(path), self.file)
+        save_model(local(path), self.file)
 
 
 def load(path: str | PathLike[str], *, device: str = "auto") -> LanguageModel:
     """Read a model file. Runs no code from it. Raises `UserError` when it is missing, damaged, or no model."""
     [name] = file_names(path)
-    return LanguageModel(load_model(name), device)
+    return LanguageModel(load_model(local(name)), device)

@@ -3,13 +3,14 @@
 input_file, options ──training.prepare──▶ a run directory ──load──▶ LanguageModel
 """
 
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Literal, Unpack
 
 from letterwise.api.model import LanguageModel, load
 from letterwise.api.options import TrainOptions
 from letterwise.config import DataConfig
 from letterwise.config.arguments import Files, file_names
+from letterwise.config.file_names import local
 from letterwise.config.presets import asked_values
 from letterwise.data.prepare import prepare
 from letterwise.progress import Progress, progress_for_terminal
@@ -47,7 +48,7 @@ def train(
     flags: dict[str, Any] = dict(options)
     files = {"input_file": file_names(input_file), "val_file": file_names(flags.get("val_file"))}
     flags |= {name: names for name, names in files.items() if names is not None}
-    file, out, model_path = (None if path is None else fspath(path) for path in (config, out, model_path))
+    file, out, model_path = (None if path is None else local(path) for path in (config, out, model_path))
     result = train(
         asked_values(flags, file),
         out=out,

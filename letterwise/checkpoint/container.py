@@ -10,11 +10,17 @@ Only a .pth needs PyTorch, which is loaded when one is read or written.
 import hashlib
 import io
 import json
+import os
 import pickletools
 import re
+import shutil
+import stat
+import tempfile
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import safetensors.numpy
@@ -42,6 +48,8 @@ DTYPES = {
     "F32": "<f4",
     "F64": "<f8",
 }
+BEGINNING = 16  # bytes that tell either form
+NEITHER = "is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there"
 COPIES = 2  # of all weights, that are made when a .safetensors is put together
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
 # All that a .pth needs beyond plain containers. Of these, only the second is ever called.
@@ -71,10 +79,11 @@ def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     more than it holds, brings code, or has another checksum than it says.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with _regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
             is_archive = file.read(len(ARCHIVE)) == ARCHIVE
-        header, arrays = _read_pth(path, size) if is_archive else _read_safetensors(path, size)
+            place = Path(file.name)
+            header, arrays = _read_pth(place, size) if is_archive else _read_safetensors(place, size)
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
@@ -82,6 +91,23 @@ def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     if isinstance(header, dict) and CHECKSUM in header and header[CHECKSUM] != checksum(header, arrays):
         raise Damaged(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
     return header, arrays
+
+
+@contextmanager
+def _regular(path: Path) -> Generator[IO[bytes]]:
+    """The file, open, under a name by which it can be read again: what a pipe brings goes into a temporary file."""
+    with path.open("rb") as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            yield file
+            return
+        start = file.read(BEGINNING)
+        if not start.startswith(ARCHIVE) and start[8:10] != b'{"':  # a device can be endless
+            raise _Refused(NEITHER)
+        with tempfile.NamedTemporaryFile() as kept:
+            kept.write(start)
+            shutil.copyfileobj(file, kept)
+            kept.seek(0)
+            yield kept
 
 
 def checksum(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
@@ -105,7 +131,7 @@ def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= size - 8:
-            raise _Refused("is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there")
+            raise _Refused(NEITHER)
         header_json = file.read(length)
         content = _aligned(size - 8 - length)
         if file.readinto(content.data) != len(content) or file.read(1):

@@ -7,6 +7,7 @@ one name gives the same bytes.
 """
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def load_model(path: str | Path) -> ModelFile:
     except OSError as error:  # a folder that may not be searched, or a name that is too long
         raise UserError(f"cannot read {str(path)!r}: {error.strerror}. Check the name and its permissions.") from error
     if not there:
-        raise UserError(f"there is no model file {str(path)!r}: train one with `letterwise train --model_path {path}`.")
+        train_it = f"letterwise train --model_path {shlex.quote(str(path))}"
+        raise UserError(f"there is no model file {str(path)!r}: train one with `{train_it}`.")
     if path.is_dir():
         raise UserError(
             f"{str(path)!r} is a folder, not a model file: name the file inside it, like {path / 'model.safetensors'}."

@@ -5,6 +5,7 @@ Names accept `_` and `-`. A flag that is not given is not there at all, so prese
 
 import argparse
 import math
+import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import Field
@@ -12,6 +13,7 @@ from typing import Any, NoReturn, get_origin
 
 from letterwise.cli.output import tell
 from letterwise.config import PARTS, Config
+from letterwise.config.file_names import expanded, local
 from letterwise.config.generation import GENERATION
 from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields, without_none
 from letterwise.errors import UserError, nearest, quoted
@@ -25,6 +27,10 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "steps": "max_iters",
 }  # fmt: skip
 
+PLACES = {"FILE": local, "DIR": local, "PATH": expanded}  # how the names of each metavar are read
+OUTPUTS = ("output_file", "html")
+INPUTS = ("model_path", "input_file", "calibrate", "runs")
+OUTPUT_HELP = "file to write; it appears complete or not at all; - for stdout"
 ENCODING_HELP = "text encoding (default: utf-8, or detected from the first bytes)"
 
 
@@ -63,9 +69,9 @@ class Parser(argparse.ArgumentParser):
                 raise UserError(f"{flag} is not a flag of `{self.prog}`: {self._instead(flag)}")
             raise UserError(f"{quoted(rest[0])} belongs to no flag: see `{self.prog} --help`.")
         for action in self._actions:
-            for name in _listed(getattr(given, action.dest, None)) if action.metavar in NAMES else ():
-                if name == "":
-                    raise UserError(f"{action.option_strings[0]} is empty: name something, or leave it out.")
+            if action.metavar in NAMES and (value := getattr(given, action.dest, None)) is not None:
+                setattr(given, action.dest, _named(action, value))
+        _spare_inputs(vars(given))
         return vars(given)
 
     def _instead(self, flag: str) -> str:
@@ -163,6 +169,37 @@ def bias(word: str) -> tuple[str, float]:
     if not (characters and equals):
         raise argparse.ArgumentTypeError(f"{word!r} is not characters and a number, like e=-2")
     return characters, number(float)(nats)
+
+
+def _named(action: argparse.Action, value: Any) -> Any:
+    """What a flag names, one thing or several, as the system knows it. Raises `UserError` for what is no such name."""
+    flag, name_of = action.option_strings[0], PLACES.get(str(action.metavar), str)
+    for name in _listed(value):
+        if name == "":
+            raise UserError(f"{flag} is empty: name something, or leave it out.")
+    try:
+        return [name_of(name) for name in value] if isinstance(value, list) else name_of(value)
+    except UserError as error:
+        raise UserError(f"{flag}: {error}") from error
+
+
+def _spare_inputs(given: dict[str, Any]) -> None:
+    """Raises `UserError` where an output would take the place of a file that is read."""
+    for output in set(OUTPUTS) & set(given):
+        for flag in set(INPUTS) & set(given):
+            for name in _listed(given[flag]):
+                if _one_file(given[output], name):
+                    raise UserError(
+                        f"--{output} {quoted(given[output])} is what --{flag} reads, and would be lost: name another file."
+                    )
+
+
+def _one_file(one: str, other: str) -> bool:
+    """Are these two names of one file that can be replaced?"""
+    try:
+        return os.path.isfile(one) and os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
 
 
 def _listed(value: Any) -> list[Any]:

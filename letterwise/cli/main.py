@@ -1,6 +1,7 @@
 """Main: find the command, run it, and turn whatever went wrong into one sentence and an exit code."""
 
 import importlib
+import os
 import re
 import signal
 import sys
@@ -105,6 +106,10 @@ def _run(arguments: list[str]) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}: {did_you_mean(name, COMMANDS)}")
+    try:
+        os.getcwd()
+    except FileNotFoundError:  # libraries that are loaded below end the process there, without a word of ours
+        raise UserError("the current folder is no longer there: `cd` to one that is.") from None
     share_processors()  # before the command loads PyTorch
     command = importlib.import_module(f"letterwise.cli.commands.{name}")
     usage = f"letterwise {name} [--flag value …]"

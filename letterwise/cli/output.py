@@ -14,6 +14,7 @@ import sys
 import unicodedata
 from typing import Any, BinaryIO, TextIO
 
+from letterwise.atomic import STDOUT
 from letterwise.errors import UserError
 from letterwise.printable import printable
 
@@ -26,6 +27,11 @@ def say(text: str) -> None:
     Raises `UserError` when not all of it can be written, `BrokenPipeError` when nobody reads it any more.
     """
     _put(text, text.encode("utf-8", "surrogateescape"))
+
+
+def say_line(text: str) -> None:
+    """`say`, and a line break."""
+    say(text + "\n")
 
 
 def say_json(value: dict[str, Any]) -> None:
@@ -68,6 +74,20 @@ def on_terminal() -> bool:
 def in_colour() -> bool:
     """Does a person look who wants colours (https://no-color.org), on a terminal that has them?"""
     return on_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def is_stdout(path: str, flag: str, as_json: bool) -> bool:
+    """Does a result that is written to `path` go to stdout? Then words go elsewhere.
+
+    Raises `UserError` where `--json` asks for stdout, too.
+    """
+    try:
+        taken = path == STDOUT or os.path.samestat(os.stat(path), os.fstat(1))
+    except OSError:  # there is no such file yet, or no stdout
+        taken = False
+    if taken and as_json:
+        raise UserError(f"{flag} {path} and --json both write to stdout: name a file for one of them.")
+    return taken
 
 
 def end_line() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, Literal, get_origin, overload
 
+from letterwise.config.file_names import expanded
 from letterwise.config.knob import metavar_of, typed_fields, without_none
 from letterwise.errors import UserError, did_you_mean, quoted
 
@@ -76,7 +77,7 @@ def file_names(files: Files | None) -> tuple[str, ...] | None:
     if files is None:
         return None
     try:
-        return (fspath(files),) if isinstance(files, str | PathLike) else tuple(fspath(f) for f in files)
+        return tuple(map(expanded, [files] if isinstance(files, str | PathLike) else files))
     except TypeError as error:
         raise UserError(f"{quoted(files)} names no file, and is no list of names.") from error
 

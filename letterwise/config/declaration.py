@@ -13,11 +13,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
+from letterwise.config.file_names import expanded
 from letterwise.config.knob import check, knob
 from letterwise.errors import UserError, did_you_mean
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
+FILES = ("input_file", "val_file")  # knobs that name files
 LATER = ("lines", "encoding", "test_fraction")  # knobs of DataConfig younger than model format 3: written where they are on
 MANY = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
@@ -283,4 +285,11 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     for name in values:
         if name not in known:
             raise UserError(f"--config {str(path)!r} has an unknown key {name!r}; known keys: {', '.join(known)}.")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return {name: _from_toml(name, value) for name, value in values.items()}
+
+
+def _from_toml(name: str, value: Any) -> Any:
+    """A list as a tuple; what names files, as the system knows them."""
+    if not isinstance(value, list):
+        return value
+    return tuple(expanded(each) if name in FILES and isinstance(each, str) else each for each in value)

@@ -16,11 +16,11 @@ from letterwise.compiling.jit import clock
 from letterwise.config import PARTS, Config, RuntimeConfig
 from letterwise.config.accounting import flops_per_char, parameters
 from letterwise.config.adapt import adapted_to_text, validation_share
+from letterwise.config.file_names import is_address
 from letterwise.config.presets import bent, knob_values, resolve
 from letterwise.data.batches import require_window
 from letterwise.data.cache import reopen
 from letterwise.data.prepare import prepare
-from letterwise.data.reading.corpus import is_address
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available

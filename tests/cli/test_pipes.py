@@ -1,4 +1,4 @@
-"""Pipes and devices in place of files: read once and whole, bounded where they have no end."""
+"""Pipes, devices and stdout in place of files: read once and whole, bounded where they have no end, written to as they are."""
 
 import json
 import os
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command import letterwise
 from in_process import ask
 
 
@@ -46,3 +47,35 @@ def test_a_file_without_end_is_refused(flag: str, tiny) -> None:
 def test_a_text_without_end_that_is_none_is_refused_by_its_beginning(command: str, tiny) -> None:
     answer = ask(command, "--model_path", tiny.run_dir / "model.safetensors", "--input_file", "/dev/zero")
     assert "binary data" in answer.sentence
+
+
+def test_a_model_comes_through_a_pipe(tiny) -> None:
+    path = tiny.run_dir / "model.safetensors"
+    with piped(path.read_bytes()) as pipe:
+        read = ask("inspect", "--model_path", pipe, "--json")
+    assert read.stdout == ask("inspect", "--model_path", path, "--json").stdout
+    assert "not a model file" in ask("inspect", "--model_path", "/dev/zero").sentence
+    with piped(b"The cat sat on the mat.") as pipe:
+        assert "not a model file" in ask("inspect", "--model_path", pipe).sentence
+
+
+@pytest.mark.parametrize("stdout", ["-", "/dev/stdout"])
+def test_stdout_carries_the_result_and_no_word_of_ours(stdout: str, tiny, text_file: Path, tmp_path: Path) -> None:
+    model = ("--model_path", tiny.run_dir / "model.safetensors")
+    ask("compress", *model, "--input_file", text_file, "--output_file", tmp_path / "packed")
+    done = letterwise("decompress", *model, "--input_file", tmp_path / "packed", "--output_file", stdout, cwd=tmp_path)
+    assert done.stdout == text_file.read_text()
+    assert f"{len(done.stdout):,} bytes" in done.stderr
+    page = letterwise("compare", tiny.run_dir, tiny.run_dir, "--html", stdout, cwd=tmp_path).stdout
+    assert page.startswith("<!doctype html>")
+    assert page.endswith("</html>\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["packed"]
+
+
+def test_stdout_is_not_written_to_twice(tiny, text_file: Path) -> None:
+    model = ("--model_path", tiny.run_dir / "model.safetensors")
+    for asked in (
+        ("compress", *model, "--input_file", text_file, "--output_file", "-"),
+        ("compare", tiny.run_dir, tiny.run_dir, "--html", "-"),
+    ):
+        assert "--json both write to stdout" in ask(*asked, "--json").sentence

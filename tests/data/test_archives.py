@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import resource
 import tarfile
 import zipfile
@@ -34,6 +35,29 @@ def tar(members: dict[str, bytes], mode: str = "w", form: int = tarfile.GNU_FORM
             info.size = len(held)
             archive.addfile(info, io.BytesIO(held))
     return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("t.txt", tar({"a.txt": b"first. "})), ("t.gz", gzip.compress(tar({"a.txt": b"first. "}))),
+     ("t.XZ", lzma.compress(tar({"a.txt": b"first. "}))), ("t", gzip.compress(b"first. "))],
+)  # fmt: skip
+def test_an_archive_whose_name_does_not_say_so_is_read_under_the_one_that_is_advised(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match="give its name the ending") as refused:
+        read(tmp_path / name)
+    ending = re.search(r"the ending (\.[\w.]+)\. To insist", str(refused.value))
+    assert ending
+    (tmp_path / f"t{ending[1]}").write_bytes(content)
+    assert read(tmp_path / f"t{ending[1]}") == "first. "
+
+
+def test_what_is_packed_twice_is_unpacked_once(tmp_path: Path) -> None:
+    (tmp_path / "t.gz").write_bytes(gzip.compress(gzip.compress(b"first. ")))
+    with pytest.raises(UserError, match="gzip data inside: unpack the file once"):
+        read(tmp_path / "t.gz")
 
 
 LONG = "deep/" * 30 + "name.txt"

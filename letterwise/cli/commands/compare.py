@@ -3,13 +3,14 @@
 from typing import Any
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import is_stdout, say, say_json
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories or model files, two or more")
-    parser.add_argument("--html", metavar="FILE", help="also write a page with all validation curves and the tables")
+    page = "also write a page with all validation curves and the tables; - for stdout, which then has no other table"
+    parser.add_argument("--html", metavar="FILE", help=page)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -18,14 +19,16 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.comparison.runs import compare
     from letterwise.comparison.table import table
 
+    as_json, html = flags.get("json", False), flags.get("html")
+    taken = html is not None and is_stdout(html, "--html", as_json)
     comparison = compare(flags["runs"])
-    if "html" in flags:
+    if html is not None:
         from letterwise.atomic import write_bytes
         from letterwise.comparison.page import page
 
-        write_bytes(flags["html"], page(comparison).encode())
-    if flags.get("json"):
+        write_bytes(html, page(comparison).encode())
+    if as_json:
         say_json(comparison.to_json())
-    else:
+    elif not taken:
         say(table(comparison))
     return 0

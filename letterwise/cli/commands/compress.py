@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from letterwise.cli.flags import Parser
-from letterwise.cli.output import say, say_json, shown
+from letterwise.cli.flags import OUTPUT_HELP, Parser
+from letterwise.cli.output import complain, is_stdout, say_json, say_line, shown
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -15,7 +15,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         required=True,
         help="any file, or - for stdin; text that is like the training text compresses best",
     )
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="file to write; it appears complete or not at all")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help=OUTPUT_HELP)
     parser.add_argument(
         "--online",
         action="store_true",
@@ -26,18 +26,20 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 
 def run(flags: dict[str, Any]) -> int:
     """Compress."""
+    as_json, output = flags.get("json", False), flags["output_file"]
+    words = complain if is_stdout(output, "--output_file", as_json) else say_line
     from letterwise.api import load
 
     model = load(flags["model_path"], device="cpu")
-    packed = model.compress_file(flags["input_file"], flags["output_file"], online=flags.get("online", False))
-    if flags.get("json"):
+    packed = model.compress_file(flags["input_file"], output, online=flags.get("online", False))
+    if as_json:
         say_json({
             "original_bytes": packed.original_bytes,
             "compressed_bytes": packed.compressed_bytes,
             "streams": packed.streams,
-            "output_file": flags["output_file"],
+            "output_file": output,
         })  # fmt: skip
     else:
         rate = f", {packed.bits_per_byte:.4f} bits per byte" if packed.original_bytes else ""
-        say(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {shown(flags['output_file'])}\n")
+        words(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {shown(output)}")
     return 0

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from letterwise.cli.flags import Parser
-from letterwise.cli.output import say, say_json, shown
+from letterwise.cli.flags import OUTPUT_HELP, Parser
+from letterwise.cli.output import complain, is_stdout, say_json, say_line, shown
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -12,17 +12,19 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     parser.add_argument(
         "--input_file", metavar="FILE", required=True, help="file that `letterwise compress` wrote, or - for stdin"
     )
-    parser.add_argument("--output_file", metavar="FILE", required=True, help="file to write; it appears complete or not at all")
+    parser.add_argument("--output_file", metavar="FILE", required=True, help=OUTPUT_HELP)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def run(flags: dict[str, Any]) -> int:
     """Decompress."""
+    as_json, output = flags.get("json", False), flags["output_file"]
+    words = complain if is_stdout(output, "--output_file", as_json) else say_line
     from letterwise.api import load
 
-    packed = load(flags["model_path"], device="cpu").decompress_file(flags["input_file"], flags["output_file"])
-    if flags.get("json"):
-        say_json({"original_bytes": packed.original_bytes, "output_file": flags["output_file"]})
+    packed = load(flags["model_path"], device="cpu").decompress_file(flags["input_file"], output)
+    if as_json:
+        say_json({"original_bytes": packed.original_bytes, "output_file": output})
     else:
-        say(f"{packed.original_bytes:,} bytes: {shown(flags['output_file'])}\n")
+        words(f"{packed.original_bytes:,} bytes: {shown(output)}")
     return 0

@@ -31,8 +31,9 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         "what to show (default: coloured text on a terminal; otherwise bits per character, a tab, and the line)"
     )
     show.add_argument(
-        "--html", metavar="FILE", help="write an HTML page: coloured text, and the most likely alternatives under the pointer"
-    )
+        "--html", metavar="FILE",
+        help="write an HTML page: coloured text, and the most likely alternatives under the pointer; - for stdout",
+    )  # fmt: skip
     show.add_argument("--jsonl", action="store_true", help="one JSON object per line")
     show.add_argument(
         "--each_char", action="store_true", help="with --jsonl: also each character's bits, rank and most likely alternatives"

@@ -10,7 +10,6 @@ import difflib
 import glob
 import itertools
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -20,16 +19,16 @@ from typing import BinaryIO
 
 from letterwise import stdin
 from letterwise.config import DataConfig
+from letterwise.config.file_names import is_address
 from letterwise.data.reading.datasets import DATASETS, dataset_text
 from letterwise.data.reading.own_files import files_in, is_model_file, is_of_a_run
 from letterwise.data.reading.source import CHUNK, Source, read, recognized, refuse
-from letterwise.data.reading.unpack import is_archive, unpacked
+from letterwise.data.reading.unpack import is_archive, packed_by, unpacked
 from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Note
 from letterwise.text_encoding import SNIFFED, Spelling, canonical_encoding, kind_of, looks_binary
 
 MAX_FILES = 100_000  # that are looked at where a model names the text
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 MAGIC = 16  # bytes at the start by which a model file is recognised
 SHOWN = 3  # names of what is left out
 
@@ -139,7 +138,8 @@ class Finder:
         """A file by itself. Where no encoding was asked for, binary data is refused."""
         start = source.start()
         text = recognized(source, start, self.asked)
-        if self.asked is None and (kind := kind_of(start) or "binary data" * (b"\0" in start and _is_binary(text, start))):
+        kind = kind_of(start, packed_by(source.name)) or "binary data" * (b"\0" in start and _is_binary(text, start))
+        if kind and self.asked is None:
             raise UserError(
                 f"{source.name!r} is no text but looks like {kind}. "
                 "To insist, take any bytes with --vocab byte, or say how they spell characters with --encoding."
@@ -174,11 +174,6 @@ def open_corpus(config: DataConfig, note: Note, *, regular_only: bool = False) -
     opened = dataset_text(name, note)
     source = Source(name, partial(_pieces, opened), "utf-8" if config.vocab == "char" else None)
     return Corpus([source], val_sources, (f"dataset:{name}",), DATASETS[name].percent)
-
-
-def is_address(name: str) -> bool:
-    """Whether a name is one of the network's: `https://…`, `s3://…`."""
-    return bool(ADDRESS.match(name))
 
 
 def _matches(pattern: str, left_out: list[Path]) -> Iterator[Path]:

@@ -45,6 +45,12 @@ def unpacked(path: Path) -> list[Source]:
     return [Source(name, plain)]
 
 
+def packed_by(name: str) -> str:
+    """The ending by which a file's one content is unpacked; "" for others."""
+    ending = Path(name).suffix
+    return ending if ending.lower() in STREAMS else ""
+
+
 def is_archive(path: Path) -> bool:
     """Whether a file holds others."""
     return len(path.suffixes) > 0 and (

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from letterwise.config.file_names import expanded
 from letterwise.data.vocabulary import SHOWN
 from letterwise.errors import UserError
 from letterwise.inference.constraints.language.lark import QUOTED
@@ -51,8 +52,8 @@ def _check_grammar(grammar: str) -> None:
 
 def _is_file(given: str) -> bool:
     try:
-        return "\n" not in given and Path(given).is_file()
-    except (OSError, ValueError):
+        return "\n" not in given and Path(expanded(given)).is_file()
+    except (OSError, ValueError, UserError):
         return False
 
 
@@ -61,7 +62,7 @@ def _read(path: str, flag: str, what: str) -> str:
     if not path:
         raise UserError(f"{flag} is empty: give {what} or the name of a file, or leave out {flag}.")
     try:
-        with open(path, "rb") as file:
+        with open(expanded(path), "rb") as file:
             return decoded(read_whole(file, path, flag), path, flag=flag)
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else error

@@ -1,0 +1,34 @@
+"""File names: what a person writes for a place on this machine.
+
+~/poems ──expanded──▶ /home/ada/poems         as shells do, also where they do not: --out=~/run, TOML, Python
+s3://bucket/run, https://… ──local──▶ one sentence, and no folder that is called "s3:"
+"""
+
+import os
+import re
+
+from letterwise.errors import UserError
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is one of the network's: `https://…`, `s3://…`."""
+    return bool(ADDRESS.match(name))
+
+
+def expanded(given: str | os.PathLike[str]) -> str:
+    """The name with a user's home folder for `~` or `~user` at its beginning. Raises `UserError` where there is no home."""
+    name = os.fspath(given)
+    place = os.path.expanduser(name)
+    if place == name and (name == "~" or name.startswith("~/")):
+        raise UserError(f"{name!r} is in a home folder, and this user has none: write the whole path.")
+    return place
+
+
+def local(given: str | os.PathLike[str]) -> str:
+    """`expanded`, of a file or folder to read or to write. Raises `UserError` for an address of the network."""
+    name = os.fspath(given)
+    if is_address(name):
+        raise UserError(f"{name!r} is an address: name a file or folder of this machine, and copy it from there or to there.")
+    return expanded(name)
