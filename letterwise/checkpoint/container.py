@@ -158,7 +158,7 @@ def _aligned(size: int) -> np.ndarray:
 def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
     """The part of `content` (bytes) that a safetensors header names."""
     if dtype not in DTYPES:
-        raise _Refused(f"is damaged: {name[:40]!r} is made of {dtype} numbers")
+        raise _Refused(f"is damaged: {name[:40]!r} has dtype {dtype}")
     first, last = data_offsets
     return np.require(content[first:last].view(DTYPES[dtype]).reshape(shape), requirements="A")
 
@@ -170,7 +170,7 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(e.file_size for e in entries) > size:
-                raise _Refused("is no model file: what it holds unpacks to more than the file itself")
+                raise _Refused("is not a model file: what it holds unpacks to more than the file itself")
             pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
             if len(pickles) != 1:
                 raise _Refused("is not a model file, or is damaged: it has no data.pkl")
@@ -187,7 +187,7 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
         if not isinstance(name, str) or type(tensor) is not torch.Tensor or not tensor.is_contiguous():
             raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
         if tensor.dtype == torch.bfloat16:
-            raise _Refused(f"is damaged: {name[:40]!r} is made of bfloat16 numbers")
+            raise _Refused(f"is damaged: {name[:40]!r} has dtype bfloat16")
         arrays[name] = tensor.detach().numpy().copy()  # out of the mapped file: one that is cut short would end the process
     return (parsed(header) if isinstance(header, str) else _plain_header(header, size)), arrays
 
@@ -218,7 +218,7 @@ def _plain_header(header: Any, size: int) -> Any:
         left += [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list | tuple) else []
         if seen + len(left) > max_parts or not isinstance(node, dict | list | tuple | str | int | float | None):
             break
-    raise _Refused("is damaged: its header is not made of so many plain parts")
+    raise _Refused("is damaged: its header has too many parts, or parts that are not plain containers")
 
 
 def parsed(text: str) -> Any:
@@ -229,7 +229,7 @@ def parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _Refused(f"is damaged: its header is no JSON: {_first_line(error)}") from error
+        raise _Refused(f"is damaged: its header is not JSON: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:

@@ -145,7 +145,7 @@ def check_weights(weights: dict[str, np.ndarray], config: Config, vocab_size: in
         if weight.shape != expected[name]:
             raise UserError(f"weight {name!r} has shape {weight.shape}, not {expected[name]}")
         if weight.dtype != np.float32 or not np.isfinite(weight).all():
-            raise UserError(f"weight {name!r} is not made of finite float32 numbers")
+            raise UserError(f"weight {name!r} is not float32, or has NaN or infinite values")
 
 
 def check_record(data: Any) -> None:
@@ -163,17 +163,17 @@ def check_record(data: Any) -> None:
         and all(isinstance(value, float) for value in baselines.values())
     )
     if not sound:
-        raise UserError("its record of the text is not one")
+        raise UserError("its record of the training text is not complete")
 
 
 def check_rows(rows: Any) -> None:
     """Rows are those of metrics.jsonl. Raises `UserError`."""
     types = {"step": int, "train_nats_per_char": float | None, "val_nats_per_char": float | None, "best": bool, "sample": str}
     if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
-        raise UserError("its history is no list of rows")
+        raise UserError("its history is not a list of rows")
     for row in rows:
         for name, kind in types.items():
             if not isinstance(row[name], kind):
                 raise UserError(f"its history has {name} = {str(row[name])[:40]!r}")
         if any(isinstance(value, list | dict) for value in row.values()):
-            raise UserError("its history has a row of more than one level")
+            raise UserError("its history has a row with a list or dict in it")

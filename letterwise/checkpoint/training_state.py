@@ -59,7 +59,7 @@ class TrainingState:
             for weights in (self.weights, self.best) if self.best else (self.weights,):
                 check_weights(weights, self.config, vocab_size)
         except UserError as error:
-            raise damaged(error) from error
+            raise damaged_state(error) from error
 
 
 ARRAYS = ("weights", "best", "lookahead", "optimizers")
@@ -103,7 +103,7 @@ def previous(path: Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def damaged(why: object, path: Path | None = None) -> UserError:
+def damaged_state(why: object, path: Path | None = None) -> UserError:
     """What to say of a state that is not one, or not its run's."""
     where, why = f" {str(path)!r}" if path else "", str(why).rstrip(".")
     return UserError(f"the training state{where} is damaged: {why}. Start anew with --overwrite.")
@@ -120,7 +120,7 @@ def read_state(path: Path) -> TrainingState:
             f"{VERSION}: go on with the Letterwise that began it, or start anew with --overwrite."
         )
     if CHECKSUM not in header:
-        raise Damaged(str(damaged("it has no checksum", path)))
+        raise Damaged(str(damaged_state("it has no checksum", path)))
     try:
         values = {name: header[name] for name in HEADER}
         for name, kind in HEADER.items():
@@ -136,4 +136,4 @@ def read_state(path: Path) -> TrainingState:
         return TrainingState(config=stored_config(header["config"]), **values, **parts)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise damaged(why, path) from error
+        raise damaged_state(why, path) from error

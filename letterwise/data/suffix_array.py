@@ -25,8 +25,6 @@ PIECE = 2**25  # bytes of ids that are sorted at once
 OVERLAP = 2**16  # characters that a piece shares with the next
 EXACT_UP_TO = 2**12  # characters: a run up to that long is found in its full length
 
-compiled = njit()
-
 
 class Suffixes:
     """The suffixes of a text (N,) of ids, in order."""
@@ -34,7 +32,7 @@ class Suffixes:
     def __init__(self, ids: np.ndarray, order: np.ndarray) -> None:
         """`order` holds, piece after piece, the positions in it, sorted by the text from there to the piece's end."""
         self.ids, self.pieces = np.asarray(ids), list[tuple[int, np.ndarray, np.ndarray]]()  # where it begins, ids, order
-        for first, end in bounds(ids):
+        for first, end in piece_bounds(ids):
             self.pieces.append((first, self.ids[first:end], order[: end - first]))
             order = order[end - first :]
 
@@ -81,26 +79,26 @@ def suffixes_of(text: TokenStream) -> Suffixes:
     """
     ids = text.part("train")
     facts: dict[str, Any] = {"version": VERSION, "chars": len(ids), "piece": PIECE, "overlap": OVERLAP}
-    order = _kept(text, facts)
+    order = _cached(text, facts)
     if order is None:
-        _write(text, ids, facts)
-        order = _kept(text, facts)
+        _sort(text, ids, facts)
+        order = _cached(text, facts)
         assert order is not None
     return Suffixes(ids, order)
 
 
-def bounds(ids: np.ndarray) -> list[tuple[int, int]]:
+def piece_bounds(ids: np.ndarray) -> list[tuple[int, int]]:
     """Where the pieces of a text begin and end."""
     step = PIECE // ids.itemsize
     return [(first, min(len(ids), first + step + OVERLAP)) for first in range(0, max(1, len(ids) - OVERLAP), step)]
 
 
-def _write(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
+def _sort(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
     import pydivsufsort  # 0.1 s that only whoever sorts has to wait
 
     crc32 = 0
     with replacing(text.folder / "suffixes.bin") as file:
-        for first, end in bounds(ids):
+        for first, end in piece_bounds(ids):
             order = pydivsufsort.divsufsort(np.array(ids[first:end])).astype(np.int32, copy=False)
             crc32 = zlib.crc32(order.data, crc32)
             file.write(order.data)
@@ -108,7 +106,7 @@ def _write(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
     write_bytes(text.folder / "suffixes.json", json.dumps({**facts, "crc32": entry_crc32(crc32, facts)}).encode())
 
 
-def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
+def _cached(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
     """The array in the cache, if it is whole and unchanged: otherwise a search could leave the text."""
     place = text.folder / "suffixes.bin"
     try:
@@ -123,7 +121,7 @@ def _kept(text: TokenStream, facts: dict[str, Any]) -> np.ndarray | None:
 
 def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
     """Whether each piece holds each of its positions once: compiled code uses them without checking."""
-    for first, end in bounds(ids):
+    for first, end in piece_bounds(ids):
         size, piece, order = end - first, order[: end - first], order[end - first :]
         if len(piece) != size or (size and not 0 <= int(piece.min()) <= int(piece.max()) < size):
             return False
@@ -134,7 +132,7 @@ def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
     return not len(order)
 
 
-@compiled
+@njit()
 def edge(ids, order, query, start, end, behind):
     """The first suffix that does not come before query[start:end]; or, `behind`, the first after all that begin with it."""
     low, high = 0, order.size
@@ -155,13 +153,13 @@ def edge(ids, order, query, start, end, behind):
     return low
 
 
-@compiled
+@njit()
 def span(ids, order, query, start, end):
     """Which suffixes begin with query[start:end]: order[low:high]."""
     return edge(ids, order, query, start, end, False), edge(ids, order, query, start, end, True)
 
 
-@compiled
+@njit()
 def bound(ids, order, low, high, depth, id):
     """Of the suffixes order[low:high], equal in their first `depth` characters, the first that goes on with `id` or more."""
     while low < high:
@@ -174,7 +172,7 @@ def bound(ids, order, low, high, depth, id):
     return low
 
 
-@compiled
+@njit()
 def mark_following(ids, order, run, found):
     """Mark in `found` (V,) what follows `run`."""
     low, high = span(ids, order, run, 0, run.size)
@@ -187,14 +185,14 @@ def mark_following(ids, order, run, found):
             low = bound(ids, order, low, high, run.size, np.int64(ids[place]) + 1)
 
 
-@compiled
+@njit()
 def occurs(ids, order, query, start, end):
     """Does query[start:end] occur in the text?"""
     low, high = span(ids, order, query, start, end)
     return low < high
 
 
-@compiled
+@njit()
 def earliest_start(ids, order, query, behind, good, end):
     """The smallest start > `behind` with query[start:end] in the text; `good` is a start that is known to be one."""
     step = 1
@@ -210,7 +208,7 @@ def earliest_start(ids, order, query, behind, good, end):
     return good
 
 
-@compiled
+@njit()
 def maximal(ids, order, query, overlap):
     """The maximal runs of `query` that occur in the text: rows of start and end, in order (R, 2).
 

@@ -64,7 +64,7 @@ def extend(tables, state, token):
 
 
 @part(_nrt=False)
-def predict(tables, state, log_probs):
+def next_log_probs(tables, state, log_probs):
     """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `log_probs`."""
     order, orders, vocab_size = len(state), log_probs.shape[0], log_probs.shape[1] - 1
     probs = log_probs[orders - 1]  # stands where its own logarithm comes last
@@ -89,17 +89,17 @@ def predict(tables, state, log_probs):
 def read_on(tables, state, token, log_probs):
     """One more character: ln p of what follows goes to `log_probs` (K, V+1)."""
     extend(tables, state, token)
-    predict(tables, state, log_probs)
+    next_log_probs(tables, state, log_probs)
 
 
 @njit()
-def read_rows(tables, states, rows, log_probs):
+def read_each(tables, states, rows, log_probs):
     """One more character for each of R rows, in turn: ln p of what follows goes to `log_probs` (R, K, V+1)."""
     for r in range(len(rows)):
         read_on(tables, states[rows[r, 0]], rows[r, 2], log_probs[r])
 
 
-class Reader:
+class NgramReader:
     """Some texts being read. `orders` is K: how many of the longest orders are kept apart."""
 
     def __init__(self, tables: Tables, orders: int, texts: int = 1) -> None:
@@ -109,7 +109,7 @@ class Reader:
 
     def read(self, rows: np.ndarray, log_probs: np.ndarray) -> None:
         """For each of R rows of (text, place, id), that text reads that id; then `log_probs` (R, K, V+1), escapes last."""
-        read_rows(self.tables, self.states, rows, log_probs)
+        read_each(self.tables, self.states, rows, log_probs)
 
     def begin(self, text: int, before: Sequence[int]) -> None:
         """A text begins anew, and has read `before`, of which the last order-1 characters matter."""

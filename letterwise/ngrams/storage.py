@@ -47,10 +47,10 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
         levels.append(level)
         rows = entries
     if not arrays["chars"][0] > 0:
-        raise UserError("the counts are of no characters")
+        raise UserError("the counts are of 0 characters")
     read = Counts(levels, vocab_size, int(arrays["chars"][0]))
     if any((lower < 0).any() for lower in read.suffixes):
-        raise UserError("the counts have a context whose end they do not have")
+        raise UserError("the counts have a context, but not that context without its first character")
     return read
 
 

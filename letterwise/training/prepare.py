@@ -135,7 +135,7 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
     """
     config = absolute(resolve(flags))
     if not config.training.minutes:
-        raise UserError("a plan is for a time: give --minutes.")
+        raise UserError("a plan needs to know how long to train: give --minutes.")
     progress, asked = progress or Progress(), set(flags)
     config, stream = open_text(config, None, progress, asked)
     config, made = planned(config, asked, stream, find_runtime(config.runtime))

@@ -96,10 +96,10 @@ def estimate_words(result: TrainResult) -> str:
 def write_page(run: Run) -> None:
     """The report of the run as it stands."""
     title, page = run.directory.path.name, run.directory.report
-    write_report(page, title=title, facts=facts(run, result(run)), rows=run.rows, baseline_bits=run.baselines)
+    write_report(page, title=title, facts=report_facts(run, result(run)), rows=run.rows, baseline_bits=run.baselines)
 
 
-def facts(run: Run, result: TrainResult) -> dict[str, str]:
+def report_facts(run: Run, result: TrainResult) -> dict[str, str]:
     """The report's table."""
     val = "no validation part"
     if result.best_val_bits_per_char is not None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from letterwise.checkpoint import ModelFile, TrainingState
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.checkpoint.training_state import damaged
+from letterwise.checkpoint.training_state import damaged_state
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
@@ -153,7 +153,7 @@ class Run:
                 self.multi_token.load_state_dict(as_tensors(state.lookahead))
             self.optimizers.load_tensors(as_tensors(state.optimizers))
         except (UserError, RuntimeError) as error:
-            raise damaged(str(error).splitlines()[0]) from error
+            raise damaged_state(str(error).splitlines()[0]) from error
         self.best_weights = {name: weight.copy() for name, weight in state.best.items()}  # the file may be replaced
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s

@@ -198,7 +198,9 @@ def test_plan_says_what_train_would_choose_and_trains_nothing(text_file: Path, t
     assert "n_layer" not in told["values"]
     assert told["config"]["model"]["n_embd"] == told["values"]["n_embd"]
     assert list(tmp_path.iterdir()) == []
-    assert letterwise("plan", "--input_file", text_file).stderr.endswith("a plan is for a time: give --minutes.\n")
+    assert letterwise("plan", "--input_file", text_file).stderr.endswith(
+        "a plan needs to know how long to train: give --minutes.\n"
+    )
 
 
 def test_evaluate_shows_counting_alone_beside_the_model(text_file: Path, tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from letterwise.data.suffix_array import Suffixes, bounds
+from letterwise.data.suffix_array import Suffixes, piece_bounds
 
 
 def plain_suffix_array(ids: np.ndarray) -> Suffixes:
     """Suffixes of `ids` (N,), each piece sorted as its rest reads."""
-    pieces = [ids[first:end].tolist() for first, end in bounds(ids)]
+    pieces = [ids[first:end].tolist() for first, end in piece_bounds(ids)]
     order = [place for piece in pieces for place in sorted(range(len(piece)), key=lambda i: piece[i:])]
     return Suffixes(ids, np.array(order, np.int32))
 

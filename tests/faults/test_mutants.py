@@ -149,7 +149,7 @@ def test_a_deep_header_is_refused(tmp_path: Path) -> None:
 
     deep = safetensors.torch.save({"a": torch.zeros(1)}, metadata={"letterwise": "[" * 40_000 + "]" * 40_000})
     (tmp_path / "deep.safetensors").write_bytes(deep)
-    with pytest.raises(UserError, match="header is no JSON"):
+    with pytest.raises(UserError, match="header is not JSON"):
         load_model(tmp_path / "deep.safetensors")
     many = safetensors.torch.save({"a": torch.zeros(1)}, metadata={"letterwise": "[" + "[]," * 10**6 + "[]]"})
     (tmp_path / "many.safetensors").write_bytes(many)

@@ -47,9 +47,9 @@ class Source:
         except OSError as error:
             if error.errno is not None:
                 refuse(self.name, error)
-            raise damaged(self.name, error) from error  # bz2 says so of its content, with no number
+            raise damaged_archive(self.name, error) from error  # bz2 says so of its content, with no number
         except DAMAGE as error:
-            raise damaged(self.name, error) from error
+            raise damaged_archive(self.name, error) from error
 
     def start(self) -> bytes:
         """The first 64 KiB; all of a shorter one."""
@@ -118,7 +118,7 @@ def read(path: str | Path) -> Iterator[bytes]:
             yield chunk
 
 
-def damaged(name: str, error: Exception) -> UserError:
+def damaged_archive(name: str, error: Exception) -> UserError:
     """The sentence about an archive that cannot be unpacked."""
     return UserError(f"{name!r} is a damaged or unreadable archive ({error}): unpack it, or make it anew.")
 

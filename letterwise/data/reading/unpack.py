@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from letterwise.data.reading import source
-from letterwise.data.reading.source import DAMAGE, Source, damaged, read
+from letterwise.data.reading.source import DAMAGE, Source, damaged_archive, read
 
 PACKED_STEP = 64 * 2**10  # compressed bytes taken at once
 ZSTD_STEP = (
@@ -157,7 +157,7 @@ def _zip_members(name: str) -> list[Source]:
         with zipfile.ZipFile(name) as archive:
             members = [member for member in archive.infolist() if not member.is_dir() and not _is_hidden(member.filename)]
     except DAMAGE as error:
-        raise damaged(name, error) from error
+        raise damaged_archive(name, error) from error
     members.sort(key=lambda member: member.filename)
     held = _Members(partial(_zip_contents, name, members), len(members))
     return [Source(f"{name}/{member.filename}", partial(held.read, i)) for i, member in enumerate(members)]
@@ -182,9 +182,9 @@ def _tar_members(name: str, plain: Callable[[], Pieces]) -> list[Source]:
     except OSError as error:
         if error.errno is not None:
             raise
-        raise damaged(name, error) from error
+        raise damaged_archive(name, error) from error
     except DAMAGE as error:
-        raise damaged(name, error) from error
+        raise damaged_archive(name, error) from error
     held = _Members(lambda: (content for _, content in _tar_contents(plain())), len(names))
     return [Source(f"{name}/{member}", partial(held.read, i)) for i, member in enumerate(names)]
 

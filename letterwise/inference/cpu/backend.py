@@ -1,6 +1,6 @@
 """Backend: a model as the kernel reads it. What writing on a CPU runs on.
 
-rows (text, place, id) ──Reader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
+rows (text, place, id) ──NgramReader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from letterwise.inference.sampling.filters import Filters
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
-from letterwise.ngrams.reader import Reader, Tables, tables
+from letterwise.ngrams.reader import NgramReader, Tables, tables
 
 WORTH_A_THREAD = 2**22  # products of a piece of work: with fewer for each thread, waking it takes longer than the work
 AT_ONCE = 2**29  # products of what is written at once: some 40 ms, after which Ctrl-C is heard and text is shown
@@ -61,7 +61,7 @@ class CompiledCache:
         # heads a power of two apart would share a few places of the cache: so they are a line further apart
         each = padded(bricks.block_size) * padded(bricks.head_dim) + LANES
         self.held = aligned(model.config.n_layer, texts, 2, bricks.kv_heads, each)
-        self.reader = Reader(model.tables, bricks.orders, texts)
+        self.reader = NgramReader(model.tables, bricks.orders, texts)
         self.scratch = aligned(2, model.team.threads, kernel.scratch_size(bricks, ROWS))
         self.prior = np.zeros((ROWS, bricks.orders, model.vocab_size + 1), np.float32)
 

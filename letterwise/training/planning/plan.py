@@ -32,7 +32,7 @@ SHAPES: list[dict[str, int]] = [
     dict(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=16),
     dict(n_layer=12, n_head=12, n_embd=768, block_size=512, batch_size=16),
 ]
-WIDTH = {"n_embd", "n_head", "n_kv_head"}  # only fit each other: whoever asks for one settles all
+WIDTH_KNOBS = {"n_embd", "n_head", "n_kv_head"}  # only fit each other: whoever asks for one settles all
 MIN_CHARS_PER_WEIGHT = 2  # of training, within the minutes, for each weight of a shape's blocks
 MAX_WEIGHTS_PER_CHAR = 8  # … and the text is not too short for it
 BACKWARD = 3  # a training step costs three forward passes
@@ -76,7 +76,7 @@ def context_for(ids: np.ndarray, line_break: int) -> int:
 def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flops: float, context: int | None = None) -> Plan:
     """The plan for a machine that does `flops` floating-point operations a second in training."""
     seconds = max(0.5 * config.training.minutes * 60, config.training.minutes * 60 - OVERHEAD_S)
-    settled = asked | (set(SIZES["nano"]) if "size" in asked else set()) | (WIDTH if WIDTH & asked else set())
+    settled = asked | (set(SIZES["nano"]) if "size" in asked else set()) | (WIDTH_KNOBS if WIDTH_KNOBS & asked else set())
 
     def with_shape(shape: dict[str, int]) -> tuple[Config, float]:
         shaped = config.with_values({name: value for name, value in shape.items() if name not in settled})
