@@ -19,7 +19,7 @@ from letterwise.errors import UserError
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Sequence, cache_bytes
-from letterwise.inference.sampling.copies import Copies
+from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.stop import StopFinder
 from letterwise.machine import memory_available
@@ -51,7 +51,7 @@ def likeliest(
     state: SamplerState,
     limits: Limits,
     guide: Guide | None,
-    copies: Copies | None = None,
+    copies: CopyLimit | None = None,
 ) -> tuple[str, Literal["length", "stop", "line", "match"]]:
     """The likeliest text that `state.sampler.beam` prefixes find, and what ended it. No length is favoured.
 
@@ -69,7 +69,7 @@ def likeliest(
                 continue
             scores = state.scores(prefix.logits)
             if copies:
-                scores = copies.without(scores, prefix.ids)
+                scores = copies.masked(scores, prefix.ids)
                 if scores.max() == -math.inf:
                     stuck = prefix.ids
                     continue

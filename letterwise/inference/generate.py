@@ -2,7 +2,7 @@
 
 prompt ──encode──▶ Sequence ──logits──▶ SamplerState ──id──▶ decoder ──▶ StopFinder ──▶ text
                        ▲                    ▲ │ what may follow
-                       │              Guide, Copies
+                       │              Guide, CopyLimit
                        └──────────────────id──┘
 """
 
@@ -22,7 +22,7 @@ from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Backend, Engine, Sequence, cache_bytes
-from letterwise.inference.sampling.copies import Copies
+from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.stop import StopFinder
 
@@ -48,7 +48,7 @@ class Writing:
         sampler: Sampler,
         limits: Limits,
         rng_seed: int,
-        copies: Copies | None = None,
+        copies: CopyLimit | None = None,
     ) -> None:
         """`sequence` has been given the prompt's `ids`."""
         self.sequence, self.vocabulary, self.limits, self.copies = sequence, vocabulary, limits, copies
@@ -156,7 +156,7 @@ class Writing:
         """The next id behind what is `written`, that would not copy too much."""
         scores = self._scores()
         if self.copies:
-            scores = self.copies.without(scores, written)
+            scores = self.copies.masked(scores, written)
             if scores.max() == -math.inf:
                 raise self.copies.refusal(written)
         return self.state.choose(scores)
@@ -251,7 +251,7 @@ def write(
     copies = None
     if limits.max_copy:
         assert training
-        copies = Copies(training, vocabulary, limits.max_copy, ids)
+        copies = CopyLimit(training, vocabulary, limits.max_copy, ids)
     if len(ids) == 0 and "\n" in vocabulary:
         ids = vocabulary.encode("\n")
     begun = Sequence(model)

@@ -1,1 +1,1 @@
-"""Memorization: how much of a text is copied. Needs no model."""
+"""Memorization: what a text copies from the training text. No model is needed, only the suffix array of the training text."""

@@ -12,7 +12,7 @@ from tiny_run import TEXT
 import letterwise
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.sampling.copies import Copies
+from letterwise.inference.sampling.copies import CopyLimit
 
 
 def copied(prompt: str, written: str, training: str, length: int) -> list[str]:
@@ -25,15 +25,15 @@ def copied(prompt: str, written: str, training: str, length: int) -> list[str]:
 @given(
     training=st.text("abc", min_size=1, max_size=60),
     text=st.text("abc", max_size=20),
-    most=st.integers(1, 5),
+    max_copy=st.integers(1, 5),
     cut=st.integers(0, 20),
 )
-def test_just_what_would_complete_a_copy_is_barred(training: str, text: str, most: int, cut: int) -> None:
+def test_just_what_would_complete_a_copy_is_barred(training: str, text: str, max_copy: int, cut: int) -> None:
     vocabulary = Vocabulary("char", "abc")
     prompt, written = vocabulary.encode(text[:cut]), vocabulary.encode(text[cut:]).tolist()
-    copies = Copies(plain_suffix_array(vocabulary.encode(training)), vocabulary, most, prompt)
-    left = copies.without(np.zeros(3, np.float32), written)
-    free = [character for character in "abc" if len(text) < most or text[-most:] + character not in training]
+    copies = CopyLimit(plain_suffix_array(vocabulary.encode(training)), vocabulary, max_copy, prompt)
+    left = copies.masked(np.zeros(3, np.float32), written)
+    free = [character for character in "abc" if len(text) < max_copy or text[-max_copy:] + character not in training]
     assert vocabulary.decode(np.flatnonzero(left == 0)) == "".join(free)
 
 
@@ -43,12 +43,12 @@ def test_what_is_written_copies_no_more_than_asked(tiny, prompt: str, options: d
     """Of a model that writes its training text whenever it may, as it does here without the limit."""
     train = TEXT[: tiny.data["bounds"][0]]
     options = {"num_tokens": 60, **options}
-    for most in (4, 12):
-        assert copied(prompt, tiny.generate(prompt, rng_seed=most, **options), train, most + 1)
+    for max_copy in (4, 12):
+        assert copied(prompt, tiny.generate(prompt, rng_seed=max_copy, **options), train, max_copy + 1)
         for seed in range(1 if options.keys() & {"greedy", "beam"} else 6):
-            written = tiny.generate(prompt, rng_seed=seed, max_copy=most, **options)
+            written = tiny.generate(prompt, rng_seed=seed, max_copy=max_copy, **options)
             assert len(written) == options["num_tokens"]
-            assert copied(prompt, written, train, most + 1) == []
+            assert copied(prompt, written, train, max_copy + 1) == []
 
 
 def test_samples_side_by_side_are_those_alone(tiny) -> None:
@@ -65,9 +65,9 @@ def test_bytes_are_what_a_byte_vocabulary_counts(tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text(text)
     model = letterwise.train(tmp_path / "t.txt", out=tmp_path / "run", preset="counts", vocab="byte")
     train = text.encode()[: model.data["bounds"][0]].decode("latin-1")  # a character for each byte
-    for most in (3, 6):
-        written = model.generate("am größ", num_tokens=40, rng_seed=1, max_copy=most).encode("utf-8", "surrogateescape")
-        assert copied("am größ".encode().decode("latin-1"), written.decode("latin-1"), train, most + 1) == []
+    for max_copy in (3, 6):
+        written = model.generate("am größ", num_tokens=40, rng_seed=1, max_copy=max_copy).encode("utf-8", "surrogateescape")
+        assert copied("am größ".encode().decode("latin-1"), written.decode("latin-1"), train, max_copy + 1) == []
 
 
 def test_where_every_character_would_be_a_copy(tmp_path: Path) -> None:
@@ -88,8 +88,8 @@ def test_where_every_character_would_be_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_copy": 0}, "max_copy=0 must be 1 or more"),
-        ({"max_copy": -3}, "max_copy=-3 must be 1 or more"),
+        ({"max_copy": 0}, "max_copy=0 is too small: the least is 1"),
+        ({"max_copy": -3}, "max_copy=-3 is too small: the least is 1"),
         ({"max_copy": 5, "regex": "a+"}, "--max_copy 5 and --regex do not go together"),
         ({"max_copy": 5, "must_contain": "cat"}, "--max_copy 5 and --must_contain do not go together"),
     ],

@@ -116,8 +116,8 @@ def test_training_text_is_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         assert measured(RHYME, RHYME + "x" * 50 + "\n" + RHYME, nearest=4) == whole
 
 
-def test_a_long_line_is_compared_from_its_longest_stretch_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "LONGEST", 20)
+def test_a_long_line_is_compared_from_its_longest_run_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "MAX_LINE", 20)
     (near,) = measured("?" * 30 + "What immortal hand or eye, said she", RHYME).nearest
     assert (near.text, near.training_line) == ("What immortal hand o", 3)
 

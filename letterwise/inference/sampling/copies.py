@@ -1,6 +1,6 @@
-"""Copies: which characters would complete a run that is too long and stands in the training text.
+"""Copies: keeps long verbatim copies of the training text out of what is written (`--max_copy`).
 
-prompt, written ──the last N──▶ Suffixes ──what stands behind them──▶ scores without these
+prompt + written ──the last N──▶ Suffixes ──what follows them in the training text──▶ scores without these characters
 """
 
 import math
@@ -17,28 +17,34 @@ if TYPE_CHECKING:
     from letterwise.data.suffix_array import Suffixes
 
 
-class Copies:
-    """Keeps runs of more than `most` characters of the training text out of what is written behind a prompt."""
+class CopyLimit:
+    """Allows copies of at most `max_copy` characters, those of the `prompt` (n,) of ids included."""
 
-    def __init__(self, training: "Suffixes", vocabulary: Vocabulary, most: int, prompt: np.ndarray) -> None:
-        """A run may begin in the `prompt` (n,) of ids. Raises `UserError` when runs so long are not kept track of."""
-        if most > training.reach:
-            raise UserError(f"max_copy={most} is too long for a training text of this size: {training.reach} is the most.")
-        self.training, self.vocabulary, self.most = training, vocabulary, most
-        self.before: list[int] = prompt[-most:].tolist()
+    def __init__(self, training: "Suffixes", vocabulary: Vocabulary, max_copy: int, prompt: np.ndarray) -> None:
+        """Raises `UserError` for a limit longer than what is found everywhere in the training text."""
+        if max_copy > training.reach:
+            raise UserError(f"max_copy={max_copy} is too long for a training text of this size: {training.reach} is the most.")
+        self.training, self.vocabulary, self.max_copy = training, vocabulary, max_copy
+        self.before: list[int] = prompt[-max_copy:].tolist()
 
-    def without(self, scores: Float[np.ndarray, "V"], written: Sequence[int]) -> Float[np.ndarray, "V"]:
-        """Scores (V,), those of characters that would complete too long a run behind what is `written` at -∞."""
-        run = written[-self.most :] if len(written) >= self.most else [*self.before, *written][-self.most :]
-        if len(run) < self.most:
+    def masked(self, scores: Float[np.ndarray, "V"], written: Sequence[int]) -> Float[np.ndarray, "V"]:
+        """Scores (V,), with −∞ for characters that would make a copy too long behind what is `written`."""
+        last = self._last(written)
+        if len(last) < self.max_copy:
             return scores
-        bars = self.training.following(np.array(run, np.int64), len(scores))
-        return np.where(bars, np.float32(-math.inf), scores)
+        following = self.training.following(np.array(last, np.int64), len(scores))
+        return np.where(following, np.float32(-math.inf), scores)
 
     def refusal(self, written: Sequence[int]) -> UserError:
         """What to say when no character is left to write."""
-        last = self.vocabulary.decode([*self.before, *written][-self.most :])
+        last = self.vocabulary.decode(self._last(written))
         return UserError(
-            f"--max_copy {self.most} leaves no character to write behind {last!r}, after {len(written)} characters: each that "
-            "may be written stands behind it in the training text. Raise --max_copy."
+            f"--max_copy {self.max_copy} leaves no character to write behind {last!r}, after {len(written)} characters: each "
+            "that may be written follows it in the training text. Raise --max_copy."
         )
+
+    def _last(self, written: Sequence[int]) -> list[int]:
+        """The last `max_copy` ids of prompt and text."""
+        if len(written) >= self.max_copy:
+            return list(written[-self.max_copy :])
+        return [*self.before, *written][-self.max_copy :]
