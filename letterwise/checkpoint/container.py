@@ -71,12 +71,13 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> by
     return content.getvalue()
 
 
-def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.ndarray]]:
     """Header (None where there is none) and arrays of a file of either form, told apart by content.
 
     The arrays are in memory: what becomes of the file then does not matter. A header without a checksum is given as it is:
-    files from before there were any have none. Raises `UserError` when the file cannot be read, is neither form, claims
-    more than it holds, brings code, or has another checksum than it says.
+    files from before there were any have none. Of a version above `newest` no checksum is known, and none is checked: the
+    caller says that it is newer, not that it is damaged. Raises `UserError` when the file cannot be read, is neither form,
+    claims more than it holds, brings code, or has another checksum than it says.
     """
     try:
         with _regular(path) as file:
@@ -88,7 +89,8 @@ def unpack(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
         raise Damaged(f"{str(path)!r} {refused}.") from refused
-    if isinstance(header, dict) and CHECKSUM in header and header[CHECKSUM] != checksum(header, arrays):
+    has_checksum = isinstance(header, dict) and CHECKSUM in header and not _is_newer(header.get("version"), newest)
+    if has_checksum and header[CHECKSUM] != checksum(header, arrays):
         raise Damaged(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")
     return header, arrays
 
@@ -108,6 +110,10 @@ def _regular(path: Path) -> Generator[IO[bytes]]:
             shutil.copyfileobj(file, kept)
             kept.seek(0)
             yield kept
+
+
+def _is_newer(version: Any, newest: int | None) -> bool:
+    return newest is not None and type(version) is int and version > newest
 
 
 def checksum(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:

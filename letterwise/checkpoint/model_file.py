@@ -27,6 +27,22 @@ from letterwise.text_encoding import canonical_encoding
 FORMAT, VERSION = "letterwise-model", 3  # 2: counts; 3: a checksum
 CHECKSUM_SINCE = 3
 COUNTS = "counts."  # names of the arrays that hold counts begin so
+# Figures of a row of the history, by their kinds. Formats 1 and 2 had no `val_chars` and no interval.
+FIGURES: dict[str, tuple[type, ...]] = {
+    "step": (int,),
+    "chars": (int,),
+    "seconds": (int, float),
+    "learning_rate": (int, float),
+    "train_nats_per_char": (float, type(None)),
+    "val_nats_per_char": (float, type(None)),
+    "val_chars": (int,),
+    "val_nats_low": (float, type(None)),
+    "val_nats_high": (float, type(None)),
+    "chars_per_second": (int, float),
+    "best": (bool,),
+    "sample": (str,),
+}
+REQUIRED_FIGURES = FIGURES.keys() - {"val_chars", "val_nats_low", "val_nats_high"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ def load_model(path: str | Path) -> ModelFile:
         raise UserError(
             f"{str(path)!r} is a folder, not a model file: name the file inside it, like {path / 'model.safetensors'}."
         )
-    header, held = unpack(path)
+    header, held = unpack(path, newest=VERSION)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is not a Letterwise model: `letterwise train` writes one.")
     version = header.get("version")
@@ -167,13 +183,21 @@ def check_record(data: Any) -> None:
 
 
 def check_rows(rows: Any) -> None:
-    """Rows are those of metrics.jsonl. Raises `UserError`."""
-    types = {"step": int, "train_nats_per_char": float | None, "val_nats_per_char": float | None, "best": bool, "sample": str}
+    """Rows are those of metrics.jsonl, with figures that can be drawn and compared. Raises `UserError`."""
     if not isinstance(rows, list) or any(not isinstance(row, dict) for row in rows):
         raise UserError("its history is not a list of rows")
     for row in rows:
-        for name, kind in types.items():
-            if not isinstance(row[name], kind):
-                raise UserError(f"its history has {name} = {str(row[name])[:40]!r}")
-        if any(isinstance(value, list | dict) for value in row.values()):
-            raise UserError("its history has a row with a list or dict in it")
+        if missing := sorted(REQUIRED_FIGURES - row.keys()):
+            raise UserError(f"its history has a row without {missing[0]}")
+        for name, value in row.items():
+            if isinstance(value, list | dict):
+                raise UserError("its history has a row with a list or dict in it")
+            if name in FIGURES and not _is_figure(value, FIGURES[name]):
+                raise UserError(f"its history has {name} = {str(value)[:40]!r}")
+    if len({row["val_nats_per_char"] is None for row in rows}) > 1:
+        raise UserError("its history has validations with and without a figure")
+
+
+def _is_figure(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Of one of these kinds (true is no number) and, if it is a number, finite and with room in 64 bits."""
+    return type(value) in kinds and (type(value) not in (int, float) or abs(value) < 2**63)

@@ -7,6 +7,7 @@
 Batches and dropout are functions of (seed, step), so no random state needs keeping: one integer places the run.
 """
 
+import os
 import typing
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -80,18 +81,21 @@ def load_state(path: Path, note: Note = lambda text: None) -> TrainingState:
     Only a damaged state is replaced. Raises `UserError` when there is none, both are damaged, or the newest cannot be read for
     another reason: it is somebody else's, or a newer version wrote it.
     """
-    older = previous(path)
+    older, there = previous(path), os.path.lexists(path)  # a link that leads nowhere is there, and nobody's to replace
     if not older.exists():
-        if not path.exists():
+        if not there:
             raise UserError(f"there is no run to resume in {str(path.parent)!r}: leave --resume out to start one.")
         return read_state(path)
     try:
         return read_state(path)
     except UserError as error:
-        there = path.exists()
         if there and not isinstance(error, Damaged):
             raise
-        state = read_state(older)
+        try:
+            state = read_state(older)
+        except Damaged as worse:
+            neither = f"neither it nor the one before it, {older.name!r}, is whole"
+            raise (damaged_state(neither, path) if there else worse) from worse
         why = error if there else "the newest state was not complete."
         note(f"{why} The one before it takes its place, of step {state.step}.")
         older.replace(path)
@@ -111,7 +115,13 @@ def damaged_state(why: object, path: Path | None = None) -> UserError:
 
 def read_state(path: Path) -> TrainingState:
     """Read one state file. Raises `UserError` when it is none, or damaged, or of another version."""
-    header, arrays = unpack(path)
+    try:
+        is_other = path.exists() and not path.is_file()  # a pipe would be waited for
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror}.") from error
+    if is_other:
+        raise UserError(f"{str(path)!r} is not a file: a training state is one. Restore it from a copy.")
+    header, arrays = unpack(path, newest=VERSION)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is not a training state: start anew with --overwrite.")
     if header.get("version") != VERSION:

@@ -267,6 +267,9 @@ class Config:
 
 def config_from_json(stored: dict[str, Any]) -> Config:
     """The inverse of `Config.to_json`. Raises `UserError` on a key or value that this version does not know."""
+    for part in PARTS:
+        if not isinstance(stored[part], dict):
+            raise UserError(f"its configuration has {part} = {str(stored[part])[:40]!r}, which holds no knobs")
     values = {name: value for part in PARTS for name, value in stored[part].items()}
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Config(preset=stored["preset"], size=stored["size"]).with_values(values)

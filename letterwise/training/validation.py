@@ -40,6 +40,7 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         if not math.isfinite(nats):
             raise TrainingDiverged(f"the validation loss became {nats} by step {run.step}")
     best, rate = run.best, run.learning_rate_factor(run.step - 1) if run.step else 0.0
+    best_nats = best["val_nats_per_char"] if best else None
     row = {
         "step": run.step,
         "chars": run.chars_seen,
@@ -51,7 +52,7 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         "val_nats_low": score.interval_nats[0] if score and score.interval_nats else None,
         "val_nats_high": score.interval_nats[1] if score and score.interval_nats else None,
         "chars_per_second": round(run.meter.chars_per_second()),
-        "best": best is None or nats is None or nats < best["val_nats_per_char"],
+        "best": nats is None or best_nats is None or nats < best_nats,
     }
     progress.held_out(row)
     row["sample"] = sample(run)

@@ -1,5 +1,7 @@
 """What a model file says of itself is checked when it is loaded, whatever its checksum says; nothing is read from it later."""
 
+import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +66,69 @@ def test_a_state_names_a_text_encoding(tmp_path: Path) -> None:
     header["config"]["data"]["encoding"] = "zlib_codec"
     (tmp_path / "state.safetensors").write_bytes(pack(header, arrays, ".safetensors"))
     with pytest.raises(UserError, match="encoding 'zlib_codec' is not known"):
+        read_state(tmp_path / "state.safetensors")
+
+
+ROW_CLAIMS = {
+    "chars": "a row without chars",
+    "seconds": "a row without seconds",
+    "learning_rate": "a row without learning_rate",
+    "chars_per_second": "a row without chars_per_second",
+    "val_nats_per_char": "a row without val_nats_per_char",
+}
+
+
+@pytest.mark.parametrize("name", ROW_CLAIMS)
+def test_a_history_lacks_no_figure(name: str, tmp_path: Path) -> None:
+    header = state_header()
+    del header["rows"][0][name]
+    refused_state(tmp_path, header, ROW_CLAIMS[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seconds", "layer"),
+        ("seconds", math.inf),
+        ("chars", True),
+        ("chars", 10**400),
+        ("chars", "/dev/zero"),
+        ("best", 1),
+        ("val_nats_per_char", math.nan),
+        ("val_nats_high", "x"),
+        ("step", 1.5),
+    ],
+)
+def test_a_history_holds_figures(name: str, value: object, tmp_path: Path) -> None:
+    header = state_header()
+    header["rows"][0][name] = value
+    refused_state(tmp_path, header, f"its history has {name} = ")
+
+
+def test_a_history_is_measured_throughout_or_not_at_all(tmp_path: Path) -> None:
+    header = state_header()
+    header["rows"][0]["val_nats_per_char"] = None
+    assert len(header["rows"]) > 1
+    refused_state(tmp_path, header, "with and without a figure")
+
+
+@pytest.mark.parametrize("part", ["data", "model", "training", "runtime"])
+def test_a_part_of_a_configuration_holds_knobs(part: str, tmp_path: Path) -> None:
+    header = state_header()
+    header["config"][part] = "byte"
+    refused_state(tmp_path, header, f"its configuration has {part} = 'byte'")
+
+
+def state_header() -> dict:
+    header, _ = unpack(Path(__file__).parents[1] / "golden" / "format3-state.safetensors")
+    return header
+
+
+def refused_state(tmp_path: Path, header: dict, words: str) -> None:
+    """A state with this header is sealed again, and refused all the same."""
+    _, arrays = unpack(Path(__file__).parents[1] / "golden" / "format3-state.safetensors")
+    (tmp_path / "state.safetensors").write_bytes(pack(header, arrays, ".safetensors"))
+    with pytest.raises(UserError, match=re.escape(words)):
         read_state(tmp_path / "state.safetensors")
 
 

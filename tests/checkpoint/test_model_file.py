@@ -34,7 +34,8 @@ def model_file(preset: str = "fast", seed: int = 0, **flags) -> ModelFile:
     config = resolve({**shape, "preset": preset, **PRESETS[preset], **flags})
     vocabulary = Vocabulary("char", "".join(sorted(CHARACTERS)))
     model = initialize(build(config.model, len(vocabulary)), seed)
-    row = {"step": 1, "train_nats_per_char": None, "val_nats_per_char": 1.5, "sample": "a\u2028b\x00</script>😀", "best": True}
+    row = {"step": 1, "chars": 64, "seconds": 0.5, "learning_rate": 0.01, "chars_per_second": 128, "best": True}
+    row |= {"train_nats_per_char": None, "val_nats_per_char": 1.5, "sample": "a\u2028b\x00</script>😀"}
     history = [row]
     data = {"fingerprint": "f" * 64, "sources": ["x"], "bounds": [1, 2, 2]}
     return ModelFile(config, vocabulary, weights_of(model), data, history, counts_for(model))

@@ -351,11 +351,13 @@ def test_where_the_newest_state_is_damaged_the_one_before_takes_its_place(text_f
     same_state(tmp_path / "whole", tmp_path / "parts")
     for path in tmp_path.glob("parts/state*"):
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=r"neither it nor the one before it, .* is whole"):
         train({}, out=str(tmp_path / "parts"), resume=True)
 
 
-@pytest.mark.parametrize("trouble", ["a newer version", "a knob of tomorrow", "unreadable"])
+@pytest.mark.parametrize(
+    "trouble", ["a newer version", "a newer checksum", "a knob of tomorrow", "unreadable", "a pipe", "a link to nowhere"]
+)
 def test_a_state_that_is_not_damaged_is_never_replaced(
     text_file: Path, tmp_path: Path, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,23 +372,46 @@ def test_a_state_that_is_not_damaged_is_never_replaced(
             return opened(path, *args, **options)
 
         monkeypatch.setattr(Path, "open", refuse)
+    elif trouble == "a pipe":
+        state.unlink()
+        os.mkfifo(state)
+    elif trouble == "a link to nowhere":  # a disk that is not there today
+        state.unlink()
+        state.symlink_to(tmp_path / "elsewhere/state.safetensors")
     else:
         header, arrays = unpack(state)
         del header[CHECKSUM]
-        if trouble == "a newer version":
+        if trouble.startswith("a newer"):
             header["version"] += 1
         else:
             header["config"]["model"]["telepathy"] = True
-        state.write_bytes(pack(header, arrays, ".safetensors"))
+        content = pack(header, arrays, ".safetensors")
+        if trouble == "a newer checksum":
+            digest = re.search(rb"[0-9a-f]{64}(?=[^0-9a-f]{1,3}\})", content)
+            assert digest
+            content = content.replace(digest[0], b"0" * 64)
+        state.write_bytes(content)
 
-    def kept() -> list[bytes]:
-        return subprocess.run(
-            ["sha256sum", *sorted(tmp_path.glob("run/state*"))], capture_output=True, check=True
-        ).stdout.split()
+    def kept() -> list[tuple[str, str]]:
+        states = sorted(tmp_path.glob("run/state*"), key=str)
+        return [(path.name, content_of(path)) for path in states]
+
+    def content_of(path: Path) -> str:
+        if path.is_symlink() or path.is_fifo():
+            return str(path.lstat())
+        done = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True)
+        return done.stdout
 
     before = kept()
-    assert len(before) == 4
-    words = {"unreadable": "Permission denied", "a newer version": "of version", "a knob of tomorrow": "telepathy"}
+    assert len(before) == 2
+    words = {
+        "unreadable": "Permission denied",
+        "a newer version": "of version",
+        "a newer checksum": "of version",
+        "a knob of tomorrow": "telepathy",
+        "a pipe": "is not a file",
+        "a link to nowhere": "No such file",
+    }
     with pytest.raises(UserError, match=words[trouble]):
         train({}, out=str(tmp_path / "run"), resume=True)
     assert kept() == before
