@@ -146,9 +146,9 @@ class EarleyGuide:
             changed = False
             for rule, callers in items.callers.items():
                 for target, origin in callers:
-                    least = np.minimum(items.needed[rule], self._needed_from(target, origin))
-                    if (least < items.needed[rule]).any():
-                        items.needed[rule], changed = least, True
+                    fewest = np.minimum(items.needed[rule], self._needed_from(target, origin))
+                    if (fewest < items.needed[rule]).any():
+                        items.needed[rule], changed = fewest, True
 
     def _needed_from(self, state: int, origin: ItemSet) -> Int[np.ndarray, "Q"]:
         """Characters from a state to the end of the text, by DFA state (Q,)."""

@@ -10,7 +10,7 @@ from letterwise.config.knob import check
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
 
-LONGEST = 10_000  # characters of a text under a constraint: its automaton grows with every one of them
+MAX_CHARS = 10_000  # of a text under a constraint: its automaton grows with every character
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Limits(StopConfig, ConstraintConfig):
         if self.constrained and self.stop:
             what = forms[0] if forms else "--must_contain"
             raise UserError(f"a text that ends before stop={self.stop[0]!r} would not match: say the end in {what} instead.")
-        if self.constrained and self.num_tokens > LONGEST:
-            raise UserError(f"num_tokens={self.num_tokens} is too long for a constraint: {LONGEST} is the most.")
+        if self.constrained and self.num_tokens > MAX_CHARS:
+            raise UserError(f"num_tokens={self.num_tokens} is too long for a constraint: {MAX_CHARS} is the most.")
         if self.constrained and self.max_copy:
             what = forms[0] if forms else "--must_contain"
             raise UserError(
@@ -60,6 +60,6 @@ class Limits(StopConfig, ConstraintConfig):
         only = np.ones(len(points), bool) if self.charset is None else np.isin(points, code_points(self.charset))
         only &= ~np.isin(points, code_points(self.exclude))
         if not only.any():
-            told = f"charset={self.charset[:SHOWN]!r}" if self.charset is not None else f"exclude={self.exclude[:SHOWN]!r}"
-            raise UserError(f"{told} leaves no character of this model's vocabulary to write.")
+            cause = f"exclude={self.exclude[:SHOWN]!r}" if self.charset is None else f"charset={self.charset[:SHOWN]!r}"
+            raise UserError(f"{cause} leaves no character of this model's vocabulary to write.")
         return only

@@ -9,7 +9,7 @@ from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import EarleyGuide
 from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.rtn import NEVER, RTN
-from letterwise.inference.constraints.limits import LONGEST
+from letterwise.inference.constraints.limits import MAX_CHARS
 from letterwise.inference.constraints.llguidance.completion import MAX_SECONDS, BudgetSpent, find_completion
 from letterwise.inference.constraints.llguidance.grammars import ANY_TEXT
 from letterwise.inference.constraints.llguidance.matcher import Tokenizer
@@ -20,8 +20,8 @@ def refusal(request: Request, dfa: DFA | None, rtn: RTN | None) -> UserError:
     """What to say of a request that no text can meet, where it was compiled to `dfa` or `rtn`, or else by llguidance."""
     limits, vocabulary = request.limits, request.vocabulary
     needed = _chars_needed(request, dfa, rtn)
-    if needed > LONGEST:
-        return UserError(f"no text of at most {LONGEST:,} characters matches, and a constraint allows no longer ones.")
+    if needed > MAX_CHARS:
+        return UserError(f"no text of at most {MAX_CHARS:,} characters matches, and a constraint allows no longer ones.")
     if needed:
         return UserError(
             f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}. Raise --num_tokens."
@@ -29,7 +29,7 @@ def refusal(request: Request, dfa: DFA | None, rtn: RTN | None) -> UserError:
     text = _text_of_more_characters(request) if dfa or rtn else _text_in_bytes(request)
     if text is None:
         return UserError(
-            f"no text of this model's vocabulary, of at most {LONGEST:,} characters, matches all that is asked: ask for less."
+            f"no text of this model's vocabulary, of at most {MAX_CHARS:,} characters, matches all that is asked: ask for less."
         )
     missing = [c for c in sorted(set(text)) if c not in vocabulary]
     if missing:
@@ -44,18 +44,18 @@ def refusal(request: Request, dfa: DFA | None, rtn: RTN | None) -> UserError:
 
 def _chars_needed(request: Request, dfa: DFA | None, rtn: RTN | None) -> int:
     """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
-    if roomy_dfa := request.dfa(LONGEST) if dfa else None:
+    if roomy_dfa := request.dfa(MAX_CHARS) if dfa else None:
         return int(roomy_dfa.distances[START]) if roomy_dfa.distances[START] < UNREACHABLE else 0
-    if roomy_rtn := (request.rtn(LONGEST) or rtn) if dfa or rtn else None:
-        distance = EarleyGuide(roomy_rtn, LONGEST).distance()
+    if roomy_rtn := (request.rtn(MAX_CHARS) or rtn) if dfa or rtn else None:
+        distance = EarleyGuide(roomy_rtn, MAX_CHARS).distance()
         return distance if distance < NEVER else 0
     if not request.without_dead_ends:
-        return len(request.search(request.matcher(None), LONGEST) or ())
+        return len(request.search(request.matcher(None), MAX_CHARS) or ())
     if request.matcher(None).is_dead_end():
         return 0
-    if request.matcher(LONGEST).is_dead_end():
-        return LONGEST + 1
-    too_few, enough = request.limits.num_tokens, LONGEST
+    if request.matcher(MAX_CHARS).is_dead_end():
+        return MAX_CHARS + 1
+    too_few, enough = request.limits.num_tokens, MAX_CHARS
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
         too_few, enough = (middle, enough) if request.matcher(middle).is_dead_end() else (too_few, middle)
@@ -71,7 +71,7 @@ def _text_of_more_characters(request: Request) -> str | None:
         return None
     wider = Vocabulary("char", vocabulary.characters + "".join(sorted(more)))
     try:
-        ids = _shortest_text(Request(wider, replace(limits, num_tokens=LONGEST, charset=None, exclude="")))
+        ids = _shortest_text(Request(wider, replace(limits, num_tokens=MAX_CHARS, charset=None, exclude="")))
     except UserError:
         return None
     return None if ids is None else wider.decode(ids)
@@ -79,25 +79,25 @@ def _text_of_more_characters(request: Request) -> str | None:
 
 def _shortest_text(request: Request) -> list[int] | None:
     """The ids of the shortest text that matches, or of the first one found; None where there is none, or no time."""
-    if dfa := request.dfa(LONGEST):
-        return DFAGuide(dfa, LONGEST).completion() if dfa.distances[START] <= LONGEST else None
-    if rtn := request.rtn(LONGEST):
-        guide, ids, until = EarleyGuide(rtn, LONGEST), list[int](), time.monotonic() + MAX_SECONDS
-        if guide.distance() > LONGEST:
+    if dfa := request.dfa(MAX_CHARS):
+        return DFAGuide(dfa, MAX_CHARS).completion() if dfa.distances[START] <= MAX_CHARS else None
+    if rtn := request.rtn(MAX_CHARS):
+        guide, ids, until = EarleyGuide(rtn, MAX_CHARS), list[int](), time.monotonic() + MAX_SECONDS
+        if guide.distance() > MAX_CHARS:
             return None
         while not guide.is_accepting():
             if time.monotonic() > until:
                 return None
             ids.append(guide.step_to_end())
         return ids
-    return request.search(request.matcher(LONGEST), LONGEST)
+    return request.search(request.matcher(MAX_CHARS), MAX_CHARS)
 
 
 def _text_in_bytes(request: Request) -> str | None:
     """What a model of bytes would write."""
     phrases = [list(text.encode()) for text in request.texts]
     try:
-        ids = find_completion(Tokenizer(BYTES).matcher(*request.grammars(ANY_TEXT)), LONGEST, phrases=phrases)
+        ids = find_completion(Tokenizer(BYTES).matcher(*request.grammars(ANY_TEXT)), MAX_CHARS, phrases=phrases)
     except (UserError, BudgetSpent):
         return None
     return None if ids is None else BYTES.decode(ids)

@@ -1,7 +1,8 @@
 """Regex checks: a regex with only what can be kept, or a sentence about what cannot.
 
-Look-around, word boundaries and back-references are about the characters before or after: no automaton over single
-characters keeps them. Each is refused, with what to write instead.
+    regex ──▶ without (?x) ──▶ no part that depends on the characters around it ──▶ not too large ──▶ regex
+
+Look-around, word boundaries, back-references and their kin are refused, with what to write instead.
 """
 
 import math
@@ -12,7 +13,7 @@ from letterwise.errors import UserError
 from letterwise.inference.constraints.language.expression import TooLarge, Unsupported, clipped, min_length
 from letterwise.inference.constraints.language.nfa import MAX_STATES, NFA, Budget
 from letterwise.inference.constraints.language.regex import class_end, parse_whole
-from letterwise.inference.constraints.limits import LONGEST
+from letterwise.inference.constraints.limits import MAX_CHARS
 
 BOUNDS = re.compile(r"\{(\d+),(\d+)\}")
 VERBOSE = re.compile(r"\(\?([is]*x[isx]*)\)")
@@ -73,9 +74,11 @@ def check_size(regex: str) -> None:
     shown = f"--regex {regex[: 4 * SHOWN]!r}"
     too_many_states = f"{shown} is too large: it makes more than {MAX_STATES:,} states. Repeat less often."
     try:
-        expression = clipped(parse_whole(regex), LONGEST)
-        if min_length(expression) > LONGEST:
-            raise UserError(f"{shown} takes more than {LONGEST:,} characters, the most under a constraint. Repeat less often.")
+        expression = clipped(parse_whole(regex), MAX_CHARS)
+        if min_length(expression) > MAX_CHARS:
+            raise UserError(
+                f"{shown} takes more than {MAX_CHARS:,} characters, the most under a constraint. Repeat less often."
+            )
         NFA(expression, Budget())
     except TooLarge:
         raise UserError(too_many_states) from None

@@ -81,7 +81,7 @@ ANY_RULES: dict[str, Expression] = {
 
 
 def json_of(schema: Any, max_chars: int) -> Expression:
-    """JSON texts of at most `max_chars` of a schema that llguidance has found sound. Raises `Unsupported`."""
+    """JSON texts of at most `max_chars`, of a schema that `check_schema` lets pass. Raises `Unsupported`."""
     return _Reader(schema).value(schema, max_chars, 0)
 
 

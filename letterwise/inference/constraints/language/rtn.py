@@ -125,19 +125,19 @@ class RTN:
 
     def _cost(self, costs: Int[np.ndarray, "S Q Q"], state: int) -> Int[np.ndarray, "Q Q"]:
         """The costs of one state, from those of the states that it leads to."""
-        dfa_states, least = len(self.dfa_transitions), costs[state].copy()
+        dfa_states, fewest = len(self.dfa_transitions), costs[state].copy()
         self.budget.spend(dfa_states * dfa_states)
         for target in self.epsilon[state]:
-            np.minimum(least, costs[target], out=least)
+            np.minimum(fewest, costs[target], out=fewest)
         for classes, target, _ in self.transitions[state]:
             if len(classes):
                 self.budget.spend(dfa_states * dfa_states * len(classes))
-                np.minimum(least, 1 + costs[target][self.dfa_transitions[:, classes]].min(axis=1), out=least)
+                np.minimum(fewest, 1 + costs[target][self.dfa_transitions[:, classes]].min(axis=1), out=fewest)
         for rule, target in self.calls[state]:
             self.budget.spend(dfa_states**3)
             called = costs[self.rule_start[rule]]
-            np.minimum(least, (called[:, :, None] + costs[target][None]).min(axis=1), out=least)
-        return np.minimum(least, NEVER)
+            np.minimum(fewest, (called[:, :, None] + costs[target][None]).min(axis=1), out=fewest)
+        return np.minimum(fewest, NEVER)
 
 
 def any_text(vocab_size: int) -> DFA:
