@@ -283,6 +283,8 @@ DOUBLING = "start: r0 r0\n" + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in rang
         ({"regex": "a{2,1}"}, r"'\{2,1\}' ends before it begins"),
         ({"regex": "a++a"}, r"'\+\+' is a possessive quantifier"),
         ({"regex": r"\++[+]+a{1,3}+"}, r"'\{1,3\}\+' is a possessive quantifier"),
+        ({"regex": "a{ 2 }"}, r"'\{ 2 \}' is a repetition with spaces in it"),
+        ({"regex": "(?x)a{2 ,3}"}, r"'\{2 ,3\}' is a repetition with spaces in it"),
         ({"regex": "x(?R)"}, r"'\(\?R\)' is a recursive call"),
         ({"regex": "a\\"}, "ends in the middle of an escape"),
         ({"regex": "a$b"}, r"\^ and \$ stand at the ends of a text"),

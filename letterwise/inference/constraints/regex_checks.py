@@ -17,6 +17,8 @@ from letterwise.inference.constraints.limits import MAX_CHARS
 
 BOUNDS = re.compile(r"\{(\d+),(\d+)\}")
 VERBOSE = re.compile(r"\(\?([is]*x[isx]*)\)")
+SPACED = re.compile(r"\{(?=[\d,]*\s)\s*\d+\s*(?:,\s*\d*\s*)?\}")  # Rust's readers repeat; Python's take it as it stands
+SPACED_IS = "a repetition with spaces in it", "leave the spaces out, or put \\ before {"
 NOT_SUPPORTED = [  # what depends on its surroundings, and what to write instead
     (re.compile(r"\(\?<?[=!]"), "look-around", "write what may stand there, or use --must_contain or --exclude"),
     (re.compile(r"\\[bB]"), "a word boundary", r"write the characters that may stand there, as (^| ) or [^\w]"),
@@ -25,6 +27,7 @@ NOT_SUPPORTED = [  # what depends on its surroundings, and what to write instead
     (re.compile(r"\(\?>|\(\?\("), "a kind of group that is not known", "use (?:…)"),
     (re.compile(r"\(\?(?:R|[0-9]+|&\w+|P>\w+)\)"), "a recursive call", "use --grammar, whose rules can do that"),
     (re.compile(r"(?:[*+?]|\{\d+(?:,\d*)?\})\+"), "a possessive quantifier", "leave out the second +"),
+    (SPACED, *SPACED_IS),
 ]
 
 
@@ -44,6 +47,8 @@ def without_verbose(regex: str) -> str:
             end = _class_end(regex, at)
             if re.search(r"(?<!\\)[\s#]", regex[at:end]):
                 raise UserError(f"--regex: with (?x), a space or # in {regex[at:end]!r} is unclear: put \\ before it.")
+        elif found := SPACED.match(regex, at):  # before the spaces are gone
+            raise UserError(f"--regex: {found[0]!r} is {SPACED_IS[0]}, which is not supported: {SPACED_IS[1]}.")
         elif regex[at] == "#":
             at = regex.find("\n", at) + 1 or len(regex)
             continue
