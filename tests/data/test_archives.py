@@ -41,6 +41,7 @@ def tar(members: dict[str, bytes], mode: str = "w", form: int = tarfile.GNU_FORM
     ("name", "content"),
     [("t.txt", tar({"a.txt": b"first. "})), ("t.gz", gzip.compress(tar({"a.txt": b"first. "}))),
      ("t.XZ", lzma.compress(tar({"a.txt": b"first. "}))), ("t", gzip.compress(b"first. "))],
+    ids=["tar", "tar.gz", "tar.xz", "gz"],  # the bytes hold the time: as names they would differ between test processes
 )  # fmt: skip
 def test_an_archive_whose_name_does_not_say_so_is_read_under_the_one_that_is_advised(
     name: str, content: bytes, tmp_path: Path
