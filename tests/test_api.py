@@ -1,9 +1,11 @@
 """Python: the same words as the command line."""
 
 import inspect
+import math
+import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Unpack, get_type_hints
 
@@ -13,6 +15,7 @@ from tiny_run import FLAGS
 import letterwise
 from letterwise import api
 from letterwise.config.generation import GENERATION
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -126,6 +129,18 @@ def test_unknown_options_are_refused(tiny) -> None:
         tiny.generate("The", temprature=1.0)
     with pytest.raises(UserError, match="unknown='score' is not known"):
         tiny.generate("The", unknown="score")
+
+
+def test_a_model_says_what_it_is() -> None:
+    path = ROOT / "tests/golden/format3-model.safetensors"
+    model = letterwise.load(path, device="cpu")
+    about = "<LanguageModel: fast nano, 1,295 parameters, context 8, 16 characters, "
+    assert repr(model) == f"{about}best validation 0.1083 bits per character, on cpu>"
+    assert model.history[-1]["val_nats_per_char"] / math.log(2) == pytest.approx(0.1083, abs=5e-5)
+    assert repr(api.LanguageModel(replace(model.file, history=[]), "cpu")) == f"{about}no validation, on cpu>"
+    lines = replace(model.config, data=replace(model.config.data, lines=True, vocab="byte"))
+    odd = api.LanguageModel(replace(model.file, config=lines, vocabulary=Vocabulary("byte"), history=[]), "cpu")
+    assert re.fullmatch(r"<LanguageModel of lines: fast nano, [\d,]+ parameters, context 8, bytes, no validation.*>", repr(odd))
 
 
 def test_every_public_name_is_there() -> None:

@@ -15,6 +15,7 @@ from letterwise.checkpoint.texts import validation_text
 from letterwise.config.arguments import file_names
 from letterwise.config.file_names import local
 from letterwise.progress import Progress
+from letterwise.units import bits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,18 @@ class LanguageModel(Writer, Reader, Compressor):
         device: where it computes.
         transformer: the PyTorch module.
     """
+
+    def __repr__(self) -> str:
+        """What it is, how good, and where it runs, on one line."""
+        model, vocabulary = self.config.model, self.vocabulary
+        alphabet = "bytes" if vocabulary.kind == "byte" else f"{len(vocabulary)} characters"
+        lines = " of lines" if self.config.data.lines else ""
+        validated = [row["val_nats_per_char"] for row in self.history if row["best"] and row["val_nats_per_char"] is not None]
+        quality = f"best validation {bits(validated[-1]):.4f} bits per character" if validated else "no validation"
+        return (
+            f"<LanguageModel{lines}: {self.config.preset} {self.config.size}, {self.params:,} parameters, "
+            f"context {model.block_size}, {alphabet}, {quality}, on {self.device}>"
+        )
 
     def __call__(self, ids: "np.ndarray | Tensor | Sequence[int] | Sequence[Sequence[int]]") -> "Tensor":
         """The logits of each next character, a PyTorch tensor: (T, V) for `ids` (T,), (B, T, V) for (B, T).
