@@ -92,8 +92,8 @@ def python_type(f: Field[Any], hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
         return "str | PathLike[str] | Sequence[str]" if metavar_of(f, hint) in NAMES else "str | Sequence[str]"
     takes = f.metadata["takes"] or hint
-    said = takes.__name__ if isinstance(takes, type) else str(takes)
-    return re.sub(r"\b(typing|collections\.abc|os)\.", "", said).replace("'", '"')
+    name = takes.__name__ if isinstance(takes, type) else str(takes)
+    return re.sub(r"\b(typing|collections\.abc|os)\.", "", name).replace("'", '"')
 
 
 def literal(names: Iterable[str]) -> str:

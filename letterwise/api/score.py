@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from letterwise.memorization.novelty import Novelty
 
 Protocol = Literal["blocks", "eighth", "sliding"]
-MANY = 2**17  # characters: scoring so many takes seconds, and is announced
+ANNOUNCED_CHARS = 2**17  # characters: scoring so many takes seconds, and is announced
 
 
 class Reader(LoadedModel):
@@ -154,14 +154,14 @@ class Reader(LoadedModel):
             >>> odd.line.number, odd.line.text
             (3, 'pots\\n')
         """
-        from letterwise.evaluation.rank import ENOUGH, Calibration, rank
+        from letterwise.evaluation.rank import MAX_HELD_OUT_CHARS, Calibration, rank
         from letterwise.evaluation.score import Scorer, score
 
         top, how = argument("top", top, int, 0), reading(unknown, encoding, progress)
         if top < 0:
             raise UserError(f"--top {top} must be 0 (all) or more.")
         ordinary = whole_ids(self.file, file_names(calibrate), how)
-        ordinary = ordinary[:ENOUGH] if calibrate is None else ordinary
+        ordinary = ordinary[:MAX_HELD_OUT_CHARS] if calibrate is None else ordinary
         calibration = Calibration(self._lines(score(Scorer(self.text_model, protocol=protocol), ordinary)))
         return rank(self._lines(self._scored(text, input_file, protocol, how)), calibration, top)
 
@@ -251,7 +251,7 @@ class Reader(LoadedModel):
         ids = whole_ids(self.file, file_names(input_file), how) if named else self.text_model.encode(text, how.unknown)
         if len(ids) + (self.file.line_break is not None) < 2:
             raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
-        if len(ids) >= MANY:
+        if len(ids) >= ANNOUNCED_CHARS:
             how.note(f"scoring {len(ids):,} characters")
         return score(Scorer(self.text_model, protocol=protocol, closely=closely), ids)
 

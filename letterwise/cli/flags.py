@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import Field
 from typing import Any, NoReturn, get_origin
 
-from letterwise.cli.output import tell
+from letterwise.cli.output import words_to_stdout
 from letterwise.config import PARTS, Config
 from letterwise.config.file_names import expanded, local
 from letterwise.config.generation import GENERATION
@@ -58,7 +58,7 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
-            tell(message)
+            words_to_stdout(message)
 
     def parse(self, arguments: Sequence[str]) -> dict[str, Any]:
         """The flags that were given. Raises `UserError` for one that is not known, with the nearest that is."""

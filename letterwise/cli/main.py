@@ -13,7 +13,7 @@ from typing import Any
 
 import letterwise
 from letterwise.cli.flags import Parser, normalized
-from letterwise.cli.output import complain, nowhere, tell
+from letterwise.cli.output import discard, to_stderr, words_to_stdout
 from letterwise.errors import UserError, did_you_mean
 from letterwise.runtime.waiting import share_processors
 
@@ -48,25 +48,25 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         except UserError as error:
-            complain(f"letterwise: {error}")
+            to_stderr(f"letterwise: {error}")
             return 2
         except ModuleNotFoundError as error:
             if (error.name or "letterwise").split(".")[0] == "letterwise":
                 raise
-            complain(
+            to_stderr(
                 f"letterwise: this Python ({sys.executable}) has no {error.name}: `make demo` sets up .venv with all that is "
                 "needed; then `source .venv/bin/activate`, and the same command again."
             )
             return 2
         except MemoryError:
-            complain("letterwise: this machine has not enough memory for that: ask for less at once.")
+            to_stderr("letterwise: this machine has not enough memory for that: ask for less at once.")
             return 2
         except BrokenPipeError:  # `| head` has read enough
-            nowhere(sys.stdout)
+            discard(sys.stdout)
             return 0
         except OSError as error:
             what = f" {str(error.filename)!r}" if error.filename else ""
-            complain(f"letterwise: the operating system refuses{what}: {error.strerror or error}.")
+            to_stderr(f"letterwise: the operating system refuses{what}: {error.strerror or error}.")
             return 2
         except KeyboardInterrupt:
             return 128 + signal.SIGINT
@@ -98,10 +98,10 @@ def ending_in_order() -> Generator[None]:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
-        tell(overview() + "\n")
+        words_to_stdout(overview() + "\n")
         return 0
     if arguments[0] == "--version":
-        tell(f"letterwise {letterwise.__version__}\n")
+        words_to_stdout(f"letterwise {letterwise.__version__}\n")
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
@@ -130,8 +130,8 @@ def placed(message: str, command: str) -> str:
         return message
     for other in COMMANDS:
         if set(away) <= flags_of(other):
-            said = re.search(rf"\b{other}\b", message)
-            return message if said else f"{message} ({' and '.join(away)}: of `letterwise {other}`.)"
+            names_it = re.search(rf"\b{other}\b", message)
+            return message if names_it else f"{message} ({' and '.join(away)}: of `letterwise {other}`.)"
     return message
 
 

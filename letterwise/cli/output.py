@@ -1,7 +1,7 @@
 """Output: stdout carries the result and nothing else, character for character, all of it or an error; words go to stderr.
 
-    say · say_json ──UTF-8, every byte──▶ stdout        tell: words for a person, as far as stdout's encoding has them
-    complain ──one printable line──▶ stderr             shown: text from elsewhere, harmless on a terminal
+    to_stdout · json_to_stdout ──UTF-8, every byte──▶ stdout ◀──in its encoding── words_to_stdout
+    to_stderr ──one printable line──▶ stderr                terminal_safe: text from elsewhere, harmless on a terminal
 
 A stdout can be closed, full, non-blocking, a notebook's, or a pipe whose reader has gone: each ends in a sentence, or right.
 """
@@ -18,10 +18,10 @@ from letterwise.atomic import STDOUT
 from letterwise.errors import UserError
 from letterwise.printable import printable
 
-LONGEST_COMPLAINT = 2000  # characters: a value of a million is not shown as a whole
+MAX_MESSAGE_CHARS = 2000  # characters: a value of a million is not shown as a whole
 
 
-def say(text: str) -> None:
+def to_stdout(text: str) -> None:
     """Write text exactly (no newline is added or translated; bytes of a byte vocabulary survive) and at once.
 
     Raises `UserError` when not all of it can be written, `BrokenPipeError` when nobody reads it any more.
@@ -29,36 +29,36 @@ def say(text: str) -> None:
     _put(text, text.encode("utf-8", "surrogateescape"))
 
 
-def say_line(text: str) -> None:
-    """`say`, and a line break."""
-    say(text + "\n")
+def line_to_stdout(text: str) -> None:
+    """The same, and a line break."""
+    to_stdout(text + "\n")
 
 
-def say_json(value: dict[str, Any]) -> None:
+def json_to_stdout(value: dict[str, Any]) -> None:
     """One JSON object on one line."""
-    say(json.dumps(value) + "\n")
+    to_stdout(json.dumps(value) + "\n")
 
 
-def tell(text: str) -> None:
+def words_to_stdout(text: str) -> None:
     """Words for a person, in the encoding of stdout: what it lacks is spelled otherwise."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     _put(text, encodable(text, encoding).encode(encoding, "replace"))
 
 
-def complain(text: str) -> None:
+def to_stderr(text: str) -> None:
     """One line on stderr, where there is one."""
-    if len(text) > LONGEST_COMPLAINT:
-        text = f"{text[: LONGEST_COMPLAINT // 2]} … {text[-LONGEST_COMPLAINT // 2 :]}"
+    if len(text) > MAX_MESSAGE_CHARS:
+        text = f"{text[: MAX_MESSAGE_CHARS // 2]} … {text[-MAX_MESSAGE_CHARS // 2 :]}"
     if sys.stderr is None:
         return
     try:
         sys.stderr.write(encodable(printable(text, one_line=True), sys.stderr.encoding or "ascii") + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):  # full, gone, or closed: there is nobody left to tell
-        nowhere(sys.stderr)
+        discard(sys.stderr)
 
 
-def shown(text: str, *, one_line: bool = True) -> str:
+def terminal_safe(text: str, *, one_line: bool = True) -> str:
     """Text from elsewhere: as it is, but on a terminal, which would obey some of it."""
     return printable(text, one_line=one_line) if on_terminal() else text
 
@@ -93,10 +93,10 @@ def is_stdout(path: str, flag: str, as_json: bool) -> bool:
 def end_line() -> None:
     """On a terminal, end the line that exact text left open; in a pipe or file, add nothing to it."""
     if on_terminal():
-        say("\n")
+        to_stdout("\n")
 
 
-def nowhere(stream: TextIO | None) -> None:
+def discard(stream: TextIO | None) -> None:
     """Let what is still in a stream's buffer vanish, since Python flushes it once more on exit."""
     if stream is not None:
         with contextlib.suppress(OSError, ValueError, AttributeError):  # it may be no file at all
@@ -126,7 +126,7 @@ def _put(text: str, content: bytes) -> None:
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:  # ValueError: it was closed meanwhile
-        nowhere(out)
+        discard(out)
         why = error.strerror if isinstance(error, OSError) else None
         raise UserError(f"cannot write to stdout, and the result is not complete: {why or error}.") from error
 

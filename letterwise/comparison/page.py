@@ -59,7 +59,10 @@ def curve(run: ComparedRun, name: str, i: int) -> Curve:
     rows = [row for row in run.rows if number(row, "chars") is not None]
     nats = [number(row, "val_nats_per_char") for row in rows]
     bits = [in_bits(y) for y in nats]
-    words = [f"{told(y)} nats = {told(b)} bits at step {row['step']:,}" for y, b, row in zip(nats, bits, rows, strict=True)]
+    words = [
+        f"{four_decimals(y)} nats = {four_decimals(b)} bits at step {row['step']:,}"
+        for y, b, row in zip(nats, bits, rows, strict=True)
+    ]
     best = next((i for i, row in enumerate(rows) if row["step"] == run.best["step"]), None)
     return Curve(name, [row["chars"] for row in rows], nats, words, hue=i % HUES, dashed=i // HUES % 2 == 1, best=best)
 
@@ -72,8 +75,8 @@ def html_table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<div><table>\n{inside}\n</table></div>"
 
 
-def told(figure: float | None) -> str:
-    """A figure with four decimals."""
+def four_decimals(figure: float | None) -> str:
+    """A figure as text; "" where there is none."""
     return "" if figure is None else f"{figure:.4f}"
 
 

@@ -99,8 +99,8 @@ class Comparison:
     def differences(self) -> dict[str, list[Any]]:
         """The knobs that differ, with the value of each run."""
         knobs = [{"preset": run.config.preset, "size": run.config.size, **knob_values(run.config)} for run in self.runs]
-        told = {name: [plain(each[name]) for each in knobs] for name in knobs[0]}
-        return {name: values for name, values in told.items() if any(value != values[0] for value in values)}
+        values_of = {name: [plain(each[name]) for each in knobs] for name in knobs[0]}
+        return {name: values for name, values in values_of.items() if any(value != values[0] for value in values)}
 
     @property
     def note(self) -> str:

@@ -18,8 +18,16 @@ from typing import BinaryIO
 from letterwise.compression import probe
 from letterwise.compression.coder import Predictor, decode, encode
 from letterwise.compression.fingerprint import BYTES
-from letterwise.compression.frozen import STREAMS_AT_MOST, streams_for
-from letterwise.compression.spelling import PARTS_AT_MOST, Spelled, from_varint, spell, to_varint, unspell, whole_characters
+from letterwise.compression.frozen import MAX_STREAMS, streams_for
+from letterwise.compression.spelling import (
+    MAX_ESCAPE_OVERHEAD,
+    Spelled,
+    from_varint,
+    spell,
+    to_varint,
+    unspell,
+    whole_characters,
+)
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 
@@ -28,7 +36,7 @@ FROZEN, ONLINE = 0, 1  # modes
 DIGEST, CHECKSUM = 8, 4  # bytes of the content's sha256 that are kept, and of a crc32
 BLOCK = 2**20  # bytes of content
 CHUNK = 2**20
-NUMBER_AT_MOST = 9  # bytes of a number
+MAX_NUMBER_BYTES = 9  # bytes of a number
 
 Predictors = Callable[[int], Predictor]  # so many streams, from the beginning of a text
 
@@ -65,7 +73,7 @@ def compress(
     begin = source.tell() if source.seekable() else None
     header = MAGIC + bytes([VERSION, ONLINE if online else FROZEN]) + model
     header += probe.arithmetic(predictors(1), len(vocabulary))
-    written, most, length, seen = target.write(header + crc(header)), 1, 0, hashlib.sha256()
+    written, max_streams, length, seen = target.write(header + crc(header)), 1, 0, hashlib.sha256()
     ours, theirs = (predictors(1), predictors(1)) if online else (None, None)
     for content in blocks(source):
         spelled = spell(content, vocabulary)
@@ -80,11 +88,11 @@ def compress(
             )
         written += target.write(block)
         seen.update(content)
-        length, most = length + len(content), max(most, streams)
+        length, max_streams = length + len(content), max(max_streams, streams)
     if begin is not None and digest_of(source, begin) != seen.digest():
         raise UserError(f"the file changed while it was read ({length:,} bytes): wait until it is written, and try again.")
     written += target.write(to_varint(0) + to_varint(length) + seen.digest()[:DIGEST])
-    return Packed(length, written, most)
+    return Packed(length, written, max_streams)
 
 
 def decompress(
@@ -100,7 +108,7 @@ def decompress(
     until then is to be thrown away.
     """
     online = open_header(source, vocabulary, model, predictors)
-    read, most, seen = HEADER, 1, hashlib.sha256()
+    read, max_streams, seen = HEADER, 1, hashlib.sha256()
     fresh, length = predictors(online), 0
     same = fresh(1) if online else None
     while True:
@@ -111,11 +119,11 @@ def decompress(
         content, streams, used = read_block(source, size, vocabulary, fresh, same)
         target.write(content)
         seen.update(content)
-        read, length, most = read + used, length + size, max(most, streams)
+        read, length, max_streams = read + used, length + size, max(max_streams, streams)
     claimed, used = take_number(source)
     if take(source, DIGEST) != seen.digest()[:DIGEST] or claimed != length or source.read(1):
         raise damaged("its digest is another, or something follows its end")
-    return Packed(length, read + used + DIGEST, most)
+    return Packed(length, read + used + DIGEST, max_streams)
 
 
 HEADER = len(MAGIC) + 2 + BYTES + probe.BYTES + CHECKSUM  # bytes
@@ -133,9 +141,9 @@ def open_header(source: BinaryIO, vocabulary: Vocabulary, model: bytes, predicto
             "version of Letterwise that wrote it."
         )
     rest = take(source, HEADER - len(MAGIC) - 1)
-    said, checksum = rest[:-CHECKSUM], rest[-CHECKSUM:]
-    mode, made_by, made_with = said[0], said[1 : 1 + BYTES], said[1 + BYTES :]
-    if crc(magic + version + said) != checksum or mode not in (FROZEN, ONLINE):
+    body, checksum = rest[:-CHECKSUM], rest[-CHECKSUM:]
+    mode, made_by, made_with = body[0], body[1 : 1 + BYTES], body[1 + BYTES :]
+    if crc(magic + version + body) != checksum or mode not in (FROZEN, ONLINE):
         raise damaged("the checksum of its header is another")
     if made_by != model:
         raise UserError(
@@ -161,8 +169,8 @@ def read_block(
     """
     numbers = [take_number(source) for _ in range(4)]
     chars, streams, escapes, bits = (number for number, _ in numbers)
-    sound = size <= BLOCK and chars <= size and escapes <= size * (1 + PARTS_AT_MOST)
-    if not sound or not 1 <= streams <= (1 if same else STREAMS_AT_MOST) or bits > 8 * size + 64 or bits % 4:
+    sound = size <= BLOCK and chars <= size and escapes <= size * (1 + MAX_ESCAPE_OVERHEAD)
+    if not sound or not 1 <= streams <= (1 if same else MAX_STREAMS) or bits > 8 * size + 64 or bits % 4:
         raise damaged(f"a block claims {size} bytes in {chars} characters")
     checksum, extra, packed = take(source, CHECKSUM), take(source, escapes), take(source, bits)
     try:
@@ -216,12 +224,12 @@ def take(source: BinaryIO, size: int) -> bytes:
 
 def take_number(source: BinaryIO) -> tuple[int, int]:
     """A number of up to 9 bytes (see `to_varint`), and how many there were."""
-    told = b""
-    while not told or told[-1] >= 0x80:
-        told += take(source, 1)
-        if len(told) > NUMBER_AT_MOST:
+    encoded = b""
+    while not encoded or encoded[-1] >= 0x80:
+        encoded += take(source, 1)
+        if len(encoded) > MAX_NUMBER_BYTES:
             raise damaged("a number is too long")
-    return from_varint(told, 0)
+    return from_varint(encoded, 0)
 
 
 def crc(content: bytes) -> bytes:

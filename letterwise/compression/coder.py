@@ -42,9 +42,9 @@ def encode(predictor: Predictor, ids: np.ndarray, streams: int, vocab_size: int)
         return b""
     coder = stream.queue.RangeEncoder()
     for column in columns(len(ids), streams):
-        told = ids[column].astype(np.int64)
-        coder.encode(told.astype(np.int32), MODEL, whole(predictor.probabilities()[: len(column)]))
-        predictor.read(told)
+        column_ids = ids[column].astype(np.int64)
+        coder.encode(column_ids.astype(np.int32), MODEL, whole(predictor.probabilities()[: len(column)]))
+        predictor.read(column_ids)
     return coder.get_compressed().astype("<u4").tobytes()
 
 

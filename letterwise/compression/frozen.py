@@ -13,7 +13,7 @@ from letterwise.compiling.jit import njit
 from letterwise.inference.engine import Backend, Engine
 from letterwise.inference.sampling.filters import peak
 
-STREAMS_AT_MOST = 64  # as many rows as the kernel takes at once
+MAX_STREAMS = 64  # as many rows as the kernel takes at once
 CHARS_PER_STREAM = 2**11  # a stream begins knowing nothing, which costs it a few bytes: under 1 % at this length
 
 
@@ -52,4 +52,4 @@ class Frozen:
 
 def streams_for(chars: int) -> int:
     """Into how many streams to cut a text of so many characters."""
-    return max(1, min(STREAMS_AT_MOST, chars // CHARS_PER_STREAM))
+    return max(1, min(MAX_STREAMS, chars // CHARS_PER_STREAM))

@@ -14,7 +14,7 @@ import numpy as np
 from letterwise.data.vocabulary import ABSENT, Vocabulary, code_points
 
 LONGEST = 4  # bytes of a character in UTF-8
-PARTS_AT_MOST = 12  # bytes of an escape beside its own: two numbers of up to 6 bytes
+MAX_ESCAPE_OVERHEAD = 12  # bytes of an escape beside its own: two numbers of up to 6 bytes
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def unspell(spelled: Spelled, vocabulary: Vocabulary, size: int) -> bytes:
     text = vocabulary.decode(spelled.ids)
     if not spelled.escapes:
         return text.encode("utf-8", "surrogateescape")
-    room = size * (1 + PARTS_AT_MOST)
+    room = size * (1 + MAX_ESCAPE_OVERHEAD)
     try:
         escapes = zlib.decompressobj(-zlib.MAX_WBITS).decompress(spelled.escapes, room)
     except zlib.error as error:
@@ -82,11 +82,11 @@ def whole_characters(content: bytes) -> int:
 
 def to_varint(number: int) -> bytes:
     """A whole number in 7 bits a byte, the lowest first; all bytes but the last have their highest bit set."""
-    told = bytearray()
+    encoded = bytearray()
     while number >= 0x80:
-        told.append(number & 0x7F | 0x80)
+        encoded.append(number & 0x7F | 0x80)
         number >>= 7
-    return bytes([*told, number])
+    return bytes([*encoded, number])
 
 
 def from_varint(content: bytes, at: int) -> tuple[int, int]:

@@ -21,7 +21,7 @@ from letterwise.text_encoding import read_text_file
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 FILES = ("input_file", "val_file")  # knobs that name files
 LATER = ("lines", "encoding", "test_fraction")  # knobs of DataConfig younger than model format 3: written where they are on
-MANY = 10**12  # steps or characters: more than any machine gets through
+MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
 
@@ -33,8 +33,8 @@ class DataConfig:
     input_file: tuple[str, ...] = knob((), "text to learn: files, folders, globs, - for stdin; .gz .bz2 .xz .zst .zip .tar")
     dataset: str | None = knob(None, "text by name: python-docs (the default), unicode-names, shakespeare, text8, enwik8")
     val_file: tuple[str, ...] = knob((), "text to validate on, instead of the end of the input")
-    val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", least=0, below=1)
-    test_fraction: float = knob(0.0, "part of the text, after the validation part, that training never sees", least=0, below=1)
+    val_fraction: float = knob(0.1, "part of the text, at its end, kept for validation", min=0, below=1)
+    test_fraction: float = knob(0.0, "part of the text, after the validation part, that training never sees", min=0, below=1)
     vocab: Literal["char", "byte"] = knob("char", "char: the text's unique characters; byte: any file at all")
     encoding: str | None = knob(None, "text encoding of the input (default: utf-8, or detected from the first bytes)")
     lines: bool = knob(False, "each line is one example with no context before it; validation gets other lines")
@@ -59,21 +59,21 @@ class DataConfig:
 class ModelConfig:
     """The shape of the transformer and the bricks it is built from. The vocabulary's size is found in the data."""
 
-    n_layer: int = knob(4, "transformer blocks, one after another", least=0, most=2**12)
-    n_head: int = knob(4, "attention heads in a block", least=1, most=2**12)
-    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", least=1, most=2**12)
-    n_embd: int = knob(128, "width of the residual stream", least=1, most=2**17)
+    n_layer: int = knob(4, "transformer blocks, one after another", min=0, max=2**12)
+    n_head: int = knob(4, "attention heads in a block", min=1, max=2**12)
+    n_kv_head: int | None = knob(None, "key/value heads, shared by groups of heads (default: n_head)", min=1, max=2**12)
+    n_embd: int = knob(128, "width of the residual stream", min=1, max=2**17)
     ffn_hidden: int | None = knob(
-        None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", least=1, most=2**20
+        None, "width inside the feed-forward (default: 4 n_embd; swiglu: 8/3 n_embd)", min=1, max=2**20
     )
-    block_size: int = knob(128, "context length in characters", least=1, most=2**20)
-    dropout: float = knob(0.1, "share of activations dropped in training", least=0, below=1)
+    block_size: int = knob(128, "context length in characters", min=1, max=2**20)
+    dropout: float = knob(0.1, "share of activations dropped in training", min=0, below=1)
     shared_dropout: bool = knob(
         True, "drop the same activations at every position of a sequence: as good, and much faster on a CPU"
     )
     positions: Literal["learned", "rotary"] = knob("rotary", "how positions are encoded")
     rotary_base: float = knob(
-        10_000.0, "base of the rotary frequencies: the slowest rotation takes about this many characters", least=1, below=1e12
+        10_000.0, "base of the rotary frequencies: the slowest rotation takes about this many characters", min=1, below=1e12
     )
     norm: Literal["layer", "rms"] = knob("layer", "kind of normalization")
     norm_order: Literal["post", "pre"] = knob("pre", "normalize after each residual addition, or before each component")
@@ -84,9 +84,9 @@ class ModelConfig:
     embed_norm: bool = knob(True, "normalize the embedding before the first block")
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
     counts_order: int = knob(
-        7, "longest n-grams, in characters, whose counts the model builds on (0: no counts)", least=0, most=2**6
+        7, "longest n-grams, in characters, whose counts the model builds on (0: no counts)", min=0, max=2**6
     )
-    softcap: float = knob(15.0, "limit logits smoothly to ±softcap (0: off)", least=0, below=1e6)
+    softcap: float = knob(15.0, "limit logits smoothly to ±softcap (0: off)", min=0, below=1e6)
 
     def __post_init__(self) -> None:
         check(self)
@@ -148,43 +148,41 @@ class ModelConfig:
 class TrainingConfig:
     """How to learn, and for how long."""
 
-    max_iters: int = knob(2000, "optimizer steps", least=0, most=MANY)
+    max_iters: int = knob(2000, "optimizer steps", min=0, max=MAX_COUNT)
     minutes: float = knob(
         0.0,
         "train for this long instead of max_iters; the learning rate reaches its end on time (0: off)",
-        least=0,
+        min=0,
         below=A_DECADE,
     )
-    batch_size: int = knob(16, "sequences in a batch (with --lines, as many characters in more of them)", least=1, most=2**20)
-    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", least=1, most=2**20)
+    batch_size: int = knob(16, "sequences in a batch (with --lines, as many characters in more of them)", min=1, max=2**20)
+    gradient_accumulation_steps: int = knob(1, "batches summed into one optimizer step", min=1, max=2**20)
     optimizer: Literal["muon", "adamw", "sgd", "adafactor"] = knob(
         "muon", "muon updates the matrices, and adamw the other weights"
     )
-    learning_rate: float = knob(0.01, "peak learning rate", least=0, below=1e6)
-    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon updates", least=0, below=1e6)
+    learning_rate: float = knob(0.01, "peak learning rate", min=0, below=1e6)
+    matrix_learning_rate: float = knob(0.02, "peak learning rate of the matrices that muon updates", min=0, below=1e6)
     schedule: Literal["cosine", "linear", "trapezoid", "constant"] = knob("linear", "how the learning rate falls")
-    warmup_iters: int = knob(20, "steps to reach the peak", least=0, most=MANY)
-    min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", least=0, below=1e6)
-    beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", least=0, below=1)
-    beta2: float = knob(0.99, "decay of the mean squared gradient", least=0, below=1)
-    weight_decay: float = knob(0.1, "weight decay of matrices; vectors have none", least=0, below=1e6)
+    warmup_iters: int = knob(20, "steps to reach the peak", min=0, max=MAX_COUNT)
+    min_lr: float = knob(0.0, "where learning_rate ends (the matrices' rate falls by the same factor)", min=0, below=1e6)
+    beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", min=0, below=1)
+    beta2: float = knob(0.99, "decay of the mean squared gradient", min=0, below=1)
+    weight_decay: float = knob(0.1, "weight decay of matrices; vectors have none", min=0, below=1e6)
     lookahead: float = knob(
-        0.3, "weight in the loss of also predicting the character after the next; falls to 0 (0: off)", least=0, below=1e6
+        0.3, "weight in the loss of also predicting the character after the next; falls to 0 (0: off)", min=0, below=1e6
     )
-    grad_clip: float = knob(
-        1.0, "clip the norm of the gradient to this (0: off; muon's matrices need none)", least=0, below=1e12
-    )
-    eval_interval: int = knob(250, "steps between validations", least=1, most=MANY)
+    grad_clip: float = knob(1.0, "clip the norm of the gradient to this (0: off; muon's matrices need none)", min=0, below=1e12)
+    eval_interval: int = knob(250, "steps between validations", min=1, max=MAX_COUNT)
     eval_chars: int = knob(
-        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", least=0, most=MANY
+        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", min=0, max=MAX_COUNT
     )
     save_interval: str = knob("60s", "save a state for --resume this often: 60s, 5min, or 500 (steps)")
-    patience: int = knob(0, "stop after this many validations without a new best (0: never)", least=0, most=MANY)
-    counts_folds: int = knob(100, "parts of the text; each is predicted with counts from all the others", least=2, most=2**10)
+    patience: int = knob(0, "stop after this many validations without a new best (0: never)", min=0, max=MAX_COUNT)
+    counts_folds: int = knob(100, "parts of the text; each is predicted with counts from all the others", min=2, max=2**10)
     counts_chars: int = knob(
-        2**24, "count at most this many characters, the last ones of the training part", least=1, most=MANY
+        2**24, "count at most this many characters, the last ones of the training part", min=1, max=MAX_COUNT
     )
-    rng_seed: int = knob(1337, "seed of everything random", least=0, most=2**63 - 1)
+    rng_seed: int = knob(1337, "seed of everything random", min=0, max=2**63 - 1)
 
     def __post_init__(self) -> None:
         check(self)
@@ -219,7 +217,7 @@ class RuntimeConfig:
         "auto", "number format of training; auto: bfloat16 where the hardware has it"
     )
     compile: bool = knob(False, "use torch.compile for the blocks (worth it on long runs)")
-    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", least=0, most=2**10)
+    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", min=0, max=2**10)
 
     def __post_init__(self) -> None:
         check(self)

@@ -15,8 +15,8 @@ from typing import Any, Literal
 from letterwise.config.knob import check, default_of, knob, typed_fields
 from letterwise.errors import UserError
 
-MOST_TOKENS = 10**9
-MOST_SAMPLES = 1_000_000  # of one prompt: each is kept until all are there
+MAX_TOKENS = 10**9
+MAX_SAMPLES = 1_000_000  # of one prompt: each is kept until all are there
 CODE_POINTS = 0x110000  # all characters there are
 
 
@@ -24,8 +24,8 @@ CODE_POINTS = 0x110000  # all characters there are
 class RequestConfig:
     """How often, from which seed."""
 
-    num_samples: int = knob(1, "how many continuations", least=1, most=MOST_SAMPLES, metavar="K")
-    rng_seed: int | None = knob(None, "the same seed gives the same text; sample k uses seed N+k", least=0)
+    num_samples: int = knob(1, "how many continuations", min=1, max=MAX_SAMPLES, metavar="K")
+    rng_seed: int | None = knob(None, "the same seed gives the same text; sample k uses seed N+k", min=0)
     unknown: Literal["error", "skip"] = knob("error", "characters outside the vocabulary")
 
     def __post_init__(self) -> None:
@@ -37,18 +37,16 @@ class SamplerConfig:
     """How to choose. The defaults switch everything off."""
 
     temperature: float = knob(1.0, "below 1 safer, above 1 wilder", above=0)
-    top_k: int = knob(0, "keep the K likeliest characters (0: all)", least=0, most=CODE_POINTS, metavar="K")
-    top_p: float = knob(1.0, "keep the likeliest characters, up to total probability P (1: all)", above=0, most=1, metavar="P")
-    min_p: float = knob(
-        0.0, "keep characters at least P times as likely as the likeliest (0: all)", least=0, most=1, metavar="P"
-    )
+    top_k: int = knob(0, "keep the K likeliest characters (0: all)", min=0, max=CODE_POINTS, metavar="K")
+    top_p: float = knob(1.0, "keep the likeliest characters, up to total probability P (1: all)", above=0, max=1, metavar="P")
+    min_p: float = knob(0.0, "keep characters at least P times as likely as the likeliest (0: all)", min=0, max=1, metavar="P")
     typical_p: float = knob(
-        1.0, "keep characters of near-average surprise, up to total probability P (1: all)", above=0, most=1, metavar="P"
+        1.0, "keep characters of near-average surprise, up to total probability P (1: all)", above=0, max=1, metavar="P"
     )
     repetition_penalty: float = knob(1.0, "above 1: characters already written become less likely (1: off)", above=0)
     frequency_penalty: float = knob(0.0, "subtract this much log-probability per earlier occurrence", metavar="NATS")
     presence_penalty: float = knob(0.0, "subtract this much log-probability once a character has occurred", metavar="NATS")
-    penalty_window: int = knob(64, "penalties count the last N characters, the prompt's included", least=1, most=10_000_000)
+    penalty_window: int = knob(64, "penalties count the last N characters, the prompt's included", min=1, max=10_000_000)
     logit_bias: Mapping[str, float] = knob(
         dict,
         "make these characters likelier (xyz=1.5) or less likely (e=-2) by adding to logits; may be given several times",
@@ -56,7 +54,7 @@ class SamplerConfig:
         takes=Mapping[str, float] | None,
     )
     greedy: bool = knob(False, "always the likeliest character")
-    beam: int = knob(0, "beam search with N beams: the likeliest text it finds (0: off)", least=0, most=10_000)
+    beam: int = knob(0, "beam search with N beams: the likeliest text it finds (0: off)", min=0, max=10_000)
 
     def __post_init__(self) -> None:
         if self.temperature == 0:
@@ -81,7 +79,7 @@ class StopConfig:
     """When to stop."""
 
     num_tokens: int = knob(
-        100, "characters to write (default: 100; with --lines: at most 1000 in a line)", least=0, most=MOST_TOKENS
+        100, "characters to write (default: 100; with --lines: at most 1000 in a line)", min=0, max=MAX_TOKENS
     )
     stop: tuple[str, ...] = knob((), "stop before this text is written; may be given several times", metavar="TEXT")
     until_line: bool = knob(False, "stop after the first line break")
@@ -100,7 +98,7 @@ class ConstraintConfig:
         None, "JSON of this schema", metavar="SCHEMA|FILE", takes=str | PathLike[str] | dict[str, Any] | None
     )
     grammar: str | None = knob(None, "a sentence of this Lark grammar", metavar="LARK|FILE", takes=str | PathLike[str] | None)
-    max_copy: int | None = knob(None, "never copy more than N consecutive characters of the training text", least=1)
+    max_copy: int | None = knob(None, "never copy more than N consecutive characters of the training text", min=1)
 
 
 GENERATION: tuple[type, ...] = (RequestConfig, SamplerConfig, StopConfig, ConstraintConfig)

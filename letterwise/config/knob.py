@@ -24,19 +24,19 @@ def knob(
     default: Any,
     help: str,
     *,
-    least: float | None = None,
-    most: float | None = None,
+    min: float | None = None,
+    max: float | None = None,
     above: float | None = None,
     below: float | None = None,
     metavar: str | None = None,
     takes: Any = None,
 ) -> Any:
-    """A field with its help text and its range: `least <= value <= most`, `above < value < below`, as far as they are given.
+    """A field with its help text and its range: `min <= value <= max`, `above < value < below`, as far as they are given.
 
     A `default` that is a type is made anew each time. `metavar` stands for the value in the help: its unit, where it has one.
     `takes` is the type of what a caller from Python may give, where that is more than the field's own.
     """
-    bounds = {"least": least, "most": most, "above": above, "below": below}
+    bounds = {"min": min, "max": max, "above": above, "below": below}
     metadata = {"help": help, "metavar": metavar, "takes": takes, **bounds}
     if isinstance(default, type):
         return field(default_factory=default, metadata=metadata)
@@ -81,7 +81,7 @@ def check(config: Any) -> None:
             if value not in typing.get_args(kind):
                 raise UserError(f"{f.name}={quoted(value)} is not known: {did_you_mean(str(value), typing.get_args(kind))}")
             continue
-        if kind is float and type(value) is int and abs(value) < 2**1000:  # a larger one is no float, and is told below
+        if kind is float and type(value) is int and abs(value) < 2**1000:  # a larger one is no float, and is refused below
             object.__setattr__(config, f.name, value := float(value))
         _require_kind(f.name, value, typing.get_origin(kind) or kind)
         if metavar_of(f, kind) in NAMES and (value == "" or (isinstance(value, tuple) and "" in value)):
@@ -98,15 +98,15 @@ def _require_kind(name: str, value: Any, kind: type) -> None:
 
 def _require_range(f: Field[Any], value: int | float) -> None:
     """Raises `UserError` for a number outside its bounds, or not finite where the default is."""
-    least, most, above, below = (f.metadata[bound] for bound in ("least", "most", "above", "below"))
+    lowest, highest, above, below = (f.metadata[bound] for bound in ("min", "max", "above", "below"))
     shown = f"{f.name}={quoted(value)}"
     if isinstance(value, float) and not math.isfinite(value) and value != f.default:
         raise UserError(f"{shown} is not a finite number.")
-    if least is not None and value < least:
-        raise UserError(f"{shown} is too small: the least is {least}.")
+    if lowest is not None and value < lowest:
+        raise UserError(f"{shown} is too small: the minimum is {lowest:,}.")
     if above is not None and value <= above:
         raise UserError(f"{shown} is too small: it must be above {above}.")
-    if most is not None and value > most:
-        raise UserError(f"{shown} is too large: the most is {most:,}.")
+    if highest is not None and value > highest:
+        raise UserError(f"{shown} is too large: the maximum is {highest:,}.")
     if below is not None and value >= below:
         raise UserError(f"{shown} is too large: it must stay below {below:,}.")

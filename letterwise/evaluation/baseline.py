@@ -16,7 +16,7 @@ XZ = 9 | lzma.PRESET_EXTREME
 
 CHUNK = 2**22
 WINDOWS = 16  # counted together
-XZ_AT_MOST = 2**24  # characters: xz takes half a second for each million
+XZ_MAX_CHARS = 2**24  # characters: xz takes half a second for each million
 
 
 def utf8_bytes(ids: np.ndarray, vocabulary: Vocabulary) -> int:
@@ -29,7 +29,7 @@ def utf8_bytes(ids: np.ndarray, vocabulary: Vocabulary) -> int:
 
 def xz_bits(ids: np.ndarray, vocabulary: Vocabulary) -> float | None:
     """Bits per character of xz -9e on the text of `ids` (N,); None for one of more than 16 million characters."""
-    if len(ids) > XZ_AT_MOST:
+    if len(ids) > XZ_MAX_CHARS:
         return None
     text = vocabulary.decode(ids)
     packed = lzma.compress(text.encode("utf-8", "surrogateescape" if vocabulary.kind == "byte" else "surrogatepass"), preset=XZ)

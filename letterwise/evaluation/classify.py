@@ -66,7 +66,7 @@ def pieces(text: str, length: int) -> list[str]:
 def cost(model: TextModel, text: str) -> float:
     """What a whole text costs under a model, in bits, after an imagined line break, where the vocabulary has one.
 
-    Each character that the vocabulary lacks costs `STRANGER_BITS`, and the model reads on as if it were not there.
+    Each character that the vocabulary lacks costs `OOV_BITS`, and the model reads on as if it were not there.
     """
     vocabulary = model.vocabulary
     before = [vocabulary.line_break] if vocabulary.line_break is not None else []

@@ -14,7 +14,7 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation.score import Characters, Line
 
-MOST_CHARS = 500_000  # on one page: browsers crawl beyond
+MAX_CHARS = 500_000  # on one page: browsers crawl beyond
 HOTTEST = 10.0  # bits: of this surprise and more, the colour is the same
 LEVELS = 10  # colours
 TERMINAL = (236, 22, 28, 64, 100, 136, 172, 208, 202, 196)  # of 256, from cold to hot
@@ -26,14 +26,14 @@ body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { font-size: 1.3rem; }
 #text { font: 1rem/1.7 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 #text b { font-weight: normal; }
-#told { position: fixed; right: 1rem; bottom: 1rem; padding: 0.5rem 0.8rem; border: 1px solid #8886; border-radius: 0.4rem;
+#details { position: fixed; right: 1rem; bottom: 1rem; padding: 0.5rem 0.8rem; border: 1px solid #8886; border-radius: 0.4rem;
         background: Canvas; font: 0.85rem/1.4 ui-monospace, monospace; white-space: pre; }
 """
 SCRIPT = """
 const page = JSON.parse(document.getElementById("page").textContent);
 const shown = c => c === "\\n" ? "\\u21b5" : /[\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff]/.test(c)
   ? "\\\\u" + c.charCodeAt(0).toString(16).padStart(4, "0") : c;
-const text = document.getElementById("text"), told = document.getElementById("told");
+const text = document.getElementById("text"), details = document.getElementById("details");
 page.characters.forEach((c, i) => {
   const b = document.createElement("b"), heat = Math.min(page.bits[i] / 1000 / page.hottest, 1);
   b.textContent = c === "\\n" ? "\\u21b5\\n" : c === "\\t" ? c : shown(c);
@@ -50,8 +50,8 @@ text.addEventListener("mouseover", event => {
   else if (page.ranks[i]) lines.push("rank " + page.ranks[i]);
   else lines.push("the first character: nothing comes before it");
   page.likeliest[i].forEach(([c, p]) => lines.push("  " + shown(page.alphabet[c]) + "  " + (p / 1e4).toFixed(2) + " %"));
-  told.textContent = lines.join("\\n");
-  told.hidden = false;
+  details.textContent = lines.join("\\n");
+  details.hidden = false;
 });
 """
 
@@ -61,8 +61,8 @@ def page(title: str, scored: Iterable[Characters], vocabulary: Vocabulary) -> st
     parts: list[Characters] = []
     for some in scored:
         parts.append(some)
-        if sum(map(len, parts)) > MOST_CHARS:
-            raise UserError(f"a page holds at most {MOST_CHARS:,} characters, and this text has more: score a part of it.")
+        if sum(map(len, parts)) > MAX_CHARS:
+            raise UserError(f"a page holds at most {MAX_CHARS:,} characters, and this text has more: score a part of it.")
     shown = speller(vocabulary)
     alphabet = list(map(shown, range(len(vocabulary))))
     content = {
@@ -86,7 +86,7 @@ def page(title: str, scored: Iterable[Characters], vocabulary: Vocabulary) -> st
         f"<title>{html.escape(_without_lone_surrogates(title))}</title><style>{STYLE}</style></head><body>",
         f"<h1>{html.escape(_without_lone_surrogates(title))}</h1>",
         f"<p>{total / chars:.4f} bits per character over {chars:,} characters. Green: expected; red: surprising.</p>",
-        '<div id="text"></div><div id="told" hidden></div>',
+        '<div id="text"></div><div id="details" hidden></div>',
         f'<script type="application/json" id="page">{json.dumps(content).replace("<", chr(92) + "u003c")}</script>',
         f"<script>{SCRIPT}</script></body></html>", "",
     ])  # fmt: skip

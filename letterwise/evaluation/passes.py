@@ -29,7 +29,7 @@ from letterwise.errors import UserError
 OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
 PROTOCOLS = (*OVERLAPS,)
 NUMBERS_IN_FLIGHT = {"cpu": 2**20}  # widest activation of a batch: on a CPU, small enough to stay in cache
-MANY_IN_FLIGHT = 2**26
+DEFAULT_IN_FLIGHT = 2**26
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def passes(model: TextModel, ids: np.ndarray, *, protocol: str = "blocks", every
     overlap = overlap_of(protocol, block_size)
     require_ids(ids, transformer.vocab_size)
     widest = block_size * max(transformer.vocab_size, transformer.config.hidden)
-    batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, MANY_IN_FLIGHT) // widest)
+    batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, DEFAULT_IN_FLIGHT) // widest)
     was_training = transformer.training
     transformer.eval()
     try:

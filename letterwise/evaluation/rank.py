@@ -18,11 +18,11 @@ from typing import IO
 import numpy as np
 
 from letterwise.errors import UserError
-from letterwise.evaluation.score import Line, barely
+from letterwise.evaluation.score import Line, bits_only
 
 NEIGHBOURS = 1000  # held-out lines that a line is held against
-FEWEST = 20
-ENOUGH = 2**16  # characters of the model's own held-out text to compare with: p-values have no use for more
+MIN_LINES = 20
+MAX_HELD_OUT_CHARS = 2**16  # characters of the model's own held-out text to compare with: p-values have no use for more
 RUN = 2**16  # lines that are sorted in memory
 NO_IDS, NO_BITS = np.zeros(0, np.int64), np.zeros(0)
 
@@ -41,10 +41,10 @@ class Calibration:
 
     def __init__(self, held_out: Iterable[Line]) -> None:
         """Raises `UserError` when there are too few lines to compare with."""
-        seen = sorted(((line.predicted, line.bits_per_char) for line in held_out if told(line)), key=lambda each: each[0])
-        if len(seen) < FEWEST:
+        seen = sorted(((line.predicted, line.bits_per_char) for line in held_out if has_text(line)), key=lambda each: each[0])
+        if len(seen) < MIN_LINES:
             raise UserError(
-                f"{len(seen)} held-out lines are too few to rank by, it takes {FEWEST}: name ordinary text with --calibrate."
+                f"{len(seen)} held-out lines are too few to rank by, it takes {MIN_LINES}: name ordinary text with --calibrate."
             )
         self.lengths, self.costs = np.array(seen).T
 
@@ -66,7 +66,7 @@ def rank(lines: Iterable[Line], calibration: Calibration, top: int = 0) -> Itera
     Lines come without their characters. All of them, where they are many, are sorted in a temporary file. Raises `UserError`
     when that has no room.
     """
-    odd = (calibration.rank(replace(line, characters=barely(NO_IDS, NO_BITS))) for line in lines if told(line))
+    odd = (calibration.rank(replace(line, characters=bits_only(NO_IDS, NO_BITS))) for line in lines if has_text(line))
     if top:
         kept: list[Ranked] = []
         for some in batched(odd, top + RUN):
@@ -100,8 +100,8 @@ def _write(file: IO[bytes], run: list[Ranked]) -> tuple[int, int]:
     start = file.tell()
     for ranked in run:
         line = ranked.line
-        told = ranked.p_value, ranked.deviations, line.number, line.start, line.text, line.bits, line.predicted
-        file.write(json.dumps(told).encode() + b"\n")
+        values = ranked.p_value, ranked.deviations, line.number, line.start, line.text, line.bits, line.predicted
+        file.write(json.dumps(values).encode() + b"\n")
     return start, file.tell()
 
 
@@ -111,11 +111,11 @@ def _read(file: IO[bytes], start: int, end: int) -> Iterator[Ranked]:
         file.seek(start)
         p_value, deviations, *line = json.loads(file.readline())
         start = file.tell()
-        yield Ranked(Line(*line, barely(NO_IDS, NO_BITS)), p_value, deviations)
+        yield Ranked(Line(*line, bits_only(NO_IDS, NO_BITS)), p_value, deviations)
 
 
-def told(line: Line) -> bool:
-    """Is there anything in it to be surprised by?"""
+def has_text(line: Line) -> bool:
+    """Is there a character in it, beside its line break, that was predicted?"""
     return bool(line.text.strip("\r\n")) and line.predicted > 0
 
 

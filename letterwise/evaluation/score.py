@@ -4,7 +4,7 @@
 
 A line break belongs to the line that it ends. The text's first character has nothing before it, and costs nothing here, as in
 `evaluate`: the mean over all others is evaluate's, by the same protocol. A character that the vocabulary lacks is the oddest
-thing there is: it costs `STRANGER_BITS`, and the model reads on as if it were not there.
+thing there is: it costs `OOV_BITS`, and the model reads on as if it were not there.
 """
 
 import math
@@ -20,11 +20,11 @@ from letterwise.evaluation.passes import Pass, overlap_of, passes
 from letterwise.loss import each_nats
 from letterwise.units import bits
 
-LIKELIEST = 5  # alternatives that are told of each character
+LIKELIEST = 5  # alternatives that are given for each character
 LONGEST = 2**16  # characters: a longer line is cut, so that memory stays bounded
 CHUNK = 2**15  # characters of a text that are read at a time
 ESCAPE_BITS = math.log2(1e4)  # a character that a model has never seen: one in ten thousand,
-STRANGER_BITS = ESCAPE_BITS + math.log2(CODE_POINTS)  # and then any code point there is
+OOV_BITS = ESCAPE_BITS + math.log2(CODE_POINTS)  # and then any code point there is
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Characters:
         return self.ids, self.bits, self.ranks, self.likeliest, self.probabilities
 
 
-def barely(ids: np.ndarray, bits: np.ndarray, alternatives: int = 0) -> Characters:
+def bits_only(ids: np.ndarray, bits: np.ndarray, alternatives: int = 0) -> Characters:
     """Characters of which no more is known; with so many empty places for alternatives."""
     nothing = np.zeros((len(ids), alternatives))
     return Characters(ids, bits, np.zeros(len(ids), np.int64), nothing.astype(np.int64), nothing)
@@ -102,17 +102,17 @@ class Scorer:
     def read(self, ids: np.ndarray) -> Characters:
         """What each of `ids` (n,) costs. Characters that the vocabulary lacks (V + their code point) are as odd as can be."""
         ids = ids.astype(np.int64)
-        strange = ids >= self.vocab_size
-        scored = self._known(ids[~strange] if strange.any() else ids)
-        return with_strangers(ids, strange, scored, self.vocab_size) if strange.any() else scored
+        oov = ids >= self.vocab_size
+        scored = self._known(ids[~oov] if oov.any() else ids)
+        return with_oov(ids, oov, scored, self.vocab_size) if oov.any() else scored
 
     def _known(self, ids: np.ndarray) -> Characters:
         alternatives = min(LIKELIEST, self.vocab_size) if self.closely else 0
-        parts = [barely(ids[:0], np.zeros(0), alternatives)]
+        parts = [bits_only(ids[:0], np.zeros(0), alternatives)]
         if not len(ids):
             return parts[0]
         if not len(self.before):  # nothing tells the text's first character
-            parts.append(barely(ids[:1], np.zeros(1), alternatives))
+            parts.append(bits_only(ids[:1], np.zeros(1), alternatives))
         text = np.concatenate((self.before, ids))
         if len(text) - self.start > 1:
             batches = passes(self.model, text, protocol=self.protocol, start=self.start)
@@ -140,16 +140,16 @@ def score(scorer: Scorer, ids: np.ndarray) -> Iterator[Characters]:
         yield scorer.read(ids[start : start + CHUNK])
 
 
-def with_strangers(ids: np.ndarray, strange: np.ndarray, known: Characters, vocab_size: int) -> Characters:
-    """All of `ids` (n,), of which `known` are scored, and the others `strange` to the model: it has read on without them."""
+def with_oov(ids: np.ndarray, oov: np.ndarray, known: Characters, vocab_size: int) -> Characters:
+    """All of `ids` (n,), of which `known` are scored, and the others `oov` to the model: it has read on without them."""
 
     def whole(part: np.ndarray, otherwise: float) -> np.ndarray:
-        told = np.full((len(ids), *part.shape[1:]), otherwise, part.dtype)
-        told[~strange] = part
-        return told
+        values = np.full((len(ids), *part.shape[1:]), otherwise, part.dtype)
+        values[~oov] = part
+        return values
 
     ranks = whole(known.ranks, vocab_size + 1)  # all that it knows is likelier
-    return Characters(ids, whole(known.bits, STRANGER_BITS), ranks, whole(known.likeliest, 0), whole(known.probabilities, 0.0))
+    return Characters(ids, whole(known.bits, OOV_BITS), ranks, whole(known.likeliest, 0), whole(known.probabilities, 0.0))
 
 
 def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predicted: bool = False) -> Iterator[Line]:
@@ -166,9 +166,9 @@ def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predict
         characters = held.cut(begin, end)
         without = unpredicted if (characters.ids < size).any() else 0
         text, bits = vocabulary.spell(characters.ids), float(characters.bits.sum())
-        told = Line(number + 1, start, text, bits, len(characters) - without, characters)
+        one = Line(number + 1, start, text, bits, len(characters) - without, characters)
         number, start, unpredicted = number + 1, start + len(characters), unpredicted - without
-        return told
+        return one
 
     for some in scored:
         held = joined([held, some]) if held is not None and len(held) else some
@@ -192,7 +192,7 @@ def _scored(some: Pass, closely: bool) -> Characters:
     finite(float(surprise.sum()))
     ids, logits = some.targets.cpu().numpy(), some.logits
     if not closely:
-        return barely(ids, surprise)
+        return bits_only(ids, surprise)
     ranks = 1 + (logits > logits.gather(1, some.targets[:, None])).sum(-1)
     probabilities, likeliest = logits.float().softmax(-1).topk(min(LIKELIEST, logits.size(1)))
     return Characters(ids, surprise, *(part.cpu().numpy() for part in (ranks, likeliest, probabilities)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from letterwise.compiling.jit import clock
-from letterwise.config.generation import MOST_TOKENS
+from letterwise.config.generation import MAX_TOKENS
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.limits import Limits
@@ -23,8 +23,8 @@ BARREN = 1000  # candidates in a row of which none was wanted: there is no sense
 
 def require_lines(n: int, vocabulary: Vocabulary, sampler: Sampler) -> None:
     """Raises `UserError` where a model or a sampler cannot write `n` lines."""
-    if not 1 <= n <= MOST_TOKENS:
-        raise UserError(f"--lines {n} must be from 1 to {MOST_TOKENS:,}.")
+    if not 1 <= n <= MAX_TOKENS:
+        raise UserError(f"--lines {n} must be from 1 to {MAX_TOKENS:,}.")
     if vocabulary.line_break is None:
         raise UserError("this model's text had no line break, and it knows no end of a line: train one with --lines.")
     for name in ("greedy", "beam"):

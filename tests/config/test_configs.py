@@ -71,11 +71,11 @@ def test_configurations_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"n_layer": -1}, "n_layer=-1 is too small: the least is 0"),
-        ({"max_iters": -1}, "max_iters=-1 is too small: the least is 0"),
-        ({"counts_order": -1}, "counts_order=-1 is too small: the least is 0"),
-        ({"counts_folds": 1}, "counts_folds=1 is too small: the least is 2"),
-        ({"counts_chars": 0}, "counts_chars=0 is too small: the least is 1"),
+        ({"n_layer": -1}, "n_layer=-1 is too small: the minimum is 0"),
+        ({"max_iters": -1}, "max_iters=-1 is too small: the minimum is 0"),
+        ({"counts_order": -1}, "counts_order=-1 is too small: the minimum is 0"),
+        ({"counts_folds": 1}, "counts_folds=1 is too small: the minimum is 2"),
+        ({"counts_chars": 0}, "counts_chars=0 is too small: the minimum is 1"),
         ({"n_layer": 2.5}, "n_layer=2.5 is not a whole number"),
         ({"n_layer": True}, "n_layer=True is not a whole number"),
         ({"bias": 1}, "bias=1 is not true or false"),

@@ -20,7 +20,7 @@ NUMBERS = [(f, hint) for f, hint in ALL if without_none(hint) in (int, float)]
 
 def alone(f: Field[Any], hint: Any, value: object) -> object:
     """What a knob holds when it is set to a value, in a dataclass of its own."""
-    bounds = {name: f.metadata[name] for name in ("least", "most", "above", "below")}
+    bounds = {name: f.metadata[name] for name in ("min", "max", "above", "below")}
     made = make_dataclass("Alone", [(f.name, hint, knob(default_of(f), f.metadata["help"], **bounds))], frozen=True)(value)
     check(made)
     return getattr(made, f.name)
@@ -30,7 +30,7 @@ def alone(f: Field[Any], hint: Any, value: object) -> object:
 def test_a_number_is_taken_up_to_its_bounds_and_no_further(f: Field[Any], hint: Any) -> None:
     whole = without_none(hint) is int
     step = (lambda x, to: x + math.copysign(1, to)) if whole else math.nextafter
-    low, high, above, below = (f.metadata[bound] for bound in ("least", "most", "above", "below"))
+    low, high, above, below = (f.metadata[bound] for bound in ("min", "max", "above", "below"))
     inside = [bound for bound in (low, high) if bound is not None]
     inside += [step(bound, to) for bound, to in ((above, math.inf), (below, -math.inf)) if bound is not None]
     outside = [step(bound, to) for bound, to in ((low, -math.inf), (high, math.inf)) if bound is not None]
@@ -38,7 +38,7 @@ def test_a_number_is_taken_up_to_its_bounds_and_no_further(f: Field[Any], hint: 
     for value in inside:
         assert alone(f, hint, int(value) if whole else float(value)) == value
     for value in outside:
-        with pytest.raises(UserError, match=rf"^{f.name}=.* is too (small|large): (the (least|most) is|it must)"):
+        with pytest.raises(UserError, match=rf"^{f.name}=.* is too (small|large): (the (minimum|maximum) is|it must)"):
             alone(f, hint, int(value) if whole else float(value))
     for value in (math.nan, "3", True, -math.inf):
         with pytest.raises(UserError, match=f"^{f.name}="):

@@ -8,7 +8,7 @@ import pytest
 import letterwise
 from letterwise.errors import UserError
 from letterwise.evaluation.classify import Classifier, fitted_temperature, pieces, probabilities
-from letterwise.evaluation.score import STRANGER_BITS
+from letterwise.evaluation.score import OOV_BITS
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +35,8 @@ def test_bits_are_those_of_the_text_after_a_line_break(models: list) -> None:
 
 
 def test_strangers_have_a_price_and_leave_the_rest_alone(models: list) -> None:
-    assert models[0].cost("kaξto") == pytest.approx(models[0].cost("kato") + STRANGER_BITS)
-    assert models[0].cost("ξξ") == pytest.approx(2 * STRANGER_BITS)
+    assert models[0].cost("kaξto") == pytest.approx(models[0].cost("kato") + OOV_BITS)
+    assert models[0].cost("ξξ") == pytest.approx(2 * OOV_BITS)
     assert models[0].cost("") == 0
 
 

@@ -10,7 +10,7 @@ import letterwise
 from letterwise.errors import UserError
 from letterwise.evaluation import rank as ranking
 from letterwise.evaluation.rank import Calibration, rank
-from letterwise.evaluation.score import Line, barely
+from letterwise.evaluation.score import Line, bits_only
 
 ODD = """\
 kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b
@@ -74,7 +74,7 @@ def test_planted_odd_lines_come_first(log_model, tmp_path) -> None:
 
 def line(number: int, length: int, bits_per_char: float) -> Line:
     bits = np.full(length + 1, bits_per_char)
-    return Line(number, 1, "x" * length + "\n", float(bits.sum()), length + 1, barely(np.zeros(length + 1, int), bits))
+    return Line(number, 1, "x" * length + "\n", float(bits.sum()), length + 1, bits_only(np.zeros(length + 1, int), bits))
 
 
 def test_a_p_value_is_the_share_of_ordinary_lines_that_are_as_odd() -> None:

@@ -18,7 +18,7 @@ from letterwise.errors import UserError
 from letterwise.evaluation import heatmap
 from letterwise.evaluation import score as scoring
 from letterwise.evaluation.evaluate import interval
-from letterwise.evaluation.score import STRANGER_BITS, Characters, barely, lines
+from letterwise.evaluation.score import OOV_BITS, Characters, bits_only, lines
 
 LETTERS = Vocabulary("char", "\nab")
 
@@ -58,7 +58,7 @@ def test_what_is_said_of_a_character_is_what_the_model_says(tiny) -> None:
 def test_lines_are_those_of_the_text_however_it_comes(text: str, cuts: set[int]) -> None:
     ids = LETTERS.encode(text).astype(np.int64)
     edges = [0, *sorted(c for c in cuts if c < len(ids)), len(ids)]
-    scored = [barely(ids[a:b], ids[a:b].astype(float)) for a, b in pairwise(edges)]
+    scored = [bits_only(ids[a:b], ids[a:b].astype(float)) for a, b in pairwise(edges)]
     got = list(lines(scored, LETTERS))
     assert [line.text for line in got] == io.StringIO(text, newline="\n").readlines()
     assert [line.number for line in got] == list(range(1, len(got) + 1))
@@ -69,7 +69,7 @@ def test_lines_are_those_of_the_text_however_it_comes(text: str, cuts: set[int])
 def test_a_line_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "LONGEST", 5)
     ids = LETTERS.encode("a" * 23)
-    got = list(lines([barely(ids[i : i + 3], np.ones(len(ids[i : i + 3]))) for i in range(0, 23, 3)], LETTERS))
+    got = list(lines([bits_only(ids[i : i + 3], np.ones(len(ids[i : i + 3]))) for i in range(0, 23, 3)], LETTERS))
     assert "".join(line.text for line in got) == "a" * 23
     assert max(len(line.text) for line in got) <= 8
 
@@ -109,20 +109,20 @@ def test_an_unknown_character_costs_what_cost_charges_and_is_printed_as_it_was_w
     assert [line.text for line in told] == io.StringIO(LINES.replace("\r\n", "\n"), newline="\n").readlines()
     skipped = list(tiny.score(LINES, unknown="skip", closely=True))
     assert sum(line.bits for line in told) == pytest.approx(
-        sum(line.bits for line in skipped) + STRANGER_BITS * len(strangers), rel=1e-5
+        sum(line.bits for line in skipped) + OOV_BITS * len(strangers), rel=1e-5
     )
     assert sum(line.predicted for line in told) == sum(line.predicted for line in skipped) + len(strangers)
     for line in told:
         for char, bits, rank in zip(line.text, line.characters.bits, line.characters.ranks, strict=True):
-            assert (bits == STRANGER_BITS) == (rank > len(tiny.vocabulary)) == (char not in tiny.vocabulary)
-    assert tiny.cost(LINES) > STRANGER_BITS * len(strangers)
+            assert (bits == OOV_BITS) == (rank > len(tiny.vocabulary)) == (char not in tiny.vocabulary)
+    assert tiny.cost(LINES) > OOV_BITS * len(strangers)
     content = json.loads(Page(tiny.heat_map(LINES)).data)
     assert "".join(content["characters"]) == "".join(line.text for line in told)
 
 
 def test_texts_of_nothing_the_model_knows(tiny, tmp_path) -> None:
     (line,) = tiny.score("☠☠")
-    assert (line.text, line.bits, line.predicted) == ("☠☠", 2 * STRANGER_BITS, 2)
+    assert (line.text, line.bits, line.predicted) == ("☠☠", 2 * OOV_BITS, 2)
     (tmp_path / "t").write_text("☠\n☠")
     assert [line.text for line in tiny.score(input_file=tmp_path / "t")] == ["☠\n", "☠"]
     first, second = tiny.score("☠\nThe")
@@ -220,7 +220,7 @@ def test_a_text_cannot_break_out_of_the_page() -> None:
 
 
 def test_a_page_has_an_end(monkeypatch: pytest.MonkeyPatch, tiny) -> None:
-    monkeypatch.setattr(heatmap, "MOST_CHARS", 20)
+    monkeypatch.setattr(heatmap, "MAX_CHARS", 20)
     with pytest.raises(UserError, match="at most 20 characters"):
         tiny.heat_map("The cat sat on the log.")
 
@@ -228,7 +228,7 @@ def test_a_page_has_an_end(monkeypatch: pytest.MonkeyPatch, tiny) -> None:
 def test_a_terminal_is_told_colours_and_never_obeys_the_text() -> None:
     vocabulary = Vocabulary("char", "\n\x1bab")
     ids = vocabulary.encode("a\x1bb\n").astype(np.int64)
-    (line,) = lines([barely(ids, np.array([0.0, 99.0, 3.0, 1.0]))], vocabulary)
+    (line,) = lines([bits_only(ids, np.array([0.0, 99.0, 3.0, 1.0]))], vocabulary)
     shown = heatmap.terminal(line, vocabulary)
     assert re.sub("\x1b\\[[0-9;]*m", "", shown) == "a\\x1bb↵"
     assert f"\x1b[48;5;{heatmap.TERMINAL[-1]}m\\x1b" in shown

@@ -251,5 +251,5 @@ def test_a_model_that_answers_nan_writes_nothing(logits: list[float], greedy: bo
 )
 def test_knobs_have_two_bounds(knob: dict) -> None:
     (name,) = knob
-    with pytest.raises(UserError, match=f"{name}=.* is too (small: the least|large: the most) is "):
+    with pytest.raises(UserError, match=f"{name}=.* is too (small: the minimum|large: the maximum) is "):
         Sampler(**knob)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.output import is_stdout, say, say_json
+from letterwise.cli.output import is_stdout, json_to_stdout, to_stdout
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -28,7 +28,7 @@ def run(flags: dict[str, Any]) -> int:
 
         write_bytes(html, page(comparison).encode())
     if as_json:
-        say_json(comparison.to_json())
+        json_to_stdout(comparison.to_json())
     elif not taken:
-        say(table(comparison))
+        to_stdout(table(comparison))
     return 0

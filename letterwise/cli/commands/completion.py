@@ -5,7 +5,7 @@ import importlib
 from typing import Any
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.output import say
+from letterwise.cli.output import to_stdout
 
 SHELLS = ("bash", "zsh", "tcsh")
 
@@ -19,7 +19,7 @@ def run(flags: dict[str, Any]) -> int:
     """Write the script."""
     import shtab
 
-    say(shtab.complete(whole_parser(), shell=flags["shell"]))
+    to_stdout(shtab.complete(whole_parser(), shell=flags["shell"]))
     return 0
 
 

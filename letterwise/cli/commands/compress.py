@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.flags import OUTPUT_HELP, Parser
-from letterwise.cli.output import complain, is_stdout, say_json, say_line, shown
+from letterwise.cli.output import is_stdout, json_to_stdout, line_to_stdout, terminal_safe, to_stderr
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -27,13 +27,13 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Compress."""
     as_json, output = flags.get("json", False), flags["output_file"]
-    words = complain if is_stdout(output, "--output_file", as_json) else say_line
+    words = to_stderr if is_stdout(output, "--output_file", as_json) else line_to_stdout
     from letterwise.api import load
 
     model = load(flags["model_path"], device="cpu")
     packed = model.compress_file(flags["input_file"], output, online=flags.get("online", False))
     if as_json:
-        say_json({
+        json_to_stdout({
             "original_bytes": packed.original_bytes,
             "compressed_bytes": packed.compressed_bytes,
             "streams": packed.streams,
@@ -41,5 +41,5 @@ def run(flags: dict[str, Any]) -> int:
         })  # fmt: skip
     else:
         rate = f", {packed.bits_per_byte:.4f} bits per byte" if packed.original_bytes else ""
-        words(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {shown(output)}")
+        words(f"{packed.original_bytes:,} bytes in {packed.compressed_bytes:,}{rate}: {terminal_safe(output)}")
     return 0

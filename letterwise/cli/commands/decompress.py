@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.flags import OUTPUT_HELP, Parser
-from letterwise.cli.output import complain, is_stdout, say_json, say_line, shown
+from letterwise.cli.output import is_stdout, json_to_stdout, line_to_stdout, terminal_safe, to_stderr
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -19,12 +19,12 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Decompress."""
     as_json, output = flags.get("json", False), flags["output_file"]
-    words = complain if is_stdout(output, "--output_file", as_json) else say_line
+    words = to_stderr if is_stdout(output, "--output_file", as_json) else line_to_stdout
     from letterwise.api import load
 
     packed = load(flags["model_path"], device="cpu").decompress_file(flags["input_file"], output)
     if as_json:
-        say_json({"original_bytes": packed.original_bytes, "output_file": output})
+        json_to_stdout({"original_bytes": packed.original_bytes, "output_file": output})
     else:
-        words(f"{packed.original_bytes:,} bytes: {shown(output)}")
+        words(f"{packed.original_bytes:,} bytes: {terminal_safe(output)}")
     return 0

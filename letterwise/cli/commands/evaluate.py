@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.flags import ENCODING_HELP, Parser
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import json_to_stdout, to_stdout
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -39,7 +39,7 @@ def run(flags: dict[str, Any]) -> int:
 
     score = load(path, device=device).evaluate(progress=PlainProgress(), **flags)
     if as_json:
-        say_json({
+        json_to_stdout({
             "nats_per_char": score.nats_per_char,
             "bits_per_char": score.bits_per_char,
             "chars": score.chars,
@@ -51,15 +51,15 @@ def run(flags: dict[str, Any]) -> int:
             "xz_bits_per_char": score.xz_bits_per_char,
         })  # fmt: skip
     else:
-        say(
+        to_stdout(
             f"{score.bits_per_char:.4f} bits = {score.nats_per_char:.4f} nats per character "
             f"over {score.chars:,} characters ({score.protocol}, context {score.context})\n"
         )
         if score.interval_bits:
             low, high = score.interval_bits
-            say(f"95 % interval: {low:.4f} to {high:.4f} bits per character; {score.bits_per_byte:.4f} bits per byte\n")
+            to_stdout(f"95 % interval: {low:.4f} to {high:.4f} bits per character; {score.bits_per_byte:.4f} bits per byte\n")
         if score.xz_bits_per_char is not None:
-            say(f"xz -9e, on this text alone: {score.xz_bits_per_char:.4f} bits\n")
+            to_stdout(f"xz -9e, on this text alone: {score.xz_bits_per_char:.4f} bits\n")
         if score.counting_bits_per_char is not None:
-            say(f"counting alone: {score.counting_bits_per_char:.4f} bits; this model: {score.bits_per_char:.4f}\n")
+            to_stdout(f"counting alone: {score.counting_bits_per_char:.4f} bits; this model: {score.bits_per_char:.4f}\n")
     return 0

@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, add_options, number, title
-from letterwise.cli.output import end_line, say, say_json, shown
+from letterwise.cli.output import end_line, json_to_stdout, terminal_safe, to_stdout
 from letterwise.config.generation import ConstraintConfig, RequestConfig, SamplerConfig, StopConfig
 from letterwise.errors import UserError
 from letterwise.printable import printable
@@ -73,9 +73,9 @@ def run(flags: dict[str, Any]) -> int:
         return write_lines(model, prompt, seed, flags, as_json)
     samples = model.samples(prompt, rng_seed=seed, **flags)
     if as_json:
-        told = zip(samples.texts(), samples.rng_seeds, samples.ended, strict=True)
-        written = [{"text": text, "rng_seed": seed, "ended": ended} for text, seed, ended in told]
-        say_json({"prompt": prompt, "samples": written})
+        rows = zip(samples.texts(), samples.rng_seeds, samples.ended, strict=True)
+        written = [{"text": text, "rng_seed": seed, "ended": ended} for text, seed, ended in rows]
+        json_to_stdout({"prompt": prompt, "samples": written})
     else:
         show(prompt, samples)
         end_line()
@@ -127,15 +127,15 @@ def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str,
     progress = PlainProgress()
     lines = model.lines(flags.pop("lines"), prompt, rng_seed=seed, progress=progress, **flags)
     if as_json:
-        told = {"prompt": prompt, "lines": list(lines), "rng_seed": seed}
-        say_json(
-            {**told, **{name: getattr(lines, name) for name in ("candidates", "unfinished", "known", "repeated", "ended")}}
+        written = {"prompt": prompt, "lines": list(lines), "rng_seed": seed}
+        json_to_stdout(
+            {**written, **{name: getattr(lines, name) for name in ("candidates", "unfinished", "known", "repeated", "ended")}}
         )
     else:
         for line in lines:
-            say(f"{shown(line)}\n")
+            to_stdout(f"{terminal_safe(line)}\n")
     dropped = {"known": lines.known, "repeated": lines.repeated, "empty or without end": lines.unfinished}
-    why = ", ".join(f"{many:,} {what}" for what, many in dropped.items() if many)
+    why = ", ".join(f"{count:,} {what}" for what, count in dropped.items() if count)
     took = f"{lines.given:,} lines from {lines.candidates:,} candidates" + (f" ({why})" if why else "")
     if lines.ended == "enough":
         progress.note(f"{took}.")
@@ -165,4 +165,4 @@ def show(prompt: str, samples: "Samples") -> None:
 
 def _write(text: str) -> None:
     """Exactly, but on a terminal what that would obey is spelled out."""
-    say(shown(text, one_line=False))
+    to_stdout(terminal_safe(text, one_line=False))

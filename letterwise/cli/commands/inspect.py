@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import json_to_stdout, to_stdout
 from letterwise.printable import printable
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ def run(flags: dict[str, Any]) -> int:
     params, flops, cache = parameters(model, size).total, flops_per_char(model, size), cache_bytes(model)
     if flags.get("json"):
         costs = {"params": params, "flops_per_char": flops, "cache_bytes": cache}
-        say_json({**file.header(), **costs, "weights": {name: list(w.shape) for name, w in sorted(file.weights.items())}})
+        json_to_stdout({**file.header(), **costs, "weights": {name: list(w.shape) for name, w in sorted(file.weights.items())}})
         return 0
-    say(f"{'parameters':<14} {params:,}\n{'per character':<14} {flops:,} FLOPs; a full KV cache is {cache:,} bytes\n")
+    to_stdout(f"{'parameters':<14} {params:,}\n{'per character':<14} {flops:,} FLOPs; a full KV cache is {cache:,} bytes\n")
     for name, value in facts(file).items():
-        say(f"{name:<14} {printable(value, one_line=True)}\n")
+        to_stdout(f"{name:<14} {printable(value, one_line=True)}\n")
     for row in file.history:
-        told = {"train": row["train_nats_per_char"], "val": row["val_nats_per_char"]}
-        nats = "".join(f"  {name} {value:.4f}" for name, value in told.items() if value is not None)
-        say(f"  step {row['step']:>7}{nats} nats\n")
+        losses = {"train": row["train_nats_per_char"], "val": row["val_nats_per_char"]}
+        nats = "".join(f"  {name} {value:.4f}" for name, value in losses.items() if value is not None)
+        to_stdout(f"  step {row['step']:>7}{nats} nats\n")
     return 0
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from letterwise.cli.flags import ENCODING_HELP, Parser, number
-from letterwise.cli.output import say, say_json
+from letterwise.cli.output import json_to_stdout, to_stdout
 from letterwise.printable import printable
 
 SHOWN = 100  # characters of each end of a long run
@@ -35,25 +35,26 @@ def run(flags: dict[str, Any]) -> int:
     flags.setdefault("input_file", ["-"])
     found = load(path, device="cpu").novelty(progress=PlainProgress(), **flags)
     if as_json:
-        say_json(asdict(found))
+        json_to_stdout(asdict(found))
         return 0
     if run := found.longest:
-        say(
-            f"longest run that is also in the training text: {run.chars:,} characters, from line {run.line:,}, column "
-            f"{run.column:,}; there from line {run.training_line:,}, character {run.training_start:,}\n    {shown(run.text)}\n"
+        to_stdout(
+            f"longest run that is also in the training text: {run.chars:,} characters, from line {run.line:,}, "
+            f"column {run.column:,}; there from line {run.training_line:,}, character {run.training_start:,}\n"
+            f"    {excerpt(run.text)}\n"
         )
     else:
-        say("no character of this text is in the training text\n")
+        to_stdout("no character of this text is in the training text\n")
     shares = ", ".join(f"{length}: {share:.1%}" for length, share in found.shares.items())
-    say(f"share of the {found.chars:,} characters that are in copied runs of at least so many characters: {shares}\n")
+    to_stdout(f"share of the {found.chars:,} characters that are in copied runs of at least so many characters: {shares}\n")
     for line in found.nearest:
-        say(
+        to_stdout(
             f"line {line.line:,} is most similar to line {line.training_line:,} of the training text: {line.similarity:.0%}\n"
             f"    {printable(line.text, one_line=True)}\n    {printable(line.training_text, one_line=True)}\n"
         )
     return 0
 
 
-def shown(text: str) -> str:
+def excerpt(text: str) -> str:
     """A text on one line, its middle left out where it is long."""
     return repr(text) if len(text) <= 2 * SHOWN else f"{text[:SHOWN]!r} … {text[-SHOWN:]!r}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from letterwise.cli.commands import train
-from letterwise.cli.output import say, say_json, shown
+from letterwise.cli.output import json_to_stdout, terminal_safe, to_stdout
 from letterwise.config.presets import asked_values, resolve
 from letterwise.errors import UserError
 
@@ -23,7 +23,7 @@ def run(flags: dict[str, Any]) -> int:
 
     config, made = prepare.plan(asked, progress=PlainProgress())
     if own.get("json"):
-        say_json({"values": made.values, "config": config.to_json(), "lines": made.lines})
+        json_to_stdout({"values": made.values, "config": config.to_json(), "lines": made.lines})
     else:
-        say("".join(f"{shown(line)}\n" for line in made.lines))
+        to_stdout("".join(f"{terminal_safe(line)}\n" for line in made.lines))
     return 0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import ENCODING_HELP, Parser, number
-from letterwise.cli.output import in_colour, say, say_json, shown
+from letterwise.cli.output import in_colour, json_to_stdout, terminal_safe, to_stdout
 from letterwise.data.line_ends import bare, split_lines
 from letterwise.errors import UserError
 from letterwise.stdin import arriving
@@ -115,11 +115,11 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         if asked["json"]:
             continue
         if in_colour() and not asked["jsonl"]:
-            say(f"{line.bits_per_char:6.3f} {terminal(line, model.vocabulary)}\n")
+            to_stdout(f"{line.bits_per_char:6.3f} {terminal(line, model.vocabulary)}\n")
         else:
             _tell(line, asked["jsonl"], spell)
     if asked["json"]:
-        say_json({
+        json_to_stdout({
             "bits": bits, "bits_per_char": bits / chars, "chars": chars, "lines": count,
             "protocol": flags.get("protocol", "blocks"),
         })  # fmt: skip
@@ -128,15 +128,15 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
 def _tell(line: "Line", as_json: bool, spell: Callable[[int], str] | None = None) -> None:
     """A line on a line of stdout; with the spelling of each id, also what is known of each character."""
     if not as_json:
-        say(f"{line.bits_per_char:.4f}\t{shown(bare(line.text))}\n")
+        to_stdout(f"{line.bits_per_char:.4f}\t{terminal_safe(bare(line.text))}\n")
         return
-    told: dict[str, Any] = {
+    row: dict[str, Any] = {
         "line": line.number, "start": line.start, "text": line.text, "chars": line.predicted, "bits": line.bits,
         "bits_per_char": line.bits_per_char,
     }  # fmt: skip
     known = line.characters
     if spell:
-        told["characters"] = [
+        row["characters"] = [
             {
                 "char": spell(id),
                 "bits": bits,
@@ -148,17 +148,17 @@ def _tell(line: "Line", as_json: bool, spell: Callable[[int], str] | None = None
                 strict=True,
             )
         ]
-    say(json.dumps(told) + "\n")
+    to_stdout(json.dumps(row) + "\n")
 
 
 def _rank(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]) -> None:
     for ranked in model.rank(**flags):
         line = ranked.line
         if asked["json"] or asked["jsonl"]:
-            told = {"line": line.number, "p_value": ranked.p_value, "deviations": ranked.deviations, "text": line.text}
-            say_json({**told, "bits_per_char": line.bits_per_char})
+            row = {"line": line.number, "p_value": ranked.p_value, "deviations": ranked.deviations, "text": line.text}
+            json_to_stdout({**row, "bits_per_char": line.bits_per_char})
         else:
-            say(f"{ranked.p_value:.4f}\t{line.bits_per_char:.3f}\t{line.number}\t{shown(bare(line.text))}\n")
+            to_stdout(f"{ranked.p_value:.4f}\t{line.bits_per_char:.3f}\t{line.number}\t{terminal_safe(bare(line.text))}\n")
 
 
 def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, Any], asked: dict[str, bool]) -> None:
@@ -171,12 +171,12 @@ def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, 
         best = paths[verdict.likeliest]
         if asked["json"] or asked["jsonl"]:
             bits, chances = (dict(zip(paths, each, strict=True)) for each in (verdict.bits, verdict.probabilities))
-            text_told = {"text": verdict.text} if asked["each_line"] else {}
-            say_json({"likeliest": best, "probabilities": chances, "bits": bits, "chars": len(verdict.text), **text_told})
+            named = {"text": verdict.text} if asked["each_line"] else {}
+            json_to_stdout({"likeliest": best, "probabilities": chances, "bits": bits, "chars": len(verdict.text), **named})
         elif asked["each_line"]:
-            say(f"{shown(best)}\t{max(verdict.probabilities):.3f}\t{shown(verdict.text)}\n")
+            to_stdout(f"{terminal_safe(best)}\t{max(verdict.probabilities):.3f}\t{terminal_safe(verdict.text)}\n")
         else:
             for path, bits, chance in sorted(
                 zip(paths, verdict.bits, verdict.probabilities, strict=True), key=lambda row: row[1]
             ):
-                say(f"{chance:6.1%}  {bits / max(1, len(verdict.text)):.4f} bits per character  {shown(path)}\n")
+                to_stdout(f"{chance:6.1%}  {bits / max(1, len(verdict.text)):.4f} bits per character  {terminal_safe(path)}\n")

@@ -5,13 +5,13 @@ from typing import Any
 
 from letterwise.cli import PROCESS_STARTED
 from letterwise.cli.flags import Parser, add_knobs, number
-from letterwise.cli.output import complain, say, say_json, shown
+from letterwise.cli.output import json_to_stdout, terminal_safe, to_stderr, to_stdout
 from letterwise.cli.program import program
 from letterwise.config.presets import PRESETS, SIZES, asked_values, resolve
 from letterwise.errors import UserError, quoted
 
 OWN = ("config", "out", "model_path", "resume", "overwrite", "seeds", "json")
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -47,12 +47,12 @@ def run(flags: dict[str, Any]) -> int:
         learn, words = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
         result = learn(asked, progress=progress_for_terminal(), started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
-        complain(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
+        to_stderr(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
         return 128 + interrupted.signal_number
     if as_json:
-        say_json(result.to_json())
+        json_to_stdout(result.to_json())
     else:
-        say(words(result))
+        to_stdout(words(result))
     return 0
 
 
@@ -62,8 +62,8 @@ def agree(own: dict[str, Any]) -> None:
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
     if (seeds := own.get("seeds")) is None:
         return
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise UserError(f"--seeds {quoted(seeds)} is no number of runs from 1 to {MOST_SEEDS}: try --seeds 5.")
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise UserError(f"--seeds {quoted(seeds)} is no number of runs from 1 to {MAX_SEEDS}: try --seeds 5.")
     if "model_path" in own:
         raise UserError("--seeds writes a model for each run and --model_path names a single one: give --out DIR instead.")
 
@@ -84,8 +84,8 @@ def closing_words(result: Any) -> str:
     held_out += f"\n{result.advice}"
     more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
     command = f"{program('generate')} {shlex.join(['--model_path', result.model_path, *more])}"
-    places = shown(f"{result.model_path} · {result.run_dir}/report.html")
-    return f"\n{shown(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
+    places = terminal_safe(f"{result.model_path} · {result.run_dir}/report.html")
+    return f"\n{terminal_safe(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
 
 
 def repeated_words(result: Any) -> str:
@@ -94,7 +94,7 @@ def repeated_words(result: Any) -> str:
     for seed, run in zip(result.seeds, result.runs, strict=True):
         nats, bits = run.best_val_nats_per_char, run.best_val_bits_per_char
         figures = "no validation part" if nats is None else f"{nats:.4f} nats = {bits:.4f} bits per character"
-        lines.append(f"seed {seed}: {figures}  {shown(run.run_dir)}")
+        lines.append(f"seed {seed}: {figures}  {terminal_safe(run.run_dir)}")
     (nats, nats_std), (bits, bits_std) = (result.mean_and_std(f"best_val_{unit}_per_char") for unit in ("nats", "bits"))
     if nats is not None and nats_std is not None:
         lines.append(
