@@ -147,22 +147,22 @@ def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str,
 def show(prompt: str, samples: "Samples") -> None:
     """Samples one after another, each after its prompt: one as it grows, those behind it when it has ended."""
     waiting = ["" for _ in samples.ended]
-    shown = 0
+    current = 0
     pieces = iter(samples)
     first = next(pieces, None)  # before the prompt is shown: compiling is announced on a line of its own
-    _write(prompt)
+    _show_text(prompt)
     for i, piece in [] if first is None else chain([first], pieces):
-        if i == shown:
-            _write(piece)
+        if i == current:
+            _show_text(piece)
         else:
             waiting[i] += piece
-        while samples.ended[shown] and shown + 1 < len(waiting):
-            shown += 1
-            _write(BETWEEN_SAMPLES + prompt + waiting[shown])
-    for text in waiting[shown + 1 :]:
-        _write(BETWEEN_SAMPLES + prompt + text)
+        while samples.ended[current] and current + 1 < len(waiting):
+            current += 1
+            _show_text(BETWEEN_SAMPLES + prompt + waiting[current])
+    for text in waiting[current + 1 :]:
+        _show_text(BETWEEN_SAMPLES + prompt + text)
 
 
-def _write(text: str) -> None:
+def _show_text(text: str) -> None:
     """Exactly, but on a terminal what that would obey is spelled out."""
     to_stdout(terminal_safe(text, one_line=False))

@@ -70,7 +70,7 @@ def run(flags: dict[str, Any]) -> int:
     if asked["follow"]:
         options = {name: flags[name] for name in ("unknown", "protocol", "encoding") if name in flags}
         for line in models[0].follow(arriving(), **options):
-            _tell(line, asked["jsonl"])
+            print_line(line, asked["jsonl"])
         return 0
     flags.setdefault("input_file", ["-"])
     flags["progress"] = PlainProgress()
@@ -117,7 +117,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         if in_colour() and not asked["jsonl"]:
             to_stdout(f"{line.bits_per_char:6.3f} {terminal(line, model.vocabulary)}\n")
         else:
-            _tell(line, asked["jsonl"], spell)
+            print_line(line, asked["jsonl"], spell)
     if asked["json"]:
         json_to_stdout({
             "bits": bits, "bits_per_char": bits / chars, "chars": chars, "lines": count,
@@ -125,7 +125,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         })  # fmt: skip
 
 
-def _tell(line: "Line", as_json: bool, spell: Callable[[int], str] | None = None) -> None:
+def print_line(line: "Line", as_json: bool, spell: Callable[[int], str] | None = None) -> None:
     """A line on a line of stdout; with the spelling of each id, also what is known of each character."""
     if not as_json:
         to_stdout(f"{line.bits_per_char:.4f}\t{terminal_safe(bare(line.text))}\n")
