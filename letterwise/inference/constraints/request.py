@@ -15,7 +15,7 @@ from jaxtyping import Bool
 
 from letterwise.data.vocabulary import SHOWN, Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.constraints.language import json_schema, lark
+from letterwise.inference.constraints.language import lark
 from letterwise.inference.constraints.language.dfa import DFA
 from letterwise.inference.constraints.language.expression import (
     ANY_CHAR,
@@ -32,6 +32,7 @@ from letterwise.inference.constraints.language.expression import (
 )
 from letterwise.inference.constraints.language.regex import parse, parse_whole
 from letterwise.inference.constraints.language.rtn import RTN, any_text
+from letterwise.inference.constraints.language.schema import json_schema
 from letterwise.inference.constraints.language.subset_construction import dfa_of
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance.completion import MAX_SECONDS, MAX_STEPS, BudgetSpent, find_completion

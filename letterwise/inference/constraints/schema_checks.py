@@ -12,13 +12,13 @@ from typing import Any
 from letterwise.data.vocabulary import SHOWN
 from letterwise.errors import UserError
 from letterwise.inference.constraints.language.expression import Unsupported
-from letterwise.inference.constraints.language.json_schema import have_different_types
-from letterwise.inference.constraints.language.patterns import may_hold_escaped, unescaped_pattern
-from letterwise.inference.constraints.language.schema_keywords import COUNT, KEYWORDS, check_schema
+from letterwise.inference.constraints.language.schema.keywords import COUNT, KEYWORDS, check_schema
+from letterwise.inference.constraints.language.schema.merge import are_exclusive
+from letterwise.inference.constraints.language.schema.patterns import may_hold_escaped, unescaped_pattern
 from letterwise.inference.constraints.regex_checks import checked_regex
 
 INSTEAD = {  # keywords that are about a value as a whole, and what to write instead
-    "oneOf": "two alternatives may fit the same value: write 'anyOf', or give them different types",
+    "oneOf": "two alternatives may fit the same value: write 'anyOf', or give them different types or constants",
     "not": "say what is allowed instead, with 'enum', 'pattern' or 'anyOf'",
     "if": "write the cases as 'anyOf'", "then": "write the cases as 'anyOf'", "else": "write the cases as 'anyOf'",
     "uniqueItems": "leave it out, and check for equal items afterwards", "contains": "describe the items with 'items'",
@@ -52,7 +52,7 @@ def checked_schema(text: str) -> str:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise UserError(f"--json_schema {text[: 4 * SHOWN]!r} is no JSON schema: {why}.") from None
     check_schema(schema)
-    return json.dumps(_checked(schema), ensure_ascii=False)
+    return json.dumps(_checked(schema, schema), ensure_ascii=False)
 
 
 def without_escaped_characters(schema: Any) -> Any:
@@ -67,24 +67,24 @@ def without_escaped_characters(schema: Any) -> Any:
     return plain
 
 
-def _checked(schema: Any) -> Any:
+def _checked(schema: Any, root: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     schema = as_2020_12(schema)
     checked = dict(schema)
     for key, instead in INSTEAD.items():
-        if key in checked and not (key == "oneOf" and have_different_types(checked[key])):
+        if key in checked and not (key == "oneOf" and are_exclusive(checked[key], root)):
             raise UserError(f"--json_schema: {key!r} is not supported while a text is written: {instead}.")
     _check_counted_properties(checked)
     for key, value in schema.items():
         if key in SCHEMA_KEYWORDS:
-            checked[key] = _checked(value)
+            checked[key] = _checked(value, root)
         elif key in SCHEMA_MAPS and isinstance(value, dict):
-            checked[key] = {name: _checked(inner) for name, inner in value.items()}
+            checked[key] = {name: _checked(inner, root) for name, inner in value.items()}
         elif key in SCHEMA_LISTS and isinstance(value, list):
-            checked[key] = [_checked(inner) for inner in value]
+            checked[key] = [_checked(inner, root) for inner in value]
         elif key == "patternProperties" and isinstance(value, dict):
-            checked[key] = {_checked_name_pattern(name): _checked(inner) for name, inner in value.items()}
+            checked[key] = {_checked_name_pattern(name): _checked(inner, root) for name, inner in value.items()}
     if isinstance(checked.get("format"), str) and checked["format"] in FORMATS and "pattern" not in checked:
         checked["pattern"] = f"^{FORMATS[checked.pop('format')]}$"
     if isinstance(checked.get("pattern"), str):
@@ -119,13 +119,15 @@ def _check_pattern(pattern: str) -> None:
 
 def _check_counted_properties(schema: dict[str, Any]) -> None:
     """Raises `UserError` when properties are counted whose names could be equal."""
-    closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
-    for key in ("minProperties", "maxProperties"):
-        if key in schema and not closed:
-            raise UserError(
-                f"--json_schema: {key!r} is not supported where names are free: add 'additionalProperties': false, or name "
-                "what has to be there in 'required'."
-            )
+    patterns = "patternProperties" in schema
+    names = 0 if patterns else len({*schema.get("properties", {}), *schema.get("required", [])})
+    free = schema.get("additionalProperties") is not False or patterns
+    too_few = free and schema.get("minProperties", 0) > names
+    if too_few or (patterns and "maxProperties" in schema):
+        key = "minProperties" if too_few else "maxProperties"
+        raise UserError(
+            f"--json_schema: {key!r} is not supported where names are free: name as many in 'properties' or 'required'."
+        )
 
 
 def _checked_name_pattern(pattern: str) -> str:

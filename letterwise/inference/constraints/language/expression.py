@@ -78,7 +78,15 @@ class Members:
     separator: "Expression"
 
 
-Expression = CharClass | RuleRef | Concat | Choice | Repeat | Separated | Members
+@dataclass(frozen=True)
+class Automaton:
+    """States whose transitions read an expression: (expression, next state) for each; the first is the start."""
+
+    transitions: tuple[tuple[tuple["Expression", int], ...], ...]
+    accepting: frozenset[int]
+
+
+Expression = CharClass | RuleRef | Concat | Choice | Repeat | Separated | Members | Automaton
 NOTHING = Choice(())  # no text
 EMPTY = Concat(())  # the empty text
 ANY_CHAR, DIGIT = CharClass(".", "s"), CharClass("[0-9]")
@@ -106,6 +114,8 @@ def parts_of(expression: Expression) -> list[Expression]:
             return [part, separator]
         case Members(parts, separator):
             return [*(part for part, _ in parts), separator]
+        case Automaton(transitions):
+            return [part for moves in transitions for part, _ in moves]
     return []
 
 
@@ -123,6 +133,9 @@ def with_parts(expression: Expression, parts: Sequence[Expression]) -> Expressio
         case Members(members, _):
             required = [required for _, required in members]
             return Members(tuple(zip(parts, required, strict=False)), parts[-1])
+        case Automaton(transitions, accepting):
+            left = iter(parts)
+            return Automaton(tuple(tuple((next(left), target) for _, target in moves) for moves in transitions), accepting)
     return expression
 
 
@@ -181,7 +194,7 @@ def clipped(expression: Expression, max_chars: int) -> Expression:
 
 
 def min_length(expression: Expression) -> float:
-    """The fewest characters of a text; infinity when there is none. A rule, whose length is not known here, counts as 0."""
+    """The fewest characters of a text; infinity when there is none. A rule or automaton, not known here, counts as 0."""
     match expression:
         case CharClass():
             return 1
@@ -197,7 +210,7 @@ def min_length(expression: Expression) -> float:
 
 
 def nullable(expression: Expression) -> bool:
-    """Is the empty text one of the language? A rule counts as not nullable: its texts are not known here."""
+    """Is the empty text one of the language? A rule or automaton, not known here, counts as not nullable."""
     match expression:
         case Concat(parts):
             return all(map(nullable, parts))

@@ -3,8 +3,8 @@
     start: "(" start? ")" | /[0-9]/ ──rules_of──▶ {"start": Choice(Concat("(", Repeat(RuleRef("start"), 0, 1), ")"), "[0-9]")}
 
 A grammar describes characters here, as Lark's Earley parser reads it with its dynamic lexer: a terminal takes as many
-characters as let the whole text match, not as many as it can. What is not read here (%ignore, templates, …) is left to
-llguidance.
+characters as let the whole text match, not as many as it can. What is ignored may stand before and behind each token.
+What is not read here (templates, …) is left to llguidance.
 """
 
 import re
@@ -13,6 +13,7 @@ from letterwise.inference.constraints.language.expression import (
     QUANTIFIERS,
     START_RULE,
     CharClass,
+    Choice,
     Concat,
     Expression,
     Repeat,
@@ -26,13 +27,14 @@ from letterwise.inference.constraints.language.regex import parse, parse_whole
 
 TOKEN = re.compile(
     r"""(?P<skip>[ \t\r\f]+|(?://|\#)[^\n]*)|(?P<line>\n)|(?P<string>"(?:\\.|[^"\\\n])*"i?)|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/[a-z]*)"""
-    r"""|(?P<name>[!?]?_*[a-z][a-z0-9_]*|_*[A-Z][A-Z0-9_]*)|(?P<number>\d+)|(?P<import>%import[ ]+common\.[A-Z_]+)"""
+    r"""|(?P<name>[!?]?_*[a-z][a-z0-9_]*|_*[A-Z][A-Z0-9_]*)|(?P<number>\d+)"""
+    r"""|(?P<ignore>%ignore)|(?P<import>%import[ ]+common\.[A-Z_]+)"""
     r"""|(?P<sign>\.\.|->|[|()\[\]*+?:~.])"""
 )
 QUOTED = re.compile(r"""(?P<string>"(?:\\.|[^"\\\n])*")|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/)|(?://|\#)[^\n]*""")  # or a comment
-QUOTED = re.compile(r"""(?P<string>"(?:\\.|[^"\\\n])*")|(?P<regex>/(?!/)(?:\\.|[^/\\\n])+/)|(?://|\#)[^\n]*""")  # or a comment
 ESCAPE = re.compile(r"\\(?:x([0-9A-Fa-f]{2})|u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
 ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", '"': '"', "\\": "\\", "/": "/", "'": "'"}
+IGNORED = "%ignore"  # the name of a rule
 COMMON = {  # of Lark's grammars/common.lark, by what they mean
     "DIGIT": "[0-9]", "HEXDIGIT": "[0-9A-Fa-f]", "INT": "[0-9]+", "SIGNED_INT": "[+-]?[0-9]+",
     "DECIMAL": r"[0-9]+\.[0-9]*|\.[0-9]+", "FLOAT": r"[0-9]+[Ee][+-]?[0-9]+|([0-9]+\.[0-9]*|\.[0-9]+)([Ee][+-]?[0-9]+)?",
@@ -82,14 +84,19 @@ class _Parser:
                 self.tokens.append((token.lastgroup, token[0]))
             at = token.end()
         self.tokens.append(("line", "\n"))
-        self.at = 0
+        self.at, self.padded = 0, False  # `padded`: what is ignored may stand behind each token that is read
 
     def rules(self) -> dict[str, Expression]:
         """All rules and terminals, by name."""
         rules: dict[str, Expression] = {}
+        ignored: list[Expression] = []
         while self.at < len(self.tokens):
             kind, text = self._next()
             if kind == "line":
+                continue
+            if kind == "ignore":
+                self.padded = False
+                ignored.append(self._alternatives(in_group=False))
                 continue
             if kind == "import":
                 name = text.rpartition(".")[2]
@@ -104,7 +111,11 @@ class _Parser:
             name = text.lstrip("!?")
             if kind != "name" or self._next()[1] != ":" or name in rules:
                 raise Unsupported(text)
+            self.padded = ("ignore", "%ignore") in self.tokens and not name.isupper()
             rules[name] = self._alternatives(in_group=False)
+        if ignored:
+            rules[IGNORED] = Repeat(Choice(tuple(ignored)), 0, None)
+            rules[START_RULE] = Concat((RuleRef(IGNORED), rules[START_RULE]))
         return rules
 
     def _alternatives(self, in_group: bool) -> Expression:
@@ -128,6 +139,12 @@ class _Parser:
         return choice_of(found)
 
     def _item(self) -> Expression:
+        kind, text = self._peek()
+        item = self._unpadded_item()
+        is_token = kind in ("string", "regex") or (kind == "name" and text.isupper())
+        return Concat((item, RuleRef(IGNORED))) if is_token and self.padded else item
+
+    def _unpadded_item(self) -> Expression:
         kind, text = self._next()
         match kind:
             case "string" if self._peek()[1] == "..":

@@ -7,6 +7,7 @@ reads nothing. A rule is a call: see rtn.py.
 """
 
 from letterwise.inference.constraints.language.expression import (
+    Automaton,
     CharClass,
     Choice,
     Concat,
@@ -56,13 +57,19 @@ class NFA:
     def closure(self, state: int) -> frozenset[int]:
         """The states reached without reading, this one included; only those that read, call or accept."""
         if state not in self.closures:
-            seen, todo = {state}, [state]
+            seen, todo, known = {state}, [state], set[int]()
             while todo:
-                new = [s for s in self.epsilon[todo.pop()] if s not in seen]
+                here = todo.pop()
+                if here in self.closures:
+                    known |= self.closures[here]
+                    self.budget.spend(1 + len(self.closures[here]) // 16)
+                    continue
+                new = [s for s in self.epsilon[here] if s not in seen]
                 self.budget.spend(1 + len(new))
                 seen.update(new)
                 todo += new
-            self.closures[state] = frozenset(s for s in seen if self.transitions[s] or self.calls[s] or s == self.accept)
+            found = (s for s in seen if self.transitions[s] or self.calls[s] or s == self.accept)
+            self.closures[state] = frozenset(known.union(found))
         return self.closures[state]
 
     def _add(self, expression: Expression, begin: int) -> int:
@@ -90,6 +97,8 @@ class NFA:
                 self.epsilon[self._add(separator, end)].append(again)
             case Members(parts, separator):
                 end = self._add_members(parts, separator, begin)
+            case Automaton(transitions, accepting):
+                end = self._add_automaton(transitions, accepting, begin)
         return end
 
     def _add_repeat(self, part: Expression, minimum: int, maximum: int | None, state: int) -> int:
@@ -105,16 +114,39 @@ class NFA:
         return end
 
     def _add_members(self, parts: tuple[tuple[Expression, bool], ...], separator: Expression, begin: int) -> int:
-        none, some = self._behind(begin), self._new_state()  # none, or some, of the parts before are written
-        for part, required in parts:
-            start, done = self._behind(none), self._new_state()
-            self.epsilon[self._add(separator, some)].append(start)
-            self.epsilon[self._add(part, start)].append(done)
+        """Before each part, and behind the last: none of those before are written, some are, or a separator is, too.
+
+        Only behind the separator one of many parts follows, so there are few states with a large closure.
+        """
+        none, some, ready = ([self._new_state() for _ in range(len(parts) + 1)] for _ in range(3))
+        end, last = self._new_state(), max((i for i, (_, required) in enumerate(parts) if required), default=-1)
+        self.epsilon[begin].append(none[0])
+        for i, (part, required) in enumerate(parts):
+            start = self._new_state()
+            self.epsilon[none[i]].append(start)
+            self.epsilon[ready[i]].append(start)
+            self.epsilon[self._add(part, start)].append(some[i + 1])
+            self.epsilon[self._add(separator, some[i])].append(ready[i])
             if not required:
-                self.epsilon[some].append(done)
-            none, some = (self._new_state() if required else self._behind(none)), done
-        end = self._behind(some)
-        self.epsilon[none].append(end)
+                self.epsilon[none[i]].append(none[i + 1])
+                self.epsilon[ready[i]].append(ready[i + 1])
+        for state in (none[-1], *some[last + 1 :]):
+            self.epsilon[state].append(end)
+        return end
+
+    def _add_automaton(
+        self, transitions: tuple[tuple[tuple[Expression, int], ...], ...], accepting: frozenset[int], begin: int
+    ) -> int:
+        states = [self._behind(begin), *(self._new_state() for _ in transitions[1:])]
+        for state, moves in zip(states, transitions, strict=True):
+            for part, target in moves:
+                if isinstance(part, CharClass):
+                    self.transitions[state].append((part, states[target]))
+                else:
+                    self.epsilon[self._add(part, self._behind(state))].append(states[target])
+        end = self._new_state()
+        for state in accepting:
+            self.epsilon[states[state]].append(end)
         return end
 
     def _new_state(self) -> int:

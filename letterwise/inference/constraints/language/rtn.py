@@ -43,7 +43,7 @@ class RTN:
         rule_start: the first state of each rule.
         rule_ends: the states in which rules end.
         transitions, epsilon, calls: what leads on from each state: by a character, by nothing, by a rule.
-        closures: the states reached from each without reading.
+        closures: the states reached without reading, from each in which a text can be after a character or a rule.
         costs: see above (S, Q, Q).
         nullable: rules that may be empty.
     """
@@ -89,7 +89,14 @@ class RTN:
             [Transition(classes_of[c], first + target, frozenset(classes_of[c].tolist())) for c, target in moves]
             for moves in nfa.transitions
         ]
-        self.closures += [tuple(first + s for s in sorted(nfa.closure(state))) for state in range(len(nfa.epsilon))]
+        for state in reversed(range(len(nfa.epsilon))):  # where several ways part, others lead to: once is enough
+            if len(nfa.epsilon[state]) > 1:
+                nfa.closure(state)
+        entered = {nfa.start, *(target for moves in (*nfa.transitions, *nfa.calls) for _, target in moves)}
+        self.closures += [
+            tuple(first + s for s in sorted(nfa.closure(state))) if state in entered else ()
+            for state in range(len(nfa.epsilon))
+        ]
 
     def _costs(self) -> Int[np.ndarray, "S Q Q"]:
         """The fewest characters from each state and DFA state to the end of the state's rule, in each DFA state."""

@@ -17,6 +17,7 @@ from letterwise.inference.constraints.language.expression import (
     EMPTY,
     NOTHING,
     START_RULE,
+    Automaton,
     CharClass,
     Choice,
     Concat,
@@ -29,24 +30,25 @@ from letterwise.inference.constraints.language.expression import (
     literal,
     size,
 )
-from letterwise.inference.constraints.language.numbers import (
+from letterwise.inference.constraints.language.schema.keywords import MEANINGFUL
+from letterwise.inference.constraints.language.schema.merge import COMBINING, are_exclusive, merged, patterns_of, resolved
+from letterwise.inference.constraints.language.schema.numbers import (
     EXPONENT,
     FRACTION,
     INTEGER_PART,
     MINUS,
     Bound,
     integer,
+    multiple,
     number,
 )
-from letterwise.inference.constraints.language.patterns import content_of
-from letterwise.inference.constraints.language.schema_keywords import MEANINGFUL, check_schema
+from letterwise.inference.constraints.language.schema.patterns import content_of
 
-TYPE_OF_KEYWORD = {
-    "minLength": "string", "maxLength": "string", "pattern": "string", "items": "array", "minItems": "array",
-    "maxItems": "array", "properties": "object", "required": "object", "additionalProperties": "object",
+READ = {  # keywords that are read here, beside those that combine schemas; each is about values of one type
+    "type", "minLength", "maxLength", "pattern", "items", "prefixItems", "minItems", "maxItems", "properties", "required",
+    "additionalProperties", "minProperties", "maxProperties", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "multipleOf",
 }  # fmt: skip
-BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}  # of integers and numbers
-COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
 TYPES_OF = {
     bool: ["boolean"], int: ["integer", "number"], float: ["number"], str: ["string"], type(None): ["null"], list: ["array"],
     dict: ["object"],
@@ -107,32 +109,30 @@ class _Reader:
         if depth > MAX_DEPTH or self.schemas_read > MAX_SCHEMAS or not isinstance(schema, dict):
             raise Unsupported
         keywords = {key: value for key, value in schema.items() if key in MEANINGFUL}
-        match sorted(keywords):
+        match [*keywords]:
             case []:
                 return self._any_value()
-            case ["$ref"] if isinstance(keywords["$ref"], str):
+            case ["$ref"]:
                 return self._reference(keywords["$ref"], max_chars, depth)
-            case ["anyOf"] if isinstance(keywords["anyOf"], list):
+            case ["anyOf"]:
                 return Choice(tuple(self.value(each, max_chars, depth + 1) for each in keywords["anyOf"]))
-            case ["oneOf"] if isinstance(keywords["oneOf"], list) and have_different_types(keywords["oneOf"]):
+            case ["oneOf"] if are_exclusive(keywords["oneOf"], self.root):
                 return Choice(tuple(self.value(each, max_chars, depth + 1) for each in keywords["oneOf"]))
-            case ["allOf"] if isinstance(keywords["allOf"], list) and len(keywords["allOf"]) == 1:
-                return self.value(keywords["allOf"][0], max_chars, depth + 1)
-            case ["const"]:
-                return _constants([keywords["const"]], None)
-            case ["const", "type"]:
-                return _constants([keywords["const"]], keywords["type"])
-            case ["enum"] | ["enum", "type"] if isinstance(keywords["enum"], list):
-                return _constants(keywords["enum"], keywords.get("type"))
-        types = keywords.pop("type", ALL_TYPES)
+        only_constants = keywords.keys() <= {"const", "enum", "type"}
+        if not keywords.keys() & COMBINING and (only_constants or not keywords.keys() & {"const", "enum"}):
+            return self._merged_value(keywords, max_chars, depth)
+        return Choice(tuple(self._merged_value(case, max_chars, depth) for case in merged(keywords, self.root)))
+
+    def _merged_value(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        """The values of a schema that neither refers to others nor combines them."""
+        if not keywords:
+            return self._any_value()
+        if "const" in keywords or "enum" in keywords:
+            return _constants([keywords["const"]] if "const" in keywords else keywords["enum"], keywords.get("type"))
+        if unread := keywords.keys() - READ:
+            raise Unsupported(", ".join(unread))
+        types = keywords.get("type", ALL_TYPES)
         types = [types] if isinstance(types, str) else types
-        numeric = "integer" in types or "number" in types
-        if (
-            not all(numeric if key in BOUNDS else TYPE_OF_KEYWORD.get(key) in types for key in keywords)
-            or not all(type(keywords[key]) is int for key in keywords.keys() & COUNTS)
-            or not all(type(keywords[key]) in (int, float) for key in keywords.keys() & BOUNDS)
-        ):  # it was not looked at before, as what a `$ref` points to may be
-            raise Unsupported
         return Choice(tuple(self._of_type(type_, keywords, max_chars, depth) for type_ in types))
 
     def _any_value(self) -> Expression:
@@ -143,25 +143,11 @@ class _Reader:
     def _reference(self, pointer: str, max_chars: int, depth: int) -> Expression:
         """What a `$ref` points to: a rule, or unrolled."""
         if not self.with_rules:
-            return self.value(self._resolved(pointer), max_chars, depth + 1)
+            return self.value(resolved(pointer, self.root), max_chars, depth + 1)
         if pointer not in self.rules:
             self.rules[pointer] = NOTHING  # it may lead to itself
-            self.rules[pointer] = self.value(self._resolved(pointer), UNLIMITED, 0)
+            self.rules[pointer] = self.value(resolved(pointer, self.root), UNLIMITED, 0)
         return RuleRef(pointer)
-
-    def _resolved(self, pointer: str) -> Any:
-        """The schema that a `$ref` within this schema points to."""
-        if pointer == "#":
-            return self.root
-        if not pointer.startswith("#/") or "~" in pointer or "%" in pointer:
-            raise Unsupported
-        found = self.root
-        for name in pointer[2:].split("/"):
-            if not isinstance(found, dict) or name not in found:
-                raise Unsupported
-            found = found[name]
-        check_schema(found)  # it may stand where no schema was looked for
-        return found
 
     def _shared(self, value: Expression) -> Expression:
         """A value that stands in several places: a rule, or each array around it would double it."""
@@ -172,15 +158,16 @@ class _Reader:
         return RuleRef(name)
 
     def _of_type(self, type_: str, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        step = Decimal(str(keywords["multipleOf"])) if "multipleOf" in keywords else None
         match type_:
             case "null":
                 return literal("null")
             case "boolean":
                 return Choice((literal("true"), literal("false")))
             case "integer":
-                return integer(*bounds(keywords))
+                return multiple(step, True, *bounds(keywords)) if step else integer(*bounds(keywords))
             case "number":
-                return number(*bounds(keywords))
+                return multiple(step, False, *bounds(keywords)) if step else number(*bounds(keywords))
             case "string" if self.with_rules and not keywords.keys() & {"pattern", "minLength", "maxLength"}:
                 return RuleRef(ANY_STRING)  # hundreds of them are one
             case "string":
@@ -192,25 +179,35 @@ class _Reader:
         raise Unsupported
 
     def _array(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
-        minimum, maximum = keywords.get("minItems", 0), keywords.get("maxItems")
+        minimum, maximum, prefix = keywords.get("minItems", 0), keywords.get("maxItems"), keywords.get("prefixItems", [])
         if maximum is not None and maximum < minimum:
             return NOTHING
-        if maximum == 0:
-            return literal("[]")
-        item = self.value(keywords.get("items", True), max_chars - 2, depth + 1)
-        if minimum <= 1 and maximum is None:
-            items: Expression = Separated(item, CharClass(","))
-        else:
+        more = maximum is None or maximum > len(prefix)  # than the prefix
+        item = self.value(keywords.get("items", True), max_chars - 2, depth + 1) if more else NOTHING
+        if not prefix and minimum <= 1 and maximum in (None, 1):
+            items: Expression = item if maximum else Separated(item, CharClass(","))
+            return Concat((CharClass("["), items if minimum else Repeat(items, 0, 1), CharClass("]")))
+        first = [self.value(each, max_chars - 2, depth + 1) for each in prefix[:maximum]]
+        if not prefix and maximum != 0:
             item = self._shared(item)
-            more = Repeat(Concat((CharClass(","), item)), max(0, minimum - 1), None if maximum is None else maximum - 1)
-            items = Concat((item, more))
-        return Concat((CharClass("["), items if minimum else Repeat(items, 0, 1), CharClass("]")))
+            first = [item]
+        rest = None if maximum is None else maximum - len(first)
+        items = Repeat(Concat((CharClass(","), item)), max(0, minimum - len(first)), rest)
+        for place, value in reversed([*enumerate(first)]):
+            items = Concat((CharClass(","), value, items) if place else (value, items))
+            items = items if place < minimum else Repeat(items, 0, 1)
+        return Concat((CharClass("["), items, CharClass("]")))
 
     def _object(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
         additional = keywords.get("additionalProperties", True)
         required = dict.fromkeys(keywords.get("required", []))
         properties = {**dict.fromkeys(required, additional), **keywords.get("properties", {})}
         properties = {name: properties[name] for name in {**keywords.get("properties", {}), **required}}
+        minimum, maximum = keywords.get("minProperties", 0), keywords.get("maxProperties")
+        if minimum > len(required) and additional is not False:  # names that are free may be equal: they do not count
+            if minimum > len(properties):
+                raise Unsupported("minProperties")
+            additional = False
         keys = {name: _quoted(name) + ":" for name in properties}
         shortest = {name: len(keys[name]) + 2 for name in required}  # with a value of one character, and a comma
         max_chars -= 1 + sum(shortest.values())  # two braces, but the first member has no comma
@@ -218,40 +215,46 @@ class _Reader:
         for name, schema in properties.items():
             value = self.value(schema, max_chars + shortest.get(name, 1) - len(keys[name]) - 1, depth + 1)
             members.append((Concat((literal(keys[name]), value)), name in required))
+        other = None
         if additional is not False:
-            other = self.value(additional, max_chars - 3, depth + 1)
-            member = Concat((_any_key_but([*properties]), CharClass(":"), other))
-            members.append((Separated(member, CharClass(",")), False))
+            value = self.value(additional, max_chars - 3, depth + 1)
+            other = Concat((_any_key_but([*properties]), CharClass(":"), value))
+        if minimum > len(required) or (maximum is not None and (other or maximum < len(members))):
+            return Concat((CharClass("{"), self._counted(members, other, minimum, maximum), CharClass("}")))
+        if other:
+            members.append((Separated(other, CharClass(",")), False))
         return Concat((CharClass("{"), Members(tuple(members), CharClass(",")), CharClass("}")))
 
+    def _counted(
+        self, members: list[tuple[Expression, bool]], other: Expression | None, minimum: int, maximum: int | None
+    ) -> Automaton:
+        """Members in this order, and others behind them, so many in all: a state knows how many are written."""
+        members = [(self._shared(member), required) for member, required in members]
+        other = other and self._shared(other)
+        top = minimum if maximum is None else maximum  # without a maximum, more than the minimum is the same as the minimum
 
-def have_different_types(schemas: Any) -> bool:
-    """Does each of these schemas have types of its own, so that no value fits two of them?"""
-    if not isinstance(schemas, list):
-        return False
-    seen: set[str] = set()
-    for schema in schemas:
-        if not isinstance(schema, dict):
-            return False
-        types = schema.get("type", [])
-        types = {types} if isinstance(types, str) else {type_ for type_ in types if isinstance(type_, str)}
-        constants = [schema["const"]] if "const" in schema else schema.get("enum", [])
-        if constants and not types:
-            types = {TYPES_OF[type(value)][-1] for value in constants}
-        types = {"number" if type_ == "integer" else type_ for type_ in types}
-        if not types or types & seen:
-            return False
-        seen |= types
-    return True
+        def with_one_more(member: Expression, place: int, count: int) -> list[tuple[Expression, int]]:
+            if count == maximum:
+                return []
+            return [(Concat((CharClass(","), member)) if count else member, place * (top + 1) + min(count + 1, top))]
+
+        transitions: list[tuple[tuple[Expression, int], ...]] = []
+        for place, (member, required) in enumerate(members):
+            for count in range(top + 1):
+                without = [] if required else [(EMPTY, (place + 1) * (top + 1) + count)]
+                transitions.append((*without, *with_one_more(member, place + 1, count)))
+        for count in range(top + 1):
+            transitions.append(tuple(with_one_more(other, len(members), count) if other else []))
+        return Automaton(tuple(transitions), frozenset(len(members) * (top + 1) + n for n in range(minimum, top + 1)))
 
 
 def bounds(keywords: Mapping[str, Any]) -> tuple[Bound | None, Bound | None]:
     """The larger lower bound and the smaller upper one: each a number, and whether it is excluded itself."""
     low = [
-        (Decimal(repr(keywords[key])), key == "exclusiveMinimum") for key in ("minimum", "exclusiveMinimum") if key in keywords
+        (Decimal(str(keywords[key])), key == "exclusiveMinimum") for key in ("minimum", "exclusiveMinimum") if key in keywords
     ]
     high = [
-        (Decimal(repr(keywords[key])), key == "exclusiveMaximum") for key in ("maximum", "exclusiveMaximum") if key in keywords
+        (Decimal(str(keywords[key])), key == "exclusiveMaximum") for key in ("maximum", "exclusiveMaximum") if key in keywords
     ]
     return max(low, default=None), min(high, key=lambda bound: (bound[0], not bound[1]), default=None)
 
@@ -279,11 +282,11 @@ def _constants(values: list[Any], types: Any) -> Expression:
 def _content(keywords: Mapping[str, Any]) -> Expression:
     """What stands between a string's quotes."""
     minimum, maximum = keywords.get("minLength", 0), keywords.get("maxLength")
+    if maximum is not None and maximum < minimum:
+        return NOTHING
     if "pattern" not in keywords:
-        return NOTHING if maximum is not None and maximum < minimum else Repeat(CHARACTER, minimum, maximum)
-    if "minLength" in keywords or "maxLength" in keywords:
-        raise Unsupported("minLength or maxLength beside pattern")
-    return content_of(keywords["pattern"])
+        return Repeat(CHARACTER, minimum, maximum)
+    return content_of(patterns_of(keywords["pattern"]), minimum, maximum)
 
 
 def _any_key_but(keys: list[str]) -> Expression:
@@ -293,14 +296,21 @@ def _any_key_but(keys: list[str]) -> Expression:
     return Concat((CharClass('"'), _other_than(keys), CharClass('"')))
 
 
-def _other_than(texts: list[str]) -> Expression:
-    """Characters of a string that do not spell one of some texts."""
-    if not texts:
-        return Repeat(CHARACTER, 0, None)
-    firsts = sorted({text[0] for text in texts if text})
-    others = "".join(f"\\x{{{ord(first):x}}}" for first in firsts)
-    choices: list[Expression] = [] if "" in texts else [EMPTY]
-    for first in firsts:
-        choices.append(Concat((*literal(first).parts, _other_than([text[1:] for text in texts if text[:1] == first]))))
-    departure = Choice((CharClass(rf'[^"\\\x00-\x1f\x7f{others}]'), Concat((CharClass("\\\\"), ESCAPE))))
-    return Choice((*choices, Concat((departure, Repeat(CHARACTER, 0, None)))))
+def _other_than(texts: list[str]) -> Automaton:
+    """Characters of a string that do not spell one of some texts: a trie of them, which one can leave at each state."""
+    numbers: dict[str, int] = {"": 0}
+    for text in texts:
+        for length in range(1, len(text) + 1):
+            numbers.setdefault(text[:length], len(numbers))
+    away, escape = len(numbers), len(numbers) + 1  # whatever follows; behind a backslash
+    children: list[list[str]] = [[] for _ in numbers]
+    for text in numbers:
+        if text:
+            children[numbers[text[:-1]]].append(text)
+    transitions: list[tuple[tuple[Expression, int], ...]] = []
+    for longer in children:
+        kept = "".join(f"\\x{{{ord(text[-1]):x}}}" for text in sorted(longer))
+        moves = [(literal(text[-1]).parts[0], numbers[text]) for text in longer]
+        transitions.append((*moves, (CharClass(rf'[^"\\\x00-\x1f\x7f{kept}]'), away), (CharClass("\\\\"), escape)))
+    transitions += [((UNESCAPED, away), (CharClass("\\\\"), escape)), ((ESCAPE, away),)]
+    return Automaton(tuple(transitions), frozenset({*numbers.values(), away} - {numbers[text] for text in texts}))

@@ -6,22 +6,30 @@ Numbers are written as JSON's grammar has them (RFC 8259 §6): minus, integer pa
 decimals, as they stand in the schema: 0.1 is a tenth. A number with a bound is written without exponent.
 """
 
+import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from fractions import Fraction
 
 from letterwise.inference.constraints.language.expression import (
     DIGIT,
     EMPTY,
     NOTHING,
+    Automaton,
     CharClass,
     Choice,
     Concat,
     Expression,
     Repeat,
+    TooLarge,
     Unsupported,
+    literal,
 )
+from letterwise.inference.constraints.language.product import product
 
 Bound = tuple[Decimal, bool]  # and whether the bound itself is excluded
-MAX_DIGITS = 20  # of a bound
+MAX_DIGITS = 60  # of a bound
+MAX_REMAINDERS = 2_000  # states of an automaton of all multiples; where there are more, some multiples are listed:
+MAX_MULTIPLES, MAX_LISTED_DIGITS = 1_000, 10_000  # so many, of so many digits in all
 
 DIGITS = Repeat(DIGIT, 0, None)
 MINUS = Repeat(CharClass("-"), 0, 1)
@@ -55,6 +63,68 @@ def number(low: Bound | None, high: Bound | None) -> Expression:
         return positive
     mirrored_low, mirrored_high = None if high is None else (-high[0], high[1]), None if low is None else (-low[0], low[1])
     return Choice((positive, Concat((CharClass("-"), _unsigned(max(mirrored_low or zero, zero), mirrored_high)))))
+
+
+def multiple(step: Decimal, integers: bool, low: Bound | None, high: Bound | None) -> Expression:
+    """Multiples of a number above 0 between two bounds, without exponent; `integers`: in digits alone.
+
+    Where the remainders are too many for an automaton: only the multiples nearest to 0.
+    """
+    exponent = int(step.as_tuple().exponent)
+    places = max(0, -exponent)
+    divisor = int("".join(map(str, step.as_tuple().digits))) * 10 ** max(0, exponent)  # step = divisor / 10^places
+    between = integer(low, high) if integers else number(low, high)
+    if divisor * (places + 2) <= MAX_REMAINDERS:
+        try:
+            return product(between, _multiples(divisor, places))
+        except TooLarge:
+            pass
+    return _nearest_multiples(Fraction(divisor, 10**places), integers, low, high)
+
+
+def _multiples(divisor: int, places: int) -> Automaton:
+    """Decimal numbers that are multiples of divisor / 10^places: a state knows remainder and digits behind the point."""
+    states = [(r, -1) for r in range(divisor)] + [(r, behind) for behind in range(places + 1) for r in range(divisor)]
+    numbers = {state: number for number, state in enumerate(states)}
+    transitions: list[tuple[tuple[Expression, int], ...]] = []
+    for remainder, behind in states:  # -1: the point is not yet written
+        digits = range(10) if behind < places else (0,)  # what is behind the last place must not add to it
+        next_behind = behind if behind in (-1, places) else behind + 1
+        moves: list[tuple[Expression, int]] = []
+        for digit in digits:
+            next_remainder = (10 * remainder + digit) % divisor if behind < places else remainder
+            moves.append((CharClass(str(digit)), numbers[next_remainder, next_behind]))
+        if behind == -1:
+            moves.append((CharClass(r"\."), numbers[remainder, 0]))
+        if (remainder, behind) == (0, -1):
+            moves.append((CharClass("-"), 0))
+        transitions.append(tuple(moves))
+    accepting = (n for (r, behind), n in numbers.items() if r * 10 ** (places - max(0, behind)) % divisor == 0)
+    return Automaton(tuple(transitions), frozenset(accepting))
+
+
+def _nearest_multiples(step: Fraction, integers: bool, low: Bound | None, high: Bound | None) -> Expression:
+    """The multiples nearest to 0, in digits."""
+    step = Fraction(step.numerator) if integers else step  # the least multiple that is an integer
+    first = -math.inf if low is None else math.ceil(Fraction(low[0]) / step) + (low[1] and Fraction(low[0]) % step == 0)
+    last = math.inf if high is None else math.floor(Fraction(high[0]) / step) - (high[1] and Fraction(high[0]) % step == 0)
+    if first > last:
+        return NOTHING
+    nearest = max(first, min(0, last))
+    length = len(_digits(int(max(1, abs(nearest))) * step))
+    most = max(1, min(MAX_MULTIPLES, MAX_LISTED_DIGITS // length))
+    begin = int(max(first, nearest - most // 2))
+    return Choice(tuple(literal(_digits(k * step)) for k in range(begin, int(min(last, begin + most - 1)) + 1)))
+
+
+def _digits(value: Fraction) -> str:
+    """A decimal number, without zeros at its end."""
+    places = 0
+    while (value * 10**places).denominator > 1:
+        places += 1
+    text = f"{abs(int(value * 10**places)):0{places + 1}d}"
+    integer_part, fraction = text[: len(text) - places], text[len(text) - places :]
+    return "-" * (value < 0) + integer_part + ("." + fraction if fraction else "")
 
 
 def _rounded(bound: Bound | None, rounding: str) -> int | None:

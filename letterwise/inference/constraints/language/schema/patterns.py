@@ -9,7 +9,7 @@ and the dot than ECMA-262. Here they mean what both mean, so either judge agrees
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.language.expression import (
@@ -23,6 +23,7 @@ from letterwise.inference.constraints.language.expression import (
     choice_of,
     transformed,
 )
+from letterwise.inference.constraints.language.product import EVERY, product
 from letterwise.inference.constraints.language.regex import alternatives, ends_in_anchor, parse
 from letterwise.inference.constraints.llguidance.matcher import Tokenizer, intersection, lark_regex
 
@@ -42,9 +43,17 @@ ESCAPED = Vocabulary("char", "".join(map(chr, range(32))) + '"\\\x7f')
 SINGLE = re.compile(r"\\(?:[nrtfv]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]+\}|[^\w\s])|[^\\]", re.DOTALL)
 
 
-def content_of(pattern: str) -> Expression:
-    """What a JSON string of this pattern holds. Raises `Unsupported`, with the part that cannot be kept."""
-    return _with_classes(searched(pattern), _in_json)
+def content_of(patterns: Sequence[str], min_length: int = 0, max_length: int | None = None) -> Expression:
+    """What a JSON string holds in which all patterns are found, and which has so many characters.
+
+    Raises `Unsupported`, with the part that cannot be kept, and `TooLarge`.
+    """
+    if len(patterns) == 1 and not min_length and max_length is None:
+        return _with_classes(searched(patterns[0]), _in_json)
+    parts = [_with_classes(searched(pattern), lambda c: CharClass(_members(c))) for pattern in patterns]
+    if min_length or max_length is not None:
+        parts.append(Repeat(EVERY, min_length, max_length))
+    return _with_classes(functools.reduce(product, parts), lambda c: _members_in_json(c.source))
 
 
 def searched(pattern: str) -> Expression:
@@ -83,7 +92,11 @@ def _in_json(char_class: CharClass) -> Expression:
     """A character of a pattern, as JSON writes it."""
     if len(char_class.source) == 1 and not char_class.flags and char_class.source.isalnum():
         return char_class
-    members = _members(char_class)
+    return _members_in_json(_members(char_class))
+
+
+def _members_in_json(members: str) -> Expression:
+    """A character of a class in Rust's syntax, as JSON writes it."""
     choices: list[Expression] = [CharClass(f"[{members}&&{UNESCAPED}]")]
     for character in _escaped_in(members):
         if character in SHORT_ESCAPES:
@@ -99,7 +112,7 @@ def _members(char_class: CharClass) -> str:
     """The characters that are meant, as a class in Rust's syntax."""
     source = char_class.source
     if char_class == ANY_CHAR:
-        return r"[\x{0}-\x{10ffff}]"
+        return EVERY.source
     if char_class.flags:  # ECMA-262 has none
         raise Unsupported(f"(?{char_class.flags}")
     if source == ".":

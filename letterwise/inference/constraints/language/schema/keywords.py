@@ -18,7 +18,7 @@ MAX_DEPTH = 200  # schemas in schemas: more than one can read with Python's usua
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _bound(value: Any) -> bool:
