@@ -10,6 +10,7 @@ from letterwise.errors import UserError
 from letterwise.runtime import accelerator
 from letterwise.runtime.accelerator import accelerator_possible, device_name
 from letterwise.runtime.device import find_runtime
+from letterwise.runtime.process import process_state_kept
 
 
 @pytest.mark.parametrize(
@@ -46,12 +47,20 @@ def test_what_is_asked_for_is_given() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
 
 
-def test_threads_are_set() -> None:
+def test_threads_are_named_and_not_set() -> None:
     before = torch.get_num_threads()
-    try:
-        assert "2 CPU threads" in str(find_runtime(RuntimeConfig(device="cpu", threads=2)))
-    finally:
-        torch.set_num_threads(before)
+    assert "7 CPU threads" in str(find_runtime(RuntimeConfig(device="cpu", threads=7)))
+    assert torch.get_num_threads() == before
+
+
+def test_threads_and_random_numbers_are_given_back() -> None:
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    with process_state_kept():
+        torch.set_num_threads(threads + 1)
+        torch.manual_seed(5)
+        assert torch.get_num_threads() == threads + 1
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 @pytest.mark.parametrize("name", ["cuda:9", "tpu", "cpu:1", "cuda:x"])

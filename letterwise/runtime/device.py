@@ -19,7 +19,7 @@ class Runtime:
 
     device: torch.device
     dtype: torch.dtype
-    threads: int = 0  # to begin with: see training/threads.py
+    threads: int = 0  # to begin with: training takes fewer while other programs need the processors
 
     def autocast(self) -> AbstractContextManager:
         """A context in which matrix products run in `dtype`."""
@@ -39,8 +39,7 @@ def find_runtime(config: RuntimeConfig) -> Runtime:
 
     Raises `UserError` when the device is not there.
     """
-    torch.set_num_threads(config.threads or min(torch.get_num_threads(), processors()))
-    device, threads = find_device(config.device), torch.get_num_threads()
+    device, threads = find_device(config.device), config.threads or min(torch.get_num_threads(), processors())
     if config.dtype == "auto":
         return Runtime(device, torch.bfloat16 if native_bfloat16(device) else torch.float32, threads)
     return Runtime(device, getattr(torch, config.dtype), threads)

@@ -5,36 +5,32 @@ flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ 
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from letterwise.checkpoint import TrainingState, load_state
 from letterwise.compiling.jit import clock
-from letterwise.config import PARTS, Config, RuntimeConfig
-from letterwise.config.accounting import flops_per_char, parameters
-from letterwise.config.adapt import adapted_to_text, validation_share
-from letterwise.config.file_names import is_address
-from letterwise.config.presets import bent, knob_values, resolve
+from letterwise.config import Config
+from letterwise.config.accounting import parameters
+from letterwise.config.presets import bent, resolve
 from letterwise.data.batches import require_window
-from letterwise.data.cache import reopen
-from letterwise.data.prepare import prepare
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.model import build, initialize
 from letterwise.ngrams import ORDER, Counts, CrossFitted, count_ngrams, cross_fit
 from letterwise.progress import Progress
-from letterwise.runtime.device import Runtime, find_runtime
+from letterwise.runtime.device import find_runtime
+from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
 from letterwise.training.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
-from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
-from letterwise.training.result import TrainResult, result
+from letterwise.training.planning.settings import absolute, days_note, fitted, note_adapted, open_text, planned
+from letterwise.training.report.result import TrainResult, result
+from letterwise.training.resume import resume_notes, resumed_config
 from letterwise.training.run import Run
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.saver import Saver
@@ -42,9 +38,6 @@ from letterwise.training.trainer import Trainer
 
 PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
 ASSUMED_VOCAB_SIZE = 256  # where memory is estimated before the text is read
-MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
-CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
-CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
 
 
 def train(
@@ -68,6 +61,7 @@ def train(
     config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:
+        held.enter_context(process_state_kept())
         if there := directory.is_there():
             held.enter_context(directory.locked())
         if resume:
@@ -90,7 +84,7 @@ def train(
         if state:
             run.restore(state)
             started = clock() - state.seconds  # the clock stood still meanwhile
-            for line in resumption(run, state):
+            for line in resume_notes(run, state):
                 progress.note(line)
         else:
             directory.clear()
@@ -116,70 +110,6 @@ def enough_memory(config: Config) -> Generator[None]:
         ) from error
 
 
-def resumption(run: Run, state: TrainingState) -> list[str]:
-    """Notes about going on."""
-    lines = []
-    if run.finished() and not run.validation_due():
-        lines.append(f"this run is finished, after step {run.step}: raise --max_iters, --minutes or --patience to go on.")
-    if state.runtime != str(run.runtime):
-        lines.append(
-            f"this run was on {state.runtime}, and is on {run.runtime} now: as good, but no longer the same to the last bit."
-        )
-    return lines
-
-
-def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Config, Plan]:
-    """What `train` would do with these flags, without doing it: the configuration, and the plan that led to it.
-
-    Raises `UserError` when minutes are missing, or something asked for cannot be done.
-    """
-    config = absolute(resolve(flags))
-    if not config.training.minutes:
-        raise UserError("a plan needs to know how long to train: give --minutes.")
-    progress, asked = progress or Progress(), set(flags)
-    config, stream = open_text(config, None, progress, asked)
-    config, made = planned(config, asked, stream, find_runtime(config.runtime))
-    return fitted(config, asked, stream, progress), made
-
-
-def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
-    """The configuration, completed by a plan for its minutes."""
-    text, size = stream.part("train"), len(stream.vocabulary)
-    context = None if stream.line_break is None else context_for(text, stream.line_break)
-    made = make_plan(config, asked, chars=len(text), vocab_size=size, context=context, runtime=runtime)
-    return config.with_values(made.values), made
-
-
-def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progress) -> Config:
-    """The configuration, its defaults adapted to the text."""
-    changes = adapted_to_text(knob_values(config), asked, train_chars=len(stream.part("train")), lines=stream.lines)
-    note_adapted(progress, "this text", changes)
-    return config.with_values(changes)
-
-
-def days_note(config: Config, vocab_size: int, runtime: Runtime) -> str:
-    """A note where the run takes days here; "" where it does not. Small runs are not measured for it."""
-    training, chars = config.training, config.training.sequences * config.model.block_size
-    flops = BACKWARD * flops_per_char(config.model, vocab_size) * chars * training.max_iters
-    if training.minutes or runtime.device.type != "cpu" or flops < MEASURED_FLOPS:
-        return ""
-    speed = measured_flops(config, vocab_size, runtime)
-    days = flops / speed / A_DAY_S
-    if days < MAX_DAYS:
-        return ""
-    return (
-        f"{training.max_iters:,} steps of {chars:,} characters take about {days:,.0f} days here, at "
-        f"{speed / 1e9:,.0f} GFLOP/s measured: --minutes 60 trains what an hour is enough for."
-    )
-
-
-def note_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
-    """Notes which defaults were changed."""
-    if changes:
-        settings = ", ".join(f"{name}={value}" for name, value in changes.items())
-        progress.note(f"defaults adapted to {to_what}: {settings}.")
-
-
 def prepare_run(
     config: Config, directory: RunDirectory, state: TrainingState | None, progress: Progress, asked: set[str]
 ) -> Run:
@@ -188,6 +118,7 @@ def prepare_run(
     Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
     """
     runtime = find_runtime(config.runtime)
+    torch.set_num_threads(runtime.threads)
     available = memory_available() if runtime.device.type == "cpu" else None  # a GPU's own runs out with a sentence
     fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
     config, stream = open_text(config, state, progress, asked)
@@ -252,57 +183,6 @@ def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
     """The counts of the training part, as far as the configuration lets them reach."""
     counted = stream.part("train")[-config.training.counts_chars :]
     return count_ngrams(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
-
-
-def open_text(config: Config, state: TrainingState | None, progress: Progress, asked: set[str]) -> tuple[Config, TokenStream]:
-    """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
-
-    A resumed run must find the text it began with (what came from stdin is kept by the cache).
-    """
-    if state and config.data.input_file == ("-",) and (cached := reopen(state.fingerprint)):
-        return config, cached
-    stream = prepare(config.data, note=progress.note)
-    if state and stream.fingerprint != state.fingerprint:
-        raise UserError(
-            f"the text changed since the run began (fingerprint {state.fingerprint[:12]}, now {stream.fingerprint[:12]}): "
-            "bring the old text back, or start anew with --overwrite."
-        )
-    if state or stream.lines:
-        return config, stream
-    needed = 1 + (config.model.block_size if "block_size" in asked else 1)
-    chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
-    share = validation_share(asked, **chars, needed=needed)
-    if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
-        require_window(stream.part("train"), needed - 1, "training")
-        return config, stream
-    note_adapted(progress, "this text", {"val_fraction": share})
-    config = config.with_values({"val_fraction": share})
-    return config, prepare(config.data, note=progress.note)
-
-
-def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
-    """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
-    old_config, requested = state.config, dict(flags)
-    names = {name: requested.pop(name, getattr(old_config, name)) for name in ("preset", "size")}
-    new_config = absolute(old_config.with_values(requested))
-    old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (old_config, new_config))
-    old |= {"preset": old_config.preset, "size": old_config.size}
-    for name, value in {**new, **names}.items():
-        if value != old[name] and name not in CHANGEABLE:
-            raise UserError(
-                f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
-            )
-    return new_config
-
-
-def absolute(config: Config) -> Config:
-    """The configuration with its files named from the root, so that the run can be resumed from anywhere."""
-
-    def anchored(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name if name == "-" or is_address(name) else str(Path(name).absolute()) for name in names)
-
-    data = config.data
-    return replace(config, data=replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file)))
 
 
 def introduction(run: Run) -> str:

@@ -18,7 +18,7 @@ from letterwise.config.presets import knob_values, resolve
 from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.training.prepare import PLACING, train
-from letterwise.training.result import TrainResult
+from letterwise.training.report.result import TrainResult
 from letterwise.training.run_directory import RunDirectory, run_directory
 
 LARGEST_SEED = 2**63 - 1

@@ -11,7 +11,7 @@ from letterwise.checkpoint import save_model, save_state
 from letterwise.config import TrainingConfig
 from letterwise.errors import UserError
 from letterwise.progress import Note
-from letterwise.training.result import write_page
+from letterwise.training.report.result import write_page
 from letterwise.training.run import Run
 
 SECONDS = {"s": 1, "min": 60}

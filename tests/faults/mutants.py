@@ -29,7 +29,8 @@ from letterwise.data.cache import read_entry
 from letterwise.data.reading.datasets import cache_dir
 from letterwise.errors import UserError
 from letterwise.progress import Progress
-from letterwise.training.prepare import prepare_run, resumed_config
+from letterwise.training.prepare import prepare_run
+from letterwise.training.resume import resumed_config
 from letterwise.training.run_directory import RunDirectory
 
 ALLOWANCE = 96 * 2**20  # bytes beside twice the file: what Python and torch take for themselves

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from letterwise.config.accounting import parameters, training_bytes
 from letterwise.config.presets import resolve
 from letterwise.errors import UserError
-from letterwise.training import prepare
+from letterwise.runtime.device import find_runtime
 from letterwise.training.planning.memory import GIB, fitted_to_memory, needs
+from letterwise.training.planning.settings import days_note
 
 TEXT = {"vocab_size": 65, "chars": 1_000_000}
 
@@ -74,8 +75,8 @@ def test_what_fits_is_left_alone() -> None:
 
 
 def test_days_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "measured_flops", lambda *parts: 1e11)
-    runtime = prepare.find_runtime(resolve({"device": "cpu"}).runtime)
-    assert re.search("about [1-9][0-9]+ days", prepare.days_note(resolve({"size": "large"}), 65, runtime))
-    assert prepare.days_note(resolve({}), 65, runtime) == ""
-    assert prepare.days_note(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""
+    monkeypatch.setattr("letterwise.training.planning.settings.measured_flops", lambda *parts: 1e11)
+    runtime = find_runtime(resolve({"device": "cpu"}).runtime)
+    assert re.search("about [1-9][0-9]+ days", days_note(resolve({"size": "large"}), 65, runtime))
+    assert days_note(resolve({}), 65, runtime) == ""
+    assert days_note(resolve({"size": "large", "minutes": 60.0}), 65, runtime) == ""

@@ -1,6 +1,6 @@
 """Outcome: a run judges longer training only from what it has seen."""
 
-from letterwise.training.result import advice
+from letterwise.training.report.result import advice
 
 
 def rows(*steps: tuple[int, float]) -> list[dict[str, float]]:

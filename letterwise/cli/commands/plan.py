@@ -1,4 +1,4 @@
-"""`letterwise plan`: a form over `letterwise.training.prepare.plan`."""
+"""`letterwise plan`: a form over `letterwise.training.planning.settings.plan`."""
 
 from typing import Any
 
@@ -19,9 +19,9 @@ def run(flags: dict[str, Any]) -> int:
     asked = asked_values(train.knobs(flags), own.get("config"))
     resolve(asked)  # object before torch is loaded
     from letterwise.progress import PlainProgress
-    from letterwise.training import prepare
+    from letterwise.training.planning.settings import plan
 
-    config, made = prepare.plan(asked, progress=PlainProgress())
+    config, made = plan(asked, progress=PlainProgress())
     if own.get("json"):
         json_to_stdout({"values": made.values, "config": config.to_json(), "lines": made.lines})
     else:

@@ -75,7 +75,7 @@ def knobs(flags: dict[str, Any]) -> dict[str, Any]:
 
 def closing_words(result: Any) -> str:
     """The result, for a person: bits, a sample, and the command that writes more."""
-    from letterwise.training.result import estimate_words
+    from letterwise.training.report.result import estimate_words
 
     bits, counting = result.best_val_bits_per_char, result.baselines.get("counting alone")
     held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"

@@ -1,1 +1,1 @@
-"""Report: the page that a finished run leaves behind, and its chart."""
+"""Report: what a run came to, in figures, words and a page with charts."""

@@ -1,0 +1,23 @@
+"""Process: what belongs to the whole process is given back as it was found. A library is a guest in somebody's program.
+
+with process_state_kept(): train …  ──▶ PyTorch's threads and random numbers are the caller's again
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def process_state_kept() -> Generator[None]:
+    """Afterwards PyTorch has as many threads, and goes on with the same random numbers, as before."""
+    threads, random_state = torch.get_num_threads(), torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_rng_state(random_state)
+        if on_gpus:
+            torch.cuda.set_rng_state_all(on_gpus)

@@ -1,0 +1,119 @@
+"""Settings: what was asked for, completed by what this text, these minutes and this machine allow.
+
+flags ──▶ Config ──open_text──▶ its text ──planned──▶ size for the minutes ──fitted──▶ defaults for the text
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from letterwise.checkpoint import TrainingState
+from letterwise.config import Config
+from letterwise.config.accounting import flops_per_char
+from letterwise.config.adapt import adapted_to_text, validation_share
+from letterwise.config.file_names import is_address
+from letterwise.config.presets import knob_values, resolve
+from letterwise.data.batches import require_window
+from letterwise.data.cache import reopen
+from letterwise.data.prepare import prepare
+from letterwise.data.token_stream import TokenStream
+from letterwise.errors import UserError
+from letterwise.progress import Progress
+from letterwise.runtime.device import Runtime, find_runtime
+from letterwise.runtime.process import process_state_kept
+from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
+
+MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
+
+
+def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Config, Plan]:
+    """What `train` would do with these flags, without doing it: the configuration, and the plan that led to it.
+
+    Raises `UserError` when minutes are missing, or something asked for cannot be done.
+    """
+    config = absolute(resolve(flags))
+    if not config.training.minutes:
+        raise UserError("a plan needs to know how long to train: give --minutes.")
+    progress, asked = progress or Progress(), set(flags)
+    config, stream = open_text(config, None, progress, asked)
+    runtime = find_runtime(config.runtime)
+    with process_state_kept():
+        torch.set_num_threads(runtime.threads)
+        config, made = planned(config, asked, stream, runtime)
+    return fitted(config, asked, stream, progress), made
+
+
+def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
+    """The configuration, completed by a plan for its minutes."""
+    text, size = stream.part("train"), len(stream.vocabulary)
+    context = None if stream.line_break is None else context_for(text, stream.line_break)
+    made = make_plan(config, asked, chars=len(text), vocab_size=size, context=context, runtime=runtime)
+    return config.with_values(made.values), made
+
+
+def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progress) -> Config:
+    """The configuration, its defaults adapted to the text."""
+    changes = adapted_to_text(knob_values(config), asked, train_chars=len(stream.part("train")), lines=stream.lines)
+    note_adapted(progress, "this text", changes)
+    return config.with_values(changes)
+
+
+def days_note(config: Config, vocab_size: int, runtime: Runtime) -> str:
+    """A note where the run takes days here; "" where it does not. Small runs are not measured for it."""
+    training, chars = config.training, config.training.sequences * config.model.block_size
+    flops = BACKWARD * flops_per_char(config.model, vocab_size) * chars * training.max_iters
+    if training.minutes or runtime.device.type != "cpu" or flops < MEASURED_FLOPS:
+        return ""
+    speed = measured_flops(config, vocab_size, runtime)
+    days = flops / speed / A_DAY_S
+    if days < MAX_DAYS:
+        return ""
+    return (
+        f"{training.max_iters:,} steps of {chars:,} characters take about {days:,.0f} days here, at "
+        f"{speed / 1e9:,.0f} GFLOP/s measured: --minutes 60 trains what an hour is enough for."
+    )
+
+
+def note_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> None:
+    """Notes which defaults were changed."""
+    if changes:
+        settings = ", ".join(f"{name}={value}" for name, value in changes.items())
+        progress.note(f"defaults adapted to {to_what}: {settings}.")
+
+
+def open_text(config: Config, state: TrainingState | None, progress: Progress, asked: set[str]) -> tuple[Config, TokenStream]:
+    """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
+
+    A resumed run must find the text it began with (what came from stdin is kept by the cache).
+    """
+    if state and config.data.input_file == ("-",) and (cached := reopen(state.fingerprint)):
+        return config, cached
+    stream = prepare(config.data, note=progress.note)
+    if state and stream.fingerprint != state.fingerprint:
+        raise UserError(
+            f"the text changed since the run began (fingerprint {state.fingerprint[:12]}, now {stream.fingerprint[:12]}): "
+            "bring the old text back, or start anew with --overwrite."
+        )
+    if state or stream.lines:
+        return config, stream
+    needed = 1 + (config.model.block_size if "block_size" in asked else 1)
+    chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
+    share = validation_share(asked, **chars, needed=needed)
+    if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
+        require_window(stream.part("train"), needed - 1, "training")
+        return config, stream
+    note_adapted(progress, "this text", {"val_fraction": share})
+    config = config.with_values({"val_fraction": share})
+    return config, prepare(config.data, note=progress.note)
+
+
+def absolute(config: Config) -> Config:
+    """The configuration with its files named from the root, so that the run can be resumed from anywhere."""
+
+    def anchored(names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name if name == "-" or is_address(name) else str(Path(name).absolute()) for name in names)
+
+    data = config.data
+    return replace(config, data=replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file)))

@@ -1,0 +1,43 @@
+"""Resume: what a run that goes on keeps from its state, and what may change.
+
+TrainingState, flags ──resumed_config──▶ Config ──▶ the run, restored ──▶ notes about going on
+"""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from letterwise.checkpoint import TrainingState
+from letterwise.config import PARTS, Config, RuntimeConfig
+from letterwise.errors import UserError
+from letterwise.training.planning.settings import absolute
+from letterwise.training.run import Run
+
+CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
+CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
+
+
+def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
+    """The run's own configuration, with the changes asked for. Raises `UserError` on one that a run cannot survive."""
+    old_config, requested = state.config, dict(flags)
+    names = {name: requested.pop(name, getattr(old_config, name)) for name in ("preset", "size")}
+    new_config = absolute(old_config.with_values(requested))
+    old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (old_config, new_config))
+    old |= {"preset": old_config.preset, "size": old_config.size}
+    for name, value in {**new, **names}.items():
+        if value != old[name] and name not in CHANGEABLE:
+            raise UserError(
+                f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
+            )
+    return new_config
+
+
+def resume_notes(run: Run, state: TrainingState) -> list[str]:
+    """Notes about going on."""
+    lines = []
+    if run.finished() and not run.validation_due():
+        lines.append(f"this run is finished, after step {run.step}: raise --max_iters, --minutes or --patience to go on.")
+    if state.runtime != str(run.runtime):
+        lines.append(
+            f"this run was on {state.runtime}, and is on {run.runtime} now: as good, but no longer the same to the last bit."
+        )
+    return lines
