@@ -28,9 +28,9 @@ from letterwise.config import Config, DataConfig
 from letterwise.config.presets import resolve
 from letterwise.data.prepare import prepare
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.inference.backend import Backend
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.engine import Backend
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend

@@ -12,7 +12,7 @@ from letterwise.config import Config
 from letterwise.config.accounting import parameters
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.engine import Backend
+from letterwise.inference.backend import Backend
 from letterwise.progress import Progress
 from letterwise.runtime.accelerator import device_name
 from letterwise.runtime.waiting import share_processors

@@ -10,8 +10,10 @@ import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT, exp
 from letterwise.compiling.jit import njit
-from letterwise.inference.engine import Backend, Engine
+from letterwise.errors import finite
+from letterwise.inference.backend import Backend
 from letterwise.inference.sampling.filters import peak
+from letterwise.inference.windows import Windows
 
 MAX_STREAMS = 64  # as many rows as the kernel takes at once
 CHARS_PER_STREAM = 2**11  # a stream begins knowing nothing, which costs it a few bytes: under 1 % at this length
@@ -35,19 +37,20 @@ class Frozen:
     probed = 32
 
     def __init__(self, model: Backend, streams: int) -> None:
-        self.engine = Engine(model, streams)
-        self.engine.read()  # a model of lines begins with a line break
+        self.windows = Windows(model, streams)
+        self.windows.read()  # a model of lines begins with a line break
 
     def probabilities(self) -> np.ndarray:
         """(S, V), float64, of what comes next in each."""
-        shares = np.empty(self.engine.logits.shape)
-        softmax(self.engine.logits, shares)
+        finite(float(self.windows.logits.max()))
+        shares = np.empty(self.windows.logits.shape)
+        softmax(self.windows.logits, shares)
         return shares
 
     def read(self, ids: np.ndarray) -> None:
         """One more character of each of the first streams (at most S)."""
-        self.engine.new = {stream: [id] for stream, id in enumerate(ids.tolist())}
-        self.engine.read()
+        self.windows.pending = {stream: [id] for stream, id in enumerate(ids.tolist())}
+        self.windows.read()
 
 
 def streams_for(chars: int) -> int:

@@ -2,9 +2,9 @@
 
     N prefixes ──each by every character──▶ N·V ──the likeliest N──▶ N prefixes … ──▶ one text
 
-A prefix is a sequence of its own (`fork`). A text that ends early, by a stop string, a line break or its constraint, is done
-and waits for one that is likelier; the probability of any text only falls as it grows. With N as large as the number of all
-prefixes the search is exhaustive.
+A prefix is a sequence of its own (`fork`); all are read side by side. A text that ends early, by a stop string, a line break or
+its constraint, is done and waits for one that is likelier; the probability of any text only falls as it grows. With N as large
+as the number of all prefixes the search is exhaustive.
 """
 
 import math
@@ -16,9 +16,10 @@ from jaxtyping import Float
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.inference.backend import cache_bytes
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.engine import Sequence, cache_bytes
+from letterwise.inference.engine import Engine, Sequence
 from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.stop import StopFinder
@@ -33,7 +34,6 @@ class Prefix:
     nats: float
     sequence: Sequence
     guide: Guide | None
-    logits: Float[np.ndarray, "V"]
 
 
 @dataclass
@@ -58,7 +58,8 @@ def likeliest(
     Raises `UserError` when every prefix is left with copies only.
     """
     _affordable(state.sampler.beam, sequence, len(vocabulary))
-    prefixes = [Prefix([], 0.0, sequence, guide, sequence.logits())]
+    engine = Engine(sequence.engine.backend, 2 * state.sampler.beam)  # old ones and new ones
+    prefixes = [Prefix([], 0.0, sequence.fork(engine), guide)]
     best: Done | None = None
     stuck: list[int] = []
     for written in range(limits.num_tokens + 1):
@@ -67,7 +68,7 @@ def likeliest(
             if written == limits.num_tokens:
                 best = likelier(best, Done(text_of(prefix.ids, vocabulary, limits)[0], prefix.nats, "length"))
                 continue
-            scores = state.scores(prefix.logits)
+            scores = state.scores(prefix.sequence.logits())
             if copies:
                 scores = copies.masked(scores, prefix.ids)
                 if scores.max() == -math.inf:
@@ -89,8 +90,11 @@ def likeliest(
             if found:
                 best = likelier(best, Done(text, nats, found))
                 continue
-            reader = prefixes[i].sequence.fork()
-            grown.append(Prefix(ids, nats, reader, way, reader.read([id])))
+            longer = prefixes[i].sequence.fork(engine)
+            longer.feed([id])
+            grown.append(Prefix(ids, nats, longer, way))
+        for prefix in prefixes:
+            prefix.sequence.leave()
         prefixes = grown
     if best is None:
         assert copies
@@ -100,7 +104,7 @@ def likeliest(
 
 def _affordable(beam: int, sequence: Sequence, vocab_size: int) -> None:
     """Raises `UserError` when so many prefixes, old ones and new, would not fit into memory."""
-    config, available = sequence.engine.model.config, memory_available()
+    config, available = sequence.engine.backend.config, memory_available()
     each = cache_bytes(config) + 200 * vocab_size  # a candidate for each next character is a tuple of three numbers
     most = None if available is None else available // (2 * each)
     if most is not None and beam > most:

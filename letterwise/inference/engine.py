@@ -1,179 +1,126 @@
-"""Engine: what comes next, given everything read so far.
+"""Engine: texts written side by side. They join and leave at any character, and each is written as it would be alone.
 
-    read(ids) ──▶ logits (V,) of the character after them        any chunking, and any company, gives the same answer
+    join ──▶ Sequence ──feed(prompt), begin(sampler, limits)──▶ step step step … ──▶ collect ids, until it has ended ──▶ leave
+                                   ▲ ids                            │ what may follow: DFA, Guide, penalties, CopyLimit
+                                   └────────────────────────────────┘
 
-The text may be longer than the context. When the context is full, the sequence starts a new window on the last half of
-it, so every prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows
-begin at fixed places of the text, whatever the chunking; re-reading half a window every half window keeps the cost of
-a character constant however long the text grows, and serves every kind of position, learned ones included. Counts need only
-the last few characters, so they read straight through.
-
-A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing was
-read yet, it stands after a line break.
+Every sequence has a state of its own: sampler, random numbers, penalties, guide, length, time. One `step` takes all of them
+further. What needs only the model's logits and a DFA is drawn by the backend, many characters at a time, first one, then more.
+What depends on the text so far (penalties, guides that are no DFA, copies) is looked at here between any two characters, and
+then all go on by one. Equal seeds write equal text in any company, to the last bit on the compiled backend.
 """
 
+import math
 from collections import abc
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-from letterwise.config import ModelConfig
+from letterwise.compiling.jit import clock
 from letterwise.data.vocabulary import require_ids
-from letterwise.errors import finite
+from letterwise.errors import Diverged, finite
+from letterwise.inference.backend import CHUNK, Backend, Draw
 from letterwise.inference.constraints.dfa_guide import DFAGuide
-from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA
-from letterwise.inference.sampling.sampler import SamplerState, valid
+from letterwise.inference.constraints.guide import Guide
+from letterwise.inference.constraints.language.dfa import END
+from letterwise.inference.sampling.copies import CopyLimit
+from letterwise.inference.sampling.sampler import SamplerState
+from letterwise.inference.windows import Windows
 
-ROWS = 64  # characters that a memory reads at a time
-
-
-@runtime_checkable
-class Cache(Protocol):
-    """What a model keeps of some texts: see `CompiledCache` and `TorchCache`."""
-
-    def begin(self, text: int, before: abc.Sequence[int]) -> None: ...
-    def read(self, rows: np.ndarray, wanted: np.ndarray, logits: np.ndarray) -> None: ...
-    def write(
-        self, rows: np.ndarray, logits: np.ndarray, filters: Any, bias: np.ndarray, uniforms: np.ndarray, unread: bool,
-        dfa: DFA, walks: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]: ...  # fmt: skip
-    def at_once(self, texts: int) -> int: ...
-    def copy(self, text: int, other: Any, theirs: int) -> None: ...
-
-
-@runtime_checkable
-class Backend(Protocol):
-    """What can read: `CompiledBackend` on a CPU, `TorchBackend` anywhere."""
-
-    config: ModelConfig
-    vocab_size: int
-    line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
-
-    def cache(self, texts: int) -> Cache: ...
-
-
-def cache_bytes(config: ModelConfig) -> int:
-    """Keys and values that one text needs."""
-    return 8 * config.n_layer * config.kv_heads * config.head_dim * config.block_size
-
-
-class Request(NamedTuple):
-    """Who is to draw characters for a text, and how many at most; of which, or on which way."""
-
-    state: SamplerState
-    most: int
-    may: Bool[np.ndarray, "V"] | None
-    walk: DFAGuide | None
+AHEAD, FASTER = 2**20, 4  # characters in one step at most; a step may have so many times those of the one before
+SequenceEnd = Literal["", "length", "match", "time"]
+TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
 class Engine:
-    """Some texts being read side by side, each at its own place. Owns the policy for a full context."""
+    """Room for some sequences. One that nobody holds any more has left."""
 
-    def __init__(self, model: Backend, texts: int = 1) -> None:
-        self.model, self.cache = model, model.cache(texts)
-        self.block_size = model.config.block_size
-        self.kept, self.reach = self.block_size // 2, max(0, model.config.counts_order - 1)
-        self.history: list[list[int]] = [[] for _ in range(texts)]  # each window's ids, and the few before that counts see
-        self.held = [0] * texts  # how many of them are the window's
-        self.line_break, begin = model.line_break, [] if model.line_break is None else [model.line_break]
-        # what each text was given and has not read
-        self.new: dict[int, list[int]] = {text: begin[:] for text in range(texts) if begin}
-        self.asked: dict[int, Request] = {}
-        self.drawn: dict[int, tuple[list[int], bool]] = {}  # what was drawn for a text and not fetched; is it over?
-        self.logits: Float[np.ndarray, "n V"] = np.zeros((texts, model.vocab_size), np.float32)  # nothing read: all alike
+    def __init__(self, backend: Backend, rows: int = 1) -> None:
+        self.backend, self.rows, self.windows = backend, rows, Windows(backend, rows)
+        self.sequences: WeakValueDictionary[int, Sequence] = WeakValueDictionary()  # by row
 
-    def read(self) -> None:
-        """Let each text read what it was given. `logits` (n, V), float32, is then what comes next in each.
+    @property
+    def free(self) -> int:
+        """How many more may join."""
+        return self.rows - len(self.sequences)
 
-        Raises `Diverged` when they are NaN.
+    def join(self) -> "Sequence":
+        """A new sequence, which has read nothing, in the lowest free row."""
+        return Sequence(self.backend, self)
+
+    def step(self) -> None:
+        """Take every sequence that is being written further: by a character at least, or to its end.
+
+        What goes wrong in one is raised where its ids are collected, and hurts no other.
         """
-        rows: list[tuple[int, int, int]] = []
-        ends: list[int] = []  # the last row of each text
-        for text, new in self.new.items():
-            first, ids = self._take(text, new)
-            rows += [(text, place, id) for place, id in enumerate(ids, first)]
-            ends.append(len(rows) - 1)
-        self.new = {}
-        for start in range(0, len(rows), ROWS):
-            wanted = [end - start for end in ends if start <= end < start + ROWS]
-            self.cache.read(np.array(rows[start : start + ROWS]), np.array(wanted, np.int64), self.logits)
-        finite(float(self.logits.max()))
+        writing = [sequence for sequence in self.sequences.values() if sequence.writing and sequence.plan()]
+        drawn = [sequence for sequence in writing if sequence.free]
+        watched = [sequence for sequence in writing if not sequence.free]
+        if any(sequence.undecided for sequence in watched):
+            self.windows.read()
+        for first in range(0, len(drawn), CHUNK):
+            self._draw(drawn[first : first + CHUNK], 1 if watched else AHEAD)
+        for sequence in watched:
+            sequence.choose()
 
-    def write(self) -> None:
-        """Draw characters for the texts that asked for some, which all choose alike: all as many, up to where a text ends.
+    def _draw(self, sequences: "list[Sequence]", most: int) -> None:
+        """Draw characters for those that need nothing else."""
+        windows, cache = self.windows, self.windows.cache
+        unread = all(windows.goes_on(sequence.row) for sequence in sequences)
+        if not unread:
+            windows.read()
+        counts = [min(s.left, s.ahead, windows.room(s.row) + (not unread)) for s in sequences]  # the last drawn is not read
+        most = min(most, cache.at_once(len(counts)), sorted(counts)[len(counts) // 4])  # few wait long for the others
+        counts = [min(count, most) for count in counts]
+        draws, reads = [], []
+        for i in sorted(range(len(sequences)), key=lambda i: -counts[i]):
+            row = sequences[i].row
+            reads.append(windows.pending.pop(row) if unread else [])
+            last = reads[-1][0] if unread else 0
+            draws.append(Draw(row, windows.held[row], last, counts[i], sequences[i].state, sequences[i].dfa_guide))
+        found, used = cache.draw(draws, windows.logits, unread)
+        for draw, read, ids, numbers in zip(draws, reads, found.tolist(), used, strict=True):
+            self._drawn(draw, read, ids[: draw.n], numbers[: draw.n])
 
-        In company, one that has ended is not to be read on: what its place in the memory holds is of no use.
-        """
-        texts, requests = [*self.asked], [*self.asked.values()]
-        unread = all(self._goes_on(text) for text in texts)
-        last = [self.new.pop(text)[0] if unread else 0 for text in texts]  # what was drawn last time
-        self.read()
-        room = self.block_size - max(self.held[text] for text in texts) + (not unread)  # the last is drawn, and not read
-        count = min(room, self.cache.at_once(len(texts)), *(request.most for request in requests))
-        uniforms = np.array([request.state.uniforms(count) for request in requests])
-        rows = np.array([(text, self.held[text], id) for text, id in zip(texts, last, strict=True)])
-        bias = np.array([request.state.biased(request.may) for request in requests])
-        walks = np.array([(walk.state, walk.left) if (walk := request.walk) else (0, 0) for request in requests])
-        dfa = requests[0].walk.dfa if requests[0].walk else NO_DFA
-        filters = requests[0].state.sampler.filters
-        found, drawn = self.cache.write(rows, self.logits, filters, bias, uniforms, unread, dfa, walks)
-        for text, request, before, ids, used in zip(texts, requests, last, found.tolist(), drawn, strict=True):
-            self._written(text, request, [before] if unread else [], ids, used)
-        self.asked = {}
-
-    def _written(self, text: int, request: Request, read: list[int], ids: list[int], used: Bool[np.ndarray, "c"]) -> None:
-        """Note what was written behind what was `read`, up to its end, and the random numbers that were not used for it."""
+    def _drawn(self, draw: Draw, read: list[int], ids: list[int], numbers: Bool[np.ndarray, "n"]) -> None:
+        """Note what was drawn behind what was `read`, up to its end, and the random numbers that were not used for it."""
+        windows, sequence = self.windows, self.sequences[draw.row]
         over, steps = END in ids, len(ids)
         if over:
             ids, steps = ids[: ids.index(END)], ids.index(END) + 1
-        valid(min(ids, default=0))
-        if self.line_break in ids:  # what was drawn behind it knew of what is before it
-            steps = ids.index(self.line_break) + 1
+        if windows.line_break in ids:  # what was drawn behind it knew of what is before it
+            steps = ids.index(windows.line_break) + 1
             ids, over = ids[:steps], False
-        request.state.put_back(len(used) - int(used[:steps].sum()))
-        read = [*read, *ids] if over else [*read, *ids[:-1]]
-        self.history[text] += read
-        self.held[text] += len(read)
-        self.drawn[text] = ids, over
-
-    def _goes_on(self, text: int) -> bool:
-        """Has it one character to read, and room for it in its window?"""
-        new = self.new.get(text, [])
-        return len(new) == 1 and new[0] != self.line_break and self.held[text] < self.block_size
-
-    def _take(self, text: int, ids: list[int]) -> tuple[int, list[int]]:
-        """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
-        if self.line_break in ids:
-            ids = ids[len(ids) - 1 - ids[::-1].index(self.line_break) :]
-            self.history[text], self.held[text] = [], 0
-            self.cache.begin(text, [])
-        history, held = self.history[text], self.held[text]
-        rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
-        history += ids
-        if not rolls:
-            self.held[text] += len(ids)
-            return held, ids
-        begin = len(history) - len(ids) - held + rolls * (self.block_size - self.kept)
-        fresh = history[begin:]
-        del history[: max(0, begin - self.reach)]
-        self.held[text] = len(fresh)
-        self.cache.begin(text, history[: len(history) - len(fresh)])
-        return 0, fresh
-
-    def copy(self, text: int, other: "Engine", theirs: int) -> None:
-        """Text `text` goes on from where text `theirs` of another batch is."""
-        self.new.pop(text, None)
-        self.cache.copy(text, other.cache, theirs)
-        self.history[text], self.held[text] = other.history[theirs][:], other.held[theirs]
-        self.logits[text] = other.logits[theirs]
+        draw.state.put_back(len(numbers) - int(numbers[:steps].sum()))
+        if min(ids, default=0) < 0:
+            sequence.fail(Diverged())
+            return
+        windows.note(draw.row, [*read, *ids] if over else [*read, *ids[:-1]])
+        sequence.drew(ids, over)
 
 
 class Sequence:
-    """One text being read, alone or as one of a batch."""
+    """One text in a row of an engine: what it reads, and how it is written on.
 
-    def __init__(self, model: Backend, engine: Engine | None = None, text: int = 0) -> None:
-        self.engine, self.text = engine or Engine(model), text
+    Attributes:
+        ended: "" while it is written; then why no more comes: "length", "match" (its guide lets nothing follow, or the model
+            wants to leave it), or "time".
+    """
+
+    def __init__(self, backend: Backend, engine: Engine | None = None) -> None:
+        """In an engine, or alone in one of its own. Raises `RuntimeError` when all rows of the engine are taken."""
+        self.engine = engine or Engine(backend)
+        taken = self.engine.sequences
+        if len(taken) == self.engine.rows:
+            raise RuntimeError(f"all {self.engine.rows} rows of this engine are taken: wait until a sequence leaves")
+        self.row = next(row for row in range(self.engine.rows) if row not in taken)
+        taken[self.row] = self
+        self.engine.windows.begin(self.row)
+        self.left = 0
+        self.ended: SequenceEnd = ""
+        self.error: Exception | None = None
 
     def read(self, ids: abc.Sequence[int] | Integer[np.ndarray, "n"]) -> Float[np.ndarray, "V"]:
         """Read on, and score what comes next: float32 logits (V,). With nothing to read, the last answer again."""
@@ -185,54 +132,144 @@ class Sequence:
 
         Raises `UserError` for ids outside the vocabulary.
         """
-        new = list(map(int, ids))
+        new, vocab_size = list(map(int, ids)), self.engine.backend.vocab_size
         if new:
-            if min(new) < 0 or max(new) >= self.engine.model.vocab_size:
-                require_ids(np.array(new), self.engine.model.vocab_size)
-            self.engine.new.setdefault(self.text, []).extend(new)
+            if min(new) < 0 or max(new) >= vocab_size:
+                require_ids(np.array(new), vocab_size)
+            self.engine.windows.pending.setdefault(self.row, []).extend(new)
 
     def logits(self) -> Float[np.ndarray, "V"]:
-        """What comes next: float32 logits (V,)."""
-        if self.text in self.engine.new:
-            self.engine.read()
-        return self.engine.logits[self.text].copy()
+        """What comes next: float32 logits (V,). Raises `Diverged` when they are NaN."""
+        windows = self.engine.windows
+        if self.row in windows.pending:
+            windows.read()
+        logits = windows.logits[self.row].copy()
+        finite(float(logits.max()))
+        return logits
 
-    def ask(
-        self, state: SamplerState, most: int, may: Bool[np.ndarray, "V"] | None = None, walk: DFAGuide | None = None
-    ) -> None:
-        """Ask for at most so many characters to be drawn, by one who sees logits only: of those that `may`, on this `walk`."""
-        self.engine.asked[self.text] = Request(state, most, may, walk)
-
-    def one(self, state: SamplerState, may: Bool[np.ndarray, "V"] | None) -> int:
-        """One character that was asked for, or is now; it is not read."""
-        if self.text not in self.engine.asked and self.text not in self.engine.drawn:
-            self.ask(state, 1, may)
-        ((id,), _) = self._drawn()
-        return id
-
-    def drawn(self) -> tuple[list[int], bool]:
-        """Some of the characters that were asked for, as ids, read already; and whether its walk ends the text there.
-
-        There is one at least, if the text does not end. In company, all ask first.
-        """
-        ids, over = self._drawn()
-        if not over:
-            self.feed(ids[-1:])
-        return ids, over
-
-    def _drawn(self) -> tuple[list[int], bool]:
-        """The same, the last one not read."""
-        if self.text in self.engine.asked:
-            self.engine.write()
-        return self.engine.drawn.pop(self.text)
-
-    def fork(self) -> "Sequence":
-        """Another that has read the same, and reads on by itself."""
-        twin = Sequence(self.engine.model)
-        twin.follow(self)
+    def fork(self, engine: Engine | None = None) -> "Sequence":
+        """Another that has read the same, and reads on by itself: in this engine, or alone."""
+        twin = Sequence(self.engine.backend, engine)
+        twin.engine.windows.copy(twin.row, self.engine.windows, self.row)
         return twin
 
-    def follow(self, other: "Sequence") -> None:
-        """Go on from where the other is."""
-        other.logits()  # it may have something left to read
-        self.engine.copy(self.text, other.engine, other.text)
+    def leave(self) -> None:
+        """Give the row back; nothing more comes of this sequence."""
+        if self.engine.sequences.get(self.row) is self:
+            del self.engine.sequences[self.row]
+            self.engine.windows.pending.pop(self.row, None)
+
+    def begin(
+        self,
+        state: SamplerState,
+        n: int,
+        guide: Guide | None = None,
+        copies: CopyLimit | None = None,
+        max_seconds: float = math.inf,
+    ) -> None:
+        """Write at most n characters behind what it was given to read, in the next steps of its engine."""
+        self.state, self.left, self.guide, self.copies = state, n, guide, copies
+        self.dfa_guide = guide if isinstance(guide, DFAGuide) else None
+        self.until = clock() + max_seconds if max_seconds < math.inf else math.inf
+        self.ahead, self.undecided = 1, False
+        self.written: list[int] = []
+        self.collected = 0
+        self.ended = "" if n else "length"
+
+    @property
+    def writing(self) -> bool:
+        """Is it to be written on?"""
+        return self.left > 0 and not (self.ended or self.error)
+
+    @property
+    def free(self) -> bool:
+        """Does its next character depend on the model's logits alone, and on a DFA?"""
+        return self.guide is self.dfa_guide and self.copies is None and self.state.free
+
+    def collect(self) -> list[int]:
+        """The ids that were written since the last time. Raises what went wrong."""
+        if self.error:
+            self.leave()
+            raise self.error
+        ids, self.collected = self.written[self.collected :], len(self.written)
+        return ids
+
+    def plan(self) -> bool:
+        """Before a step: whether it is still to go on. Looks at the clock, and at what its guide lets follow."""
+        try:
+            if self.until < math.inf and clock() >= self.until:
+                self.written += self.guide.completion() if self.guide else []
+                self.ended = "time"
+            elif self.free or self.guide is None:
+                self.undecided = True
+            else:
+                self.allowed, self.accepting = self.guide.allowed(), self.guide.is_accepting()
+                self.undecided = np.count_nonzero(self.allowed) > (0 if self.accepting else 1)
+        except Exception as error:
+            self.fail(error)
+        return self.writing
+
+    def choose(self) -> None:
+        """Write the next character, where it depends on the text so far."""
+        try:
+            guide = self.guide
+            id = follow(guide, self.allowed, self.accepting, self._draw) if guide else self._draw(None)
+            if id is None:
+                self.ended = "match"
+                return
+            self.state.saw((id,))
+            self.engine.windows.pending.setdefault(self.row, []).append(id)
+            self._write([id], guide is not None and guide.is_finished())
+        except Exception as error:
+            self.fail(error)
+
+    def _draw(self, may: Bool[np.ndarray, "V"] | None) -> int:
+        """One of those that `may` follow, of all without: the only one, or one that is drawn."""
+        if may is not None and np.count_nonzero(may) == 1:
+            return int(may.argmax())
+        scores = self.state.scores(self.logits())
+        if may is not None:
+            scores = np.where(may, scores, np.float32(-math.inf))
+        if self.copies:
+            scores = self.copies.masked(scores, self.written)
+            if scores.max() == -math.inf:
+                raise self.copies.refusal(self.written)
+        return self.state.choose(scores)
+
+    def drew(self, ids: list[int], over: bool) -> None:
+        """Take what the backend drew and read, but for the last; `over`: its DFA ends the text there."""
+        if self.dfa_guide:
+            for id in ids:
+                self.dfa_guide.advance(id)
+            over = over or self.dfa_guide.is_finished()
+        if not over:
+            self.engine.windows.pending[self.row] = ids[-1:]
+        self.ahead = min(FASTER * self.ahead, AHEAD)
+        self._write(ids, over)
+
+    def _write(self, ids: list[int], over: bool) -> None:
+        self.written += ids
+        self.left -= len(ids)
+        self.ended = "match" if over else "" if self.left else "length"
+
+    def fail(self, error: Exception) -> None:
+        """It ends here; who collects its ids is told why."""
+        self.error = error
+
+
+def follow(
+    guide: Guide, may: Bool[np.ndarray, "V"], accepting: bool, draw: abc.Callable[[Bool[np.ndarray, "V"] | None], int]
+) -> int | None:
+    """The next id that the guide lets pass, or None for the end of the text.
+
+    `may` (V,) is what it lets follow, `accepting` whether it lets the text end; `draw` gives one of those that may, or of all.
+    """
+    if accepting:  # the end is as likely as all that may not follow
+        id = draw(None) if may.any() else None
+        return id if id is not None and may[id] and guide.advance(id) else None
+    for _ in range(TRIES):
+        id = draw(may)
+        if guide.advance(id):
+            return id
+        may[id] = False
+    return guide.step_to_end()

@@ -5,7 +5,7 @@
 
 A model of lines begins a window with each of them: it takes a step at the end of a line, once as much was read as in that half.
 
-A window is read again anyway where it begins anew (inference/engine.py), so new weights cost nothing beyond the step. The
+A window is read again anyway where it begins anew (inference/windows.py), so new weights cost nothing beyond the step. The
 step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0. One thread and fixed shapes: encoder and decoder
 take the same step to the last bit.
 """
@@ -22,9 +22,10 @@ from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.weights import weights_of
 from letterwise.data.batches import NO_TARGET
+from letterwise.errors import finite
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.cpu.layout import lay_out
-from letterwise.inference.engine import Engine
+from letterwise.inference.windows import Windows
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 
@@ -53,27 +54,28 @@ class Network:
         self.transformer: Transformer = self.text_model.transformer
         weights, self.line_break = weights_of(self.transformer), file.line_break
         self.model = CompiledBackend(file.config.model, len(file.vocabulary), weights, file.counts, self.line_break)
-        self.engine = Engine(self.model)
+        self.windows = Windows(self.model)
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
         self.block_size = file.config.model.block_size
         self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next
         self.reach = max(0, file.config.model.counts_order - 1)  # characters before a window that counts see
-        self.engine.read()  # a model of lines begins with a line break
+        self.windows.read()  # a model of lines begins with a line break
         self.recent = [] if self.line_break is None else [self.line_break]  # the window, and what counts see before
         self.known = self.block_size // 2 if self.line_break is None else 0  # of this window's targets
         self.waiting: list[Window] = []  # to be learned from
 
     def probabilities(self) -> np.ndarray:
         """(V,), float64, of what comes next."""
-        logits = self.engine.logits[0].astype(np.float64)
+        logits = self.windows.logits[0].astype(np.float64)
+        finite(logits.max())
         shares = np.exp(logits - logits.max())
         return shares / shares.sum()
 
     def read(self, id: int) -> None:
         """One more character; where it begins a new window, it is learned from what was read."""
         self.recent.append(id)
-        self.engine.new = {0: [id]}
-        held = self.engine.held[0]
+        self.windows.pending = {0: [id]}
+        held = self.windows.held[0]
         if held == self.block_size or id == self.line_break:
             start = len(self.recent) - 1 - held
             self.waiting.append(Window(np.array(self.recent, np.int64), start, self.known))
@@ -82,7 +84,7 @@ class Network:
             if sum((window.targets != NO_TARGET).sum() for window in self.waiting) >= self.fresh:
                 with one_thread():
                     self._learn()
-        self.engine.read()
+        self.windows.read()
 
     def _learn(self) -> None:
         """One step on what was read since the last one."""

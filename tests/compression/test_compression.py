@@ -24,7 +24,7 @@ from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
-from letterwise.inference.engine import Engine
+from letterwise.inference.windows import Windows
 from letterwise.model import build, initialize
 from letterwise.ngrams import count_ngrams
 
@@ -260,13 +260,13 @@ def test_a_pipe_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_other_arithmetic_has_a_sentence_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """One bit of one logit is enough, and nothing is decoded then."""
     packed = {online: HURT.compress(CONTENT, online=online) for online in (False, True)}
-    read = Engine.read
+    read = Windows.read
 
-    def otherwise(self: Engine) -> None:
+    def otherwise(self: Windows) -> None:
         read(self)
         self.logits = np.nextafter(self.logits, np.float32(0))
 
-    monkeypatch.setattr(Engine, "read", otherwise)
+    monkeypatch.setattr(Windows, "read", otherwise)
     monkeypatch.setattr(archive, "read_block", None)
     for content in packed.values():
         with pytest.raises(UserError, match=r"gives other probabilities \(arithmetic [0-9a-f]{8}, here [0-9a-f]{8}\)"):

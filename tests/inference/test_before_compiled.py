@@ -15,10 +15,11 @@ from letterwise.compiling.worker import Job
 from letterwise.config import ModelConfig
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.inference.backend import Backend
 from letterwise.inference.constraints.language.dfa import NO_DFA, START, draw_under_dfa
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.cpu import kernel
-from letterwise.inference.engine import Backend, Sequence
+from letterwise.inference.cpu import decode
+from letterwise.inference.engine import Sequence
 from letterwise.inference.generate import write
 from letterwise.inference.sampling import filters
 from letterwise.inference.sampling.sampler import Sampler
@@ -35,9 +36,9 @@ SAMPLERS = [
 def not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel, as long as its compilation lasts: here for ever."""
     monkeypatch.setattr(entry, "MEANWHILE", True)
-    waiting = entry.Entry(kernel.write.function, None, {})
+    waiting = entry.Entry(decode.decode.function, None, {})
     waiting.job = Job()
-    monkeypatch.setattr(kernel, "write", waiting)
+    monkeypatch.setattr(decode, "decode", waiting)
 
 
 def shapes() -> list[ModelConfig]:

@@ -23,7 +23,8 @@ from letterwise.inference.constraints.limits import MAX_CHARS, Limits
 from letterwise.inference.constraints.llguidance.completion import BudgetSpent, find_completion
 from letterwise.inference.constraints.llguidance.matcher import Tokenizer, library
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.generate import follow, write
+from letterwise.inference.engine import follow
+from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.model import build, initialize
 

@@ -1,7 +1,7 @@
 """Sequence: any chunking of a text gives the same answer, however long the text."""
 
-import itertools
 import math
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -14,26 +14,33 @@ from priors import beside, counts_for
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.config.presets import PRESETS, resolve
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.evaluation import evaluate
-from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA, START
-from letterwise.inference.cpu import kernel
+from letterwise.inference.backend import Backend, Draw
+from letterwise.inference.constraints.dfa_guide import DFAGuide
+from letterwise.inference.constraints.language.dfa import DFA, END
+from letterwise.inference.cpu import decode, kernel
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.cpu.threads import Team
-from letterwise.inference.engine import Backend, Engine, Sequence
-from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.engine import Engine, Sequence
+from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import Counts
 
 V = 11
+LETTERS = Vocabulary("char", "abcdefghijk")
 # a text is whole where a character below 4 follows one where it is not
 TURNS = DFA(np.array([0] * 4 + [1] * (V - 4)), np.array([[0, 0], [2, 1], [1, 1]]), np.array([1, 1, 0]))
+NARROW = DFA(np.arange(V) % 4, np.array([[0] * 4, [1, 1, 0, 2], [0, 2, 1, 0]]), np.array([2**31 - 1, 0, 1]))
+DFAS = [TURNS, TURNS, NARROW]
+SAMPLERS = [Sampler(), Sampler(temperature=0.5, top_k=4), Sampler(top_p=0.8, logit_bias={"c": 2.0}), Sampler(greedy=True)]
 SHAPE = dict(n_layer=2, n_head=4, n_embd=32, block_size=12)
 
 
-def lively(config: ModelConfig, seed: int = 0) -> Transformer:
+def lively(config: ModelConfig, seed: int = 0, vocab_size: int = V) -> Transformer:
     """A fresh model, with every weight drawn wide, so that answers differ by much more than rounding."""
-    model = initialize(build(config, V), seed)
+    model = initialize(build(config, vocab_size), seed)
     torch.manual_seed(seed)
     with torch.no_grad():
         for weight in model.parameters():
@@ -106,8 +113,8 @@ def test_texts_side_by_side_are_read_as_each_alone(
     reader, chunks = compiled(model, counts_for(model)), np.random.default_rng(seed)
     if many_threads:
         reader.team = Team(3, worth=1)
-    batch = Engine(reader, len(lines))
-    company = [Sequence(reader, batch, i) for i in range(len(lines))]
+    engine = Engine(reader, len(lines))
+    company = [engine.join() for _ in lines]
     left = [list(line) for line in lines]
     while any(left):
         for sequence, ids in zip(company, left, strict=True):
@@ -122,38 +129,41 @@ def test_texts_side_by_side_are_read_as_each_alone(
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-@pytest.mark.parametrize("dfa", [NO_DFA, TURNS], ids=["free", "turns"])
-def test_texts_side_by_side_are_written_as_each_alone(
-    model: Transformer, monkeypatch: pytest.MonkeyPatch, dfa: DFA, threads: int
-) -> None:
-    """To the last bit: threads share each step for a few texts, and the texts themselves for more."""
+@pytest.mark.parametrize("unread", [False, True])
+def test_rows_are_drawn_as_each_alone(model: Transformer, monkeypatch: pytest.MonkeyPatch, threads: int, unread: bool) -> None:
+    """To the last bit, each with its own sampler, DFA and length: threads share each step of a few rows, or rows."""
     monkeypatch.setattr("letterwise.inference.cpu.threads.Pace.together", lambda pace: True)
-    reader, most = compiled(model, counts_for(model)), model.config.block_size
+    backend, most = compiled(model, counts_for(model)), model.config.block_size
     steps: list[int] = []
 
     def counted(*arguments: object) -> int:
-        steps.append(kernel.write(*arguments))
+        steps.append(decode.decode(*arguments))
         return steps[-1]
 
-    def written(texts: range, unread: bool) -> tuple[np.ndarray, np.ndarray]:
-        reader.team = Team(threads if len(texts) > 1 else 1, worth=1)
-        memory = reader.cache(len(texts))
-        for text in range(len(texts)):
-            memory.begin(text, [])
-        logits = np.array([np.random.default_rng(seed).normal(size=V) for seed in texts], np.float32)
-        rows = np.array([(text, 0, seed % V) for text, seed in enumerate(texts)])
-        uniforms = np.array([np.random.default_rng(seed).random(most) for seed in texts])
-        bias, walks = np.zeros((len(texts), V), np.float32), np.full((len(texts), 2), (START, 2 * most))
-        monkeypatch.setattr(reader.team, "run", lambda _, *rest: Team.run(reader.team, counted, *rest))
-        ids, drawn = memory.write(rows, logits, Sampler().filters, bias, uniforms, unread, dfa, walks)
-        assert set(steps) == {min(most, 1 + (ids != END).sum(axis=1).max())}  # what every thread says
+    def drawn(seeds: range) -> dict[int, tuple[list[int], list[bool]]]:
+        backend.team = Team(threads if len(seeds) > 1 else 1, worth=1)
+        monkeypatch.setattr(backend.team, "run", lambda _, *rest: Team.run(backend.team, counted, *rest))
+        cache, draws = backend.cache(len(seeds)), []
+        for row, seed in enumerate(seeds):
+            cache.begin(row, [])
+            guide = DFAGuide(DFAS[seed % 3], 2 * most) if seed % 3 else None
+            draws.append(Draw(row, 0, seed % V, 1 + 5 * seed % most, SamplerState(SAMPLERS[seed % 4], LETTERS, seed), guide))
+        draws.sort(key=lambda draw: -draw.n)
+        logits = np.array([np.random.default_rng(seed).normal(size=V) for seed in seeds], np.float32)
+        ids, used = cache.draw(draws, logits, unread)
+        while len(steps) < backend.team.threads:
+            time.sleep(1e-4)  # another thread may be on its way back to Python
+        assert set(steps) == {min(draws[0].n, 1 + (ids != END).sum(axis=1).max())}  # what every thread says
         steps.clear()
-        return ids, drawn
+        return {
+            seeds[draw.row]: (found[: draw.n].tolist(), numbers[: draw.n].tolist())
+            for draw, found, numbers in zip(draws, ids, used, strict=True)
+        }
 
-    for company, unread in itertools.product((range(2), range(4), range(7)), (False, True)):
-        each = [written(range(seed, seed + 1), unread) for seed in company]
-        for got, alone in zip(written(company, unread), zip(*each, strict=True), strict=True):
-            np.testing.assert_array_equal(got, np.concatenate(alone))
+    each = {seed: drawn(range(seed, seed + 1))[seed] for seed in range(12)}
+    assert len({len(ids) for ids, _ in each.values()}) > (1 if most > 1 else 0)
+    for company in (range(2), range(2, 6), range(5, 12)):
+        assert drawn(company) == {seed: each[seed] for seed in company}
 
 
 def test_nothing_read_makes_all_characters_alike(reader: Backend) -> None:
@@ -184,7 +194,7 @@ def test_half_a_context_at_least_is_seen() -> None:
     sizes = []
     for i in range(50):
         sequence.read([i % V])
-        sizes.append(sequence.engine.held[0])
+        sizes.append(sequence.engine.windows.held[0])
     assert max(sizes) == 12
     assert min(sizes[12:]) == 12 // 2 + 1
 
@@ -210,5 +220,5 @@ def test_sliding_evaluation_is_what_the_predictor_sees(reader: Backend, model: T
 def test_a_long_text_costs_no_more_memory(reader: Backend) -> None:
     sequence = Sequence(reader)
     sequence.read(np.zeros(10_000, np.uint8))
-    assert sequence.engine.held[0] <= 12
-    assert len(sequence.engine.history[0]) <= 12 + 7
+    assert sequence.engine.windows.held[0] <= 12
+    assert len(sequence.engine.windows.history[0]) <= 12 + 7

@@ -10,7 +10,7 @@ import letterwise
 from letterwise.cli.commands.generate import never_stops
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference import generate
+from letterwise.inference import engine, generate
 from letterwise.inference.stop import StopFinder
 
 
@@ -160,13 +160,13 @@ def test_what_ended_a_text_is_told(tiny, monkeypatch: pytest.MonkeyPatch) -> Non
     assert ended(greedy=True, regex=" sat[a-z ]*[.]") == (whole[: whole.index(".") + 1], "match")
     assert ended(regex="( [a-z]+)+")[1] == "match"  # the model wanted a full stop: 60 letters would not be the tiny text's
     now = iter(range(100))
-    monkeypatch.setattr(generate, "clock", lambda: next(now))
+    monkeypatch.setattr(engine, "clock", lambda: next(now))
     assert ended(greedy=True, max_seconds=4) == (whole[:21], "time")  # it began at 0; letters at 1, 2 and 3: 1, 4 and 16
 
 
 def test_time_that_is_up_completes_what_has_to_match(tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter(range(100))
-    monkeypatch.setattr(generate, "clock", lambda: next(now))
+    monkeypatch.setattr(engine, "clock", lambda: next(now))
     samples = tiny.samples("The cat", regex=" sat on the [a-z]{3,9}[.]", max_seconds=3)
     assert re.fullmatch(r" sat on the [a-z]{3}\.", samples.texts()[0])
     assert samples.ended == ["time"]

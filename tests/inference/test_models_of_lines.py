@@ -15,8 +15,9 @@ from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.batches import NO_TARGET, LineBatches
 from letterwise.evaluation import evaluate
 from letterwise.evaluation.score import Scorer, score
+from letterwise.inference.backend import Backend
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.engine import Backend, Sequence
+from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer

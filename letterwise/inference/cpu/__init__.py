@@ -5,5 +5,6 @@ matmul    a matrix times some vectors, made of them
 threads   threads that go through one compiled function together
 layout    a model's weights, as the kernel reads them
 kernel    the formulas: characters in, logits out
+dfa_tables · decode  characters drawn and read one after another, for many texts at once
 backend   a model, its layout and its threads, as the engine calls them
 """

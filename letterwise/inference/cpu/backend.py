@@ -1,6 +1,7 @@
 """Backend: a model as the kernel reads it. What writing on a CPU runs on.
 
-rows (text, place, id) ──NgramReader──▶ what counts say ──kernel──▶ logits (V,) of what follows the rows that are wanted
+tokens (row, place, id) ──NgramReader──▶ what counts say ──kernel──▶ logits (V,) of what follows those that are wanted
+                                                      └─decode──▶ characters, one after another
 """
 
 from collections.abc import Sequence
@@ -9,14 +10,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
-from letterwise.inference.constraints.language.dfa import DFA, END, NO_DFA
-from letterwise.inference.cpu import kernel
+from letterwise.inference.backend import CHUNK, Draw
+from letterwise.inference.constraints.language.dfa import END
+from letterwise.inference.cpu import decode, kernel
+from letterwise.inference.cpu.dfa_tables import DFATables
 from letterwise.inference.cpu.layout import aligned, bricks_of, lay_out
 from letterwise.inference.cpu.matmul import LANES, padded
 from letterwise.inference.cpu.threads import Team
-from letterwise.inference.engine import ROWS
-from letterwise.inference.sampling.filters import Filters
-from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.sampling.filters import FILTERS
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
 from letterwise.ngrams.reader import NgramReader, Tables, tables
@@ -26,7 +27,10 @@ AT_ONCE = 2**29  # products of what is written at once: some 40 ms, after which 
 CHARACTERS_AT_ONCE = 128
 COMPANY = 5  # texts side by side take about as long as one more alone, which has all weights to itself
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
-NO_FILTERS = Sampler().filters
+NO_DRAWS = decode.Draws(
+    np.zeros(0, np.int64), np.zeros(0, FILTERS), np.zeros((0, 0), np.float32), np.zeros((0, 0)), np.zeros(0, np.int32),
+    np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64), np.zeros((0, 0), bool), np.zeros(0, np.int64),
+)  # fmt: skip
 
 
 class CompiledBackend:
@@ -47,77 +51,76 @@ class CompiledBackend:
         self.team = Team(processors(), WORTH_A_THREAD)
         self.tables = tables(counts) if counts and self.bricks.orders else NO_COUNTS
 
-    def cache(self, texts: int) -> "CompiledCache":
+    def cache(self, rows: int) -> "CompiledCache":
         """Room for so many texts."""
-        return CompiledCache(self, texts)
+        return CompiledCache(self, rows)
 
 
 class CompiledCache:
-    """What the kernel keeps of some texts: keys, values, and their places in the counts."""
+    """What the kernel keeps of the texts in some rows: keys, values, and their places in the counts. See `backend.Cache`."""
 
-    def __init__(self, model: CompiledBackend, texts: int) -> None:
-        bricks = model.bricks
-        self.model = model
-        # heads a power of two apart would share a few places of the cache: so they are a line further apart
+    def __init__(self, backend: CompiledBackend, rows: int) -> None:
+        bricks = backend.bricks
+        self.backend = backend
+        # heads a power of two apart would share a few places of the processor's cache: so they are a line further apart
         each = padded(bricks.block_size) * padded(bricks.head_dim) + LANES
-        self.held = aligned(model.config.n_layer, texts, 2, bricks.kv_heads, each)
-        self.reader = NgramReader(model.tables, bricks.orders, texts)
-        self.scratch = aligned(2, model.team.threads, kernel.scratch_size(bricks, ROWS))
-        self.prior = np.zeros((ROWS, bricks.orders, model.vocab_size + 1), np.float32)
+        self.held = aligned(bricks.layers, rows, 2, bricks.kv_heads, each)
+        self.reader = NgramReader(backend.tables, bricks.orders, rows)
+        self.scratch = aligned(2, backend.team.threads, kernel.scratch_size(bricks, CHUNK))
+        self.prior = np.zeros((CHUNK, bricks.orders, backend.vocab_size + 1), np.float32)
+        self.dfas = DFATables()
 
-    def begin(self, text: int, before: Sequence[int]) -> None:
-        """A text begins anew at place 0, with `before` before it, which only counts see."""
-        if self.model.bricks.orders:
-            self.reader.begin(text, before)
+    def begin(self, row: int, before: Sequence[int]) -> None:
+        """A window begins at place 0, with `before` before it, which only counts see."""
+        if self.backend.bricks.orders:
+            self.reader.begin(row, before)
 
-    def read(self, rows: Int[np.ndarray, "R 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read at most 64 rows of (text, place, id), one text's in order. For the `wanted`, `logits[text]` is what follows."""
-        if not kernel.write.compiled and len(rows) > 1:  # row by row, as it may be compiled from one to the next
-            self.read(rows[:1], wanted[wanted == 0], logits)
-            self.read(rows[1:], wanted[wanted > 0] - 1, logits)
+    def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
+        """Read at most `CHUNK` tokens. For the `wanted` ones, `logits[row]` is what follows."""
+        if not decode.decode.compiled and len(tokens) > 1:  # one by one, as it may be compiled from one to the next
+            self.read(tokens[:1], wanted[wanted == 0], logits)
+            self.read(tokens[1:], wanted[wanted > 0] - 1, logits)
             return
-        none = np.zeros((len(rows), 0), np.int64)
-        ways = NO_FILTERS, none.astype(np.float32), none.astype(np.float64), True, NO_DFA, none, none, none.astype(bool)
-        self._together(len(rows), 1, rows, wanted, logits, *ways)
+        self._run(1, tokens, wanted, logits, True, NO_DRAWS)
 
-    def write(
-        self,
-        rows: Int[np.ndarray, "R 3"],
-        logits: Float[np.ndarray, "n V"],
-        filters: Filters,
-        bias: Float[np.ndarray, "R V"],
-        uniforms: Float[np.ndarray, "R c"],
-        unread: bool,
-        dfa: DFA,
-        walks: Int[np.ndarray, "R 2"],
-    ) -> tuple[Int[np.ndarray, "R c"], Bool[np.ndarray, "R c"]]:
-        """Draw c characters for each of at most 64 texts, and read all but the last. -1 stands for scores that are NaN.
-
-        `rows` are the texts, their next places, and the ids to read there first, if they are `unread`: else `logits` are what
-        comes next. `uniforms` are what each character is drawn with; told is, too, which of them were used. `walks` are the
-        texts' states in the DFA, and the characters left: a text at its end has dfa.END from there on.
-        """
-        ids, drawn = np.full(uniforms.shape, END), np.zeros(uniforms.shape, bool)
-        ways = filters, bias, uniforms, unread, dfa, walks, ids, drawn
-        self._together(len(rows), ids.shape[1], rows, np.arange(len(rows)), logits, *ways)
-        return ids, drawn
-
-    def at_once(self, texts: int) -> int:
-        """How many characters to write before looking around."""
-        if not kernel.write.compiled:
+    def at_once(self, rows: int) -> int:
+        """How many characters to draw before looking around."""
+        if not decode.decode.compiled:
             return 1
-        return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (len(self.model.numbers) * (1 + texts // COMPANY))))
+        return max(1, min(CHARACTERS_AT_ONCE, AT_ONCE // (len(self.backend.numbers) * (1 + rows // COMPANY))))
 
-    def _together(self, texts: int, times: int, rows: np.ndarray, *arguments: object) -> None:
+    def draw(
+        self, draws: Sequence[Draw], logits: Float[np.ndarray, "n V"], unread: bool
+    ) -> tuple[Int[np.ndarray, "R n"], Bool[np.ndarray, "R n"]]:
+        """Draw characters for at most `CHUNK` rows, and read all but the last of each."""
+        shape, guides = (len(draws), draws[0].n), [draw.guide for draw in draws]
+        uniforms = np.zeros(shape)
+        for row, draw in zip(uniforms, draws, strict=True):
+            row[: draw.n] = draw.state.uniforms(draw.n)
+        tables, places = self.dfas.pack([guide.dfa if guide else None for guide in guides])
+        states = [(guide.state, guide.left) if guide else (0, 0) for guide in guides]
+        ways = [(*place, *state) for place, state in zip(places, states, strict=True)]
+        asked = decode.Draws(
+            np.array([draw.n for draw in draws]), np.array([draw.state.sampler.filters for draw in draws], FILTERS),
+            np.array([draw.state.bias for draw in draws]), uniforms, tables, np.array(ways),
+            np.full(shape, END), np.zeros(shape, bool), np.zeros(len(draws), np.int64),
+        )  # fmt: skip
+        tokens = np.array([(draw.row, draw.place, draw.id) for draw in draws])
+        self._run(shape[1], tokens, np.arange(len(draws)), logits, unread, asked)
+        return asked.ids, asked.drawn
+
+    def _run(
+        self, steps: int, tokens: np.ndarray, wanted: np.ndarray, logits: np.ndarray, unread: bool, draws: decode.Draws
+    ) -> None:
         """By as many threads as it pays for."""
-        model, turns = self.model, np.zeros(texts, np.int64)
+        model = self.backend
         model.team.run(
-            kernel.write, texts * len(model.numbers), times,
-            model.bricks, model.numbers, self.held, self.scratch, model.tables, self.reader.states, rows, self.prior,
-            *arguments, turns,
+            decode.decode, len(tokens) * len(model.numbers), steps,
+            model.bricks, model.numbers, self.held, self.scratch, model.tables, self.reader.states, tokens, self.prior, wanted,
+            logits, unread, draws,
         )  # fmt: skip
 
-    def copy(self, text: int, other: "CompiledCache", theirs: int) -> None:
-        """Text `text` goes on from where text `theirs` of another memory is."""
-        self.held[:, text] = other.held[:, theirs]
-        self.reader.states[text] = other.reader.states[theirs]
+    def copy(self, row: int, other: "CompiledCache", theirs: int) -> None:
+        """A row goes on from where a row of another cache of this model is."""
+        self.held[:, row] = other.held[:, theirs]
+        self.reader.states[row] = other.reader.states[theirs]

@@ -20,16 +20,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from letterwise.compiling.arithmetic import EXACT, exact, exp, normalize, tanh
-from letterwise.compiling.entry import entry
-from letterwise.inference.constraints.language.dfa import END, draw_under_dfa
-from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, cut, grown, projections, unfold
+from letterwise.compiling.arithmetic import exact, exp, normalize, tanh
+from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, cut, grown, projections
 from letterwise.inference.cpu.matmul import LANES, blend, compare, padded, project, strip_place, tile_place
 from letterwise.inference.cpu.threads import meet
-from letterwise.inference.sampling.filters import biased
 from letterwise.ngrams.reader import read_on
-
-NEAR = 2**22  # weights of at most so many numbers stay in the cache: then each thread may read all of them
 
 
 @exact
@@ -305,76 +300,3 @@ def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, 
         r = wanted[i]
         score(bricks, weights, room.scored[i], prior[r], logits[rows[r, 0]])
     meet(gate, thread, threads)
-
-
-@entry(**EXACT)
-def write(
-    bricks, numbers, memory, scratch, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, dfa,
-    walks, ids, drawn, turns, gate, thread, threads,
-):  # fmt: skip
-    """Read R rows, or write n characters for R texts and read all but the last. By each of `threads` threads.
-
-    Reading (n = 0) is what `forward` does. What is written goes into `ids` (R, n), END before; -1 where scores are NaN.
-    `rows` (R, 3) are then the texts, their next places, and, where they are `unread`, the ids that come there first; `wanted`
-    (R,) is 0, 1, 2 …, and `turns` (R,) 0. `bias` (R, V) is added to the scores. `walks` (R, 2) are the texts' states in an
-    `dfa`, and how many characters are left to each: a text at its end has dfa.END from there on. `rows`, `walks`
-    and `turns` are used up. `uniforms` (R, n) are random numbers, one for each character that is drawn: `drawn` (R, n) says
-    which were. Returns how many steps it took.
-
-    Of several texts each thread writes its share by itself, if the weights are small enough.
-    """
-    texts, length = len(rows), ids.shape[1]
-    apart = length > 0 and texts >= 2 * threads and numbers.size <= NEAR
-    first, last = (texts * thread // threads, texts * (thread + 1) // threads) if apart else (0, texts)
-    room = room_of(bricks, scratch[0, thread], scratch[1, thread if apart else 0], len(prior))
-    write_on(
-        bricks, unfold(bricks, numbers), memory, room, tables, states, rows[first:last], prior[first:last],
-        wanted[: last - first], logits, filters, bias[first:last], uniforms[first:last], unread, dfa, walks[first:last],
-        ids[first:last], drawn[first:last], turns[first:last], gate, 0 if apart else thread, 1 if apart else threads,
-    )  # fmt: skip
-    if apart:
-        meet(gate, thread, threads)
-    steps = 0
-    while steps < length and not over(ids, steps):
-        steps += 1
-    return max(1, min(length, steps + 1))
-
-
-@exact
-def over(ids, step):
-    """Has every text (R, n) ended before, or with, this step?"""
-    going = 0
-    for r in range(len(ids)):
-        going += ids[r, step] != END
-    return going == 0
-
-
-@exact
-def write_on(
-    bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, filters, bias, uniforms, unread, dfa,
-    walks, ids, drawn, turns, gate, thread, threads,
-):  # fmt: skip
-    """`write`, by threads that go through each step together, or by a lone one."""
-    length = ids.shape[1]
-    for step in range(max(1, length)):
-        if step or unread:
-            forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads)
-        if length == 0:
-            return
-        for r in range(thread, len(rows), threads):
-            if step and ids[r, step - 1] == END:  # it is over; what its place in the memory holds is of no more use
-                ids[r, step] = END
-                continue
-            biased(logits[rows[r, 0]], bias[r], room.scores)
-            uniform = uniforms[r, turns[r]]
-            id, drawn[r, step] = draw_under_dfa(room.scores, dfa, walks[r, 0], walks[r, 1], filters, uniform)
-            ids[r, step] = id
-            turns[r] += drawn[r, step]
-            rows[r, 1] += 1 if step or unread else 0
-            rows[r, 2] = max(id, 0)
-            if id >= 0 and dfa.classes.size:
-                walks[r, 0] = dfa.transitions[walks[r, 0], dfa.classes[id]]
-                walks[r, 1] -= 1
-        meet(gate, thread, threads)
-        if over(ids, step):
-            return

@@ -33,6 +33,10 @@ class Filters(NamedTuple):
     greedy: bool
 
 
+# the same, for arrays: the filters of several texts
+FILTERS = np.dtype((np.record, np.dtype([*Filters.__annotations__.items()], align=True)))
+
+
 def exp_in_python(x):
     """What `exp` compiles to: the C library's function for this kind of number. NumPy has another of its own."""
     return expf()(x) if isinstance(x, np.float32) else math.exp(x)

@@ -1,0 +1,82 @@
+"""Backend: a model that reads and draws, as the engine sees it. One is compiled for CPUs, one is PyTorch's (any device).
+
+tokens (row, place, id) ──read──▶ logits (V,) of what follows        draws ──draw──▶ ids of some characters a row
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from letterwise.config import ModelConfig
+from letterwise.inference.constraints.dfa_guide import DFAGuide
+from letterwise.inference.sampling.sampler import SamplerState
+
+CHUNK = 64  # characters that a cache reads at a time
+
+
+class Draw(NamedTuple):
+    """What a row asks for: n characters, by its sampler and as its guide allows, the next one to stand at `place`.
+
+    `id` is read there before, if the row has not read its last character.
+    """
+
+    row: int
+    place: int
+    id: int
+    n: int
+    state: SamplerState
+    guide: DFAGuide | None
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """What a model keeps of the texts in some rows: `CompiledCache` and `TorchCache`."""
+
+    def begin(self, row: int, before: Sequence[int]) -> None:
+        """A window begins at place 0, with `before` before it, which only counts see."""
+        ...
+
+    def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
+        """Read at most `CHUNK` tokens, each (row, place, id), a row's in their order.
+
+        For the `wanted` ones, `logits[row]` is what follows.
+        """
+        ...
+
+    def at_once(self, rows: int) -> int:
+        """How many characters `draw` may be asked for in so many rows before it is time to look around."""
+        ...
+
+    def draw(
+        self, draws: Sequence[Draw], logits: Float[np.ndarray, "n V"], unread: bool
+    ) -> tuple[Int[np.ndarray, "R n"], Bool[np.ndarray, "R n"]]:
+        """Draw characters for some rows, those with the most first, and read all but the last of each.
+
+        Gives the ids, -1 for scores that are NaN and `END` from the end of a text on, and for which a random number was used.
+        If `unread`, each row first reads its `id`, else `logits` are what comes next.
+        """
+        ...
+
+    def copy(self, row: int, other: Any, theirs: int) -> None:
+        """A row goes on from where a row of another cache of this model is."""
+        ...
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model that reads: `CompiledBackend` on a CPU, `TorchBackend` anywhere."""
+
+    config: ModelConfig
+    vocab_size: int
+    line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
+
+    def cache(self, rows: int) -> Cache:
+        """Room for so many texts."""
+        ...
+
+
+def cache_bytes(config: ModelConfig) -> int:
+    """Keys and values that one text needs."""
+    return 8 * config.n_layer * config.kv_heads * config.head_dim * config.block_size

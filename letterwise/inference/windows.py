@@ -1,0 +1,102 @@
+"""Windows: texts being read side by side, each in its own row and at its own place. The policy for a full context.
+
+    row ▸ pending ids ──read──▶ logits (V,) of the character after them       any chunking, in any company: the same answer
+
+A text may be longer than the context. When the context is full, a new window begins on the last half of it, so every
+prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows begin at fixed places
+of the text, whatever the chunking; re-reading half a window every half window keeps the cost of a character constant however
+long the text grows, and serves every kind of position, learned ones included. Counts need only the last few characters, so
+they read straight through.
+
+A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing was
+read yet, it stands after a line break.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from letterwise.inference.backend import CHUNK, Backend
+
+
+class Windows:
+    """Some rows, each with a text that is read.
+
+    Attributes:
+        pending: what each row was given and has not read.
+        logits: what comes next in each (n, V), float32, once it is read; in a row that has read nothing, all alike.
+        held: how many characters of its window each has read.
+    """
+
+    def __init__(self, backend: Backend, rows: int = 1) -> None:
+        self.backend, self.cache = backend, backend.cache(rows)
+        self.block_size, self.line_break = backend.config.block_size, backend.line_break
+        self.kept, self.reach = self.block_size // 2, max(0, backend.config.counts_order - 1)
+        self.history: list[list[int]] = [[] for _ in range(rows)]  # each window's ids, and the few before that counts see
+        self.held = [0] * rows
+        self.pending = {} if self.line_break is None else {row: [self.line_break] for row in range(rows)}
+        self.logits: Float[np.ndarray, "n V"] = np.zeros((rows, backend.vocab_size), np.float32)
+
+    def begin(self, row: int) -> None:
+        """A new text, of which nothing was read."""
+        self.history[row], self.held[row], self.logits[row] = [], 0, 0.0
+        self.pending.pop(row, None)
+        self.cache.begin(row, [])
+        if self.line_break is not None:
+            self.pending[row] = [self.line_break]
+
+    def read(self) -> None:
+        """Let each row read what it was given."""
+        tokens: list[tuple[int, int, int]] = []
+        ends: list[int] = []  # the last token of each row
+        for row, ids in self.pending.items():
+            first, fresh = self._take(row, ids)
+            tokens += [(row, place, id) for place, id in enumerate(fresh, first)]
+            ends.append(len(tokens) - 1)
+        self.pending = {}
+        for start in range(0, len(tokens), CHUNK):
+            wanted = [end - start for end in ends if start <= end < start + CHUNK]
+            self.cache.read(np.array(tokens[start : start + CHUNK]), np.array(wanted, np.int64), self.logits)
+
+    def goes_on(self, row: int) -> bool:
+        """Has it one character to read, and room for it in its window?"""
+        ids = self.pending.get(row, ())
+        return len(ids) == 1 and ids[0] != self.line_break and self.held[row] < self.block_size
+
+    def room(self, row: int) -> int:
+        """How many more characters its window takes."""
+        return self.block_size - self.held[row]
+
+    def note(self, row: int, ids: Sequence[int]) -> None:
+        """These were read in the cache, behind what the row had read."""
+        self.history[row] += ids
+        self.held[row] += len(ids)
+
+    def _take(self, row: int, ids: list[int]) -> tuple[int, list[int]]:
+        """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
+        if self.line_break in ids:
+            ids = ids[len(ids) - 1 - ids[::-1].index(self.line_break) :]
+            self.history[row], self.held[row] = [], 0
+            self.cache.begin(row, [])
+        history, held = self.history[row], self.held[row]
+        rolls = max(0, -(-(held + len(ids) - self.block_size) // (self.block_size - self.kept)))
+        history += ids
+        if not rolls:
+            self.held[row] += len(ids)
+            return held, ids
+        begin = len(history) - len(ids) - held + rolls * (self.block_size - self.kept)
+        fresh = history[begin:]
+        del history[: max(0, begin - self.reach)]
+        self.held[row] = len(fresh)
+        self.cache.begin(row, history[: len(history) - len(fresh)])
+        return 0, fresh
+
+    def copy(self, row: int, other: "Windows", theirs: int) -> None:
+        """A row goes on from where a row of other windows is."""
+        if theirs in other.pending:
+            other.read()
+        self.pending.pop(row, None)
+        self.cache.copy(row, other.cache, theirs)
+        self.history[row], self.held[row] = other.history[theirs][:], other.held[theirs]
+        self.logits[row] = other.logits[theirs]
