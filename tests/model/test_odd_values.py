@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from letterwise.config import DataConfig
-from letterwise.config.presets import resolve
+from letterwise.config.presets import asked_values, resolve
 from letterwise.errors import UserError
 
 
@@ -20,4 +20,4 @@ def test_a_table_in_place_of_a_name_is_refused_in_a_sentence(name: str, tmp_path
     path = tmp_path / "experiment.toml"
     path.write_text(f"[{name}]\nn_layer = 2\n")
     with pytest.raises(UserError, match=rf"{name} \{{'n_layer': 2\}} is not known"):
-        resolve({}, str(path))
+        resolve(asked_values({}, str(path)))
