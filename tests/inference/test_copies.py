@@ -88,8 +88,8 @@ def test_where_every_character_would_be_a_copy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"max_copy": 0}, "max_copy=0 is too small: the least is 1"),
-        ({"max_copy": -3}, "max_copy=-3 is too small: the least is 1"),
+        ({"max_copy": 0}, "max_copy=0 is too small: the minimum is 1"),
+        ({"max_copy": -3}, "max_copy=-3 is too small: the minimum is 1"),
         ({"max_copy": 5, "regex": "a+"}, "--max_copy 5 and --regex do not go together"),
         ({"max_copy": 5, "must_contain": "cat"}, "--max_copy 5 and --must_contain do not go together"),
     ],
