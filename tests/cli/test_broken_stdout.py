@@ -184,7 +184,7 @@ def test_a_result_larger_than_a_disk_is_an_error(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(sys, "stdout", type("Stdout", (), {"buffer": Full(), "fileno": lambda self: self.buffer.fileno()})())
     with pytest.raises(UserError, match="not complete: No space left"):
-        output.say("x" * 1000)
+        output.to_stdout("x" * 1000)
 
 
 def test_sigterm_leaves_nothing_half_written(tiny, tmp_path: Path) -> None:
