@@ -146,9 +146,9 @@ def timed(model: CompiledBackend, limits: Limits, seeds: range) -> tuple[list[st
     texts, ends, began = [], 0, time.perf_counter()
     for seed in seeds:
         samples = write(model, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=(seed,))
+        (generation,) = samples.running.values()
         texts += samples.texts()
-        (writing,) = samples.writings
-        ends += writing.ended == "match" and not (writing.guide and writing.guide.is_finished())
+        ends += generation.ended == "match" and not (generation.guide and generation.guide.is_finished())
     return texts, time.perf_counter() - began, ends
 
 

@@ -84,4 +84,4 @@ def test_the_network_learns_at_the_ends_of_lines(tiny_lines) -> None:
     for id in tiny_lines.vocabulary.encode("\n"):
         network.read(int(id))
     assert any((held[name].numpy() != weight).any() for name, weight in before.items())
-    assert (network.waiting, network.batch.held) == ([], [1])
+    assert (network.waiting, network.windows.held) == ([], [1])

@@ -24,7 +24,7 @@ import torch
 from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import pack, unpack
 from letterwise.checkpoint.weights import restore
-from letterwise.config.presets import resolve
+from letterwise.config.presets import asked_values, resolve
 from letterwise.data.cache import read_entry
 from letterwise.data.reading.datasets import cache_dir
 from letterwise.errors import UserError
@@ -129,7 +129,7 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
 def resume(path: Path) -> None:
     """All but the training."""
     state = load_state(path)
-    config = resumed_config(state, {}, None)
+    config = resumed_config(state, {})
     directory = RunDirectory(path.parent, path.with_name("model.safetensors")).with_model(state.model_path)
     prepare_run(config, directory, state, Progress(), set()).restore(state)
 
@@ -137,7 +137,7 @@ def resume(path: Path) -> None:
 def load(path: Path) -> None:
     """As the file's name says."""
     if path.suffix == ".toml":
-        resolve({}, str(path))
+        resolve(asked_values({}, str(path)))
     elif path.name == "state.safetensors":
         resume(path)
     elif path.suffix in (".bin", ".json"):
