@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from letterwise.compiling import jit, store
-from letterwise.inference.cpu import kernel as kernel
+from letterwise.inference.cpu import decode as decode
 
 ROOT = Path(__file__).parents[2]
 
@@ -156,8 +156,16 @@ def test_a_change_in_what_is_called_makes_another_entry(tmp_path: Path, monkeypa
 
 
 def test_the_kernel_depends_on_all_it_calls() -> None:
-    found = store.sources_of("letterwise.inference.cpu.kernel")
-    needed = {"cpu.matmul", "cpu.simd", "cpu.layout", "cpu.threads", "sampling.filters", "constraints.language.dfa"}
+    found = store.sources_of("letterwise.inference.cpu.decode")
+    needed = {
+        "cpu.kernel",
+        "cpu.matmul",
+        "cpu.simd",
+        "cpu.layout",
+        "cpu.threads",
+        "sampling.filters",
+        "constraints.language.dfa",
+    }
     assert {f"letterwise.inference.{name}" for name in needed} | {
         "letterwise.ngrams.reader",
         "letterwise.compiling.jit",
