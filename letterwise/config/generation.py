@@ -7,6 +7,7 @@ What an option does stands where it is done: inference/sampling and inference/co
 """
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from os import PathLike
@@ -17,7 +18,6 @@ from letterwise.errors import UserError
 
 MAX_TOKENS = 10**9
 MAX_SAMPLES = 1_000_000  # of one prompt: each is kept until all are there
-CODE_POINTS = 0x110000  # all characters there are
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SamplerConfig:
     """How to choose. The defaults switch everything off."""
 
     temperature: float = knob(1.0, "below 1 safer, above 1 wilder", above=0)
-    top_k: int = knob(0, "keep the K likeliest characters (0: all)", min=0, max=CODE_POINTS, metavar="K")
+    top_k: int = knob(0, "keep the K likeliest characters (0: all)", min=0, max=sys.maxunicode + 1, metavar="K")
     top_p: float = knob(1.0, "keep the likeliest characters, up to total probability P (1: all)", above=0, max=1, metavar="P")
     min_p: float = knob(0.0, "keep characters at least P times as likely as the likeliest (0: all)", min=0, max=1, metavar="P")
     typical_p: float = knob(

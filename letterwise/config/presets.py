@@ -22,7 +22,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # Whatever learns most per minute here. Rotary: Su et al. 2021. QK-norm: Henry et al. 2020. Squared ReLU: So et al.
     # 2021. Zero-initialised outputs, Muon and softcap as in modded-nanogpt (Jordan et al. 2024). Guessing two characters on:
     # Gloeckle et al. 2024. docs/log.md has figures.
-    "fast": {},  # config.py's defaults are this preset
+    "fast": {},  # the declared defaults are this preset
     # A decoder with the bricks of Vaswani et al. 2017 §3: normalization after each residual addition, ReLU, biases. Not theirs:
     # learned positions (theirs are sinusoids), a cosine schedule (an inverse square root of the step), and no dropout (0.1).
     "classic": dict(
@@ -51,7 +51,7 @@ SIZES: dict[str, dict[str, Any]] = {
 def resolve(asked: dict[str, Any]) -> Config:
     """The configuration that a preset, a size and what was asked beside them name together, the later ones winning.
 
-    Defaults bend to fit what was asked, which may hold `preset`, `size` and any knob of `config.py`. Raises `UserError` on
+    Defaults bend to fit what was asked, which may hold `preset`, `size` and any knob that is declared. Raises `UserError` on
     anything unknown or impossible.
     """
     plain = _defaults(asked)

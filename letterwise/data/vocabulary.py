@@ -7,6 +7,7 @@ A character vocabulary holds a text's unique characters. The byte vocabulary hol
 
 import codecs
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy as np
 
 from letterwise.errors import UserError
 
-CODE_POINTS = 0x110000
+CODE_POINTS = sys.maxunicode + 1
 ABSENT = 0xFFFFFFFF  # in a lookup table: no such character
 Unknown = Literal["error", "skip", "score"]
 IDS_AT_ONCE = 2**22

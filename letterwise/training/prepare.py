@@ -50,7 +50,7 @@ def train(
     progress: Progress | None = None,
     started: float | None = None,
 ) -> TrainResult:
-    """Train as `flags` (knobs of `config.py`, `preset`, `size`) say, or go on with the run in `out`.
+    """Train as `flags` (declared knobs, `preset`, `size`) say, or go on with the run in `out`.
 
     The run's clock begins at `started` (an instant of `jit.clock`, which stands still while functions are compiled), or now.
 

@@ -261,15 +261,14 @@ def test_with_another_number_of_threads_it_goes_on_and_says_what_that_means(tmp_
 
 
 def test_clock_jumps_do_not_touch_the_minutes(tmp_path: Path) -> None:
-    """The wall clock leaps a day ahead at every look; only the monotonic one is asked (here, the process's own time)."""
+    """The wall clock leaps a day ahead at every look; only the monotonic one is asked."""
     leap = (
         "import itertools, sys, time; days = itertools.count(time.time(), 86_400); time.time = lambda: next(days); "
-        "time.monotonic = time.process_time; "
         "from letterwise.cli import main; sys.exit(main())"
     )
     words = [sys.executable, "-c", leap, *command(tmp_path / "o", text=text_file(tmp_path), preset="classic", minutes=0.1)[3:]]
     finished(words)
-    assert load_state(tmp_path / "o/state.safetensors").seconds == pytest.approx(5, abs=1.5)
+    assert 3 < load_state(tmp_path / "o/state.safetensors").seconds < 60  # six were asked for; a busy machine takes longer
 
 
 def test_a_state_cannot_send_the_model_elsewhere(tmp_path: Path) -> None:

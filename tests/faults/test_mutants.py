@@ -140,7 +140,7 @@ def test_a_header_that_shares_its_parts_to_seem_small_is_refused(tmp_path: Path)
     config = {"preset": "fast", "size": "nano", "data": {}, "model": {"n_layer": bomb}, "training": {}, "runtime": {}}
     header = {"format": "letterwise-model", "version": 2, "checksum": "", "config": config}
     torch.save({"letterwise": header, "weights": {}}, tmp_path / "bomb.pth")
-    with pytest.raises(UserError, match="plain parts"):
+    with pytest.raises(UserError, match="not plain containers"):
         load_model(tmp_path / "bomb.pth")
 
 

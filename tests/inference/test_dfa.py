@@ -22,7 +22,7 @@ from letterwise.inference.constraints.language.regex import parse
 from letterwise.inference.constraints.language.subset_construction import dfa_of
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance.guide import LLGuidanceGuide
-from letterwise.inference.constraints.request import Request
+from letterwise.inference.constraints.request import ConstraintRequest
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.generate import write
 from letterwise.inference.sampling.sampler import Sampler
@@ -40,7 +40,7 @@ def without(*forms: str) -> Callable[[Vocabulary, Limits], Constraint]:
     def constraint(vocabulary: Vocabulary, limits: Limits) -> Constraint:
         with pytest.MonkeyPatch.context() as patch:
             for form in forms:
-                patch.setattr(Request, form, lambda *_: None)
+                patch.setattr(ConstraintRequest, form, lambda *_: None)
             return Constraint(vocabulary, limits)
 
     return constraint

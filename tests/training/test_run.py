@@ -215,13 +215,14 @@ def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("undisturbed")
 def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(text_file: Path, tmp_path: Path) -> None:
+    train(flags(text_file, minutes=0.01), out=str(tmp_path / "first"))  # a process's first run imports PyTorch's compiler: 2 s
     listener, began = Listener(), time.monotonic()
-    result = train(flags(text_file, minutes=0.3), out=str(tmp_path / "o"), progress=listener)
-    assert 12 < time.monotonic() - began < 22  # a second of the 18 is for the process; a cold cache takes some more to write
+    result = train(flags(text_file, minutes=0.1), out=str(tmp_path / "o"), progress=listener)
+    assert 4.5 < time.monotonic() - began < 9  # a second of the six is for the process itself
     assert result.iters > 20
     rates = [row["learning_rate"] for row in listener.rows]
     assert rates[-1] < 0.01 * Config().training.learning_rate
-    assert 2 <= len(rates) <= 20
+    assert 2 <= len(rates) <= 9
 
 
 def counting_alone(model: letterwise.LanguageModel, text: str) -> float:

@@ -69,7 +69,7 @@ def agree(own: dict[str, Any]) -> None:
 
 
 def knobs(flags: dict[str, Any]) -> dict[str, Any]:
-    """Flags as `config.py` holds them: lists are tuples there."""
+    """Flags as `config/declaration.py` holds them: lists are tuples there."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in flags.items()}
 
 

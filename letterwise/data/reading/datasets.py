@@ -9,6 +9,7 @@ import io
 import logging
 import secrets
 import shutil
+import sys
 import unicodedata
 import zipfile
 import zlib
@@ -53,7 +54,7 @@ def unicode_names() -> str:
     Names that only spell a code point (CJK UNIFIED IDEOGRAPH-4E00) or a syllable's parts (HANGUL SYLLABLE GAG) are left out.
     """
     names = []
-    for point in range(0x110000):
+    for point in range(sys.maxunicode + 1):
         name = unicodedata.name(chr(point), "")
         if name and not name.endswith(f"{point:04X}") and not name.startswith("HANGUL SYLLABLE"):
             names.append(name)

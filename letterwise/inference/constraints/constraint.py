@@ -1,6 +1,6 @@
 """Constraint: what a text has to match, and the guide that keeps a text inside it.
 
-    Limits ──▶ Request ──the first form there is──▶ Constraint ──guide()──▶ Guide, one for each text
+    Limits ──▶ ConstraintRequest ──the first form there is──▶ Constraint ──guide()──▶ Guide, one for each text
 
 A text under a constraint matches it when it ends, at most `num_tokens` long. Three ways to keep this promise, in order:
 
@@ -28,7 +28,7 @@ from letterwise.inference.constraints.llguidance.guide import LLGuidanceGuide
 from letterwise.inference.constraints.normalize import normalized
 from letterwise.inference.constraints.refusal import refusal
 from letterwise.inference.constraints.regex_checks import check_size
-from letterwise.inference.constraints.request import Request
+from letterwise.inference.constraints.request import ConstraintRequest
 
 
 class Constraint:
@@ -37,7 +37,7 @@ class Constraint:
     def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:
         if limits.regex is not None:
             check_size(limits.regex)
-        self.limits, self.request = limits, Request(vocabulary, limits)
+        self.limits, self.request = limits, ConstraintRequest(vocabulary, limits)
         if limits.json_schema is None:
             self.request.check_syntax()
         chars, max_ids = vocabulary.kind == "char", limits.num_tokens

@@ -13,10 +13,10 @@ from letterwise.inference.constraints.limits import MAX_CHARS
 from letterwise.inference.constraints.llguidance.completion import MAX_SECONDS, BudgetSpent, find_completion
 from letterwise.inference.constraints.llguidance.grammars import ANY_TEXT
 from letterwise.inference.constraints.llguidance.matcher import Tokenizer
-from letterwise.inference.constraints.request import BYTES, Request
+from letterwise.inference.constraints.request import BYTES, ConstraintRequest
 
 
-def refusal(request: Request, dfa: DFA | None, rtn: RTN | None) -> UserError:
+def refusal(request: ConstraintRequest, dfa: DFA | None, rtn: RTN | None) -> UserError:
     """What to say of a request that no text can meet, where it was compiled to `dfa` or `rtn`, or else by llguidance."""
     limits, vocabulary = request.limits, request.vocabulary
     needed = _chars_needed(request, dfa, rtn)
@@ -42,7 +42,7 @@ def refusal(request: Request, dfa: DFA | None, rtn: RTN | None) -> UserError:
     )
 
 
-def _chars_needed(request: Request, dfa: DFA | None, rtn: RTN | None) -> int:
+def _chars_needed(request: ConstraintRequest, dfa: DFA | None, rtn: RTN | None) -> int:
     """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
     if roomy_dfa := request.dfa(MAX_CHARS) if dfa else None:
         return int(roomy_dfa.distances[START]) if roomy_dfa.distances[START] < UNREACHABLE else 0
@@ -62,7 +62,7 @@ def _chars_needed(request: Request, dfa: DFA | None, rtn: RTN | None) -> int:
     return enough
 
 
-def _text_of_more_characters(request: Request) -> str | None:
+def _text_of_more_characters(request: ConstraintRequest) -> str | None:
     """What a model would write that knows more characters, too: ASCII, and those that are asked for."""
     limits, vocabulary = request.limits, request.vocabulary
     asked = f"{limits.regex or ''}{limits.json_schema or ''}{limits.grammar or ''}{''.join(request.texts)}"
@@ -71,13 +71,13 @@ def _text_of_more_characters(request: Request) -> str | None:
         return None
     wider = Vocabulary("char", vocabulary.characters + "".join(sorted(more)))
     try:
-        ids = _shortest_text(Request(wider, replace(limits, num_tokens=MAX_CHARS, charset=None, exclude="")))
+        ids = _shortest_text(ConstraintRequest(wider, replace(limits, num_tokens=MAX_CHARS, charset=None, exclude="")))
     except UserError:
         return None
     return None if ids is None else wider.decode(ids)
 
 
-def _shortest_text(request: Request) -> list[int] | None:
+def _shortest_text(request: ConstraintRequest) -> list[int] | None:
     """The ids of the shortest text that matches, or of the first one found; None where there is none, or no time."""
     if dfa := request.dfa(MAX_CHARS):
         return DFAGuide(dfa, MAX_CHARS).completion() if dfa.distances[START] <= MAX_CHARS else None
@@ -93,7 +93,7 @@ def _shortest_text(request: Request) -> list[int] | None:
     return request.search(request.matcher(MAX_CHARS), MAX_CHARS)
 
 
-def _text_in_bytes(request: Request) -> str | None:
+def _text_in_bytes(request: ConstraintRequest) -> str | None:
     """What a model of bytes would write."""
     phrases = [list(text.encode()) for text in request.texts]
     try:

@@ -1,6 +1,6 @@
 """Request: what is asked of a text, with a vocabulary, and the three forms that it can be compiled to.
 
-    vocabulary, Limits ──▶ Request ──▶ DFA (regular) · RTN (rules that call each other) · Matcher (llguidance)
+    vocabulary, Limits ──▶ ConstraintRequest ──▶ DFA (regular) · RTN (rules that call each other) · Matcher (llguidance)
 
 The regex, schema or grammar, the texts to contain, one line and the usable characters are all in the form that comes
 out. A form is None where the syntax is not read here, or the automaton would be too large.
@@ -43,7 +43,7 @@ from letterwise.inference.constraints.llguidance.messages import NOTHING_FITS
 BYTES = Vocabulary("byte")
 
 
-class Request:
+class ConstraintRequest:
     """What is asked. Raises `UserError` for texts to contain, or characters, that the vocabulary lacks."""
 
     def __init__(self, vocabulary: Vocabulary, limits: Limits) -> None:

@@ -7,7 +7,7 @@ reads a prompt (rows of one text, one place after another), writes many texts si
 one (one row). Whatever the company and the number of threads, a row's numbers are added up in the same order: the same bits.
 So they are on every processor (arithmetic.py).
 
-Threads go through all of it together (team.py). Each takes its share of a product's outputs, of the heads, of the rows to
+Threads go through all of it together (threads.py). Each takes its share of a product's outputs, of the heads, of the rows to
 draw for; what costs less than waiting for each other, all do for themselves: the stream x is every thread's own. Where there
 are several texts for each thread and the weights are small, each writes some texts alone.
 

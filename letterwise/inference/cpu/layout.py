@@ -3,7 +3,7 @@
     arrays by name, as a model file keeps them ──lay_out──▶ one run of numbers ──unfold──▶ Weights: an array per kind
 
 All layers' arrays of a kind lie on top of each other. One run, because each array that is handed to the kernel costs time.
-Matrices lie in tiles (products.py), padded with zeros. What a model does without is there as zeros (a bias), as ones (a gain),
+Matrices lie in tiles (matmul.py), padded with zeros. What a model does without is there as zeros (a bias), as ones (a gain),
 or not at all (a table, a matrix): the kernel need not ask.
 """
 

@@ -1,4 +1,4 @@
-"""Matmul: a matrix times some vectors, in steps of 16 numbers (vectors.py), compiled by numba.
+"""Matmul: a matrix times some vectors, in steps of 16 numbers (simd.py), compiled by numba.
 
     x (R, K) ──matrix (J, K), in tiles──▶ y (R, J)              y = matrix · x
     shares (T,) ──vectors (T, D), in strips──▶ y (D,)           y = the sum of all vectors, each times its share

@@ -1,4 +1,4 @@
-"""SIMD: LLVM's instructions for 16 numbers at a time, for functions that numba compiles (products.py).
+"""SIMD: LLVM's instructions for 16 numbers at a time, for functions that numba compiles (matmul.py).
 
 A compiler makes them of plain loops by itself, but not where several vectors are summed side by side. Lane by lane they give
 the same bits, whatever the width of a processor's registers.
