@@ -113,8 +113,8 @@ def trusted_folder(note: Note = lambda text: None) -> Path | None:
         there = folder.stat()
     except (OSError, ValueError):
         return None
-    if os.name == "posix" and (there.st_uid not in (0, os.geteuid()) or there.st_mode & stat.S_IWOTH):
-        whose = "belongs to somebody else" if there.st_uid not in (0, os.geteuid()) else "can be written by everybody"
+    if os.name == "posix" and (there.st_uid not in (0, os.geteuid()) or there.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
+        whose = "belongs to somebody else" if there.st_uid not in (0, os.geteuid()) else "can be written by others"
         note(f"the cache {str(folder)!r} {whose}, and is not used: set LETTERWISE_CACHE to a folder of your own.")
         return None
     return folder

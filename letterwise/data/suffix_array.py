@@ -5,7 +5,8 @@
 
 The array is that of Manber & Myers (1993). It is made piece by piece, so that the memory it takes (5 bytes for each byte of a
 piece, 170 MB) does not grow with the text. Pieces overlap: every run of up to `OVERLAP` characters is whole in one of them.
-It is made once, kept beside the ids and, like them, checked whenever it is opened.
+It is made once, kept beside the ids and, like them, checked whenever it is opened. Whether it is sorted is not: of one that
+is not, answers are wrong, and no more than that, since compiled code stays inside `order` and `ids` whatever they hold.
 """
 
 import json
@@ -145,7 +146,7 @@ def edge(ids, order, query, start, end, behind):
         if start + alike == end:
             before = behind
         else:
-            before = place + alike == ids.size or np.int64(ids[place + alike]) < query[start + alike]
+            before = place + alike >= ids.size or np.int64(ids[place + alike]) < query[start + alike]
         if before:
             low, low_alike = middle + 1, alike
         else:
@@ -178,7 +179,7 @@ def mark_following(ids, order, run, found):
     low, high = span(ids, order, run, 0, run.size)
     while low < high:
         place = order[low] + run.size
-        if place == ids.size:  # the text ends behind it
+        if place >= ids.size:  # the text ends behind it
             low += 1
         else:
             found[ids[place]] = True

@@ -104,6 +104,20 @@ def test_sorted_once_kept_and_checked(tmp_path: Path, cache: Path, monkeypatch: 
     assert len(kept.read_bytes()) > len(before[0]) or len(train) <= suffix_array.OVERLAP
 
 
+def test_a_kept_order_that_is_not_sorted_leads_nowhere_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python runs the searches, which checks every index: what is kept is known to be a permutation, and no more."""
+    for name in ("edge", "span", "bound", "mark_following", "occurs", "earliest_start", "maximal"):
+        monkeypatch.setattr(suffix_array, name, getattr(suffix_array, name).py_func)
+    draw = np.random.default_rng(0)
+    for size in [*range(1, 9)] * 30:
+        index = suffix_array.Suffixes(draw.integers(0, 2, size).astype(np.uint8), draw.permutation(size).astype(np.int32))
+        query = draw.integers(0, 2, 12)
+        index.runs(query)
+        for length in range(size + 1):
+            index.first(query[:length])
+            index.following(query[:length], 2)
+
+
 def test_an_alphabet_of_more_than_256_characters(tmp_path: Path, cache: Path) -> None:
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 400))) * 2
     (tmp_path / "t.txt").write_text(text)
