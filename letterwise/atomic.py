@@ -28,6 +28,7 @@ except ImportError:  # Windows: what is left there by a killed process stays
 STREAMS = ("/dev/", "/proc/")  # /dev/stdout is the open file itself, and not whatever bears its name
 STDOUT = "-"
 LONGEST_NAME = 255  # bytes, in nearly every file system
+RANDOM_BYTES = 8  # of a temporary file's name
 
 
 @contextmanager
@@ -134,7 +135,7 @@ def _closing(said: str, opened: Callable[[], BinaryIO]) -> Generator[BinaryIO]:
 def _own(place: Path) -> BinaryIO:
     """A new file beside `place`, never through a link that someone laid here, with a lock that says its writer lives."""
     while True:
-        file = place.with_name(f"{_stem(place.name)}.tmp-{secrets.token_hex(8)}").open("xb")
+        file = place.with_name(f"{_stem(place.name)}.tmp-{secrets.token_hex(RANDOM_BYTES)}").open("xb")
         if _locked(file.fileno()) and os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # somebody took it for a leftover, between two lines
@@ -167,7 +168,7 @@ def _like(handle: int, old: Path) -> None:
 
 def _stem(name: str) -> str:
     """What the names of temporary files begin with: the name, shortened where it would leave them no room."""
-    if len(os.fsencode(name)) + len(".tmp-") + 16 <= LONGEST_NAME:
+    if len(os.fsencode(name)) + len(".tmp-") + 2 * RANDOM_BYTES <= LONGEST_NAME:
         return name
     return f"{zlib.crc32(os.fsencode(name)):08x}"
 
@@ -176,7 +177,8 @@ def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left beside `path`: the temporary files that nobody holds a lock on."""
     if not fcntl:
         return
-    for leftover in path.parent.glob(f"{glob.escape(_stem(path.name))}.tmp-*"):
+    ours = f"{glob.escape(_stem(path.name))}.tmp-{'[0-9a-f]' * 2 * RANDOM_BYTES}"  # and nothing else, like out.tmp-notes
+    for leftover in path.parent.glob(ours):
         with contextlib.suppress(OSError):
             if leftover.is_symlink():
                 leftover.unlink()

@@ -136,10 +136,13 @@ with replacing({str(tmp_path / "file")!r}) as file:
     subprocess.run([sys.executable, "-c", program], check=False)
     (left,) = names(tmp_path)
     assert re.fullmatch(r"file\.tmp-[0-9a-f]{16}", left)
+    others = ["file.tmp-notes", "file.tmp-0123456789abcdef.txt", "file.tmp-0123456789ABCDEF", "other.tmp-0123456789abcdef"]
+    for name in others:
+        (tmp_path / name).touch()
     with replacing(tmp_path / "file") as file:
         file.write(b"new")
         remove_leftovers(tmp_path / "file")
-        assert len(names(tmp_path)) == 1
-        assert names(tmp_path) != [left]
+        assert len(names(tmp_path)) == 1 + len(others)
+        assert left not in names(tmp_path)
     assert (tmp_path / "file").read_bytes() == b"new"
-    assert names(tmp_path) == ["file"]
+    assert names(tmp_path) == sorted(["file", *others])
