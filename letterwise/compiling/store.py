@@ -3,11 +3,12 @@
     entry (bytes) ──write──▶ folder()/NAME-KEY ──read──▶ the same bytes, or None
 
 An entry begins with its own checksum: a damaged one is removed. Its key holds a hash of all sources that it depends on: so it
-is never out of date. An entry is machine code, and whoever writes it decides what runs. So only entries that belong to this
-user (or root), and that nobody else may write, are read.
+is never out of date. An entry is machine code, and whoever writes it, or gives it another's name, decides what runs. So only
+entries are read that belong to this user (or root), as their folder does, and nobody else may write either.
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -22,6 +23,7 @@ from letterwise.machine import cache_dir
 
 UNUSED_S = 60 * 86_400  # an entry that was not read for so long is removed
 CHECKSUM = 32
+AS_IT_IS = sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"))  # no link, and no wait for a pipe
 FOLDER = "NUMBA_CACHE_DIR"
 IMPORTED = re.compile(r"^from (letterwise[\w.]*) import|^import (letterwise[\w.]*)", re.MULTILINE)
 
@@ -46,8 +48,10 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, entry: bytes) -> None:
-    """Keep an entry. Raises `OSError` where that cannot be."""
+    """Keep an entry. Raises `OSError` where that cannot be, or others could change it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not is_private(path.parent.stat()):
+        raise PermissionError(errno.EPERM, "others may write there")
     write_whole(path, hashlib.sha256(entry).digest() + entry)
     remove_unused(path.parent)
 
@@ -84,14 +88,20 @@ def sources_of(module: str) -> dict[str, bytes]:
 
 
 def trusted(path: Path) -> bytes | None:
-    """A file's content, if it is this user's or root's and nobody else may write it."""
+    """A file's content, if nobody but this user and root may write it, or put another in its place."""
     try:
-        with path.open("rb") as file:
+        with open(os.open(path, os.O_RDONLY | AS_IT_IS), "rb") as file:
             facts = os.fstat(file.fileno())
-            foreign = hasattr(os, "geteuid") and facts.st_uid not in (os.geteuid(), 0)
-            return None if foreign or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH) else file.read()
+            trusty = stat.S_ISREG(facts.st_mode) and is_private(facts) and is_private(path.parent.stat())
+            return file.read() if trusty else None
     except OSError:
         return None
+
+
+def is_private(facts: os.stat_result) -> bool:
+    """Whether what these facts are about is this user's or root's, and nobody else may write it."""
+    foreign = hasattr(os, "geteuid") and facts.st_uid not in (os.geteuid(), 0)
+    return not foreign and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -82,6 +82,30 @@ def test_what_others_may_write_is_not_loaded(folder: Path, monkeypatch: pytest.M
     assert compiled() == (42, 0)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes")
+def test_a_folder_that_others_may_write_is_not_used(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In it, one entry can be given another's name."""
+    compiled()
+    folder.chmod(0o770)
+    assert compiled() == (42, 0)
+    assert "others may write there" in caplog.text
+    folder.chmod(0o700)
+    assert compiled() == (42, 1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes")
+def test_what_is_no_file_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
+    compiled()
+    (entry,) = folder.iterdir()
+    (tmp_path / "elsewhere").write_bytes(entry.read_bytes())
+    for lay in (os.mkfifo, lambda place: place.symlink_to(tmp_path / "elsewhere"), lambda place: place.symlink_to("/dev/zero")):
+        entry.unlink()
+        lay(entry)
+        assert compiled() == (42, 0)
+        assert compiled() == (42, 1)
+        assert entry.is_file() and not entry.is_symlink()  # noqa: PT018
+
+
 def test_where_nothing_can_be_kept_one_note_is_enough(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
