@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import letterwise
+from letterwise.compiling import store
 from letterwise.config import DataConfig
 from letterwise.data import prepare as preparing
 from letterwise.data.cache import entry_crc32, reopen
@@ -54,6 +55,23 @@ def test_a_run_inside_the_text_is_left_out(tmp_path: Path, tiny, cache: Path, mo
     assert names(poems / "best.safetensors", vocab="byte") == ["best.safetensors"]
     with pytest.raises(UserError, match="no text in it"):
         names(tiny.run_dir)
+
+
+@pytest.mark.parametrize("where", [".", "cache"])
+def test_caches_inside_the_text_are_left_out(where: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled code among them, which a model of bytes would learn without a word."""
+    monkeypatch.setenv("LETTERWISE_CACHE", str(tmp_path / where))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    (tmp_path / "a.txt").write_text("a poem\n" * 30)
+    store.write(store.folder() / "forward-0", b"machine code")
+    for name in ("streams/x", "datasets/y"):
+        (tmp_path / where / name).parent.mkdir(parents=True)
+        (tmp_path / where / name).write_text("kept")
+    assert names(tmp_path, vocab="byte") == names(tmp_path) == ["a.txt"]
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "code"))
+    store.write(store.folder() / "forward-0", b"machine code")
+    if where != ".":
+        assert names(tmp_path, vocab="byte") == ["a.txt"]
 
 
 def test_the_names_of_a_runs_files_are_those_that_training_gives() -> None:

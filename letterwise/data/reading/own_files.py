@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from letterwise.compiling.store import folder as compiled_code
 from letterwise.machine import cache_dir
 
 RUN_FILES = (
@@ -18,7 +19,7 @@ RUN_FILES = (
 )  # training/run_directory
 MODEL_ENDINGS = (".safetensors", ".pth")
 CACHED_TEXT = {"ids.bin", "meta.json"}
-CACHE_FOLDERS = ("streams", "datasets", "numba")  # what the cache folder has in it, where it is the text's own folder
+CACHE_FOLDERS = ("streams", "datasets")  # what the cache folder has in it, where it is the text's own folder
 LONGEST_HEADER = 100_000_000  # bytes: that of a safetensors file
 
 
@@ -64,10 +65,9 @@ def _is_run_directory(names: set[str]) -> bool:
 
 
 def _caches_below(folder: Path) -> set[Path]:
-    root, cache = folder.resolve(), cache_dir().resolve()
-    if cache == root:
-        return {folder / name for name in CACHE_FOLDERS}
-    return {folder / cache.relative_to(root)} if root in cache.parents else set()
+    root, cache, code = folder.resolve(), cache_dir().resolve(), compiled_code().resolve()
+    ours = {cache / name for name in CACHE_FOLDERS} if cache == root else {cache}
+    return {folder / place.relative_to(root) for place in {*ours, code} if root in place.parents}
 
 
 def _raise(error: OSError) -> None:
