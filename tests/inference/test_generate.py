@@ -232,6 +232,7 @@ def test_a_vocabulary_of_one_character(tmp_path) -> None:
     ("stop", "told"),
     [
         (r"\n", r"waits for a backslash and the letter n.* write --stop \$'\\n'"),
+        (r"it's\n\d", r"write --stop \$'it\\'s\\n\\\\d'\.$"),
         ("a€", "never comes: the model has never seen '€'"),
         ("a\n", None),
         ("a", None),

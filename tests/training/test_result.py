@@ -1,6 +1,12 @@
 """Outcome: a run judges longer training only from what it has seen."""
 
-from letterwise.training.report.result import advice
+from pathlib import Path
+
+import pytest
+
+from letterwise.data.token_stream import TokenStream
+from letterwise.data.vocabulary import Vocabulary
+from letterwise.training.report.result import advice, opening
 
 
 def rows(*steps: tuple[int, float]) -> list[dict[str, float]]:
@@ -20,3 +26,19 @@ def test_a_curve_that_is_long_enough_is_judged() -> None:
     assert advice(rows((0, 1.0), (50, 0.9), (100, 0.8))).startswith("Longer training would help")
     assert advice(rows((0, 1.0), (50, 0.9), (100, 0.8999))).startswith("Longer training would hardly help")
     assert advice(rows((0, 1.0), (50, 0.9), (100, 0.95))).startswith("Longer training would not help")
+
+
+@pytest.mark.parametrize(
+    ("text", "seed"),
+    [
+        ("\n The  moon is up", "The moon"), ("name\tage\nAda\t36", "name"), ("月\u3000が", "月"), ("\x1b[31mred", ""),
+        ("a\0b", "a"), ("one\r\ntwo", "one"), ("x" * 30, "x" * 24), ("", ""),
+    ],
+)  # fmt: skip
+def test_the_seed_that_is_proposed_can_be_typed_and_is_known(text: str, seed: str) -> None:
+    """No space where the text has none, and nothing that a terminal obeys."""
+    vocabulary = Vocabulary("char", "".join(sorted(set(text))))
+    ids = vocabulary.encode(text)
+    stream = TokenStream(ids, vocabulary, "", (len(ids),) * 3, (), Path())
+    assert opening(stream) == seed
+    assert set(opening(stream)) <= set(text)

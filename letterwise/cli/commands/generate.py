@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, add_options, number, title
 from letterwise.cli.output import end_line, json_to_stdout, terminal_safe, to_stdout
+from letterwise.cli.program import words
 from letterwise.config.generation import ConstraintConfig, RequestConfig, SamplerConfig, StopConfig
 from letterwise.errors import UserError
 from letterwise.printable import printable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from letterwise.inference.generate import Samples
 
 LENGTH = ("num_tokens",)  # stands among the first flags
+ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}  # what people write for them
 BETWEEN_SAMPLES = "\n---------------\n"
 
 
@@ -86,7 +88,9 @@ def never_stops(stop: str, vocabulary: "Vocabulary") -> str | None:
     r"""What to say of a --stop that hardly means what it says, or can never come: a shell hands on \n as two characters."""
     what = printable(stop, one_line=True)[:60]
     if escape := re.search(r"\\[nrt]", stop):
-        return f"--stop '{what}' waits for a backslash and the letter {escape[0][1]}: for the character write --stop $'{what}'."
+        meant = re.sub(r"\\([nrt])", lambda found: ESCAPES[found[1]], stop)
+        waits = f"--stop '{what}' waits for a backslash and the letter {escape[0][1]}"
+        return f"{waits}: for the character write --stop {words([meant])}."
     unknown = [character for character in stop if vocabulary.kind == "char" and character not in vocabulary]
     if unknown:
         return f"--stop '{what}' never comes: the model has never seen '{printable(unknown[0], one_line=True)}'."

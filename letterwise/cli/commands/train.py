@@ -1,12 +1,11 @@
 """`letterwise train`: a form over `letterwise.training.prepare.train`, and `repeats.repeat` for several seeds."""
 
-import shlex
 from typing import Any
 
 from letterwise.cli import PROCESS_STARTED
 from letterwise.cli.flags import Parser, add_knobs, number
 from letterwise.cli.output import json_to_stdout, terminal_safe, to_stderr, to_stdout
-from letterwise.cli.program import program
+from letterwise.cli.program import place, program, words
 from letterwise.config.presets import PRESETS, SIZES, asked_values, resolve
 from letterwise.errors import UserError, quoted
 
@@ -44,7 +43,7 @@ def run(flags: dict[str, Any]) -> int:
 
     as_json = own.pop("json", False)
     try:
-        learn, words = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
+        learn, spoken = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
         result = learn(asked, progress=progress_for_terminal(), started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
         to_stderr(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
@@ -52,7 +51,7 @@ def run(flags: dict[str, Any]) -> int:
     if as_json:
         json_to_stdout(result.to_json())
     else:
-        to_stdout(words(result))
+        to_stdout(spoken(result))
     return 0
 
 
@@ -83,7 +82,7 @@ def closing_words(result: Any) -> str:
     held_out += f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
     held_out += f"\n{result.advice}"
     more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
-    command = f"{program('generate')} {shlex.join(['--model_path', result.model_path, *more])}"
+    command = f"{program('generate')} {words(['--model_path', place(result.model_path), *more])}"
     places = terminal_safe(f"{result.model_path} · {result.run_dir}/report.html")
     return f"\n{terminal_safe(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
 
@@ -104,7 +103,7 @@ def repeated_words(result: Any) -> str:
     if not result.same_characters:
         lines.append("These figures come from different characters of the validation text: their spread is not only chance.")
     if len(result.runs) > 1:
-        lines.append(f"{program('compare')} {shlex.join(run.run_dir for run in result.runs)}")
+        lines.append(f"{program('compare')} {words(place(run.run_dir) for run in result.runs)}")
     return "\n" + "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 Run ──▶ TrainResult for whoever asked · report.html for whoever looks · whether more minutes would help
 """
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,6 @@ def advice(rows: list[dict[str, Any]]) -> str:
 
 
 def opening(stream: TokenStream) -> str:
-    """The first words of the text: a seed that the model is sure to know."""
-    line = stream.vocabulary.decode(stream.ids[:200]).strip().split("\n")[0]
-    return " ".join(line.split()[:2])[:24]
+    """The first words of the text, to be typed: a seed that the model is sure to know."""
+    line = stream.vocabulary.decode(stream.ids[:200]).strip()
+    return " ".join("".join(itertools.takewhile(str.isprintable, line)).split()[:2])[:24]
