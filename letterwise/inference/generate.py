@@ -3,7 +3,7 @@
 prompt ──encode──▶ Sequence ──Engine.step──▶ ids ──decoder──▶ StopFinder ──▶ text
 """
 
-from collections import abc
+from collections import abc, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -94,6 +94,7 @@ class Samples:
         self.vocabulary, self.request = vocabulary, request
         self.rng_seeds = rng_seeds
         self.ended: list[Ended] = [""] * len(rng_seeds)
+        self.written = defaultdict[int, list[str]](list)  # the pieces of each
         self.waiting, self.running = enumerate(rng_seeds), dict[int, Generation]()
         rows = max(1, min(SIDE_BY_SIDE, len(rng_seeds), MEMORY // max(1, cache_bytes(backend.config))))
         self.engine, alone = Engine(backend, rows), len(rng_seeds) == 1
@@ -108,6 +109,7 @@ class Samples:
             self.engine.step()
             for i, generation in list(self.running.items()):
                 if piece := generation.piece():
+                    self.written[i].append(piece)
                     yield i, piece
                 if generation.ended:
                     self.ended[i] = self.running.pop(i).ended
@@ -122,11 +124,10 @@ class Samples:
         self.running[i] = Generation(sequence, self.vocabulary, replace(self.request, rng_seed=seed))
 
     def texts(self) -> list[str]:
-        """Each continuation as a whole."""
-        texts = [""] * len(self.ended)
-        for i, piece in self:
-            texts[i] += piece
-        return texts
+        """Each continuation as a whole, whatever of it was iterated over before."""
+        for _ in self:
+            pass
+        return ["".join(self.written.get(i, ())) for i in range(len(self.ended))]
 
 
 def write(

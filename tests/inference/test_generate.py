@@ -228,6 +228,18 @@ def test_a_vocabulary_of_one_character(tmp_path) -> None:
         model.generate("", regex="ab")
 
 
+def test_texts_are_whole_however_often_and_after_whatever_they_are_asked_for(tiny) -> None:
+    """A caller may show pieces as they come, or some of them, and ask for the texts in the end."""
+    asked = dict(prompt="The ", num_tokens=40, num_samples=3, rng_seed=5)
+    whole = [tiny.generate("The ", num_tokens=40, rng_seed=5 + k) for k in range(3)]
+    samples = tiny.samples(**asked)
+    next(iter(samples))
+    assert samples.texts() == samples.texts() == whole
+    assert list(samples) == []
+    nothing = tiny.samples("The", num_tokens=0, num_samples=2)
+    assert nothing.texts() == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("stop", "told"),
     [
