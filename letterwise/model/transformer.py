@@ -115,7 +115,7 @@ def build(config: ModelConfig, vocab_size: int, device: torch.device | str = "cp
     """A transformer with memory for its weights but nothing in it yet: `initialize` it, or load some."""
     with torch.device("meta"):
         model = Transformer(config, vocab_size)
-    model.to_empty(device=device)
+    model._apply(lambda meta: torch.empty(meta.shape, dtype=meta.dtype, device=device))  # `to_empty` loads sympy: a second
     model.tie()
     model.positions.fill()
     return model
