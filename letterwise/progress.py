@@ -1,9 +1,12 @@
 """Progress: what a person sees while a run goes on. On a terminal one living line, elsewhere plain lines, all on stderr.
 
 step 1250/2000 · loss 1.482 · val 1.531 (2.21 bits) · 18,400 chars/s · 0:00:52 left
+
+In a notebook the line is part of the cell's output.
 """
 
 import contextlib
+import html
 import io
 import os
 import sys
@@ -16,6 +19,7 @@ from letterwise.printable import printable
 from letterwise.units import bits
 
 PLAIN_INTERVAL_S = 10.0
+NOTEBOOK_INTERVAL_S = 0.25
 
 Note = Callable[[str], None]  # takes something worth knowing, in a sentence
 
@@ -71,8 +75,17 @@ class PlainProgress(Progress):
         return f"step {step}/{self.max_iters}" if self.max_iters else f"step {step}"
 
 
-class RichProgress(PlainProgress):
-    """A bar that moves, with the validations left standing above it."""
+class LivingProgress(PlainProgress):
+    """One line that is replaced as the run goes on, with notes and validations left standing above it."""
+
+    def held_out(self, row: dict[str, Any]) -> None:
+        super().held_out(row)
+        if row["val_nats_per_char"] is not None:
+            self.last_val = f" · val {row['val_nats_per_char']:.3f}"
+
+
+class RichProgress(LivingProgress):
+    """On a terminal, beside a bar."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -94,13 +107,44 @@ class RichProgress(PlainProgress):
     def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
         self.bar.update(self.task, completed=done, description=self._step_text(step, nats, chars_per_second, left_s))
 
-    def held_out(self, row: dict[str, Any]) -> None:
-        super().held_out(row)
-        if row["val_nats_per_char"] is not None:
-            self.last_val = f" · val {row['val_nats_per_char']:.3f}"
-
     def stop(self) -> None:
         self.bar.stop()
+
+
+class NotebookProgress(LivingProgress):
+    """In the output of a notebook's cell, beside a bar; where HTML is not shown, the same lines as plain text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standing: list[str] = []  # notes and validations
+        self.line, self.done = "", 0.0  # the one that is replaced; the share of the run behind us
+        self.shown_at = -NOTEBOOK_INTERVAL_S
+        self.output: Any = None  # of IPython, by which it is replaced
+
+    def note(self, text: str) -> None:
+        self.standing.append(printable(text))
+        self._show()
+
+    def step(self, step: int, done: float, nats: float, chars_per_second: float, left_s: float) -> None:
+        self.line, self.done = self._step_text(step, nats, chars_per_second, left_s), done
+        if time.monotonic() - self.shown_at >= NOTEBOOK_INTERVAL_S:
+            self._show()
+
+    def stop(self) -> None:
+        self.line = ""
+        self._show()
+
+    def _show(self) -> None:
+        from IPython.display import display
+
+        self.shown_at = time.monotonic()
+        lines = "\n".join([*self.standing, *filter(None, [self.line])])
+        bar = f'<progress value="{self.done:.3f}"></progress>' if self.line else ""
+        content = {"text/plain": lines, "text/html": f"<pre>{html.escape(lines)}</pre>{bar}"}
+        if self.output:
+            self.output.update(content, raw=True)
+        else:
+            self.output = display(content, raw=True, display_id=True)
 
 
 class FailsafeStream:
@@ -132,6 +176,13 @@ class FailsafeStream:
 def progress_for_terminal() -> Progress:
     """The living line where stderr is a terminal, plain lines elsewhere."""
     return RichProgress() if sys.stderr is not None and sys.stderr.isatty() else PlainProgress()
+
+
+def progress_for_caller() -> Progress:
+    """What Python callers see: as on a terminal, or, where a notebook runs this process, in the cell's output."""
+    ipython = sys.modules.get("IPython")  # which a notebook has loaded
+    shell = ipython.get_ipython() if ipython else None
+    return NotebookProgress() if getattr(shell, "kernel", None) else progress_for_terminal()
 
 
 def held_out_text(row: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from letterwise.config.arguments import Files, file_names
 from letterwise.config.file_names import local
 from letterwise.config.presets import asked_values
 from letterwise.data.prepare import prepare
-from letterwise.progress import Progress, progress_for_terminal
+from letterwise.progress import Progress, progress_for_caller
 from letterwise.runtime.waiting import share_processors
 
 
@@ -34,7 +34,7 @@ def train(
         input_file: one or several files, folders or globs; without it (and without `dataset=`), the embedded text.
         config: a TOML file of options.
         out, model_path, resume, overwrite: as the flags of that name.
-        progress: how it goes is shown on stderr; False is silent, and a `Progress` is told instead.
+        progress: how it goes is shown on stderr, or below a notebook's cell; False is silent; a `Progress` is told instead.
         options: `preset`, `size`, and every flag of `letterwise train --help`, like `max_iters=500`: see docs/flags.md.
 
     Raises:
@@ -44,7 +44,7 @@ def train(
     from letterwise.training.prepare import train
 
     if not isinstance(progress, Progress):
-        progress = progress_for_terminal() if progress else Progress()
+        progress = progress_for_caller() if progress else Progress()
     flags: dict[str, Any] = dict(options)
     files = {"input_file": file_names(input_file), "val_file": file_names(flags.get("val_file"))}
     flags |= {name: names for name, names in files.items() if names is not None}
