@@ -2,11 +2,14 @@
 
 import dataclasses
 import hashlib
+import http.server
 import io
+import socket
+import threading
 import zipfile
+from collections.abc import Callable, Generator
 from pathlib import Path
 
-import pooch
 import pytest
 
 from letterwise.config import DataConfig
@@ -19,21 +22,45 @@ from letterwise.errors import UserError
 CONTENT = b"anarchism originated as a term of abuse " * 20
 
 
+Serve = Callable[[bytes], None]
+
+
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    """As if the published checksums were those of CONTENT."""
-    for name in ("shakespeare", "text8"):
-        told = hashlib.new(DATASETS[name].algorithm, CONTENT).hexdigest()
-        monkeypatch.setitem(DATASETS, name, dataclasses.replace(DATASETS[name], checksum=told))
+def serve(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Generator[Serve]:
+    """Sets what the addresses of two data sets send: from a server of this process, as if CONTENT had been published."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        content = b""
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.content)))
+            self.end_headers()
+            self.wfile.write(self.content)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    monkeypatch.setenv("NO_PROXY", "*")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        for name in ("shakespeare", "text8"):
+            checksum = hashlib.new(DATASETS[name].algorithm, CONTENT).hexdigest()
+            url = f"http://127.0.0.1:{server.server_port}/{DATASETS[name].url.rpartition('/')[2]}"
+            monkeypatch.setitem(DATASETS, name, dataclasses.replace(DATASETS[name], url=url, checksum=checksum))
+        yield lambda content: setattr(Handler, "content", content)
+        server.shutdown()
 
 
-def serving(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    def retrieve(url: str, known_hash: None, path: Path, fname: str) -> str:
-        path.mkdir(parents=True, exist_ok=True)
-        (path / fname).write_bytes(content)
-        return str(path / fname)
-
-    monkeypatch.setattr(pooch, "retrieve", retrieve)
+@pytest.fixture
+def nobody_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All addresses are of a port that nobody listens at."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for name, dataset in [*DATASETS.items()]:
+        if dataset.url:
+            monkeypatch.setitem(DATASETS, name, dataclasses.replace(dataset, url=f"http://127.0.0.1:{port}/{name}.zip"))
 
 
 def zipped(content: bytes) -> bytes:
@@ -69,18 +96,33 @@ def test_embedded_texts_tell_what_they_are(cache: Path) -> None:
     assert made.vocabulary.decode(made.ids[:1000]) == python_docs()[:1000]
 
 
-@pytest.mark.usefixtures("known")
-def test_a_download_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    serving(monkeypatch, zipped(CONTENT))
+def test_a_download_is_kept(serve: Serve) -> None:
+    serve(zipped(CONTENT))
     made = prepare(DataConfig(dataset="text8"), note=lambda text: None)
     assert made.bounds == (720, 760, 800)
-    monkeypatch.setattr(pooch, "retrieve", lambda *a, **k: pytest.fail("was there already"))
+    serve(b"was there already")
     path = downloaded("text8", print)
     assert path.read_bytes() == CONTENT
     assert sorted(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.usefixtures("known")
+def test_a_download_says_how_far_it_is_and_nothing_else(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """In notes: three pieces of 2^16 bytes, of which the last is not whole."""
+    content = b"First Citizen: " * 10_000
+    checksum = hashlib.sha256(content).hexdigest()
+    monkeypatch.setitem(DATASETS, "shakespeare", dataclasses.replace(DATASETS["shakespeare"], checksum=checksum))
+    monkeypatch.setattr(datasets, "NOTE_INTERVAL_S", 0.0)
+    serve(content)
+    notes: list[str] = []
+    assert downloaded("shakespeare", notes.append).read_bytes() == content
+    assert notes[0].startswith("shakespeare: downloading http://127.0.0.1:")
+    assert notes[1:] == ["shakespeare: 0.1 of 0.1 MB …", "shakespeare: 0.1 of 0.1 MB …", "shakespeare: 0.2 MB …"]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("serve")
 def test_what_was_put_there_by_hand_is_used_if_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
     path = cache_dir() / "datasets/shakespeare.txt"
     path.parent.mkdir(parents=True)
@@ -101,24 +143,21 @@ DAMAGED = zipped(CONTENT).replace(b"anarchism", b"monarchist", 1)
 
 
 @pytest.mark.parametrize("content", [CONTENT, zipped(CONTENT + b"?"), DAMAGED, b""])
-@pytest.mark.usefixtures("known")
-def test_a_wrong_download_is_refused_and_not_kept(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    serving(monkeypatch, content)
+def test_a_wrong_download_is_refused_and_not_kept(serve: Serve, content: bytes) -> None:
+    serve(content)
     with pytest.raises(UserError, match="text8"):
         downloaded("text8", lambda text: None)
     assert list((cache_dir() / "datasets").iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["shakespeare", "text8", "enwik8"])
-def test_without_a_network_one_sentence_says_where_to_put_it(monkeypatch: pytest.MonkeyPatch, cache: Path, name: str) -> None:
-    def no_network(*_: object, **__: object) -> None:
-        raise ConnectionError("no route to host")
-
-    monkeypatch.setattr(pooch, "retrieve", no_network)
+@pytest.mark.usefixtures("nobody_serves")
+def test_without_a_network_one_sentence_says_where_to_put_it(cache: Path, name: str) -> None:
     with pytest.raises(UserError) as refused:
         open_corpus(DataConfig(dataset=name, vocab="byte"), lambda text: None)
     assert str(cache / "datasets" / f"{name}.txt") in str(refused.value)
     assert DATASETS[name].checksum in str(refused.value)
+    assert list((cache / "datasets").iterdir()) == []
 
 
 def test_enwik8_by_characters_gets_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

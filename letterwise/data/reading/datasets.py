@@ -6,10 +6,10 @@ shakespeare, text8, enwik8               downloaded once, checked, kept in the c
 
 import hashlib
 import io
-import logging
 import secrets
 import shutil
 import sys
+import time
 import unicodedata
 import zipfile
 import zlib
@@ -23,6 +23,8 @@ from letterwise.atomic import replacing
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
 from letterwise.progress import Note
+
+NOTE_INTERVAL_S = 5.0  # between two notes of how far a download is
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def downloaded(name: str, note: Note) -> Path:
     try:
         if not path.exists():
             note(f"{name}: downloading {DATASETS[name].url}")
-            _fetch(name, path)
+            _fetch(name, path, note)
         with path.open("rb") as file:
             _require_checksum(name, file, repr(str(path)), "Remove it, and try again.")
     except OSError as error:
@@ -118,15 +120,38 @@ def downloaded(name: str, note: Note) -> Path:
     return path
 
 
-def _fetch(name: str, path: Path) -> None:
+class Download:
+    """How far a download is, now and then: pooch's progress bar. `total` is what the server said, in bytes; 0 if nothing."""
+
+    def __init__(self, name: str, note: Note) -> None:
+        self.name, self.note = name, note
+        self.total, self.received, self.noted_at = 0, 0, time.monotonic()
+
+    def update(self, size: int) -> None:
+        """So many bytes more."""
+        self.received += size
+        if time.monotonic() - self.noted_at >= NOTE_INTERVAL_S:
+            self.noted_at = time.monotonic()
+            whole = f" of {self.total / 1e6:.1f}" if self.received < self.total else ""
+            self.note(f"{self.name}: {self.received / 1e6:.1f}{whole} MB …")
+
+    def reset(self) -> None:
+        """It is over: pooch then counts the whole once more."""
+        self.received, self.noted_at = 0, float("inf")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _fetch(name: str, path: Path, note: Note) -> None:
     """Put what a data set's address sends at `path`, unpacked, if it is the right thing."""
     import pooch
 
     dataset = DATASETS[name]
     fetched = path.with_name(f"{name}.download-{secrets.token_hex(8)}")  # two processes can have one number
     try:
-        pooch.get_logger().setLevel(logging.ERROR)
-        pooch.retrieve(dataset.url, known_hash=None, path=fetched.parent, fname=fetched.name)
+        fetched.parent.mkdir(parents=True, exist_ok=True)
+        pooch.HTTPDownloader(Download(name, note), chunk_size=2**16)(dataset.url, str(fetched), None)
         with _unpacked(fetched, name) as content:
             _require_checksum(name, content, f"what {dataset.url} sent", f"Try again, or put the right text at {str(path)!r}.")
         with _unpacked(fetched, name) as content, replacing(path) as file:
