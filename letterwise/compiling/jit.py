@@ -35,7 +35,11 @@ SILENT_S, AGAIN_S = 0.5, 15.0  # so long nothing is said of compiling; so often 
 
 
 def njit(**options: Any) -> Callable[[FunctionType], Any]:
-    """A decorator: `numba.njit` with these options, without Python's lock, kept in our cache."""
+    """A decorator: `numba.njit` with these options, without Python's lock, kept in our cache. The first call waits for it.
+
+    What must not wait is an `entry.entry`. Here stays what goes through a whole text, to compress it, to learn from it or to
+    find what it copies: before Python had done that, it would be compiled.
+    """
 
     def decorate(function: FunctionType) -> Any:
         compiled = numba.njit(nogil=True, **options)(function)

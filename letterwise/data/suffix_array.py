@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import replacing, write_bytes
+from letterwise.compiling.entry import entry
 from letterwise.compiling.jit import njit
+from letterwise.compiling.parts import part
 from letterwise.data.cache import entry_crc32, file_crc32
 from letterwise.data.token_stream import TokenStream
 
@@ -133,7 +135,7 @@ def _in_range(order: np.ndarray, ids: np.ndarray) -> bool:
     return not len(order)
 
 
-@njit()
+@part(small=True)
 def edge(ids, order, query, start, end, behind):
     """The first suffix that does not come before query[start:end]; or, `behind`, the first after all that begin with it."""
     low, high = 0, order.size
@@ -154,13 +156,13 @@ def edge(ids, order, query, start, end, behind):
     return low
 
 
-@njit()
+@part(small=True)
 def span(ids, order, query, start, end):
     """Which suffixes begin with query[start:end]: order[low:high]."""
     return edge(ids, order, query, start, end, False), edge(ids, order, query, start, end, True)
 
 
-@njit()
+@part()
 def bound(ids, order, low, high, depth, id):
     """Of the suffixes order[low:high], equal in their first `depth` characters, the first that goes on with `id` or more."""
     while low < high:
@@ -173,7 +175,7 @@ def bound(ids, order, low, high, depth, id):
     return low
 
 
-@njit()
+@entry()
 def mark_following(ids, order, run, found):
     """Mark in `found` (V,) what follows `run`."""
     low, high = span(ids, order, run, 0, run.size)
@@ -186,14 +188,14 @@ def mark_following(ids, order, run, found):
             low = bound(ids, order, low, high, run.size, np.int64(ids[place]) + 1)
 
 
-@njit()
+@part()
 def occurs(ids, order, query, start, end):
     """Does query[start:end] occur in the text?"""
     low, high = span(ids, order, query, start, end)
     return low < high
 
 
-@njit()
+@part()
 def earliest_start(ids, order, query, behind, good, end):
     """The smallest start > `behind` with query[start:end] in the text; `good` is a start that is known to be one."""
     step = 1

@@ -1,6 +1,6 @@
 """Reader: counts, one character at a time, compiled by numba.
 
-    read(rows) ──▶ ln p (K, V+1) of what comes next        the same as `Counts.log_probs`, at the cost of a few short rows
+    read_on(state, id) ──▶ ln p (K, V+1) of what comes next      the same as `Counts.log_probs`, at the cost of a few short rows
 
 The state of a text is where its last 0, 1, 2, … characters stand in the trie; each new character takes each of them one level
 up. It depends on the last order-1 characters only.
@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from letterwise.compiling.arithmetic import log
-from letterwise.compiling.jit import njit
 from letterwise.compiling.parts import part
 from letterwise.ngrams.kneser_ney import Counts
 
@@ -92,24 +91,13 @@ def read_on(tables, state, token, log_probs):
     next_log_probs(tables, state, log_probs)
 
 
-@njit()
-def read_each(tables, states, rows, log_probs):
-    """One more character for each of R rows, in turn: ln p of what follows goes to `log_probs` (R, K, V+1)."""
-    for r in range(len(rows)):
-        read_on(tables, states[rows[r, 0]], rows[r, 2], log_probs[r])
-
-
 class NgramReader:
-    """Some texts being read. `orders` is K: how many of the longest orders are kept apart."""
+    """Some texts being read."""
 
-    def __init__(self, tables: Tables, orders: int, texts: int = 1) -> None:
-        self.tables, self.orders = tables, orders
+    def __init__(self, tables: Tables, texts: int = 1) -> None:
+        self.tables = tables
         self.states = np.full((texts, len(tables.rows) - 1), NOWHERE, np.int64)
         self.states[:, 0] = 0  # nothing read: only the context of no characters is known
-
-    def read(self, rows: np.ndarray, log_probs: np.ndarray) -> None:
-        """For each of R rows of (text, place, id), that text reads that id; then `log_probs` (R, K, V+1), escapes last."""
-        read_each(self.tables, self.states, rows, log_probs)
 
     def begin(self, text: int, before: Sequence[int]) -> None:
         """A text begins anew, and has read `before`, of which the last order-1 characters matter."""

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from letterwise.compiling.jit import njit
+from letterwise.compiling.parts import part
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context; then come: the word, two words, the line's place
 CONTEXTS = len(ORDERS) + 3
@@ -31,8 +32,6 @@ LEVELS = 12  # of a count, in the table of histories
 STEP, STEP_FLOOR, STEP_HALF = 0.01, 0.001, 4000.0
 MAP_RATE = 1.0 / 250
 DEEPEST = 12.0  # logits are kept within ±this
-
-quick = njit()
 
 
 class Tree(NamedTuple):
@@ -127,19 +126,19 @@ def representative(level: int) -> float:
 LEVEL_OF = np.array([int(np.searchsorted([1, 2, 3, 4, 5, 7, 10, 15, 24, 42, 90], count, side="right")) for count in range(256)])
 
 
-@quick
+@part()
 def stretch(p):
     """The logit of a probability, within ±DEEPEST."""
     return min(max(math.log(p / (1.0 - p)), -DEEPEST), DEEPEST)
 
 
-@quick
+@part()
 def squash(x):
     """The probability of a logit."""
     return 1.0 / (1.0 + math.exp(-min(max(x, -DEEPEST), DEEPEST)))
 
 
-@quick
+@part()
 def hashed(a, b):
     """Two numbers as one that looks like chance."""
     x = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9) ^ (b + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
@@ -148,7 +147,7 @@ def hashed(a, b):
     return x ^ (x >> np.uint64(32))
 
 
-@quick
+@part()
 def slot_of(past, key):
     """Where the history with this key is, or may begin: of two places the one that is its own, or holds less."""
     place = np.int64(key & np.uint64(SLOTS - 1))
@@ -163,7 +162,7 @@ def slot_of(past, key):
     return (place if held <= rest else other), False
 
 
-@quick
+@njit()
 def predict(tree, past, given, mixed):
     """`mixed` (V,): the next character's probabilities, from the model's `given` (V,) and the past."""
     nodes, inputs = len(tree.children), past.nodes.shape[1] - 2
@@ -221,7 +220,7 @@ def predict(tree, past, given, mixed):
                 reach[child] = share
 
 
-@quick
+@njit()
 def learn(tree, past, id):
     """Take in the character that came, after `predict`."""
     hashes = past.state[4:]
@@ -266,7 +265,7 @@ def learn(tree, past, id):
     move(past, id)
 
 
-@quick
+@part()
 def move(past, id):
     """Put the character behind the text, and find contexts and matches anew."""
     length, ring = np.int64(past.state[0]), len(past.text) - 1

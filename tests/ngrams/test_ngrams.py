@@ -10,7 +10,7 @@ from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams, cross_fit
 from letterwise.ngrams.backoff import BackoffModel
 from letterwise.ngrams.kneser_ney import Counts, discount
-from letterwise.ngrams.reader import NgramReader, tables
+from letterwise.ngrams.reader import NgramReader, read_on, tables
 from letterwise.ngrams.storage import from_arrays, to_arrays
 from letterwise.ngrams.trie import distinct
 
@@ -107,8 +107,9 @@ def test_line_by_line_nothing_reaches_over_a_line_break(text: tuple[np.ndarray, 
     new = np.random.default_rng(1).integers(0, vocab_size, 20)
     expected = [plain.row(new[: t + 1].tolist()) for t in range(len(new))]
     np.testing.assert_allclose(told(counts, new), expected, rtol=2e-5)
-    reader, one_by_one = NgramReader(tables(counts), orders=1), np.zeros((len(new), 1, vocab_size + 1), np.float32)
-    reader.read(np.array([(0, 0, id) for id in new]), one_by_one)
+    reader, one_by_one = NgramReader(tables(counts)), np.zeros((len(new), 1, vocab_size + 1), np.float32)
+    for id, log_probs in zip(new.tolist(), one_by_one, strict=True):
+        read_on(reader.tables, reader.states[0], id, log_probs)
     np.testing.assert_allclose(np.exp(one_by_one[:, 0, :-1]), expected, rtol=2e-5)
     back = from_arrays(to_arrays(counts), vocab_size)
     np.testing.assert_array_equal(told(back, new), told(counts, new))
@@ -162,12 +163,12 @@ def test_one_at_a_time_is_the_same_as_all_at_once(dense: int, monkeypatch: pytes
     counts = count_ngrams(ids, 6, 5)
     new = np.random.default_rng(0).integers(0, 6, 60)
     at_once = counts.log_probs_at(new, np.array([0]), 60, orders=4)[0]
-    reader, one_by_one = NgramReader(tables(counts), orders=4, texts=2), np.zeros((60, 4, 7), np.float32)
+    reader, one_by_one = NgramReader(tables(counts), texts=2), np.zeros((60, 4, 7), np.float32)
     for text, start, end in ((1, 0, 3), (0, 20, 45), (1, 3, 20), (0, 45, 60)):  # two texts by turns: one begins at 20
         if start == 20:
             reader.begin(text, new[:20].tolist())
-        rows = np.array([(text, 0, id) for id in new[start:end]])
-        reader.read(rows, one_by_one[start:end])
+        for id, log_probs in zip(new[start:end].tolist(), one_by_one[start:end], strict=True):
+            read_on(reader.tables, reader.states[text], id, log_probs)
     np.testing.assert_allclose(one_by_one, at_once, rtol=1e-5, atol=1e-6)
 
 

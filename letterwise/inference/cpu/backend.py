@@ -65,7 +65,7 @@ class CompiledCache:
         # heads a power of two apart would share a few places of the processor's cache: so they are a line further apart
         each = padded(bricks.block_size) * padded(bricks.head_dim) + LANES
         self.held = aligned(bricks.layers, rows, 2, bricks.kv_heads, each)
-        self.reader = NgramReader(backend.tables, bricks.orders, rows)
+        self.reader = NgramReader(backend.tables, rows)
         self.scratch = aligned(2, backend.team.threads, kernel.scratch_size(bricks, CHUNK))
         self.prior = np.zeros((CHUNK, bricks.orders, backend.vocab_size + 1), np.float32)
         self.dfas = DFATables()
