@@ -11,6 +11,7 @@ READY := $(VENV)/.ready
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m letterwise.inference.cpu.ahead
 	@touch $@
 
 demo: $(READY)  ## train on the embedded text for about a minute, then write

@@ -39,7 +39,8 @@ def memory_available(root: Path = ROOT) -> int | None:
 def cache_dir() -> Path:
     """Where ids, downloads and compiled code are kept: $LETTERWISE_CACHE, else the user's cache folder.
 
-    A user who has no home, as in a container that was started with a number for a user, has a folder among the temporary ones.
+    A user who has no home, or may not write there, as in a container that was started with a number for a user or whose files
+    are read-only, has a folder among the temporary ones.
     """
     named = os.path.expanduser(os.environ.get("LETTERWISE_CACHE", ""))
     if named and not named.startswith("~"):
@@ -50,7 +51,15 @@ def cache_dir() -> Path:
         usual = Path(platformdirs.user_cache_dir("letterwise"))
     except RuntimeError:  # there is no HOME, and no entry for the user
         usual = Path()
-    return usual if usual.is_absolute() else Path(tempfile.gettempdir(), f"letterwise-{os.getuid()}")
+    if usual.is_absolute() and (os.path.exists(usual) or _may_make(usual)):
+        return usual
+    return Path(tempfile.gettempdir(), f"letterwise-{os.getuid() if hasattr(os, 'getuid') else 'cache'}")
+
+
+def _may_make(folder: Path) -> bool:
+    """May this user make a folder there?"""
+    there = next(parent for parent in folder.parents if os.path.exists(parent))
+    return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
 def _cpu_quota(root: Path) -> float:

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import hypothesis
 import jaxtyping
-import platformdirs
 import pytest
+
+from letterwise.machine import cache_dir
 
 # The first call of a compiled function takes its time. In CI the examples are always the same; a person finds new ones.
 hypothesis.settings.register_profile("untimed", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("untimed")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # tests, and the processes they start, run side by side
+os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_dir()))  # compiling takes too long for each run of the tests
 OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end
 os.environ["LETTERWISE_CACHE"] = OWN_CACHE.name
-os.environ.setdefault("NUMBA_CACHE_DIR", platformdirs.user_cache_dir("letterwise-tests"))  # compiling takes too long for each
 SHAPED = ["model", "loss", "evaluation", "training.optimizers.muon"]
 COMPILED = {"cpu", "filters", "dfa"}  # numba reads these functions itself, and wants them as they are
 PACKAGE = Path(__file__).parents[1] / "letterwise"

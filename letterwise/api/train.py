@@ -57,7 +57,12 @@ def train(
         overwrite=overwrite,
         progress=progress,
     )
-    return load(result.model_path, device=flags.get("device", "auto"))
+    model = load(result.model_path, device=flags.get("device", "auto"))
+    if model.device == "cpu":
+        from letterwise.inference.cpu.ahead import begin
+
+        begin()
+    return model
 
 
 def read_text(

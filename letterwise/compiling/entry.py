@@ -10,6 +10,7 @@ does. Where LLVM's own instructions are called, a function made of NumPy's stand
 writes does not depend on when the code was ready; some hundred characters are written before it is.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import cached_property
@@ -23,7 +24,9 @@ from letterwise.compiling.jit import njit
 from letterwise.compiling.worker import POSSIBLE, Job, ask
 
 Settings: Any = numba.config
+LOG = logging.getLogger("letterwise")
 MEANWHILE = POSSIBLE  # whether Python runs what is not compiled yet: else the first call waits
+AHEAD: bool = False  # whether nobody waits for it yet (inference/cpu/ahead.py): then nothing is said
 LOCK = threading.Lock()
 
 
@@ -34,6 +37,8 @@ def entry(**options: Any) -> Callable[[FunctionType], "Entry"]:
 
 class Entry:
     """A function that is compiled when it is first called, for the types of that call's arguments first."""
+
+    said = False  # in this process, that something is being compiled
 
     def __init__(self, function: FunctionType, python: FunctionType | None, options: dict[str, Any]) -> None:
         self.function, self.python, self.options = function, python, options
@@ -73,6 +78,9 @@ class Entry:
             elif self.job.over:  # where that failed, this process compiles it now, and waits
                 self.dispatcher._cache.in_hand = self.job.entry
                 self.compiled = True
+            if not (self.compiled or AHEAD or Entry.said):
+                Entry.said = True
+                LOG.warning("compiling the engine for this processor, once: for some ten seconds, or more, writing is slow …")
         return self.compiled
 
 

@@ -9,7 +9,6 @@ several processes one compiles at a time, and the others then find it kept.
 import contextlib
 import importlib
 import json
-import logging
 import os
 import pickle
 import subprocess
@@ -21,7 +20,6 @@ from typing import Any
 
 from letterwise.compiling import store
 
-LOG = logging.getLogger("letterwise")
 POSSIBLE = os.name == "posix" and bool(sys.executable) and not getattr(sys, "frozen", False)
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from letterwise.compiling import worker; worker.serve()"
 
@@ -75,9 +73,6 @@ def ask(module: str, name: str, types: tuple[Any, ...]) -> Job:
     try:
         if Worker.current is None or Worker.current.parent != os.getpid() or Worker.current.process.poll() is not None:
             Worker.current = Worker()
-            LOG.warning(
-                "compiling the engine for this processor, once: for about ten seconds, longer on a busy machine, it is slow …"
-            )
         return Worker.current.ask(pickle.dumps((module, name, types)))
     except (OSError, pickle.PicklingError):
         job = Job()

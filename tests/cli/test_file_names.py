@@ -56,6 +56,17 @@ def test_the_cache_is_never_a_folder_called_tilde(named: str | None, home: Path,
     assert cache_dir().name == f"letterwise-{os.getuid()}"
 
 
+def test_where_home_is_read_only_the_cache_is_a_temporary_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless there is one, which is at least read."""
+    for name in ("LETTERWISE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    asked = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(home) and asked(path, mode))
+    assert cache_dir().name == f"letterwise-{os.getuid()}"
+    (home / ".cache/letterwise").mkdir(parents=True)
+    assert cache_dir() == home / ".cache/letterwise"
+
+
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user without a home, as a container has that was started with a number for a user."""
 

@@ -44,6 +44,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(jit.Kept, "writable", True)
     monkeypatch.setattr(entry, "MEANWHILE", worker.POSSIBLE)
     monkeypatch.setattr(worker.Worker, "current", None)
+    monkeypatch.setattr(entry.Entry, "said", False)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "slow.py").write_text(SOURCE)
     monkeypatch.delitem(sys.modules, "slow", raising=False)

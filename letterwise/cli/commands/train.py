@@ -37,6 +37,7 @@ def run(flags: dict[str, Any]) -> int:
     if not own.get("resume"):  # then the run's own configuration is what flags must fit
         resolve(asked)  # object before torch is loaded
     from letterwise.progress import progress_for_terminal
+    from letterwise.runtime.accelerator import device_name
     from letterwise.training.interruption import Interrupted
     from letterwise.training.prepare import train
     from letterwise.training.repeats import repeat
@@ -52,6 +53,10 @@ def run(flags: dict[str, Any]) -> int:
         json_to_stdout(result.to_json())
     else:
         to_stdout(spoken(result))
+    if device_name(asked.get("device", "auto")) == "cpu":
+        from letterwise.inference.cpu.ahead import begin
+
+        begin()
     return 0
 
 

@@ -7,4 +7,5 @@ layout    a model's weights, as the kernel reads them
 kernel    the formulas: characters in, logits out
 dfa_tables · decode  characters drawn and read one after another, for many texts at once
 backend   a model, its layout and its threads, as the engine calls them
+ahead     all of it compiled before anybody waits for it
 """

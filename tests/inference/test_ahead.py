@@ -1,0 +1,60 @@
+"""Ahead: what is compiled before anybody writes is what writing asks for, no less and no more."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import letterwise
+from letterwise.compiling import entry
+from letterwise.inference.constraints.limits import Limits
+from letterwise.inference.cpu import ahead, decode
+from letterwise.inference.generate import write
+from letterwise.inference.sampling.sampler import Sampler
+from letterwise.ngrams import reader
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """As if nothing were compiled yet: what another process is asked to compile, by name and types."""
+    found: list[tuple[str, str]] = []
+
+    def ask(module: str, name: str, types: tuple[Any, ...]) -> SimpleNamespace:
+        found.append((f"{module}.{name}", str(types)))
+        return SimpleNamespace(over=False)
+
+    monkeypatch.setattr(entry, "MEANWHILE", True)
+    monkeypatch.setattr(entry, "ask", ask)
+    fresh = entry.Entry(decode.decode.function, None, decode.decode.options)
+    monkeypatch.setattr(decode, "decode", fresh)
+    monkeypatch.setattr(reader, "extend", entry.Entry(reader.extend.py_func, reader.extend.plain, reader.extend.options))
+    for each in (fresh, reader.extend):
+        monkeypatch.setattr(each.dispatcher._cache, "path", lambda *_: SimpleNamespace(exists=lambda: False))
+    return found
+
+
+def test_what_writing_asks_for_is_there_before(asked: list[tuple[str, str]], tiny) -> None:
+    """Past the context, where a window begins anew."""
+    ahead.begin()
+    before = asked.copy()
+    asked.clear()
+    for each in (decode.decode, reader.extend):
+        each.job = None
+    backend = letterwise.load(tiny.run_dir / "model.safetensors", device="cpu").compiled
+    write(
+        backend,
+        tiny.vocabulary,
+        "The cat sat on the mat. The dog s",
+        sampler=Sampler(),
+        limits=Limits(num_tokens=2),
+        rng_seeds=[1],
+    ).texts()
+    assert sorted(before) == sorted(asked)
+    assert len(before) == 2
+
+
+def test_where_no_other_process_can_compile_it_is_left_to_who_writes(asked: list[tuple[str, str]], monkeypatch: Any) -> None:
+    monkeypatch.setattr(entry, "MEANWHILE", False)
+    monkeypatch.setattr(decode, "decode", lambda *arguments: pytest.fail("it was compiled all the same"))
+    ahead.begin()
+    assert asked == []
