@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from letterwise.api.loaded import LoadedModel
 from letterwise.checkpoint.texts import Reading, part_ids, whole_ids
 from letterwise.config.arguments import Files, argument, file_names
+from letterwise.data.line_ends import plain_ends, reads_plain_ends
 from letterwise.data.vocabulary import Unknown
 from letterwise.errors import UserError
 from letterwise.progress import Progress
@@ -223,8 +224,11 @@ class Reader(LoadedModel):
         from letterwise.memorization.novelty import novelty
 
         how = reading("skip" if self.vocabulary.kind == "byte" else "score", encoding, progress)
-        named = text is None
-        ids = whole_ids(self.file, file_names(input_file), how) if named else self.vocabulary.encode(text, how.unknown)
+        if text is None:
+            ids = whole_ids(self.file, file_names(input_file), how)
+        else:
+            plain = reads_plain_ends(self.vocabulary, lines=self.file.line_break is not None, oov=how.unknown == "score")
+            ids = self.vocabulary.encode(plain_ends(text) if plain else text, how.unknown)
         return novelty(ids, self.vocabulary, self.suffixes, nearest=nearest)
 
     def cost(self, text: str) -> float:

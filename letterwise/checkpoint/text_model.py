@@ -12,7 +12,7 @@ from torch import Tensor
 
 from letterwise.checkpoint.model_file import ModelFile
 from letterwise.checkpoint.weights import restore
-from letterwise.data.line_ends import plain_ends
+from letterwise.data.line_ends import plain_ends, reads_plain_ends
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts
@@ -43,7 +43,7 @@ class TextModel:
 
     def reads_plain_ends(self, unknown: Unknown) -> bool:
         r"""Is \r\n read as \n?"""
-        return self.line_break is not None or (unknown == "score" and "\r" not in self.vocabulary)
+        return reads_plain_ends(self.vocabulary, lines=self.line_break is not None, oov=unknown == "score")
 
     def log_prior(self, ids: np.ndarray, starts: np.ndarray, length: int) -> Float[Tensor, "n T K V+1"] | None:
         """What counts say in windows of `ids` (N,) that begin at `starts` (n,); None where the model has no counts."""

@@ -7,7 +7,7 @@ Python's `str.splitlines` splits at, too. Those are characters of the line. An e
 (`--lines`), \r\n is read as \n; in any other text it stays two characters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import numpy as np
 
@@ -26,6 +26,11 @@ def split_lines(text: str) -> list[str]:
 def bare(line: str) -> str:
     """A line without its end."""
     return line[:-1].removesuffix("\r") if line.endswith("\n") else line
+
+
+def reads_plain_ends(vocabulary: Container[str], *, lines: bool, oov: bool) -> bool:
+    r"""Is \r\n read as \n? By a model of `lines`, and where characters that are `oov` have ids and \r is one of them."""
+    return lines or (oov and "\r" not in vocabulary)
 
 
 def plain_ends(text: str) -> str:

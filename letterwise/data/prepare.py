@@ -12,6 +12,7 @@ from pathlib import Path
 from letterwise.config import DataConfig
 from letterwise.data.cache import Meaning, reopen, write_entry
 from letterwise.data.encode import TextRequest, find_vocabulary, write_ids
+from letterwise.data.line_ends import reads_plain_ends
 from letterwise.data.lines import LineSource
 from letterwise.data.reading.corpus import Corpus, open_corpus
 from letterwise.data.token_stream import TokenStream
@@ -73,7 +74,7 @@ def _prepare(request: TextRequest, note: Note) -> TokenStream:
     config, given = request.config, request.given
     if request.corpus.percent and config.test_fraction:
         raise UserError(f"dataset {config.dataset!r} has a test part of its own: leave out --test_fraction.")
-    if config.lines or (given and request.oov and "\r" not in given):
+    if config.lines or (given and reads_plain_ends(given, lines=False, oov=request.oov)):
         request = replace(request, corpus=_with_line_ends(request.corpus, whole=request.shuffled))
     fingerprint = request.fingerprint()
     cached = reopen(fingerprint, note, oov=request.oov)

@@ -150,6 +150,15 @@ def test_the_models_own_text(tiny, tmp_path: Path) -> None:
     assert tiny.novelty(input_file=tmp_path / "t.txt") == tiny.novelty("Übrigens: The cat sat on the log. ")
 
 
+def test_line_ends_are_those_of_a_file(tiny_lines, tiny, tmp_path: Path) -> None:
+    r"""By a model of lines, or one that knows no \r, \r\n is read as \n wherever the text comes from."""
+    text = "\r\n".join([*tiny_lines.vocabulary.decode(tiny_lines.suffixes.ids[:60]).split("\n"), "\r\r\n"])
+    (tmp_path / "t.txt").write_bytes(text.encode())
+    for model in (tiny_lines, tiny):
+        assert model.novelty(text) == model.novelty(input_file=tmp_path / "t.txt")
+    assert tiny_lines.novelty(text).longest.chars >= 59
+
+
 def test_a_training_text_that_is_gone(tmp_path: Path, cache: Path) -> None:
     """It is read anew where it still is; else there is a sentence."""
     (tmp_path / "t.txt").write_text(RHYME * 9)
