@@ -56,6 +56,14 @@ class Parser(argparse.ArgumentParser):
         message = re.sub(r": ignored explicit argument (.*)", r" takes no value, and here it has \1", message, flags=re.S)
         raise UserError(f"{message.removeprefix('argument ')}. See `{self.prog} --help`.")
 
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
+        """A flag's value; also of `--stop=--`, which argparse (before Python 3.13) takes for no value at all."""
+        if not action.option_strings or arg_strings != ["--"]:
+            return super()._get_values(action, arg_strings)
+        value = self._get_value(action, "--")
+        self._check_value(action, value)
+        return [value] if action.nargs == "+" else value
+
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
             words_to_stdout(message)

@@ -1,5 +1,7 @@
 """Hostile values: every flag of every command takes them, or refuses them in one sentence, in a limited time."""
 
+import contextlib
+import importlib
 import os
 import random
 import shutil
@@ -8,7 +10,9 @@ from pathlib import Path
 import pytest
 from in_process import ask, flags_of, foreign_flags
 
+from letterwise.cli.flags import Parser, normalized
 from letterwise.cli.main import COMMANDS
+from letterwise.errors import UserError
 
 NUMBERS = (
     "0",
@@ -43,6 +47,7 @@ WORDS = (
     "é",
     ".",
     "=",
+    "--",
     "T=1e39",
 )
 LONG = {("--max_iters", "2147483648"), ("--compile", "true")}  # sensible, and long
@@ -95,3 +100,19 @@ def test_a_hostile_value_is_taken_or_refused_in_a_sentence(command: str, base, t
             shutil.rmtree("here")
             if answer.code == 2:
                 assert not foreign_flags(command, answer.sentence), (asked, answer.sentence)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_two_dashes_are_a_value_like_others(command: str) -> None:
+    """`--stop --` is asked for where dashes are in the text; to argparse, before Python 3.13, it is no value at all."""
+    for flag, action in flags_of(command).items():
+        parser = Parser(prog="letterwise")
+        importlib.import_module(f"letterwise.cli.commands.{command}").add_flags(parser, [])
+        for each in parser._actions:
+            each.required = False
+        if action.nargs == 0:
+            continue
+        value = "--"
+        with contextlib.suppress(UserError):  # of numbers and choices
+            (value,) = parser.parse(normalized([f"{flag}=--"])).values()
+        assert value in ("--", ["--"]), flag
