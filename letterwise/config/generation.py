@@ -64,7 +64,10 @@ class SamplerConfig:
         check(self)
         for characters, nats in self.logit_bias.items():
             if not (characters and math.isfinite(nats)):
-                raise UserError(f"logit_bias {characters!r}: {nats} must be some characters, and a finite number of nats.")
+                raise UserError(
+                    f"logit_bias {characters!r}: {nats} must be some characters, and a finite number of nats. "
+                    "What is never to be written goes to --exclude."
+                )
         if self.beam and (other := next((name for name in self.given if name not in ("beam", "logit_bias")), None)):
             raise UserError(f"beam={self.beam} looks for the likeliest text and draws nothing: leave out {other}.")
 

@@ -6,6 +6,7 @@ The judges are others': Python's `re`, `jsonschema`, and for grammars the smalle
 import datetime
 import itertools
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -341,6 +342,10 @@ DOUBLING = "start: r0 r0\n" + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in rang
         ({"json_schema": '{"type": "string", "format": "phone"}'}, "format 'phone' is not known: say it with 'pattern'"),
         ({"json_schema": '{"type": "string", "pattern": "a{1000}"}'}, "num_tokens=400 is too short: .* takes 1002"),
         ({"json_schema": '{"const": NaN}'}, "NaN is no JSON"),
+        ({"json_schema": '{"const": [-1e400]}'}, "-1e400 is larger than the numbers"),
+        ({"json_schema": '{"enum": [1, 1e999]}'}, "1e999 is larger than the numbers"),
+        ({"json_schema": os.devnull}, "there is nothing in '/dev/null'"),
+        ({"grammar": os.devnull}, "there is nothing in '/dev/null'"),
         ({"json_schema": '{"oneOf": [{"type": "string"}, {"const": "a"}]}'}, "'oneOf' is not supported .* write 'anyOf'"),
         ({"json_schema": '{"properties": {"a": {"not": {}}}}'}, "'not' is not supported"),
         ({"json_schema": '{"type": "object", "minProperties": 2}'}, "where names are free"),

@@ -7,6 +7,7 @@ that are about a value as a whole are looked for here.
 """
 
 import json
+import math
 from typing import Any
 
 from letterwise.data.vocabulary import SHOWN
@@ -46,8 +47,14 @@ def checked_schema(text: str) -> str:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON")
 
+    def finite(number: str) -> float:
+        value = float(number)
+        if not math.isfinite(value):
+            raise ValueError(f"{number[:SHOWN]} is larger than the numbers that JSON's readers know")
+        return value
+
     try:
-        schema = json.loads(text, parse_constant=refuse)
+        schema = json.loads(text, parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise UserError(f"--json_schema {text[: 4 * SHOWN]!r} is no JSON schema: {why}.") from None
