@@ -1,20 +1,26 @@
 """PyTorch backend: a model as it stands in letterwise/model, reading with its KV cache on any device.
 
-rows (text, place, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows the rows that are wanted
+tokens (row, place, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows those that are wanted
+
+All texts are read together: one character of each, or more of one that has a prompt to read. But a product of matrices may add
+up in another order when it has other sizes, which changes the last bits, and now and then a character. So a pass is filled up:
+on a CPU to a multiple of `ROWS`, which all give the same bits (tests/inference/test_engine.py), elsewhere always to `CHUNK`, as
+rows cost next to nothing there.
 """
 
 from collections.abc import Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from letterwise.inference.backend import Draw
+from letterwise.inference.backend import CHUNK, Draw
 from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import biased
 from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
+
+ROWS = 8  # of a matrix on a CPU: with fewer, its library adds up in other orders
 
 
 class TorchBackend:
@@ -31,27 +37,55 @@ class TorchBackend:
 
 
 class TorchCache:
-    """What the model keeps of some texts: a KV cache each, and the last characters for the counts."""
+    """What the model keeps of the texts in some rows: keys and values, and the last characters for the counts."""
 
-    def __init__(self, model: TorchBackend, rows: int) -> None:
-        self.model, self.device = model, next(model.model.parameters()).device
-        self.caches = [KVCache(model.config, like=torch.empty(0, device=self.device)) for _ in range(rows)]
-        self.before: list[list[int]] = [[] for _ in range(rows)]
+    def __init__(self, backend: TorchBackend, rows: int) -> None:
+        weights, counts = backend.model.tokens.weight, backend.counts
+        self.backend, self.device = backend, weights.device
+        self.rows = ROWS if self.device.type == "cpu" else CHUNK
+        self.kept = KVCache(backend.config, rows, like=weights.detach())
+        self.windows = np.full((rows, counts.order if counts else 0), -1)  # what counts look at; -1 is no character
 
     def begin(self, row: int, before: Sequence[int]) -> None:
-        """A text begins anew at place 0, with `before` before it, which only counts see."""
-        self.before[row] = list(before)
-        self.caches[row].truncate(0)
+        """A window begins at place 0, with `before` before it, which only counts see."""
+        self.kept.clear(row)
+        self.windows[row] = -1
+        for id in before[max(0, len(before) - self.windows.shape[1]) :]:
+            self._count(row, id)
 
     @torch.inference_mode()
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read tokens, each (row, place, id), a row's in their order. For the `wanted` ones, `logits[row]` is what follows."""
-        for row, run in groupby(range(len(tokens)), key=lambda token: int(tokens[token, 0])):
-            mine = list(run)
-            ids = tokens[mine, 2]
-            after = self.model.model(torch.from_numpy(ids).to(self.device)[None], self.caches[row], self._prior(row, ids))
-            if mine[-1] in wanted:
-                logits[row] = after[0, -1].cpu().numpy()
+        order = np.argsort(tokens[:, 0], kind="stable")  # rows beside each other are read in one go
+        asked = np.zeros(len(tokens), bool)
+        asked[wanted] = True
+        tokens, asked = tokens[order], asked[order]
+        filled = [*range(len(tokens)), *[len(tokens) - 1] * (-len(tokens) % self.rows)]
+        rows, places, ids = tokens.T
+        step = self.kept.step(rows.tolist(), places.tolist(), len(filled))
+        log_prior = self._log_prior(tokens)
+        after = self.backend.model(
+            torch.from_numpy(ids[filled, None]).to(self.device),
+            step,
+            None if log_prior is None else torch.from_numpy(log_prior[filled]).to(self.device),
+        )
+        if asked.any():
+            logits[rows[asked]] = after[: len(tokens), 0].cpu().numpy()[asked]
+
+    def _log_prior(self, tokens: Int[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 1 K E"] | None:
+        """What counts say after each of the tokens; E is V + 1."""
+        model, counts = self.backend.model, self.backend.counts
+        if not counts or not model.prior:
+            return None
+        windows = np.array([self._count(row, id) for row, _, id in tokens.tolist()])
+        return counts.log_probs(windows, 1, model.prior.orders)
+
+    def _count(self, row: int, id: int) -> Int[np.ndarray, "order"]:
+        """A row's last characters, with one more."""
+        window = self.windows[row]
+        window[:-1] = window[1:]
+        window[-1:] = id
+        return window.copy()
 
     def draw(
         self, draws: Sequence[Draw], logits: Float[np.ndarray, "n V"], unread: bool
@@ -72,22 +106,10 @@ class TorchCache:
         """How many characters to write before looking around."""
         return 1
 
-    def _prior(self, row: int, tokens: Int[np.ndarray, "R"]) -> torch.Tensor | None:
-        """What counts say after each of `tokens`, (1, R, K, V+1)."""
-        model, counts = self.model.model, self.model.counts
-        if not counts or not model.prior:
-            return None
-        seen = np.array([*self.before[row], *tokens.tolist()])
-        log_probs = counts.log_probs_at(seen, np.array([len(self.before[row])]), len(tokens), model.prior.orders)
-        self.before[row] = seen[max(0, len(seen) - counts.order + 1) :].tolist()
-        return torch.from_numpy(log_probs).to(self.device)
-
     def copy(self, row: int, other: "TorchCache", theirs: int) -> None:
-        """Text `text` goes on from where text `theirs` of another memory is."""
-        for mine, other_layer in zip(self.caches[row].layers, other.caches[theirs].layers, strict=True):
-            mine.held[..., : other_layer.seen, :] = other_layer.held[..., : other_layer.seen, :]
-            mine.seen = other_layer.seen
-        self.before[row] = list(other.before[theirs])
+        """A row goes on from where a row of another cache of this model is."""
+        self.kept.copy(row, other.kept, theirs)
+        self.windows[row] = other.windows[theirs]
 
 
 def scores_of(logits: Float[np.ndarray, "V"], bias: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:

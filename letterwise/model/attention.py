@@ -4,7 +4,7 @@
  (B T C)       (B H T D)                     (B H T D)                (B T C)
 
 With fewer key/value heads than query heads (grouped-query attention, Ainslie et al. 2023), each serves H/n_kv_head
-query heads, and the cache shrinks by as much.
+query heads, and the cache shrinks by as much. With a cache, one new character of each sequence reads what the cache holds.
 """
 
 import math
@@ -38,9 +38,7 @@ class Attention(nn.Module):
         self, x: Float[Tensor, "B T C"], angles: Angles = None, cache: LayerCache | None = None
     ) -> Float[Tensor, "B T C"]:
         q, k, v = self.project(x, angles)
-        if cache is not None:
-            k, v = cache.append(k, v)  # (B K seen+T D)
-        y = attend(q, k, v)
+        y = attend(q, k, v) if cache is None else cache.attend(q, k, v)
         return self.out(y.transpose(1, 2).flatten(-2))
 
     def project(
@@ -59,25 +57,22 @@ class Attention(nn.Module):
         return (q @ k.mT / math.sqrt(q.size(-1)) + future).softmax(-1)
 
 
-def attend(q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K S D"], v: Float[Tensor, "B K S D"]) -> Float[Tensor, "B H T D"]:
-    """softmax(q·kᵀ / √D) · v, where the T queries are the last of the S positions and none sees past itself.
+def attend(q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K T D"], v: Float[Tensor, "B K T D"]) -> Float[Tensor, "B H T D"]:
+    """softmax(q·kᵀ / √D) · v, where none of the T positions sees past itself.
 
     PyTorch's fused kernel never writes the (T, S) matrix out (Dao et al. 2022). Only on a CPU in bfloat16 is the formula as
     it stands faster, up to middling contexts: its products run in hardware, the kernel's do not (docs/log.md).
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.size(2) <= WRITTEN_OUT_UP_TO:
         return attend_written_out(q, k, v)
-    new, seen = q.size(2), k.size(2)
-    mask = None if new in (1, seen) else torch.ones(new, seen, dtype=torch.bool, device=q.device).tril(seen - new)
-    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=new == seen > 1, enable_gqa=q.size(1) != k.size(1))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=q.size(2) > 1, enable_gqa=q.size(1) != k.size(1))
 
 
 def attend_written_out(
-    q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K S D"], v: Float[Tensor, "B K S D"]
+    q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K T D"], v: Float[Tensor, "B K T D"]
 ) -> Float[Tensor, "B H T D"]:
-    """The same, one step after the other: scores, lower-triangular mask (flush with the end), softmax, mixture."""
-    new, seen = q.size(2), k.size(2)
+    """The same, one step after the other: scores, lower-triangular mask, softmax, mixture."""
     k, v = (t.repeat_interleave(q.size(1) // t.size(1), dim=1) for t in (k, v))
-    future = q.new_full((new, seen), -math.inf).triu(seen - new + 1)
-    scores = torch.baddbmm(future, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=1 / math.sqrt(q.size(-1)))  # (BH T S)
+    future = q.new_full((q.size(2), q.size(2)), -math.inf).triu(1)
+    scores = torch.baddbmm(future, q.flatten(0, 1), k.flatten(0, 1).mT, alpha=1 / math.sqrt(q.size(-1)))  # (BH T T)
     return (scores.softmax(-1) @ v.flatten(0, 1)).unflatten(0, q.shape[:2])

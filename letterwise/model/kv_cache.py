@@ -1,47 +1,122 @@
 """KV cache: the keys and values of what was read, kept so that a new character costs one step and not a whole pass.
 
-k, v of T new characters ──append──▶ k, v of all characters seen
-    (B K T D)                           (B K seen D)
+Each row holds a text, of a length of its own. A step reads B characters, one for each sequence of the model's batch: the next
+ones of one text, or of many texts. Whatever else is read in the same step, each sees its own text up to itself.
+
+    q, k, v of B characters ──attend──▶ k, v are kept at (row, place), and q reads its row's, up to its own place ──▶ y
+    (B H 1 D) (B K 1 D)                                                                                         (B H 1 D)
 """
 
+import math
+from collections.abc import Iterator, Sequence
+
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from letterwise.config import ModelConfig
 
-
-class LayerCache:
-    """One layer's keys and values, in memory that is taken once: (2, B, K, block_size, D)."""
-
-    def __init__(self, config: ModelConfig, batch: int, like: Tensor) -> None:
-        self.held = like.new_empty(2, batch, config.kv_heads, config.block_size, config.head_dim)
-        self.seen = 0
-
-    def append(
-        self, k: Float[Tensor, "B K T D"], v: Float[Tensor, "B K T D"]
-    ) -> tuple[Float[Tensor, "B K S D"], Float[Tensor, "B K S D"]]:
-        """Add the newest keys and values; give back all S = seen of them, as views."""
-        start, self.seen = self.seen, self.seen + k.size(2)
-        self.held[0, :, :, start : self.seen] = k
-        self.held[1, :, :, start : self.seen] = v
-        keys, values = self.held[:, :, :, : self.seen]
-        return keys, values
+FUSED, LINE = 512, 16  # keys that the fused kernel takes at once on a CPU; numbers in a line of its cache
 
 
 class KVCache:
-    """The caches of all layers. A full context cannot be appended to: `Engine` owns the policy for that."""
+    """The keys and values of some rows, in memory that is taken once: (layers, 2, rows, K, S, D), S at least `block_size`."""
 
-    def __init__(self, config: ModelConfig, batch: int = 1, like: Tensor | None = None) -> None:
+    def __init__(self, config: ModelConfig, rows: int = 1, like: Tensor | None = None) -> None:
         like = torch.empty(0) if like is None else like
-        self.layers = [LayerCache(config, batch, like) for _ in range(config.n_layer)]
+        self.block_size = config.block_size
+        size, self.asking = fused_shape(config.block_size, config.head_dim, like.device)
+        self.held = like.new_zeros(config.n_layer, 2, rows, config.kv_heads, size, config.head_dim)
 
-    @property
-    def seen(self) -> int:
-        """How many characters are held."""
-        return self.layers[0].seen if self.layers else 0
+    def clear(self, row: int) -> None:
+        """Another text begins there. What its characters do not see has weight 0, and 0 · NaN would be NaN."""
+        self.held[:, :, row] = 0
 
-    def truncate(self, seen: int) -> None:
-        """Forget all but the first `seen` characters."""
-        for layer in self.layers:
-            layer.seen = seen
+    def copy(self, row: int, other: "KVCache", theirs: int) -> None:
+        """A row goes on from where a row of another cache is."""
+        self.held[:, :, row] = other.held[:, :, theirs]
+
+    def step(self, rows: Sequence[int], places: Sequence[int], batch: int = 0) -> "CacheStep":
+        """For characters at these places of these rows, a row's in their order; a `batch` of more repeats the last one.
+
+        Raises `ValueError` for a place outside the context.
+        """
+        if max(places) >= self.block_size:
+            raise ValueError(f"place {max(places)} does not fit a context of {self.block_size}")
+        return CacheStep(self, rows, places, batch)
+
+
+class CacheStep:
+    """One step through all layers. `places` (B, 1) is where each character stands."""
+
+    def __init__(self, cache: KVCache, rows: Sequence[int], places: Sequence[int], batch: int) -> None:
+        held, more = cache.held, max(0, batch - len(rows))
+        where = torch.tensor([[*rows, *[rows[-1]] * more], [*places, *[places[-1]] * more]]).to(held.device)  # one transfer
+        self.places = where[1, :, None]
+        n = len(rows) + (more > 0 and len(rows) * held.size(3) == 1)  # a lone head would have all threads, and other bits
+        unseen = torch.arange(held.size(-2), device=held.device) > self.places[:n]
+        mask = torch.zeros_like(unseen, dtype=held.dtype).masked_fill_(unseen, -torch.inf)[:, None, None]  # (n 1 1 S)
+        reads = [*runs([*rows, *rows[-1:]][:n])]
+        self.layers = [LayerCache(layer, where[0, :n], where[1, :n], mask, reads, cache.asking) for layer in held]
+
+
+class LayerCache:
+    """One layer's keys and values (2, rows, K, S, D) in a step that reads n characters at these rows and places."""
+
+    def __init__(
+        self,
+        held: Float[Tensor, "2 rows K S D"],
+        rows: Int[Tensor, "n"],
+        places: Int[Tensor, "n"],
+        mask: Float[Tensor, "n 1 1 S"],
+        reads: list[tuple[slice, slice]],
+        asking: int,
+    ) -> None:
+        self.keys, self.values = held
+        self.rows, self.places, self.mask, self.reads, self.asking = rows, places, mask, reads, asking
+
+    def attend(
+        self, q: Float[Tensor, "B H 1 D"], k: Float[Tensor, "B K 1 D"], v: Float[Tensor, "B K 1 D"]
+    ) -> Float[Tensor, "B H 1 D"]:
+        """Keep the keys and values; then softmax(q·kᵀ / √D) · v over each row, up to the character's own place."""
+        n, group = len(self.rows), q.size(1) // k.size(1)
+        self.keys[self.rows, :, self.places] = k[:n, :, 0]
+        self.values[self.rows, :, self.places] = v[:n, :, 0]
+        q = q.view(len(q), k.size(1), group, q.size(-1))  # (B K H/K D): heads that share a key ask for it together
+        y = torch.zeros_like(q)
+        if group % self.asking:
+            q = F.pad(q, (0, 0, 0, -group % self.asking))
+        for which, rows in self.reads:
+            shape = (which.stop - which.start, -1, -1, -1)
+            keys, values = self.keys[rows].expand(shape), self.values[rows].expand(shape)
+            y[which] = F.scaled_dot_product_attention(q[which], keys, values, self.mask[which])[:, :, :group]
+        return y.flatten(1, 2).unsqueeze(2)
+
+
+def fused_shape(block_size: int, head_dim: int, device: torch.device) -> tuple[int, int]:
+    """S, and of what the number of queries has to be a multiple, so that the same text always gives the same bits.
+
+    On a CPU each thread of PyTorch's fused kernel works in memory of queries · (S + D + 2) numbers, one behind the other. If
+    these are not whole lines, what a thread finds differs in the last bits from what its neighbour does.
+    """
+    if device.type != "cpu":
+        return -(-block_size // 8) * 8, 1
+    size = block_size + -(block_size + head_dim + 2) % LINE
+    return (size, 1) if size <= FUSED else (block_size, LINE // math.gcd(LINE, min(block_size, FUSED) + head_dim + 2))
+
+
+def runs(rows: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Characters one after another that read one row, or a row each, one after another: which ones, and these rows.
+
+    Their keys need not be copied: they stand in memory as they are read.
+    """
+    first = 0
+    while first < len(rows):
+        end, step = first + 1, 0
+        if end < len(rows) and rows[end] - rows[first] in (0, 1):
+            step = rows[end] - rows[first]
+            while end < len(rows) and rows[end] - rows[end - 1] == step:
+                end += 1
+        yield slice(first, end), slice(rows[first], rows[end - 1] + 1)
+        first = end

@@ -3,19 +3,21 @@
 learned   a vector per place is added to the embedding, once:      x ─(+ table[start : start+T])─▶ x
 rotary    queries and keys turn by an angle that grows with place: q ─rotate─▶ q, so that q·k depends on distance
 
-Both answer the same two questions, `embed` and `angles`, so that the transformer need not know which one it has.
+Both answer the same two questions, `embed` and `angles`, so that the transformer need not know which one it has. Places are a
+slice, the same for all sequences of a batch, or (B, T), each character's own.
 """
 
 from collections.abc import Callable
 from typing import assert_never
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
 
-Angles = tuple[Float[Tensor, "T half"], Float[Tensor, "T half"]] | None
+Places = slice | Int[Tensor, "B T"]
+Angles = tuple[Float[Tensor, "*B 1 T half"], Float[Tensor, "*B 1 T half"]] | None
 
 
 class LearnedPositions(nn.Module):
@@ -28,11 +30,11 @@ class LearnedPositions(nn.Module):
     def fill(self) -> None:
         """Nothing to compute: the table is trained."""
 
-    def embed(self, x: Float[Tensor, "B T C"], start: int) -> Float[Tensor, "B T C"]:
-        """The embedding with the vectors of places `start`, `start`+1, … added."""
-        return x + self.table[start : start + x.size(1)]
+    def embed(self, x: Float[Tensor, "B T C"], places: Places) -> Float[Tensor, "B T C"]:
+        """The embedding with the vectors of its places added."""
+        return x + self.table[places]
 
-    def angles(self, start: int, length: int) -> Angles:
+    def angles(self, places: Places) -> Angles:
         """None: nothing turns."""
         return None
 
@@ -59,13 +61,13 @@ class RotaryPositions(nn.Module):
         self.cos.copy_(turns.cos())
         self.sin.copy_(turns.sin())
 
-    def embed(self, x: Float[Tensor, "B T C"], start: int) -> Float[Tensor, "B T C"]:
+    def embed(self, x: Float[Tensor, "B T C"], places: Places) -> Float[Tensor, "B T C"]:
         """The embedding, untouched: rotary positions act inside attention."""
         return x
 
-    def angles(self, start: int, length: int) -> Angles:
-        """Cosines and sines of places `start` … `start+length-1`."""
-        return self.cos[start : start + length], self.sin[start : start + length]
+    def angles(self, places: Places) -> Angles:
+        """Cosines and sines of these places, the same for all heads."""
+        return self.cos[places].unsqueeze(-3), self.sin[places].unsqueeze(-3)
 
 
 def build_positions(config: ModelConfig) -> LearnedPositions | RotaryPositions:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
 from letterwise.model.block import build_block, build_dropout
-from letterwise.model.kv_cache import KVCache
+from letterwise.model.kv_cache import CacheStep
 from letterwise.model.normalization import build_norm, build_unit_norm
 from letterwise.model.positions import build_positions
 from letterwise.model.prior import Prior
@@ -57,34 +57,34 @@ class Transformer(nn.Module):
     def forward(
         self,
         tokens: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
+        cache: CacheStep | None = None,
         log_prior: Float[Tensor, "B T K E"] | None = None,
     ) -> Float[Tensor, "B T V"]:
-        """Score the next character after each of the T characters; with a cache, they follow those it has seen.
+        """Score the next character after each of the T characters; with a cache T is 1, and they follow what it holds.
 
         `log_prior` is what counting says of each next character (see `prior.py`): a model with `counts_order` needs it.
-        Raises `ValueError` when together they are more than `block_size`, or the prior is missing.
+        Raises `ValueError` when they are more than `block_size`, or the prior is missing.
         """
         return self.scores(self.states(tokens, cache, log_prior), log_prior)
 
     def states(
         self,
         tokens: Int[Tensor, "B T"],
-        cache: KVCache | None = None,
+        cache: CacheStep | None = None,
         log_prior: Float[Tensor, "B T K E"] | None = None,
     ) -> Float[Tensor, "B T C"]:
         """What the blocks have made of each of the T characters and those before it. Arguments and errors as for `forward`."""
-        start = cache.seen if cache else 0
-        if start + tokens.size(1) > self.config.block_size:
-            raise ValueError(f"{start} + {tokens.size(1)} characters do not fit a context of {self.config.block_size}")
+        if tokens.size(1) > self.config.block_size:
+            raise ValueError(f"{tokens.size(1)} characters do not fit a context of {self.config.block_size}")
         if (self.prior is None) != (log_prior is None):
             given, needs = ("given", "has no") if self.prior is None else ("not given", "has a")
             raise ValueError(
                 f"log_prior was {given}, and this model {needs} counts_order: `Counts.before` looks it up, as "
                 "`LanguageModel.logits` and `LanguageModel(ids)` do."
             )
-        angles = self.positions.angles(start, tokens.size(1))
-        x = self.positions.embed(self.tokens(tokens), start)
+        places = cache.places if cache else slice(tokens.size(1))
+        angles = self.positions.angles(places)
+        x = self.positions.embed(self.tokens(tokens), places)
         if self.prior is not None and log_prior is not None:
             x = x + self.prior.feature(log_prior)
         x = self.drop(self.embed_norm(x))

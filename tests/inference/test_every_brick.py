@@ -1,4 +1,4 @@
-"""Every value of every brick: the kernel says what the model says, and a value that one of them does not know is refused."""
+"""Every value of every brick: both backends say what the model says, and a value that is not known is refused."""
 
 import itertools
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
 from letterwise.inference.cpu.layout import bricks_of
 from letterwise.inference.engine import Sequence
+from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import build
 
 KINDS = get_type_hints(ModelConfig)
@@ -32,7 +33,7 @@ def test_the_bricks_are_found() -> None:
 
 
 @pytest.mark.parametrize("values", [*itertools.product(*BRICKS.values())], ids=" ".join)
-def test_the_kernel_equals_the_model_with_every_value_of_every_brick(values: tuple[str, ...]) -> None:
+def test_what_writes_equals_the_model_with_every_value_of_every_brick(values: tuple[str, ...]) -> None:
     """At every place of a context, whatever else the model is built from."""
     for rest in REST:
         model = lively(ModelConfig(**{**SHAPE, "counts_order": 3, **dict(zip(BRICKS, values, strict=True)), **rest}))
@@ -42,9 +43,10 @@ def test_the_kernel_equals_the_model_with_every_value_of_every_brick(values: tup
             log_prior = torch.from_numpy(counts.log_probs_at(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
         with torch.no_grad():
             plain = model(ids, log_prior=log_prior)[0].numpy()
-        sequence = Sequence(compiled(model, counts))
-        for place, id in enumerate(ids[0].tolist()):
-            np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(rest))
+        for backend in (compiled(model, counts), TorchBackend(model, counts)):
+            sequence = Sequence(backend)
+            for place, id in enumerate(ids[0].tolist()):
+                np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(rest))
 
 
 DECIDE: dict[str, Callable[[ModelConfig], Any]] = {

@@ -1,9 +1,9 @@
 """Transformer: the laws that every preset keeps, and `classic` to the letter."""
 
 import math
-from itertools import pairwise
 
 import jaxtyping
+import numpy as np
 import plain_classic
 import pytest
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.loss import cross_entropy
 from letterwise.model import KVCache, Transformer, build, initialize
+from letterwise.model.kv_cache import CacheStep, runs
 from letterwise.training.optimizers.optimizer import build_optimizers
 
 V = 13
@@ -37,9 +38,15 @@ def lively(flags: dict, seed: int = 0) -> Transformer:
     return model
 
 
-def read(model: Transformer, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
+def read(model: Transformer, tokens: Tensor, cache: CacheStep | None = None) -> Tensor:
     """Logits, beside counts where the model wants them."""
     return model(tokens, cache, log_prior(model, tokens))
+
+
+def read_on(model: Transformer, cache: KVCache, characters: list[tuple[int, int, int]]) -> Tensor:
+    """Logits (n, V) after each (row, place, id), all in one step."""
+    rows, places, ids = zip(*characters, strict=True)
+    return read(model, torch.tensor(ids)[:, None], cache.step(rows, places))[:, 0]
 
 
 @pytest.fixture(scope="module", params=VARIANTS)
@@ -75,32 +82,60 @@ def test_the_future_cannot_change_the_past(model: Transformer, place: int, seed:
 
 
 @settings(max_examples=20)
-@given(cuts=st.sets(st.integers(1, 15)))
-def test_reading_in_chunks_with_a_cache_is_reading_at_once(model: Transformer, cuts: set[int]) -> None:
-    tokens = torch.randint(V, (2, 16), generator=torch.Generator().manual_seed(2))
-    cache = KVCache(model.config, batch=2)
+@given(seed=st.integers(0, 999))
+def test_reading_step_by_step_with_a_cache_is_reading_at_once(model: Transformer, seed: int) -> None:
+    """Three texts, each at its own pace, in any rows; in one of them another text stood before."""
+    random = np.random.default_rng(seed)
+    tokens = torch.randint(V, (3, 16), generator=torch.Generator().manual_seed(seed))
+    cache, rows, seen = KVCache(model.config, rows=5), random.permutation(5)[:3].tolist(), [0, 0, 0]
+    logits = torch.zeros(3, 16, V)
     with torch.no_grad():
-        chunks = [read(model, tokens[:, a:b], cache) for a, b in pairwise([0, *sorted(cuts), 16])]
-        torch.testing.assert_close(torch.cat(chunks, 1), read(model, tokens), rtol=1e-4, atol=1e-4)
-    assert cache.seen == (16 if model.config.n_layer else 0)
+        read_on(model, cache, [(rows[0], place, 0) for place in range(16)])
+        while min(seen) < 16:
+            pace = [min(int(random.choice([0, 1, 1, 7])), 16 - held) for held in seen]
+            where = [(text, held + i) for text, held in enumerate(seen) for i in range(pace[text])]
+            if where:
+                texts, places = (list(numbers) for numbers in zip(*where, strict=True))
+                ids = tokens[texts, places].tolist()
+                logits[texts, places] = read_on(model, cache, [*zip([rows[text] for text in texts], places, ids, strict=True)])
+            seen = [held + more for held, more in zip(seen, pace, strict=True)]
+        torch.testing.assert_close(logits, read(model, tokens), rtol=1e-4, atol=1e-4)
 
 
-def test_a_truncated_cache_forgets(model: Transformer) -> None:
-    tokens = torch.randint(V, (1, 10), generator=torch.Generator().manual_seed(3))
-    cache = KVCache(model.config)
+def test_a_row_is_copied_and_cleared(model: Transformer) -> None:
+    """What follows in the copy is what follows in the row; a cleared row holds nothing of a text that was not finite."""
+    ids, caches = [3, 1, 4, 1, 5], [KVCache(model.config, rows=2) for _ in range(2)]
     with torch.no_grad():
-        read(model, tokens, cache)
-        cache.truncate(4)
-        torch.testing.assert_close(read(model, tokens[:, 4:], cache), read(model, tokens)[:, 4:], rtol=1e-4, atol=1e-4)
+        text = [(1, place, id) for place, id in enumerate(ids)]
+        whole = read_on(model, caches[0], text)
+        caches[1].held.fill_(math.nan)
+        caches[1].clear(0)
+        assert torch.equal(read_on(model, caches[1], [(0, place, id) for _, place, id in text]), whole)
+        caches[1].copy(0, caches[0], 1)
+        following = read_on(model, caches[1], [(0, 5, 9)])
+        torch.testing.assert_close(following, read_on(model, caches[0], [(1, 5, 9)]), rtol=0, atol=0)
+        torch.testing.assert_close(following, read(model, torch.tensor([[*ids, 9]]))[0, -1:], rtol=1e-4, atol=1e-4)
 
 
 def test_a_full_context_takes_no_more(model: Transformer) -> None:
-    cache, place = KVCache(model.config), torch.zeros(1, 1, dtype=torch.long)
-    read(model, place.expand(1, 16), cache)
-    full = [(None, 17), *([(cache, 1)] if model.config.n_layer else [])]  # without layers a cache holds nothing
-    for held, more in full:
-        with pytest.raises(ValueError, match="do not fit a context of 16"):
-            read(model, place.expand(1, more), held)
+    with pytest.raises(ValueError, match="17 characters do not fit a context of 16"):
+        read(model, torch.zeros(1, 17, dtype=torch.long))
+    with pytest.raises(ValueError, match="place 16 does not fit a context of 16"):
+        KVCache(model.config).step([0], [16])
+
+
+@given(rows=st.lists(st.integers(0, 5), max_size=12))
+def test_runs_are_of_one_row_or_of_neighbours(rows: list[int]) -> None:
+    """Together they are all characters, in order, each with its row; and no two could be one."""
+    found, named = [*runs(rows)], []
+    for asking, held in found:
+        n, size = asking.stop - asking.start, held.stop - held.start
+        assert size in (1, n)
+        named += [*range(held.start, held.stop)] if size == n else [held.start] * n
+    assert named == rows
+    assert [asking.start for asking, _ in found] == [0, *(asking.stop for asking, _ in found)][: len(found)]
+    if sorted(rows) == rows == [*range(rows[0] if rows else 0, (rows[0] if rows else 0) + len(rows))] or len(set(rows)) == 1:
+        assert len(found) <= 1
 
 
 def test_sequences_of_a_batch_do_not_meet(model: Transformer) -> None:
