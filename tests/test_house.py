@@ -15,12 +15,7 @@ ROOT = Path(__file__).parents[1]
 MAX_FILES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 12, 400, 60, 8
 
 # The one place for what may be larger, and why: a folder, a file, or a function as FILE:NAME.
-EXCEPTIONS = {
-    "letterwise/inference/cpu/kernel.py:forward": "to be split: its arguments become named tuples",
-    "letterwise/inference/cpu/decode.py:decode": "to be split: its arguments become named tuples",
-    "letterwise/inference/cpu/decode.py:decode_on": "to be split: its arguments become named tuples",
-    "letterwise/inference/cpu/matmul.py:product": "to be split: its arguments become named tuples",
-}
+EXCEPTIONS: dict[str, str] = {}
 
 
 def too_large(path: str, source: str) -> Iterator[tuple[str, str]]:

@@ -3,7 +3,8 @@
     read one id ──kernel──▶ logits (V,)
     context full ──▶ one gradient step on the half that was read last ──▶ a new window, read again with the new weights
 
-A model of lines begins a window with each of them: it takes a step at the end of a line, once as much was read as in that half.
+A model of lines begins a window with each of them: it takes a step at the end of a line, once as many characters were read as
+that half has.
 
 A window is read again anyway where it begins anew (inference/windows.py), so new weights cost nothing beyond the step. The
 step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0. One thread and fixed shapes: encoder and decoder
@@ -24,7 +25,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.data.batches import NO_TARGET
 from letterwise.errors import finite
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.cpu.layout import lay_out
+from letterwise.inference.cpu.layout import pack_weights
 from letterwise.inference.windows import Windows
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
@@ -33,15 +34,15 @@ RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
 
 
 class Window(NamedTuple):
-    """A window that was read to its end: `ids` are what counts see before it, itself, and what followed it."""
+    """A window that was read to its end. `ids` are the context of its n-grams, the window, and what followed."""
 
     ids: np.ndarray
-    start: int  # where it begins in them
-    known: int  # how many of its targets were learned from with the window before
+    start: int  # where the window begins in `ids`
+    known: int  # so many of its targets were learned from with the window before
 
     @property
     def targets(self) -> np.ndarray:
-        """What followed each of its characters; `NO_TARGET` for what is known."""
+        """What followed each of its characters; `NO_TARGET` for what was learned from before."""
         targets = self.ids[self.start + 1 :]
         return np.where(np.arange(len(targets)) < self.known, NO_TARGET, targets)
 
@@ -58,9 +59,9 @@ class Network:
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
         self.block_size = file.config.model.block_size
         self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next
-        self.reach = max(0, file.config.model.counts_order - 1)  # characters before a window that counts see
+        self.reach = max(0, file.config.model.counts_order - 1)  # characters before a window that n-grams need
         self.windows.read()  # a model of lines begins with a line break
-        self.recent = [] if self.line_break is None else [self.line_break]  # the window, and what counts see before
+        self.recent = [] if self.line_break is None else [self.line_break]  # the window, and the context of its n-grams
         self.known = self.block_size // 2 if self.line_break is None else 0  # of this window's targets
         self.waiting: list[Window] = []  # to be learned from
 
@@ -68,8 +69,8 @@ class Network:
         """(V,), float64, of what comes next."""
         logits = self.windows.logits[0].astype(np.float64)
         finite(logits.max())
-        shares = np.exp(logits - logits.max())
-        return shares / shares.sum()
+        weights = np.exp(logits - logits.max())
+        return weights / weights.sum()
 
     def read(self, id: int) -> None:
         """One more character; where it begins a new window, it is learned from what was read."""
@@ -106,7 +107,7 @@ class Network:
             cross_entropy(logits[None], y[y != NO_TARGET][None]).backward()
         nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()
-        self.model.numbers = lay_out(self.model.config, self.model.bricks, weights_of(self.transformer))
+        self.model.weights = pack_weights(self.model.config, self.model.kernel, weights_of(self.transformer))
 
 
 @contextmanager

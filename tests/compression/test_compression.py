@@ -128,7 +128,7 @@ def test_a_character_costs_what_its_probability_says() -> None:
 
 
 def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("letterwise.inference.cpu.backend.WORTH_A_THREAD", 1)
+    monkeypatch.setattr("letterwise.inference.cpu.backend.MIN_WORK", 1)
     content, made = bytes(np.random.default_rng(1).choice(list(b"abcde \n"), 5000).astype(np.uint8)), []
     for threads in ("1", "2", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)

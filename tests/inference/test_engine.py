@@ -21,7 +21,7 @@ from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.language.dfa import DFA, END
 from letterwise.inference.cpu import decode, kernel
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.cpu.threads import Team
+from letterwise.inference.cpu.threads import ThreadPool
 from letterwise.inference.engine import Engine, Sequence
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.torch_backend import TorchBackend
@@ -113,7 +113,7 @@ def test_texts_side_by_side_are_read_as_each_alone(
     """To the last bit, whatever the company, the chunks and the number of threads: so a seed writes the same in any batch."""
     reader, chunks = READERS[kind](model, counts_for(model)), np.random.default_rng(seed)
     if many_threads and isinstance(reader, CompiledBackend):
-        reader.team = Team(3, worth=1)
+        reader.threads = ThreadPool(3, min_work=1)
     engine = Engine(reader, len(lines))
     company = [engine.join() for _ in lines]
     left = [list(line) for line in lines]
@@ -133,7 +133,7 @@ def test_texts_side_by_side_are_read_as_each_alone(
 @pytest.mark.parametrize("unread", [False, True])
 def test_rows_are_drawn_as_each_alone(model: Transformer, monkeypatch: pytest.MonkeyPatch, threads: int, unread: bool) -> None:
     """To the last bit, each with its own sampler, DFA and length: threads share each step of a few rows, or rows."""
-    monkeypatch.setattr("letterwise.inference.cpu.threads.Pace.together", lambda pace: True)
+    monkeypatch.setattr("letterwise.inference.cpu.threads.Timing.choose_parallel", lambda timing: True)
     backend, most = compiled(model, counts_for(model)), model.config.block_size
     steps: list[int] = []
 
@@ -142,8 +142,8 @@ def test_rows_are_drawn_as_each_alone(model: Transformer, monkeypatch: pytest.Mo
         return steps[-1]
 
     def drawn(seeds: range) -> dict[int, tuple[list[int], list[bool]]]:
-        backend.team = Team(threads if len(seeds) > 1 else 1, worth=1)
-        monkeypatch.setattr(backend.team, "run", lambda _, *rest: Team.run(backend.team, counted, *rest))
+        backend.threads = ThreadPool(threads if len(seeds) > 1 else 1, min_work=1)
+        monkeypatch.setattr(backend.threads, "run", lambda _, *rest: ThreadPool.run(backend.threads, counted, *rest))
         cache, draws = backend.cache(len(seeds)), []
         for row, seed in enumerate(seeds):
             cache.begin(row, [])
@@ -152,7 +152,7 @@ def test_rows_are_drawn_as_each_alone(model: Transformer, monkeypatch: pytest.Mo
         draws.sort(key=lambda draw: -draw.n)
         logits = np.array([np.random.default_rng(seed).normal(size=V) for seed in seeds], np.float32)
         ids, used = cache.draw(draws, logits, unread)
-        while len(steps) < backend.team.threads:
+        while len(steps) < backend.threads.threads:
             time.sleep(1e-4)  # another thread may be on its way back to Python
         assert set(steps) == {min(draws[0].n, 1 + (ids != END).sum(axis=1).max())}  # what every thread says
         steps.clear()

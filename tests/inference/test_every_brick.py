@@ -12,7 +12,7 @@ from priors import counts_for
 
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
-from letterwise.inference.cpu.layout import bricks_of
+from letterwise.inference.cpu.layout import kernel_config
 from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import build
@@ -51,7 +51,7 @@ def test_what_writes_equals_the_model_with_every_value_of_every_brick(values: tu
 
 DECIDE: dict[str, Callable[[ModelConfig], Any]] = {
     "model": lambda config: build(config, V),
-    "kernel": lambda config: bricks_of(config, V),
+    "kernel": lambda config: kernel_config(config, V),
     "accounting": lambda config: parameters(config, V),
 }
 

@@ -1,6 +1,6 @@
 """DFA tables: the DFAs of several texts in one array, since compiled code takes one array and not a list of tables.
 
-DFAs ──pack──▶ numbers (N,) = classes, transitions, distances of each, one after another ──unpack──▶ a DFA, as views
+DFAs ──pack──▶ numbers (N,) = classes, transitions, distances of each, one after another ──unpack_dfa──▶ a DFA, as views
 """
 
 from collections.abc import Iterable
@@ -11,35 +11,35 @@ from jaxtyping import Int
 from letterwise.compiling.parts import part
 from letterwise.inference.constraints.language.dfa import DFA
 
-NONE = (-1, 0, 0)  # where the DFA of a text without one stands
+NONE = (-1, 0, 0)  # the position of the DFA of a text that has none
 
 
 class DFATables:
-    """DFAs as compiled code reads them; those that were asked for last are kept."""
+    """DFAs as compiled code reads them; those of the last call are kept."""
 
     def __init__(self) -> None:
-        self.numbers, self.places = np.zeros(0, np.int32), {}
-        self.dfas: list[DFA] = []  # held, so that no other one takes its id
+        self.numbers, self.positions = np.zeros(0, np.int32), {}
+        self.dfas: list[DFA] = []  # kept alive, so that their ids stay theirs
 
     def pack(self, dfas: Iterable[DFA | None]) -> tuple[Int[np.ndarray, "N"], list[tuple[int, int, int]]]:
-        """All of them as `numbers`, and for each where it begins there and how many states and classes it has."""
+        """All of them as `numbers`, and for each its position there, its states and its classes."""
         dfas = list(dfas)
         distinct = {id(dfa): dfa for dfa in dfas if dfa is not None}
-        if not distinct.keys() <= self.places.keys():
-            self._lay_out(list(distinct.values()))
-        return self.numbers, [NONE if dfa is None else self.places[id(dfa)] for dfa in dfas]
+        if not distinct.keys() <= self.positions.keys():
+            self._pack(list(distinct.values()))
+        return self.numbers, [NONE if dfa is None else self.positions[id(dfa)] for dfa in dfas]
 
-    def _lay_out(self, dfas: list[DFA]) -> None:
-        self.dfas, self.places, begin = dfas, {}, 0
+    def _pack(self, dfas: list[DFA]) -> None:
+        self.dfas, self.positions, begin = dfas, {}, 0
         for dfa in dfas:
-            self.places[id(dfa)] = begin, *dfa.transitions.shape
+            self.positions[id(dfa)] = begin, *dfa.transitions.shape
             begin += dfa.classes.size + dfa.transitions.size + dfa.distances.size
         self.numbers = np.concatenate([table.reshape(-1) for dfa in dfas for table in dfa], dtype=np.int32)
 
 
 @part(_nrt=False)
-def unpack(numbers, begin, states, classes, vocab_size):
-    """The DFA that begins at `begin`; without any characters where that is below 0."""
+def unpack_dfa(numbers, begin, states, classes, vocab_size):
+    """The DFA that begins at `begin`; an empty one where that is below 0."""
     if begin < 0:
         begin, states, classes, vocab_size = 0, 0, 0, 0
     end = begin + vocab_size + states * classes

@@ -1,15 +1,14 @@
 """Kernel: characters through the transformer on a CPU, compiled by numba. The formulas are those of letterwise/model.
 
-    R rows, each (which text, its place there, the character) ──▶ x (R, C) ──layers──▶ logits (R, V) ──draw──▶ R characters
+    N tokens, each (row, position, id) ──▶ x (N, C) ──layers──▶ logits (N, V)
 
-A row appends its keys and values to its own text's cache, and attends to what that text holds up to there. So one function
-reads a prompt (rows of one text, one place after another), writes many texts side by side (rows of many texts), and writes
-one (one row). Whatever the company and the number of threads, a row's numbers are added up in the same order: the same bits.
-So they are on every processor (arithmetic.py).
+A token appends its keys and values to the KV cache of its row, and attends to what is there up to its position. So one function
+reads a prompt (tokens of one row, one position after another), writes many texts side by side (tokens of many rows), and writes
+one text (one token). Whatever the batch and the number of threads, a token's numbers are added up in the same order: the same
+bits. So they are on every processor (arithmetic.py).
 
-Threads go through all of it together (threads.py). Each takes its share of a product's outputs, of the heads, of the rows to
-draw for; what costs less than waiting for each other, all do for themselves: the stream x is every thread's own. Where there
-are several texts for each thread and the weights are small, each writes some texts alone.
+All threads run all of it (threads.py). Each takes its share of a product's outputs, of the heads and of the rows to draw for.
+What costs less than a barrier, every thread does for itself: each has its own residual stream x.
 
 Why it stands beside the model: one character at a time, PyTorch pays more for calling than for computing (docs/log.md). The
 model is its oracle in tests/inference.
@@ -21,15 +20,56 @@ from typing import NamedTuple
 import numpy as np
 
 from letterwise.compiling.arithmetic import exact, exp, normalize, tanh
-from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, cut, grown, projections
-from letterwise.inference.cpu.matmul import LANES, blend, compare, padded, project, strip_place, tile_place
-from letterwise.inference.cpu.threads import meet
-from letterwise.ngrams.reader import read_on
+from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, KernelConfig, Weights, qkv_size, take, up_size
+from letterwise.inference.cpu.matmul import LANES, dot_keys, matmul, padded, strip_offset, tile_offset, weighted_sum
+from letterwise.inference.cpu.threads import barrier
+from letterwise.ngrams.reader import Tables, read_on
+
+
+class KernelModel(NamedTuple):
+    """A model as the kernel reads it."""
+
+    config: KernelConfig
+    weights: Weights
+    tables: Tables  # of the n-gram counts
+
+
+class CacheArrays(NamedTuple):
+    """What is kept of the texts in some rows."""
+
+    kv: np.ndarray  # (L, rows, 2, kv_heads, numbers of a head): keys in tiles, values in strips
+    ngrams: np.ndarray  # (rows, order): where each text is in the counts
+
+
+class Batch(NamedTuple):
+    """Tokens to read. Those of one row stand in the order of their positions, and follow on what its cache holds."""
+
+    tokens: np.ndarray  # (N, 3): row, position, id
+    wanted: np.ndarray  # (W,): the tokens whose logits are wanted
+    prior: np.ndarray  # (M, K, V+1): room for the counts' log-probabilities, M ≥ N
+    logits: np.ndarray  # (rows, V): of what follows each wanted token, in its row
+
+
+class Scratch(NamedTuple):
+    """Room for intermediate results of M tokens; widths are padded. The first six always belong to one thread."""
+
+    x: np.ndarray  # (M, C): the residual stream
+    normed: np.ndarray  # (M, C): a component's input
+    hidden: np.ndarray  # (M, F): the activations
+    attention_weights: np.ndarray  # (block_size,)
+    mixture: np.ndarray  # (D,): values, each times its attention weight
+    scores: np.ndarray  # (V,): logits with bias, to draw from
+    prior: np.ndarray  # (M, V + K): the counts' probabilities, and those of their back-off
+    qkv: np.ndarray  # (M, P): queries, keys and values
+    heads: np.ndarray  # (M, C): the heads' outputs
+    output: np.ndarray  # (M, C): a component's output
+    up: np.ndarray  # (M, U)
+    head: np.ndarray  # (M, V + K): the head's logits, and the prior's gates
 
 
 @exact
 def norm(x, gain, shift, rms, y):
-    """y = x normalized, stretched and shifted."""
+    """y = x normalized, scaled and shifted."""
     normalize(x, rms, y)
     for i in range(x.size):
         y[i] = y[i] * gain[i] + shift[i]
@@ -37,7 +77,7 @@ def norm(x, gain, shift, rms, y):
 
 @exact
 def rotate(x, cos, sin):
-    """Turn each pair (x[i], x[i + D/2]) in place (model/positions.py)."""
+    """Rotate each pair (x[i], x[i + D/2]) in place (model/positions.py)."""
     half = cos.size
     for i in range(half):
         left, right = x[i], x[i + half]
@@ -46,74 +86,73 @@ def rotate(x, cos, sin):
 
 
 @exact
-def attend(q, keys, values, seen, shares, mixture, y):
-    """y (D,) = softmax(q·kᵀ / √D) · v over the first `seen` places of `keys` and `values` (block_size, D).
+def attend(q, keys, values, seen, weights, mixture, y):
+    """y (D,) = softmax(q·kᵀ / √D) · v over the first `seen` positions of `keys` and `values` (block_size, D).
 
-    Keys lie in tiles, values in strips. `shares` and `mixture` are room for as many places and numbers, padded.
+    Keys lie in tiles, values in strips. `weights` and `mixture` are room for as many positions and numbers, padded.
     """
-    compare(keys, q, seen, shares)
-    peak = shares[0]
+    dot_keys(keys, q, seen, weights)
+    peak = weights[0]
     for t in range(seen):
-        peak = max(peak, shares[t])
+        peak = max(peak, weights[t])
     scale, total = np.float32(1) / np.sqrt(np.float32(q.size)), np.float32(0)
     for t in range(seen):
-        shares[t] = exp((shares[t] - peak) * scale)
+        weights[t] = exp((weights[t] - peak) * scale)
     for t in range(seen):
-        total += shares[t]
+        total += weights[t]
     for t in range(seen, padded(seen)):
-        shares[t] = np.float32(0)
-    blend(values, shares, seen, mixture)
+        weights[t] = np.float32(0)
+    weighted_sum(values, weights, seen, mixture)
     for d in range(q.size):
         y[d] = mixture[d] / total
 
 
 @exact
-def aim(bricks, turns, place, bias, x):
-    """A query or a key (D,) as it is compared, in place: with its bias, normalized and turned as the model has it."""
+def prepare_qk(config, rotations, position, bias, x):
+    """A query or a key (D,) as it is compared, in place: its bias added, normalized and rotated as the model has it."""
     for d in range(x.size):
         x[d] += bias[d]
-    if bricks.qk_norm:
-        normalize(x, bricks.rms, x)
-    if bricks.rotary:
-        rotate(x, turns[0, place], turns[1, place])
+    if config.qk_norm:
+        normalize(x, config.rms_norm, x)
+    if config.rotary:
+        rotate(x, rotations[0, position], rotations[1, position])
 
 
 @exact
-def remember(bricks, weights, bias, held, rows, projected, first, last):
-    """Append the keys and values of key/value heads `first` to `last` of each row to its text's."""
-    dim, heads, kv_heads, size = bricks.head_dim, bricks.heads, bricks.kv_heads, bricks.block_size
-    for r in range(len(rows)):
-        place, mine, row = rows[r, 1], held[rows[r, 0]], projected[r]
+def append_kv(config, weights, layer, kv, tokens, qkv, first, last):
+    """Append the keys and values of key/value heads `first` to `last` of each token to its row's."""
+    dim, heads, kv_heads, size = config.head_dim, config.heads, config.kv_heads, config.block_size
+    bias = weights.qkv_bias[layer]
+    for n in range(len(tokens)):
+        position, cache, row = tokens[n, 1], kv[tokens[n, 0]], qkv[n]
         for h in range(first, last):
             begin, other = (heads + h) * dim, (heads + kv_heads + h) * dim
             k, v, v_bias = row[begin : begin + dim], row[other : other + dim], bias[other : other + dim]
-            aim(bricks, weights.turns, place, bias[begin : begin + dim], k)
-            keys, values = mine[0, h], mine[1, h]
+            prepare_qk(config, weights.rotations, position, bias[begin : begin + dim], k)
+            keys, values = cache[0, h], cache[1, h]
             for d in range(dim):
-                keys[tile_place(place, d, padded(dim))] = k[d]
-                values[strip_place(place, d, padded(size))] = v[d] + v_bias[d]
+                keys[tile_offset(position, d, padded(dim))] = k[d]
+                values[strip_offset(position, d, padded(size))] = v[d] + v_bias[d]
 
 
 @exact
-def attention(bricks, weights, layer, held, rows, room, thread, threads):
-    """What rows read from their texts, whose keys and values are all `held`: `projected` into `mixed`. A share of the heads.
-
-    Threads share the key/value heads, with all heads that read them.
-    """
-    dim, group, bias = bricks.head_dim, bricks.heads // bricks.kv_heads, weights.qkv_bias[layer]
-    first, last = bricks.kv_heads * thread // threads, bricks.kv_heads * (thread + 1) // threads
-    remember(bricks, weights, bias, held, rows, room.projected, first, last)
-    for r in range(len(rows)):
-        mine, place, row, read = held[rows[r, 0]], rows[r, 1], room.projected[r], room.mixed[r]
+def attention(config, weights, layer, kv, tokens, scratch, thread):
+    """Attention of each token to its row's keys and values: `qkv` to `heads`. This thread's share of the key/value heads."""
+    dim, group, bias = config.head_dim, config.heads // config.kv_heads, weights.qkv_bias[layer]
+    first = config.kv_heads * thread.rank // thread.threads
+    last = config.kv_heads * (thread.rank + 1) // thread.threads
+    append_kv(config, weights, layer, kv, tokens, scratch.qkv, first, last)
+    for n in range(len(tokens)):
+        cache, position, row, heads = kv[tokens[n, 0]], tokens[n, 1], scratch.qkv[n], scratch.heads[n]
         for h in range(first * group, last * group):
-            q, y = row[h * dim : (h + 1) * dim], read[h * dim : (h + 1) * dim]
-            aim(bricks, weights.turns, place, bias[h * dim : (h + 1) * dim], q)
-            attend(q, mine[0, h // group], mine[1, h // group], place + 1, room.shares, room.mixture, y)
+            q, y = row[h * dim : (h + 1) * dim], heads[h * dim : (h + 1) * dim]
+            prepare_qk(config, weights.rotations, position, bias[h * dim : (h + 1) * dim], q)
+            attend(q, cache[0, h // group], cache[1, h // group], position + 1, scratch.attention_weights, scratch.mixture, y)
 
 
 @exact
 def activate(activation, x, bias, y):
-    """What `up` gave (U,), with its bias, becomes what `down` takes (F,). Numbers as in layout.py; of another, NaN."""
+    """What `up` gave (U,), with its bias, becomes the input of `down` (F,). Activations as in layout.py; of another, NaN."""
     zero, one = np.float32(0), np.float32(1)
     hidden = y.size
     if activation == RELU:
@@ -138,165 +177,146 @@ def activate(activation, x, bias, y):
 
 
 @exact
-def enter(bricks, x, gain, shift, count, y):
-    """What a component takes of the stream x, into y: normalized, or as it is where normalization comes after (post-norm)."""
-    for r in range(count):
-        if bricks.post:
-            for i in range(bricks.wide):
-                y[r, i] = x[r, i]
+def pre_norm(config, x, gain, shift, count, y):
+    """The input y of a component: the residual stream x, normalized (pre-norm) or as it is (post-norm)."""
+    for n in range(count):
+        if config.post_norm:
+            for i in range(config.width):
+                y[n, i] = x[n, i]
         else:
-            norm(x[r, : bricks.wide], gain, shift, bricks.rms, y[r])
+            norm(x[n, : config.width], gain, shift, config.rms_norm, y[n])
 
 
 @exact
-def leave(bricks, x, y, bias, gain, shift, count):
-    """x += y + bias, the stream with what a component says; in post-norm it is normalized then."""
-    for r in range(count):
-        row, said = x[r, : bricks.wide], y[r]
+def residual_add(config, x, y, bias, gain, shift, count):
+    """x += y + bias: the residual stream and a component's output; in post-norm it is normalized then."""
+    for n in range(count):
+        row, output = x[n, : config.width], y[n]
         for i in range(row.size):
-            row[i] += said[i] + bias[i]
-        if bricks.post:
-            norm(row, gain, shift, bricks.rms, row)
-
-
-class Room(NamedTuple):
-    """Where numbers stand on their way, for M rows at most; widths are padded. The first six are a thread's own, always."""
-
-    x: np.ndarray  # (M, C): the stream
-    y: np.ndarray  # (M, C): what a component takes of it
-    inner: np.ndarray  # (M, F)
-    shares: np.ndarray  # (block_size,)
-    mixture: np.ndarray  # (D,)
-    scores: np.ndarray  # (V,)
-    told: np.ndarray  # (M, V + K): probabilities that counts give, and their escapes
-    projected: np.ndarray  # (M, P)
-    mixed: np.ndarray  # (M, C)
-    said: np.ndarray  # (M, C): what a component says
-    grown: np.ndarray  # (M, U)
-    scored: np.ndarray  # (M, V + K): the head's scores, and the gates
+            row[i] += output[i] + bias[i]
+        if config.post_norm:
+            norm(row, gain, shift, config.rms_norm, row)
 
 
 @exact
-def room_of(bricks, own, common, most):
-    """The `Room` for so many rows in two stretches of `scratch_size`: a thread's `own`, and what those together share."""
-    wide = padded(bricks.wide)
-    x, own = cut(own, 1, most, wide)
-    y, own = cut(own, 1, most, wide)
-    inner, own = cut(own, 1, most, padded(bricks.hidden))
-    shares, own = cut(own, 1, 1, padded(bricks.block_size))
-    mixture, own = cut(own, 1, 1, padded(bricks.head_dim))
-    scores, own = cut(own, 1, 1, bricks.vocab_size)
-    told, common = cut(common, 1, most, padded(bricks.vocab_size + bricks.orders))
-    projected, common = cut(common, 1, most, padded(projections(bricks)))
-    mixed, common = cut(common, 1, most, wide)
-    said, common = cut(common, 1, most, wide)
-    up, common = cut(common, 1, most, padded(grown(bricks)))
-    scored, common = cut(common, 1, most, padded(bricks.vocab_size + bricks.orders))
-    return Room(
-        x[0], y[0], inner[0], shares[0, 0], mixture[0, 0], scores[0, 0], told[0], projected[0], mixed[0], said[0], up[0],
-        scored[0],
+def scratch_of(config, own, shared, count):
+    """The `Scratch` for so many tokens in two stretches of `scratch_size`: a thread's `own`, and what its threads share."""
+    width = padded(config.width)
+    x, own = take(own, 1, count, width)
+    normed, own = take(own, 1, count, width)
+    hidden, own = take(own, 1, count, padded(config.hidden))
+    attention, own = take(own, 1, 1, padded(config.block_size))
+    mixture, own = take(own, 1, 1, padded(config.head_dim))
+    scores, own = take(own, 1, 1, config.vocab_size)
+    prior, shared = take(shared, 1, count, padded(config.vocab_size + config.orders))
+    qkv, shared = take(shared, 1, count, padded(qkv_size(config)))
+    heads, shared = take(shared, 1, count, width)
+    output, shared = take(shared, 1, count, width)
+    up, shared = take(shared, 1, count, padded(up_size(config)))
+    head, shared = take(shared, 1, count, padded(config.vocab_size + config.orders))
+    return Scratch(
+        x[0], normed[0], hidden[0], attention[0, 0], mixture[0, 0], scores[0, 0], prior[0], qkv[0], heads[0], output[0], up[0],
+        head[0],
     )  # fmt: skip
 
 
-def scratch_size(bricks, most):
-    """How many numbers a stretch of scratch has for so many rows: the larger of both kinds."""
-    wide, scores = padded(bricks.wide), padded(bricks.vocab_size + bricks.orders)
-    own = most * (2 * wide + padded(bricks.hidden)) + padded(bricks.block_size) + wide + scores + 5 * LANES
-    common = most * (2 * scores + padded(projections(bricks)) + 2 * wide + padded(grown(bricks))) + 6 * LANES
-    return padded(max(own, common))
+def scratch_size(config, count):
+    """How many numbers a stretch of scratch has for so many tokens: the larger of both kinds."""
+    width, scores = padded(config.width), padded(config.vocab_size + config.orders)
+    own = count * (2 * width + padded(config.hidden)) + padded(config.block_size) + width + scores + 5 * LANES
+    shared = count * (2 * scores + padded(qkv_size(config)) + 2 * width + padded(up_size(config))) + 6 * LANES
+    return padded(max(own, shared))
 
 
 @exact
-def count_on(bricks, tables, states, rows, prior, told, thread, threads):
-    """What counts say after each row: logarithms into `prior` (R, K, V+1), what the model is told into `told`. Some texts'."""
-    vocab_size, orders = bricks.vocab_size, bricks.orders
-    for r in range(len(rows)):
-        if rows[r, 0] % threads == thread:
-            read_on(tables, states[rows[r, 0]], rows[r, 2], prior[r])
-            likely, row = prior[r, orders - 1], told[r]
+def read_prior(model, cache, batch, probs, thread):
+    """What counts say after each token: log-probabilities into the batch's `prior`, probabilities into `probs`. Some rows'."""
+    tokens, vocab_size, orders = batch.tokens, model.config.vocab_size, model.config.orders
+    for n in range(len(tokens)):
+        if tokens[n, 0] % thread.threads == thread.rank:
+            log_probs, row = batch.prior[n], probs[n]
+            read_on(model.tables, cache.ngrams[tokens[n, 0]], tokens[n, 2], log_probs)
+            longest = log_probs[orders - 1]
             for c in range(vocab_size):
-                row[c] = exp(likely[c])
+                row[c] = exp(longest[c])
             for k in range(orders):
-                row[vocab_size + k] = exp(prior[r, k, vocab_size])
+                row[vocab_size + k] = exp(log_probs[k, vocab_size])
 
 
 @exact
-def embed(bricks, weights, rows, said, x):
-    """The characters' vectors, with their places and what counts expect of them, into `x` (R, C)."""
-    for r in range(len(rows)):
-        row, vector = x[r, : bricks.wide], weights.tokens[rows[r, 2]]
+def embed(config, weights, tokens, prior, x):
+    """The tokens' embeddings, with those of their positions and of what counts say, into `x` (N, C)."""
+    for n in range(len(tokens)):
+        row, vector = x[n, : config.width], weights.tokens[tokens[n, 2]]
         for i in range(row.size):
             row[i] = vector[i]
-        if not bricks.rotary:
-            place = weights.places[rows[r, 1]]
+        if not config.rotary:
+            position = weights.positions[tokens[n, 1]]
             for i in range(row.size):
-                row[i] += place[i]
-        if bricks.orders:
-            expected = said[r]
+                row[i] += position[i]
+        if config.orders:
+            expected = prior[n]
             for i in range(row.size):
                 row[i] += expected[i]
-        if bricks.embed_norm:
-            normalize(row, bricks.rms, row)
+        if config.embed_norm:
+            normalize(row, config.rms_norm, row)
 
 
 @exact
-def score(bricks, weights, scored, prior, logits):
-    """What follows (V,), from what the head and the gates say of a row, and what counts say (K, V+1)."""
+def add_prior(config, gates_bias, head, prior, logits):
+    """Logits (V,) from a token's output of the head, soft-capped, and the counts' log-probabilities (K, V+1), gated."""
     for c in range(logits.size):
-        logits[c] = scored[c]
-    if bricks.softcap:
-        cap = np.float32(bricks.softcap)
+        logits[c] = head[c]
+    if config.softcap:
+        cap = np.float32(config.softcap)
         for c in range(logits.size):
             logits[c] = cap * tanh(logits[c] / cap)
-    for k in range(bricks.orders):
-        gate, told = scored[logits.size + k] + weights.gates_bias[k], prior[k]
+    for k in range(config.orders):
+        gate, log_probs = head[logits.size + k] + gates_bias[k], prior[k]
         for c in range(logits.size):
-            logits[c] += gate * told[c]
+            logits[c] += gate * log_probs[c]
 
 
 @exact
-def forward(bricks, weights, memory, room, tables, states, rows, prior, wanted, logits, gate, thread, threads):
-    """Read R `rows` (R, 3): text, place, id. For those `wanted` (W,), `logits[text]` (texts, V) is then what follows.
-
-    Rows of one text stand in the order of their places, which follow on what `memory` (L, texts, 2, kv_heads, a head's
-    keys or values) holds of it, and its `states` (texts, order) in the counts' `tables`. `prior` (M, K, V+1) is room for what
-    counts say.
-    """
-    count, x, y = len(rows), room.x, room.y
-    if bricks.orders:
-        count_on(bricks, tables, states, rows, prior, room.told, thread, threads)
-        meet(gate, thread, threads)
-        project(weights.told, room.told, count, room.said, thread, threads)
-        meet(gate, thread, threads)
-    embed(bricks, weights, rows, room.said, x)
-    for layer in range(bricks.layers):
-        vectors, held = weights.vectors[layer], memory[layer]
-        enter(bricks, x, vectors[0], vectors[1], count, y)
-        project(weights.qkv[layer], y, count, room.projected, thread, threads)
-        meet(gate, thread, threads)
-        attention(bricks, weights, layer, held, rows, room, thread, threads)
-        meet(gate, thread, threads)
-        project(weights.out[layer], room.mixed, count, room.said, thread, threads)
-        meet(gate, thread, threads)
-        leave(bricks, x, room.said, vectors[4], vectors[0], vectors[1], count)
-        enter(bricks, x, vectors[2], vectors[3], count, y)
-        project(weights.up[layer], y, count, room.grown, thread, threads)
-        meet(gate, thread, threads)
-        for r in range(count):
-            activate(bricks.activation, room.grown[r], weights.up_bias[layer], room.inner[r, : bricks.hidden])
-        project(weights.down[layer], room.inner, count, room.said, thread, threads)
-        meet(gate, thread, threads)
-        leave(bricks, x, room.said, vectors[5], vectors[2], vectors[3], count)
+def forward(model, cache, batch, scratch, thread):
+    """Read a batch, and score what follows its wanted tokens. Called by each of its threads."""
+    config, weights, tokens, count = model.config, model.weights, batch.tokens, len(batch.tokens)
+    x, normed = scratch.x, scratch.normed
+    if config.orders:
+        read_prior(model, cache, batch, scratch.prior, thread)
+        barrier(thread)
+        matmul(weights.prior, scratch.prior, count, scratch.output, thread)
+        barrier(thread)
+    embed(config, weights, tokens, scratch.output, x)
+    for layer in range(config.layers):
+        vectors = weights.vectors[layer]
+        pre_norm(config, x, vectors[0], vectors[1], count, normed)
+        matmul(weights.qkv[layer], normed, count, scratch.qkv, thread)
+        barrier(thread)
+        attention(config, weights, layer, cache.kv[layer], tokens, scratch, thread)
+        barrier(thread)
+        matmul(weights.out[layer], scratch.heads, count, scratch.output, thread)
+        barrier(thread)
+        residual_add(config, x, scratch.output, vectors[4], vectors[0], vectors[1], count)
+        pre_norm(config, x, vectors[2], vectors[3], count, normed)
+        matmul(weights.up[layer], normed, count, scratch.up, thread)
+        barrier(thread)
+        for n in range(count):
+            activate(config.activation, scratch.up[n], weights.up_bias[layer], scratch.hidden[n, : config.hidden])
+        matmul(weights.down[layer], scratch.hidden, count, scratch.output, thread)
+        barrier(thread)
+        residual_add(config, x, scratch.output, vectors[5], vectors[2], vectors[3], count)
+    wanted = batch.wanted
     for i in range(len(wanted)):
-        row, end = x[wanted[i], : bricks.wide], y[i]
-        if bricks.post:
+        row, y = x[wanted[i], : config.width], normed[i]
+        if config.post_norm:
             for j in range(row.size):
-                end[j] = row[j]
+                y[j] = row[j]
         else:
-            norm(row, weights.norm[0], weights.norm[1], bricks.rms, end)
-    project(weights.head, y, len(wanted), room.scored, thread, threads)
-    meet(gate, thread, threads)
-    for i in range(thread, len(wanted), threads):
-        r = wanted[i]
-        score(bricks, weights, room.scored[i], prior[r], logits[rows[r, 0]])
-    meet(gate, thread, threads)
+            norm(row, weights.norm[0], weights.norm[1], config.rms_norm, y)
+    matmul(weights.head, normed, len(wanted), scratch.head, thread)
+    barrier(thread)
+    for i in range(thread.rank, len(wanted), thread.threads):
+        n = wanted[i]
+        add_prior(config, weights.gates_bias, scratch.head[i], batch.prior[n], batch.logits[tokens[n, 0]])
+    barrier(thread)

@@ -1,10 +1,10 @@
-"""Layout: a model's numbers, laid out as the kernel reads them.
+"""Layout: a model's weights in one array, as the kernel reads them.
 
-    arrays by name, as a model file keeps them ──lay_out──▶ one run of numbers ──unfold──▶ Weights: an array per kind
+    arrays by name, as a model file keeps them ──pack_weights──▶ one array ──unpack_weights──▶ Weights: an array per kind
 
-All layers' arrays of a kind lie on top of each other. One run, because each array that is handed to the kernel costs time.
-Matrices lie in tiles (matmul.py), padded with zeros. What a model does without is there as zeros (a bias), as ones (a gain),
-or not at all (a table, a matrix): the kernel need not ask.
+All layers' arrays of a kind are stacked. One array, because each one that is handed to the kernel costs time. Matrices lie in
+tiles (matmul.py), padded with zeros. What a model does without is zeros (a bias), ones (a gain), or empty (a table, a matrix):
+the kernel need not ask.
 """
 
 from typing import NamedTuple, assert_never
@@ -13,7 +13,7 @@ import numpy as np
 
 from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
-from letterwise.inference.cpu.matmul import LANES, OUTPUTS, in_tiles, padded
+from letterwise.inference.cpu.matmul import LANES, OUTPUTS, padded, to_tiles
 
 RELU, GELU, RELU_SQUARED, SWIGLU = range(4)  # activations by number, as the kernel knows them
 VECTORS = (
@@ -22,37 +22,37 @@ VECTORS = (
 )  # fmt: skip
 
 
-class Bricks(NamedTuple):
-    """Which bricks the model is built from (model/), in numbers."""
+class KernelConfig(NamedTuple):
+    """A model's configuration in numbers."""
 
     layers: int
-    wide: int  # C
+    width: int  # C
     vocab_size: int
     heads: int
     kv_heads: int
     head_dim: int
     hidden: int  # F: what `down` takes; `up` gives twice that with swiglu
     block_size: int
-    orders: int  # K: how many orders of counts it is told; 0 without
+    orders: int  # K: how many orders of counts the prior has; 0 without counts
     activation: int  # RELU, GELU, RELU_SQUARED or SWIGLU
     rotary: bool
-    rms: bool
-    post: bool
+    rms_norm: bool
+    post_norm: bool
     qk_norm: bool
     embed_norm: bool
     softcap: float  # 0: none
 
 
 class Weights(NamedTuple):
-    """All numbers, float32. L layers, C wide, P = (H + 2·kv_heads)·D projections, F hidden (U = F, or 2F with swiglu).
+    """All weights, float32. L layers, width C, P = (H + 2·kv_heads)·D projections, F hidden (U = F, or 2F with swiglu).
 
     What is marked "tiles" is a matrix of that shape in tiles.
     """
 
     tokens: np.ndarray  # (V, C)
-    told: np.ndarray  # (C, V + K) tiles: what each of the prior's expectations and escapes adds; nothing without counts
-    places: np.ndarray  # (block_size, C); rotary: (0, C)
-    turns: np.ndarray  # (2, block_size, D/2), cosines and sines; learned positions: (2, 0, D/2)
+    prior: np.ndarray  # (C, V + K) tiles: the embedding of the prior's probabilities and back-off; empty without counts
+    positions: np.ndarray  # (block_size, C); rotary: (0, C)
+    rotations: np.ndarray  # (2, block_size, D/2), cosines and sines; learned positions: (2, 0, D/2)
     qkv: np.ndarray  # (L, (P, C) tiles)
     qkv_bias: np.ndarray  # (L, P)
     out: np.ndarray  # (L, (C, C) tiles)
@@ -60,17 +60,17 @@ class Weights(NamedTuple):
     up_bias: np.ndarray  # (L, U)
     down: np.ndarray  # (L, (C, F) tiles)
     vectors: np.ndarray  # (L, 6, C): gain and shift of attention's norm and of feed-forward's, biases of out and down
-    norm: np.ndarray  # (2, C): gain and shift of the last one; post-norm: (0, C)
-    head: np.ndarray  # (V + K, C) tiles: the scores of all characters, and a gate for each order of counts
+    norm: np.ndarray  # (2, C): gain and shift of the last norm; post-norm: (0, C)
+    head: np.ndarray  # (V + K, C) tiles: the logits, and the prior's gate for each order of counts
     gates_bias: np.ndarray  # (K,)
 
 
-def bricks_of(config: ModelConfig, vocab_size: int) -> Bricks:
-    """The numbers that the kernel asks the configuration for."""
-    return Bricks(
+def kernel_config(config: ModelConfig, vocab_size: int) -> KernelConfig:
+    """What the kernel needs to know of a configuration."""
+    return KernelConfig(
         config.n_layer, config.n_embd, vocab_size, config.n_head, config.kv_heads, config.head_dim, config.hidden,
-        config.block_size, config.mixed_orders(vocab_size), activation_of(config), turns_pairs(config), leaves_the_mean(config),
-        normalizes_after(config), config.qk_norm, config.embed_norm, float(config.softcap),
+        config.block_size, config.mixed_orders(vocab_size), activation_of(config), is_rotary(config), is_rms_norm(config),
+        is_post_norm(config), config.qk_norm, config.embed_norm, float(config.softcap),
     )  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def activation_of(config: ModelConfig) -> int:
             assert_never(config.activation)
 
 
-def turns_pairs(config: ModelConfig) -> bool:
+def is_rotary(config: ModelConfig) -> bool:
     """Are its positions rotary?"""
     match config.positions:
         case "rotary":
@@ -100,7 +100,7 @@ def turns_pairs(config: ModelConfig) -> bool:
             assert_never(config.positions)
 
 
-def leaves_the_mean(config: ModelConfig) -> bool:
+def is_rms_norm(config: ModelConfig) -> bool:
     """Does it normalize by the root mean square?"""
     match config.norm:
         case "rms":
@@ -111,7 +111,7 @@ def leaves_the_mean(config: ModelConfig) -> bool:
             assert_never(config.norm)
 
 
-def normalizes_after(config: ModelConfig) -> bool:
+def is_post_norm(config: ModelConfig) -> bool:
     """Is it post-norm?"""
     match config.norm_order:
         case "post":
@@ -123,84 +123,84 @@ def normalizes_after(config: ModelConfig) -> bool:
 
 
 @part(small=True, _nrt=False)
-def projections(bricks):
-    """P: how many numbers queries, keys and values of a character are."""
-    return (bricks.heads + 2 * bricks.kv_heads) * bricks.head_dim
+def qkv_size(config):
+    """P: how many numbers queries, keys and values of a token are."""
+    return (config.heads + 2 * config.kv_heads) * config.head_dim
 
 
 @part(small=True, _nrt=False)
-def grown(bricks):
+def up_size(config):
     """U: how many numbers `up` gives."""
-    return 2 * bricks.hidden if bricks.activation == SWIGLU else bricks.hidden
+    return 2 * config.hidden if config.activation == SWIGLU else config.hidden
 
 
 @part(small=True, _nrt=False)
-def tiled(outputs, inputs):
+def tiled_size(outputs, inputs):
     """How many numbers a matrix is in tiles."""
     return padded(outputs, OUTPUTS) * padded(inputs)
 
 
 @part(_nrt=False)
-def unfold(bricks, numbers):
-    """The `Weights` that lie in one run of `numbers`, as views."""
-    layers, wide, vocab_size, orders = bricks.layers, bricks.wide, bricks.vocab_size, bricks.orders
-    tokens, rest = cut(numbers, 1, vocab_size, wide)
-    told, rest = cut(rest, 1, 1, tiled(wide, vocab_size + orders) if orders else 0)
-    places, rest = cut(rest, 1, 0 if bricks.rotary else bricks.block_size, wide)
-    turns, rest = cut(rest, 2, bricks.block_size if bricks.rotary else 0, bricks.head_dim // 2)
-    qkv, rest = cut(rest, 1, layers, tiled(projections(bricks), wide))
-    qkv_bias, rest = cut(rest, 1, layers, projections(bricks))
-    out, rest = cut(rest, 1, layers, tiled(wide, wide))
-    up, rest = cut(rest, 1, layers, tiled(grown(bricks), wide))
-    up_bias, rest = cut(rest, 1, layers, grown(bricks))
-    down, rest = cut(rest, 1, layers, tiled(wide, bricks.hidden))
-    vectors, rest = cut(rest, layers, 6, wide)
-    norm, rest = cut(rest, 1, 0 if bricks.post else 2, wide)
-    head, rest = cut(rest, 1, 1, tiled(vocab_size + orders, wide))
-    gates_bias, rest = cut(rest, 1, 1, orders)
+def unpack_weights(config, numbers):
+    """The `Weights` in a packed array of `numbers`, as views."""
+    layers, width, vocab_size, orders = config.layers, config.width, config.vocab_size, config.orders
+    tokens, rest = take(numbers, 1, vocab_size, width)
+    prior, rest = take(rest, 1, 1, tiled_size(width, vocab_size + orders) if orders else 0)
+    positions, rest = take(rest, 1, 0 if config.rotary else config.block_size, width)
+    rotations, rest = take(rest, 2, config.block_size if config.rotary else 0, config.head_dim // 2)
+    qkv, rest = take(rest, 1, layers, tiled_size(qkv_size(config), width))
+    qkv_bias, rest = take(rest, 1, layers, qkv_size(config))
+    out, rest = take(rest, 1, layers, tiled_size(width, width))
+    up, rest = take(rest, 1, layers, tiled_size(up_size(config), width))
+    up_bias, rest = take(rest, 1, layers, up_size(config))
+    down, rest = take(rest, 1, layers, tiled_size(width, config.hidden))
+    vectors, rest = take(rest, layers, 6, width)
+    norm, rest = take(rest, 1, 0 if config.post_norm else 2, width)
+    head, rest = take(rest, 1, 1, tiled_size(vocab_size + orders, width))
+    gates_bias, rest = take(rest, 1, 1, orders)
     return Weights(
-        tokens[0], told[0, 0], places[0], turns, qkv[0], qkv_bias[0], out[0], up[0], up_bias[0], down[0], vectors, norm[0],
-        head[0, 0], gates_bias[0, 0],
+        tokens[0], prior[0, 0], positions[0], rotations, qkv[0], qkv_bias[0], out[0], up[0], up_bias[0], down[0], vectors,
+        norm[0], head[0, 0], gates_bias[0, 0],
     )  # fmt: skip
 
 
 @part(_nrt=False)
-def cut(numbers, many, rows, width):
-    """The first `many` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
-    size = many * rows * width
-    return numbers[:size].reshape((many, rows, width)), numbers[padded(size) :]
+def take(numbers, count, rows, width):
+    """The first `count` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
+    size = count * rows * width
+    return numbers[:size].reshape((count, rows, width)), numbers[padded(size) :]
 
 
-def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """The numbers of `arrays`, named and shaped as in a model file (a tied head may be left out), in one run for `unfold`."""
-    wide = (bricks.wide,)
-    nothing = np.zeros((0, bricks.wide))
+def pack_weights(config: ModelConfig, kernel: KernelConfig, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """`arrays`, named and shaped as in a model file (a tied head may be left out), in one for `unpack_weights`."""
+    width = (kernel.width,)
+    empty = np.zeros((0, kernel.width))
 
-    def layers(name: str, *otherwise: int) -> np.ndarray:
+    def layers(name: str, *shape: int) -> np.ndarray:
         """One vector of every layer; zeros of this shape where layers have none."""
-        each = [arrays.get(f"blocks.{i}.{name}", np.zeros(otherwise)) for i in range(bricks.layers)]
-        return np.array(each, np.float32)
+        vectors = [arrays.get(f"blocks.{i}.{name}", np.zeros(shape)) for i in range(kernel.layers)]
+        return np.array(vectors, np.float32)
 
     def matrices(name: str) -> np.ndarray:
         """One matrix of every layer."""
-        return np.array([in_tiles(arrays[f"blocks.{i}.{name}.weight"]) for i in range(bricks.layers)], np.float32)
+        return np.array([to_tiles(arrays[f"blocks.{i}.{name}.weight"]) for i in range(kernel.layers)], np.float32)
 
     head = arrays["tokens.weight" if config.tied else "head.weight"]
     pieces = [
         arrays["tokens.weight"],
-        in_tiles(arrays["prior.read.weight"]) if bricks.orders else nothing,
-        arrays.get("positions.table", nothing),
-        turns(config) if bricks.rotary else nothing,
+        to_tiles(arrays["prior.read.weight"]) if kernel.orders else empty,
+        arrays.get("positions.table", empty),
+        rotations(config) if kernel.rotary else empty,
         matrices("attention.qkv"),
-        layers("attention.qkv.bias", projections(bricks)),
+        layers("attention.qkv.bias", qkv_size(kernel)),
         matrices("attention.out"),
         matrices("feedforward.up"),
-        layers("feedforward.up.bias", grown(bricks)),
+        layers("feedforward.up.bias", up_size(kernel)),
         matrices("feedforward.down"),
-        np.stack([layers(name, *wide) for name in VECTORS], 1),
-        nothing if bricks.post else np.array([arrays["norm.weight"], arrays.get("norm.bias", np.zeros(wide))]),
-        in_tiles(np.concatenate((head, arrays["prior.gates.weight"])) if bricks.orders else head),
-        arrays["prior.gates.bias"] if bricks.orders else nothing,
+        np.stack([layers(name, *width) for name in VECTORS], 1),
+        empty if kernel.post_norm else np.array([arrays["norm.weight"], arrays.get("norm.bias", np.zeros(width))]),
+        to_tiles(np.concatenate((head, arrays["prior.gates.weight"])) if kernel.orders else head),
+        arrays["prior.gates.bias"] if kernel.orders else empty,
     ]
     numbers, begin = aligned(sum(padded(piece.size) for piece in pieces)), 0
     for piece in pieces:
@@ -209,8 +209,8 @@ def lay_out(config: ModelConfig, bricks: Bricks, arrays: dict[str, np.ndarray]) 
     return numbers
 
 
-def turns(config: ModelConfig) -> np.ndarray:
-    """Cosines and sines of every place and pair (2, block_size, D/2), as in model/positions.py."""
+def rotations(config: ModelConfig) -> np.ndarray:
+    """Cosines and sines of every position and pair (2, block_size, D/2), as in model/positions.py."""
     pair = np.arange(0, config.head_dim, 2) / config.head_dim
     angles = np.outer(np.arange(config.block_size), config.rotary_base**-pair)
     return np.stack((np.cos(angles), np.sin(angles)))
@@ -219,6 +219,6 @@ def turns(config: ModelConfig) -> np.ndarray:
 def aligned(*shape: int) -> np.ndarray:
     """Zeros, float32, that begin at a line of the cache: vectors that straddle two lines cost twice."""
     size = int(np.prod(shape))
-    room = np.zeros(size + LANES, np.float32)
-    start = -(room.ctypes.data // 4) % LANES
-    return room[start : start + size].reshape(shape)
+    longer = np.zeros(size + LANES, np.float32)
+    start = -(longer.ctypes.data // 4) % LANES
+    return longer[start : start + size].reshape(shape)

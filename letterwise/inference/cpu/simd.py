@@ -14,7 +14,7 @@ LANES = 16
 FLOATS = ir.VectorType(ir.FloatType(), LANES)
 ZEROS = ir.Constant(FLOATS, [0.0] * LANES)
 LONG, SHORT, BYTES = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
-TO_READ, INTO_SECOND_CACHE, DATA = (ir.Constant(SHORT, value) for value in (0, 2, 1))
+READ, L2, DATA = (ir.Constant(SHORT, value) for value in (0, 2, 1))
 
 
 def number(value: int, kind: ir.Type = LONG) -> ir.Constant:
@@ -28,16 +28,16 @@ class Code:
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
         self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
         module, vector = builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3)
-        self.multiply_add = cgutils.get_or_insert_function(module, vector, f"llvm.fma.v{LANES}f32")
+        self.llvm_fma = cgutils.get_or_insert_function(module, vector, f"llvm.fma.v{LANES}f32")
         prefetch = ir.FunctionType(ir.VoidType(), [BYTES, SHORT, SHORT, SHORT])
-        self.prefetch = cgutils.get_or_insert_function(module, prefetch, "llvm.prefetch.p0i8")
+        self.llvm_prefetch = cgutils.get_or_insert_function(module, prefetch, "llvm.prefetch.p0i8")
 
     def begin(self, which: int, *offsets: ir.Value) -> ir.Value:
         """Where an argument's numbers begin, or a place in them."""
         begin = self.context.make_array(self.signature.args[which])(self.context, self.builder, self.arguments[which]).data
-        return self.place(begin, *offsets)
+        return self.offset(begin, *offsets)
 
-    def place(self, begin: ir.Value, *offsets: ir.Value) -> ir.Value:
+    def offset(self, begin: ir.Value, *offsets: ir.Value) -> ir.Value:
         """So many numbers further."""
         for offset in offsets:
             begin = self.builder.gep(begin, [offset])
@@ -47,33 +47,33 @@ class Code:
         """16 numbers."""
         return self.builder.load(self.builder.bitcast(place, FLOATS.as_pointer()), align=4)
 
-    def load_everywhere(self, place: ir.Value) -> ir.Value:
+    def broadcast(self, place: ir.Value) -> ir.Value:
         """One number, 16 times."""
         first = self.builder.insert_element(ZEROS, self.builder.load(place, align=4), number(0, SHORT))
-        return self.pick(first, first, [0] * LANES)
+        return self.shuffle(first, first, [0] * LANES)
 
     def store(self, vector: Any, place: ir.Value) -> None:
         """All its numbers."""
         self.builder.store(vector, self.builder.bitcast(place, vector.type.as_pointer()), align=4)
 
-    def pick(self, one: ir.Value, other: ir.Value, lanes: list[int]) -> ir.Value:
-        """These numbers of two vectors', counted through."""
+    def shuffle(self, one: ir.Value, other: ir.Value, lanes: list[int]) -> ir.Value:
+        """These numbers of two vectors, numbered through."""
         return self.builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(SHORT, len(lanes)), lanes))
 
-    def send_for(self, place: ir.Value) -> None:
-        """Have the line of the cache that is there brought near."""
-        self.builder.call(self.prefetch, [self.builder.bitcast(place, BYTES), TO_READ, INTO_SECOND_CACHE, DATA])
+    def prefetch(self, place: ir.Value) -> None:
+        """Fetch the line of the cache that is there."""
+        self.builder.call(self.llvm_prefetch, [self.builder.bitcast(place, BYTES), READ, L2, DATA])
 
     def sums(
-        self, count: ir.Value, step: int, many: int, factors: Callable[[ir.Value], list[tuple[ir.Value, ir.Value]]]
+        self, count: ir.Value, step: int, n: int, factors: Callable[[ir.Value], list[tuple[ir.Value, ir.Value]]]
     ) -> list[ir.Value]:
-        """`many` vectors: of each the sum of products, whose two `factors` are told for 0, step, 2·step … < count."""
+        """So many vectors `n`, each the sum of products, whose two `factors` are given for 0, step, 2·step … < count."""
         builder = self.builder
         before, loop, done = builder.block, builder.append_basic_block("loop"), builder.append_basic_block("done")
         builder.branch(loop)
         builder.position_at_end(loop)
-        k, held = builder.phi(LONG), [builder.phi(FLOATS) for _ in range(many)]
-        grown = [builder.call(self.multiply_add, [*pair, sum]) for pair, sum in zip(factors(k), held, strict=True)]
+        k, held = builder.phi(LONG), [builder.phi(FLOATS) for _ in range(n)]
+        grown = [builder.call(self.llvm_fma, [*pair, sum]) for pair, sum in zip(factors(k), held, strict=True)]
         following = builder.add(k, number(step))
         for phi, first, next in [(k, number(0), following), *((h, ZEROS, g) for h, g in zip(held, grown, strict=True))]:
             phi.add_incoming(first, before)

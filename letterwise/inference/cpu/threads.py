@@ -1,11 +1,11 @@
-"""Threads: a pool that goes through one compiled function together, each its share, waiting for each other where they must.
+"""Threads: a pool whose threads run one compiled function together, each its share, with barriers where they need each other.
 
-    run(function, …) ──▶ function(…, gate, 0, threads)   function(…, gate, 1, threads)   …
-                              meet(gate, 0, threads)  ═══════  meet(gate, 1, threads)
+    run(function, …) ──▶ function(…, Thread(0, threads))   function(…, Thread(1, threads))   …
+                              barrier ═════════════════════════ barrier
 
-Meeting costs a fraction of a microsecond, where handing each product to other threads costs several. It needs all of them to be
-running: where other processes want the processors, too, a lone thread is faster. So the team measures how long work of a kind
-takes it with one thread and with all, keeps to what is faster, and looks again now and then.
+A barrier costs a fraction of a microsecond, where handing each product to other threads costs several. It needs all of them to
+be running: where other processes want the processors, too, one thread is faster. So the pool measures how long work of a kind
+takes with one thread and with all, keeps to what is faster, and tries the other again now and then.
 """
 
 import os
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -22,129 +22,147 @@ from numba.extending import intrinsic
 from letterwise.compiling.parts import part
 
 LINE = 8  # numbers of 8 bytes: a line of the processor's cache, which each thread's count has to itself
-GIVEN_UP, OWN = 0, LINE  # places in a gate: whether to wait no more, and how often each thread has come here
-PATIENCE = 20_000  # looks, some 10 µs, before a waiting thread offers its processor to others
-AGAIN = 32  # after so many times the other way is tried again
-SLOWLY = 0.1  # what one slower time adds to what is known
+CANCELLED, ARRIVED = 0, LINE  # places in `arrivals`: whether to wait no more, and how often each thread has come here
+SPINS = 20_000  # looks, some 10 µs, before a waiting thread offers its processor to others
+RETRY = 32  # after so many runs the slower way is tried again
+SMOOTHING = 0.1  # how much of one slower time is added to the known one
 compiled: Any = intrinsic
-ALONE = np.zeros(OWN + LINE, np.int64)  # the gate of a lone thread, which waits for nobody
-LOCK = threading.Lock()  # there is one team in a process: who finds it at work goes alone
+LOCK = threading.Lock()  # a process has one pool: while it is busy, others run in one thread
 yield_processor = types.ExternalFunction("sched_yield", types.int32())
 
 
+class Thread(NamedTuple):
+    """One of the threads that run a function together."""
+
+    arrivals: np.ndarray  # (LINE · (1 + threads),): how often each has come to a barrier; see `CANCELLED`
+    rank: int
+    threads: int
+
+
+ALONE = Thread(np.zeros(ARRIVED + LINE, np.int64), 0, 1)  # it waits for nobody
+
+
 @compiled
-def tell(typing_context, gate, place, value):
-    """gate[place] = value, for others to see, with all that was written before."""
+def atomic_store(typing_context, array, place, value):
+    """array[place] = value, for others to see, with all that was written before."""
 
     def generate(context, builder, signature, arguments):
         begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         builder.store_atomic(arguments[2], builder.gep(begin, [arguments[1]]), "release", 8)
         return context.get_dummy_value()
 
-    return types.void(gate, types.int64, types.int64), generate
+    return types.void(array, types.int64, types.int64), generate
 
 
 @compiled
-def look(typing_context, gate, place):
-    """gate[place], as it is now, and with it all that was written before."""
+def atomic_load(typing_context, array, place):
+    """array[place], as it is now, and with it all that was written before."""
 
     def generate(context, builder, signature, arguments):
         begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
         return builder.load_atomic(builder.gep(begin, [arguments[1]]), "acquire", 8)
 
-    return types.int64(gate, types.int64), generate
+    return types.int64(array, types.int64), generate
 
 
 @part(_nrt=False)
-def meet(gate, thread, threads):
+def barrier(thread):
     """Wait until all threads have come here as often. What one wrote before, all see behind it."""
-    if threads == 1:
+    if thread.threads == 1:
         return
-    turn = gate[OWN + thread * LINE] + 1
-    tell(gate, OWN + thread * LINE, turn)
-    for other in range(threads):
+    arrivals = thread.arrivals
+    turn = arrivals[ARRIVED + thread.rank * LINE] + 1
+    atomic_store(arrivals, ARRIVED + thread.rank * LINE, turn)
+    for other in range(thread.threads):
         looks = 0  # without the instruction to pause: on a virtual machine that may stop the processor
-        while look(gate, OWN + other * LINE) < turn and look(gate, GIVEN_UP) == 0:
+        while atomic_load(arrivals, ARRIVED + other * LINE) < turn and atomic_load(arrivals, CANCELLED) == 0:
             looks += 1
-            if looks > PATIENCE:
+            if looks > SPINS:
                 yield_processor()
 
 
-class Team:
+class ThreadPool:
     """So many threads at most, for one owner's work."""
 
-    pool: ThreadPoolExecutor | None = None
-    size, process = 0, 0  # the pool's
+    executor: ThreadPoolExecutor | None = None
+    size, process = 0, 0  # the executor's
 
-    def __init__(self, threads: int, worth: int) -> None:
-        """`worth`: how large a piece of work must be, for each thread, to be worth going together."""
-        self.threads, self.worth = threads, worth
-        self.kinds: dict[tuple[Callable[..., int], int, int], Pace] = {}
+    def __init__(self, threads: int, min_work: int) -> None:
+        """`min_work`: how much each thread must have to do for several to be worth it."""
+        self.threads, self.min_work = threads, min_work
+        self.timings: dict[tuple[Callable[..., int], int, int], Timing] = {}
 
-    def run(self, function: Callable[..., int], size: int, most: int, *arguments: Any) -> None:
-        """Call `function(*arguments, gate, thread, threads)` in one thread or in all.
+    def run(self, function: Callable[..., int], work: int, steps: int, *arguments: Any) -> None:
+        """Call `function(*arguments, thread)` in one thread or in all.
 
-        It does pieces of this `size`, so many at `most`, and tells how many. One that is not compiled yet runs in one thread.
+        It takes so many `steps` at most, each of this much `work`, and returns how many it took. While it is not compiled it
+        runs in one thread.
         """
-        if self.threads == 1 or size * most < self.worth * self.threads or not getattr(function, "compiled", True):
-            function(*arguments, ALONE, 0, 1)
+        if self.threads == 1 or work * steps < self.min_work * self.threads or not getattr(function, "compiled", True):
+            function(*arguments, ALONE)
             return
-        pace = self.kinds.setdefault((function, size.bit_length(), most.bit_length()), Pace())
-        together, began = pace.together(), time.perf_counter()
-        if together and LOCK.acquire(blocking=False):
+        timing = self.timings.setdefault((function, work.bit_length(), steps.bit_length()), Timing())
+        parallel, began = timing.choose_parallel(), time.perf_counter()
+        if parallel and LOCK.acquire(blocking=False):
             try:
-                pieces = self._together(function, arguments)
+                taken = self._parallel(function, arguments)
             finally:
                 LOCK.release()
         else:
-            together = False
-            pieces = function(*arguments, ALONE, 0, 1)
-        pace.took(together, (time.perf_counter() - began) / pieces)
+            parallel = False
+            taken = function(*arguments, ALONE)
+        timing.record(parallel, (time.perf_counter() - began) / taken)
 
-    def _together(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
+    def _parallel(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
         """In all threads."""
-        if Team.pool is None or Team.size < self.threads or Team.process != os.getpid():  # a fork has no threads but its own
-            Team.size, Team.process = self.threads, os.getpid()
-            Team.pool = ThreadPoolExecutor(self.threads - 1, "letterwise")
-        gate = np.zeros(OWN + self.threads * LINE, np.int64)
+        pool, threads = ThreadPool, self.threads
+        if pool.executor is None or pool.size < threads or pool.process != os.getpid():  # a fork has no threads but its own
+            pool.size, pool.process = threads, os.getpid()
+            pool.executor = ThreadPoolExecutor(threads - 1, "letterwise")
+        arrivals = np.zeros(ARRIVED + threads * LINE, np.int64)
         try:
-            others = [Team.pool.submit(share, function, arguments, gate, t, self.threads) for t in range(1, self.threads)]
-            pieces = function(*arguments, gate, 0, self.threads)  # its last act is to meet: the others are at their end, too
+            others = [
+                pool.executor.submit(run_share, function, arguments, Thread(arrivals, rank, threads))
+                for rank in range(1, threads)
+            ]
+            steps = function(
+                *arguments, Thread(arrivals, 0, threads)
+            )  # it ends with a barrier: the others are at their end, too
         except BaseException:  # Ctrl-C, perhaps before all were there: nobody waits for those who do not come
-            gate[GIVEN_UP] = 1
+            arrivals[CANCELLED] = 1
             raise
-        if gate[GIVEN_UP]:
+        if arrivals[CANCELLED]:
             for other in others:
                 other.result()
-        return pieces
+        return steps
 
 
-def share(function: Callable[..., int], arguments: tuple[Any, ...], gate: np.ndarray, thread: int, threads: int) -> None:
-    """One thread's part; where it fails, nobody waits for it."""
+def run_share(function: Callable[..., int], arguments: tuple[Any, ...], thread: Thread) -> None:
+    """One thread's share; where it fails, nobody waits for it."""
     try:
-        function(*arguments, gate, thread, threads)
+        function(*arguments, thread)
     except BaseException:
-        gate[GIVEN_UP] = 1
+        thread.arrivals[CANCELLED] = 1
         raise
 
 
-class Pace:
-    """How long a piece of some work takes, in seconds: alone, and together."""
+class Timing:
+    """How long a step of some work takes, in seconds: in one thread, and in all."""
 
     def __init__(self) -> None:
         self.runs, self.seconds = 0, [0.0, 0.0]
 
-    def together(self) -> bool:
-        """Whether to go together this time: what was faster, but now and then the other."""
+    def choose_parallel(self) -> bool:
+        """Whether to use all threads this time: where that was faster, but now and then the other way."""
         self.runs += 1
-        if self.runs <= 4:  # the first of each may compile, or start threads; the others are measured
+        if self.runs <= 4:  # the first of each may compile, or start threads; the second ones are measured
             return self.runs > 2
-        return (self.seconds[1] < self.seconds[0]) != (self.runs % AGAIN == 0)
+        return (self.seconds[1] < self.seconds[0]) != (self.runs % RETRY == 0)
 
-    def took(self, together: bool, seconds: float) -> None:
+    def record(self, parallel: bool, seconds: float) -> None:
         """Note it. One slow time counts little, as anything may have come between; what was long not tried, counts as it is."""
-        before = self.seconds[together]
-        if not before or seconds < before or self.runs % AGAIN == 0:
-            self.seconds[together] = seconds if self.runs not in (1, 3) else 0.0
+        before = self.seconds[parallel]
+        if not before or seconds < before or self.runs % RETRY == 0:
+            self.seconds[parallel] = seconds if self.runs not in (1, 3) else 0.0
         else:
-            self.seconds[together] = before + SLOWLY * (seconds - before)
+            self.seconds[parallel] = before + SMOOTHING * (seconds - before)
