@@ -1,9 +1,9 @@
-"""Frozen: a model as it is, predicting many streams side by side.
+"""Frozen: a model whose weights stay, predicting many streams side by side.
 
     read (S,) ids ──kernel──▶ logits (S, V) ──softmax──▶ probabilities (S, V)
 
-The kernel gives a row the same bits in any company, with any number of threads and on every processor (inference/kernel.py),
-and so does the softmax: encoder and decoder see the same numbers.
+The kernel gives a row the same bits in any batch, with any number of threads and on every processor (inference/cpu/kernel.py),
+and so does the softmax: encoder and decoder get the same numbers.
 """
 
 import numpy as np
@@ -12,23 +12,23 @@ from letterwise.compiling.arithmetic import EXACT, exp
 from letterwise.compiling.jit import njit
 from letterwise.errors import finite
 from letterwise.inference.backend import Backend
-from letterwise.inference.sampling.filters import peak
+from letterwise.inference.sampling.filters import maximum
 from letterwise.inference.windows import Windows
 
-MAX_STREAMS = 64  # as many rows as the kernel takes at once
-CHARS_PER_STREAM = 2**11  # a stream begins knowing nothing, which costs it a few bytes: under 1 % at this length
+MAX_STREAMS = 64  # rows that the kernel reads at once
+CHARS_PER_STREAM = 2**11  # a stream begins without context, which costs a few bytes: under 1 % at this length
 
 
 @njit(**EXACT)
-def softmax(logits, shares):
-    """`shares` (S, V) of `logits` (S, V), summed in the order of the characters."""
+def softmax(logits, probabilities):
+    """`probabilities` (S, V) of `logits` (S, V), summed in the order of the characters."""
     for s in range(len(logits)):
-        highest, total = peak(logits[s]), 0.0
+        highest, total = maximum(logits[s]), 0.0
         for c in range(logits.shape[1]):
-            shares[s, c] = exp(logits[s, c] - highest)
-            total += shares[s, c]
+            probabilities[s, c] = exp(logits[s, c] - highest)
+            total += probabilities[s, c]
         for c in range(logits.shape[1]):
-            shares[s, c] /= total
+            probabilities[s, c] /= total
 
 
 class Frozen:
@@ -43,9 +43,9 @@ class Frozen:
     def probabilities(self) -> np.ndarray:
         """(S, V), float64, of what comes next in each."""
         finite(float(self.windows.logits.max()))
-        shares = np.empty(self.windows.logits.shape)
-        softmax(self.windows.logits, shares)
-        return shares
+        probabilities = np.empty(self.windows.logits.shape)
+        softmax(self.windows.logits, probabilities)
+        return probabilities
 
     def read(self, ids: np.ndarray) -> None:
         """One more character of each of the first streams (at most S)."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
 from letterwise.inference.constraints.language.dfa import NO_DFA, draw_under_dfa
-from letterwise.inference.sampling.filters import ascending, draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.sampling.filters import argsort, draw, min_p, top_k, top_p, typical_p
 from letterwise.inference.sampling.sampler import Sampler, SamplerState, frequency, repetition
 from letterwise.inference.torch_backend import scores_of
 
@@ -60,7 +60,7 @@ def test_typical_p_does_not_bring_back_what_is_gone() -> None:
 def test_places_in_ascending_order(keys: list[float]) -> None:
     """Ties, infinities and signed zeros included."""
     values = np.array(keys, np.float64)
-    order = ascending(values)
+    order = argsort(values)
     assert sorted(order) == list(range(len(keys)))
     assert values[order].tolist() == sorted(keys)
 

@@ -15,15 +15,13 @@ import numpy as np
 
 from letterwise.compiling.parts import part
 
-TIE = 1e-9  # nats: surprises that differ by less are equal
-
-FLOOR = np.float32(-1e30)  # logits are no lower, so that -inf means one thing: it may not be written
-
+TIE = 1e-9  # nats: surprisals that differ by less are equal
+FLOOR = np.float32(-1e30)  # logits are no lower, so that -∞ means one thing: it may not be written
 compiled = part(_nrt=True)
 
 
 class Filters(NamedTuple):
-    """What is done to scores before a character is drawn: see `sampling.Sampler`."""
+    """What is done to scores before a character is drawn: the options of `SamplerConfig`."""
 
     temperature: float
     top_k: int
@@ -33,7 +31,7 @@ class Filters(NamedTuple):
     greedy: bool
 
 
-# the same, for arrays: the filters of several texts
+# the same as an array's type: the filters of several texts
 FILTERS = np.dtype((np.record, np.dtype([*Filters.__annotations__.items()], align=True)))
 
 
@@ -57,8 +55,8 @@ def exp(x):
 
 
 @compiled
-def sound(logits):
-    """Is there a distribution: no NaN, none at +∞, and not all at -∞?"""
+def is_distribution(logits):
+    """Are they logits of a distribution: no NaN, none at +∞, and not all at -∞?"""
     top = -np.inf
     for c in range(len(logits)):
         if math.isnan(logits[c]):
@@ -71,53 +69,53 @@ def sound(logits):
 def biased(logits, bias, scores):
     """Into `scores` (V,): logits, none below `FLOOR`, and `bias` (V,), which is -∞ where nothing may be written.
 
-    All NaN when the logits are no distribution. So a character that may be written is always above one that may not.
+    All NaN when the logits are those of no distribution. So a character that may be written is always above one that may not.
     """
-    diverged = not sound(logits)
+    diverged = not is_distribution(logits)
     for c in range(len(logits)):
         scores[c] = np.nan if diverged else max(logits[c], FLOOR) + bias[c]
 
 
 @compiled
-def peak(logits):
+def maximum(logits):
     """The largest of them (V,)."""
-    found = logits[0]
+    top = logits[0]
     for c in range(1, len(logits)):
-        found = max(found, logits[c])
-    return found
+        top = max(top, logits[c])
+    return top
 
 
 @compiled
-def ascending(keys):
-    """Their places (V,) from the smallest to the largest, by heapsort (Williams 1964). NumPy's costs 2 s to compile."""
+def argsort(keys):
+    """Their indices (V,) from the smallest to the largest, by heapsort (Williams 1964). NumPy's costs 2 s to compile."""
     order = np.empty(len(keys), np.int64)
     for c in range(len(keys)):
         order[c] = c
     start, end = len(keys) // 2, len(keys)
     while end > 1:
-        if start > 0:  # make a heap of them, the largest first
+        if start > 0:  # build a heap, the largest first
             start -= 1
-        else:  # and take that away, to the end
+        else:  # and move the largest to the end
             end -= 1
             order[0], order[end] = order[end], order[0]
-        above, below = start, 2 * start + 1
-        while below < end:
-            if below + 1 < end and keys[order[below]] < keys[order[below + 1]]:
-                below += 1
-            if keys[order[above]] >= keys[order[below]]:
+        parent, child = start, 2 * start + 1
+        while child < end:
+            if child + 1 < end and keys[order[child]] < keys[order[child + 1]]:
+                child += 1
+            if keys[order[parent]] >= keys[order[child]]:
                 break
-            order[above], order[below] = order[below], order[above]
-            above, below = below, 2 * below + 1
+            order[parent], order[child] = order[child], order[parent]
+            parent, child = child, 2 * child + 1
     return order
 
 
 @compiled
-def at_least(logits, values, least):
-    """`logits` (V,) where `values` (V,) are not below `least`, and -∞ elsewhere."""
-    passed = np.empty_like(logits)
+def keep_from(threshold, values, logits):
+    """`logits` (V,) where `values` (V,) are not below a threshold, and -∞ elsewhere."""
+    kept = np.empty_like(logits)
     for c in range(len(logits)):
-        passed[c] = logits[c] if values[c] >= least else -np.inf
-    return passed
+        kept[c] = logits[c] if values[c] >= threshold else -np.inf
+    return kept
 
 
 @compiled
@@ -125,64 +123,64 @@ def top_k(logits, k):
     """Keep the k likeliest (Fan et al. 2018)."""
     if k >= len(logits):
         return logits.copy()
-    return at_least(logits, logits, logits[ascending(logits)[len(logits) - k]])
+    return keep_from(logits[argsort(logits)[len(logits) - k]], logits, logits)
 
 
 @compiled
 def top_p(logits, p):
     """Keep the likeliest until they hold a probability of p together: the nucleus (Holtzman et al. 2020, section 3.1)."""
     probabilities = softmax(logits)
-    order = ascending(probabilities)
-    held, least = 0.0, probabilities[order[-1]]
+    order = argsort(probabilities)
+    total, threshold = 0.0, probabilities[order[-1]]
     for i in range(len(order) - 1, -1, -1):
-        if held >= p:  # the one that crosses p is still in
+        if total >= p:  # the one that crosses p is still in
             break
-        least = probabilities[order[i]]
-        held += least
-    return at_least(logits, probabilities, least)
+        threshold = probabilities[order[i]]
+        total += threshold
+    return keep_from(threshold, probabilities, logits)
 
 
 @compiled
 def min_p(logits, p):
     """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024)."""
-    least = logits[:1].copy()
-    least[0] = np.float64(peak(logits)) + math.log(p)  # rounded as scores are, so that ties at the border are kept
-    return at_least(logits, logits, least[0])
+    threshold = logits[:1].copy()
+    threshold[0] = np.float64(maximum(logits)) + math.log(p)  # rounded as scores are, so that ties at the border are kept
+    return keep_from(threshold[0], logits, logits)
 
 
 @compiled
 def typical_p(logits, p):
-    """Keep those whose surprise is nearest to the one expected, until they hold p together (Meister et al. 2023)."""
+    """Keep those whose surprisal is nearest to the entropy, until they hold p together (Meister et al. 2023)."""
     probabilities = softmax(logits)
-    surprise, expected = np.zeros(len(logits)), 0.0
+    surprisal, entropy = np.zeros(len(logits)), 0.0
     for c in range(len(logits)):
         if probabilities[c] > 0:
-            surprise[c] = -math.log(probabilities[c])
-            expected += probabilities[c] * surprise[c]
-    oddness = surprise
+            surprisal[c] = -math.log(probabilities[c])
+            entropy += probabilities[c] * surprisal[c]
+    typicality = surprisal
     for c in range(len(logits)):
-        oddness[c] = -abs(surprise[c] - expected) if probabilities[c] > 0 else -np.inf
-    order = ascending(oddness)
-    held, furthest = 0.0, 0.0
+        typicality[c] = -abs(surprisal[c] - entropy) if probabilities[c] > 0 else -np.inf
+    order = argsort(typicality)
+    total, threshold = 0.0, 0.0
     for i in range(len(order) - 1, -1, -1):
-        furthest = oddness[order[i]]
-        held += probabilities[order[i]]
-        if held >= p:  # the one that reaches p is still in
+        threshold = typicality[order[i]]
+        total += probabilities[order[i]]
+        if total >= p:  # the one that reaches p is still in
             break
-    return at_least(logits, oddness, furthest - TIE)
+    return keep_from(threshold - TIE, typicality, logits)
 
 
 @compiled
 def softmax(logits):
     """Probabilities (V,), float64."""
-    top, weights, total = peak(logits), np.empty(len(logits)), 0.0
+    top, probabilities, total = maximum(logits), np.empty(len(logits)), 0.0
     for c in range(len(logits)):
-        weights[c] = exp(logits[c] - top)
+        probabilities[c] = exp(logits[c] - top)
     for c in range(len(logits)):
-        total += weights[c]
+        total += probabilities[c]
     for c in range(len(logits)):
-        weights[c] /= total
-    return weights
+        probabilities[c] /= total
+    return probabilities
 
 
 @compiled
@@ -190,7 +188,7 @@ def filtered(logits, filters):
     """Scores (V,) after temperature and filters."""
     kept = logits.copy()
     if filters.temperature != 1:
-        top = peak(kept)  # taken off first: a low temperature must not carry it beyond the largest float
+        top = maximum(kept)  # subtracted first: a low temperature must not make it infinite
         for c in range(len(kept)):
             kept[c] = np.float64(kept[c] - top) / filters.temperature
     if filters.top_k:
@@ -207,35 +205,35 @@ def filtered(logits, filters):
 @compiled
 def draw(logits, uniform):
     """The id at `uniform` (0 ≤ u < 1) of the cumulative distribution; -1 when the scores are NaN."""
-    if not sound(logits):
+    if not is_distribution(logits):
         return -1
-    top = peak(logits)
-    held, total, last = np.empty(len(logits)), 0.0, 0
+    top = maximum(logits)
+    cumulative, total, last = np.empty(len(logits)), 0.0, 0
     for c in range(len(logits)):
-        share = exp(logits[c] - top)
-        total += share
-        held[c] = total
-        last = c if share > 0 else last
+        weight = exp(logits[c] - top)
+        total += weight
+        cumulative[c] = total
+        last = c if weight > 0 else last
     for c in range(last):
-        if held[c] > uniform * total:
+        if cumulative[c] > uniform * total:
             return c
-    return last  # u·total may round up to the total
+    return last  # uniform · total may round up to the total
 
 
 @compiled
-def likeliest(logits):
+def argmax(logits):
     """The id with the largest score, the first of equals; -1 when the scores are NaN."""
-    if not sound(logits):
+    if not is_distribution(logits):
         return -1
-    found = 0
+    best = 0
     for c in range(1, len(logits)):
-        found = c if logits[c] > logits[found] else found
-    return found
+        best = c if logits[c] > logits[best] else best
+    return best
 
 
 @compiled
-def chosen(scores, filters, uniform):
+def sample(scores, filters, uniform):
     """The id of the next character; -1 when the scores are NaN."""
     if filters.greedy:
-        return likeliest(scores)
+        return argmax(scores)
     return draw(filtered(scores, filters), uniform)

@@ -16,16 +16,16 @@ from jaxtyping import Bool, Float, Int
 from letterwise.config.generation import SamplerConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError, quoted
-from letterwise.inference.sampling.filters import FLOOR, Filters, chosen, filtered, softmax, sound
+from letterwise.inference.sampling.filters import FLOOR, Filters, filtered, is_distribution, sample, softmax
 
 Logits = Float[np.ndarray, "V"]
-STRONGEST = 1e6  # nats of a penalty or bias that count
+MAX_NATS = 1e6  # of a penalty or bias
 PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 
 def repetition(logits: Logits, counts: Int[np.ndarray, "V"], penalty: float) -> Logits:
-    """Divide what speaks for a character that was there, multiply what speaks against it (Keskar et al. 2019, section 4.1)."""
-    penalty, logits = min(max(penalty, 1 / STRONGEST), STRONGEST), logits.astype(np.float64)
+    """Divide the logits above 0 of characters that were there, and multiply those below (Keskar et al. 2019, section 4.1)."""
+    penalty, logits = min(max(penalty, 1 / MAX_NATS), MAX_NATS), logits.astype(np.float64)
     return np.where(counts > 0, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
@@ -35,17 +35,17 @@ def frequency(logits: Logits, counts: Int[np.ndarray, "V"], each: float, once: f
 
 
 def clamped(nats: float) -> float:
-    """A penalty or bias of more than this is as good as infinite, and would be lost in rounding or overflow."""
-    return min(max(nats, -STRONGEST), STRONGEST)
+    """A penalty or bias of `MAX_NATS` at most: more has no other effect, and would overflow."""
+    return min(max(nats, -MAX_NATS), MAX_NATS)
 
 
 @dataclass(frozen=True)
 class Sampler(SamplerConfig):
-    """How to choose, as config/generation.py declares it, and what comes of it. Raises `UserError` on values without sense."""
+    """How characters are drawn: the options of config/generation.py, checked. Raises `UserError` on values without sense."""
 
     @cached_property
     def penalizes(self) -> bool:
-        """Does what was written before matter, beyond what the model makes of it?"""
+        """Has it penalties, which depend on what was written before?"""
         return not set(PENALTIES).isdisjoint(self.given)
 
     def bias(self, vocabulary: Vocabulary) -> Logits:
@@ -57,11 +57,11 @@ class Sampler(SamplerConfig):
             if strange := "".join(c for c in characters if not len(vocabulary.encode(c, "skip"))):
                 raise UserError(f"logit_bias {quoted(characters)}: the model has never seen {quoted(strange)}. Leave it out.")
             np.add.at(added, vocabulary.encode(characters), clamped(nats))
-        return np.clip(added, -STRONGEST, STRONGEST).astype(np.float32)
+        return np.clip(added, -MAX_NATS, MAX_NATS).astype(np.float32)
 
     @cached_property
     def filters(self) -> Filters:
-        """What compiled code asks for."""
+        """The options that compiled code needs."""
         return Filters(*(getattr(self, name) for name in Filters._fields))
 
     def filtered(self, logits: Logits) -> Logits:
@@ -74,7 +74,7 @@ class Sampler(SamplerConfig):
 
     def choose(self, logits: Logits, generator: np.random.Generator) -> int:
         """The id of the next character. Raises `Diverged` when the scores are NaN."""
-        return valid(chosen(logits, self.filters, 0.0 if self.greedy else generator.random()))
+        return valid(sample(logits, self.filters, 0.0 if self.greedy else generator.random()))
 
 
 def valid(id: int) -> int:
@@ -85,7 +85,7 @@ def valid(id: int) -> int:
 
 
 class SamplerState:
-    """A sampler at work on one text: its random numbers, its bias in this vocabulary, and the window of its penalties."""
+    """A sampler's state in one text: its random numbers, its bias in this vocabulary, and the window of its penalties."""
 
     def __init__(
         self, sampler: Sampler, vocabulary: Vocabulary, rng_seed: int = 0, only: Bool[np.ndarray, "V"] | None = None
@@ -95,7 +95,7 @@ class SamplerState:
             raise UserError(f"rng_seed={rng_seed} must be 0 or more.")
         self.sampler = sampler
         self.generator = np.random.Generator(np.random.Philox(rng_seed))
-        self.taken = self.returned = np.zeros(0)  # uniform numbers, and those of them that are to be used first
+        self.numbers = self.unused = np.zeros(0)  # uniform numbers; of those, the ones to use next
         self.bias = sampler.bias(vocabulary)
         if only is not None:
             self.bias = self.biased(only)
@@ -103,12 +103,12 @@ class SamplerState:
         self.counts = np.zeros(len(vocabulary), np.int64)  # of the window
 
     def biased(self, may: Bool[np.ndarray, "V"] | None) -> Logits:
-        """What is added to scores (V,), float32, where only some characters `may` be drawn (None: all)."""
+        """What is added to logits (V,), float32, where only some characters `may` be drawn (None: all)."""
         return self.bias if may is None else np.where(may, self.bias, np.float32(-np.inf))
 
     @property
     def free(self) -> bool:
-        """Does it choose by the model's logits alone, whatever was written?"""
+        """Does it need only the model's logits, whatever was written?"""
         return not self.sampler.penalizes
 
     def saw(self, ids: Sequence[int] | np.ndarray) -> None:
@@ -123,7 +123,7 @@ class SamplerState:
 
     def scores(self, logits: Logits) -> Logits:
         """Scores (V,) with bias and penalties; -∞ where nothing may be written, and nowhere else. Raises `Diverged` on NaN."""
-        if not sound(logits):
+        if not is_distribution(logits):
             raise Diverged
         sampler, logits = self.sampler, np.maximum(logits, FLOOR) + self.bias
         if sampler.penalizes:
@@ -132,21 +132,21 @@ class SamplerState:
         return logits
 
     def choose(self, scores: Logits) -> int:
-        """The id of the next character, from what `scores` gave."""
+        """The id of the next character, given its `scores`."""
         return self.sampler.choose(scores, self.generator)
 
     def uniforms(self, count: int) -> Float[np.ndarray, "n"]:
-        """What the next `count` characters are drawn with: the numbers that `choose` would take one by one."""
+        """The uniform numbers that the next `count` characters are drawn with, as `choose` would take them one by one."""
         if self.sampler.greedy:
             return np.zeros(count)
-        self.taken = self.generator.random(max(0, count - len(self.returned)))
-        if len(self.returned):
-            self.taken = np.concatenate((self.returned, self.taken))
-        self.returned = self.taken[count:]
-        return self.taken[:count]
+        self.numbers = self.generator.random(max(0, count - len(self.unused)))
+        if len(self.unused):
+            self.numbers = np.concatenate((self.unused, self.numbers))
+        self.unused = self.numbers[count:]
+        return self.numbers[:count]
 
     def put_back(self, count: int) -> None:
-        """The last `count` of them were not used: they come again."""
+        """The last `count` of them were not used: they are used next."""
         if not self.sampler.greedy:
-            end = len(self.taken) - len(self.returned)
-            self.returned = self.taken[end - count :]
+            end = len(self.numbers) - len(self.unused)
+            self.unused = self.numbers[end - count :]

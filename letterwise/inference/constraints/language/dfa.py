@@ -2,9 +2,9 @@
 
     state s, class k ──transitions[s, k]──▶ next state t        distances[t]: characters from t to the nearest accepting state
 
-Characters that the language never tells apart form one class, k of K: the table has K columns and not V. A character
+Characters that the language never distinguishes form one class, k of K: the table has K columns and not V. A character
 may follow while the distance behind it is below the number of characters left, so a text of at most n characters never
-gets stuck. This check is so cheap that the kernel draws many characters in a row.
+gets stuck. This check is cheap, so the kernel draws many characters in a row.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from letterwise.inference.sampling.filters import chosen, compiled
+from letterwise.inference.sampling.filters import compiled, sample
 
 START = 1  # the state in which nothing is written yet; after state 0 nothing can follow
 UNREACHABLE = 2**31 - 1  # a distance: no accepting state is ahead
@@ -47,7 +47,7 @@ def draw_under_dfa(scores, dfa, state, left, filters, uniform):
     if np.isnan(scores[0]):  # the model's logits were: see `filters.biased`
         return -1, False
     if classes.size == 0:
-        return chosen(scores, filters, uniform), True
+        return sample(scores, filters, uniform), True
     accepting, choices, only = distances[state] == 0, 0, END
     for c in range(scores.size):
         if distances[transitions[state, classes[c]]] < left:
@@ -56,7 +56,7 @@ def draw_under_dfa(scores, dfa, state, left, filters, uniform):
             scores[c] = -np.inf
     if choices == (0 if accepting else 1):
         return only, False
-    id = chosen(scores, filters, uniform)
+    id = sample(scores, filters, uniform)
     if id >= 0 and distances[transitions[state, classes[id]]] >= left:
         id = END
     return id, True
