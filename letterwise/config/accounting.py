@@ -9,10 +9,9 @@ import math
 from dataclasses import dataclass, fields
 from typing import assert_never
 
-from letterwise.config.declaration import ModelConfig
+from letterwise.config.declaration import OPTIMIZER_COPIES, ModelConfig
 
 FLOAT = 4  # bytes of a float32
-OPTIMIZER_COPIES = {"adamw": 2, "muon": 2, "sgd": 1, "adafactor": 0}  # weight-sized state, at most
 ROLES = {  # the first word of a weight's name ▸ where `Parameters` counts it
     "tokens": "embedding",
     "positions": "positions",
@@ -89,34 +88,28 @@ def training_bytes(config: ModelConfig, vocab_size: int, batch_size: int, optimi
 
 
 def cache_bytes(config: ModelConfig, batch: int = 1) -> int:
-    """Memory of a KV cache: a key and a value per layer, head and place of the context."""
+    """Memory of a KV cache: a key and a value per layer, head and position of the context."""
     return FLOAT * 2 * config.n_layer * batch * config.kv_heads * config.block_size * config.head_dim
 
 
 def _kept(config: ModelConfig, vocab_size: int) -> int:
     """Numbers kept per character between forward and backward."""
-    c, hidden = config.n_embd, config.hidden
+    c = config.n_embd
     heads = (config.n_head + 2 * config.kv_heads) * config.head_dim
     turned = (config.n_head + config.kv_heads) * config.head_dim
     attention = heads + turned * (2 * config.qk_norm + (config.positions == "rotary")) + c
-    feedforward = hidden * {"relu": 1, "gelu": 2, "relu_squared": 2, "swiglu": 4}[config.activation]
     dropped = c if config.dropout else 0
     orders = config.mixed_orders(vocab_size)
     scores = vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)
-    return config.n_layer * (attention + feedforward + 4 * c + dropped) + 2 * c + scores
+    return config.n_layer * (attention + config.activations_kept + 4 * c + dropped) + 2 * c + scores
 
 
 def _around_blocks(config: ModelConfig, vocab_size: int) -> Shapes:
     """The weights before and after the blocks."""
     c, orders = config.n_embd, config.mixed_orders(vocab_size)
     shapes: Shapes = {"tokens.weight": (vocab_size, c)}
-    match config.positions:
-        case "learned":
-            shapes["positions.table"] = (config.block_size, c)
-        case "rotary":
-            pass
-        case _:
-            assert_never(config.positions)
+    if config.position_table:
+        shapes["positions.table"] = (config.block_size, c)
     if orders:
         shapes |= {
             "prior.read.weight": (c, vocab_size + orders),
@@ -154,10 +147,4 @@ def _linear(name: str, outputs: int, inputs: int, bias: bool) -> Shapes:
 
 def _norm(name: str, config: ModelConfig) -> Shapes:
     shapes: Shapes = {f"{name}.weight": (config.n_embd,)}
-    match config.norm:
-        case "layer":
-            return shapes | {f"{name}.bias": (config.n_embd,)} if config.bias else shapes
-        case "rms":
-            return shapes
-        case _:
-            assert_never(config.norm)
+    return shapes | {f"{name}.bias": (config.n_embd,)} if config.norm_bias else shapes

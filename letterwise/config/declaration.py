@@ -23,7 +23,8 @@ FILES = ("input_file", "val_file")  # knobs that name files
 LATER = ("lines", "encoding", "test_fraction")  # knobs of DataConfig younger than model format 3: written where they are on
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
-MIXED_UP_TO = 512  # characters: with more, a distribution per order and place is too large to carry
+MIXED_UP_TO = 512  # characters: with more, a distribution per order and position is too large to carry
+OPTIMIZER_COPIES = {"adamw": 2, "muon": 2, "sgd": 1, "adafactor": 0}  # what each keeps per weight, at most
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,47 @@ class ModelConfig:
                 assert_never(self.activation)
 
     @property
+    def activations_kept(self) -> int:
+        """Numbers per character that the feed-forward keeps for the backward pass."""
+        match self.activation:
+            case "relu":
+                return self.hidden
+            case "gelu" | "relu_squared":
+                return 2 * self.hidden
+            case "swiglu":
+                return 4 * self.hidden
+            case _:
+                assert_never(self.activation)
+
+    @property
+    def position_table(self) -> bool:
+        """Are there trained vectors of positions?"""
+        match self.positions:
+            case "learned":
+                return True
+            case "rotary":
+                return False
+            case _:
+                assert_never(self.positions)
+
+    @property
+    def norm_bias(self) -> bool:
+        """Have normalizations a bias?"""
+        match self.norm:
+            case "layer":
+                return self.bias
+            case "rms":
+                return False
+            case _:
+                assert_never(self.norm)
+
+    @property
     def up_width(self) -> int:
         """How many numbers the feed-forward's first layer gives: what its second takes, or twice that with a gate."""
         return 2 * self.hidden if self.gated else self.hidden
 
     def mixed_orders(self, vocab_size: int) -> int:
-        """How many orders of counts, the longest ones, the model is told apart: all, unless its characters are too many."""
+        """How many orders of counts, the longest ones, the prior keeps apart: all, unless the characters are too many."""
         return self.counts_order if vocab_size <= MIXED_UP_TO else min(1, self.counts_order)
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from letterwise.config import Config
-from letterwise.config.accounting import FLOAT, OPTIMIZER_COPIES, parameters, training_bytes
+from letterwise.config.accounting import FLOAT, parameters, training_bytes
+from letterwise.config.declaration import OPTIMIZER_COPIES
 from letterwise.config.presets import SIZES, knob_values
 from letterwise.errors import UserError
 
