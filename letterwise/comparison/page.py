@@ -10,14 +10,9 @@ from typing import Any
 
 from letterwise.comparison.runs import PROTOCOL, ComparedRun, Comparison, in_bits, number
 from letterwise.comparison.table import HEADINGS, labels, row, spelled
-from letterwise.training.report.chart import CHART_STYLE, HUES, Curve, chart, escaped
+from letterwise.training.report.chart import HUES, Curve, chart, document, escaped
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 58rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; }
-h2 { font-size: 1.15rem; margin: 2rem 0 0.5rem; }
 div { overflow-x: auto; }
 table { border-collapse: collapse; }
 th, td { text-align: left; padding: 0.2rem 1.2rem 0.2rem 0; border-bottom: 1px solid #8884; }
@@ -44,14 +39,11 @@ def page(comparison: Comparison) -> str:
         right=("bits per character", math.log(2)),
         height=360,
     )
-    title = f"{len(runs)} runs compared"
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<style>{STYLE}{CHART_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{escaped(comparison.note)}</p>\n{curves}\n"
-        f"<h2>Best validation, protocol {PROTOCOL}</h2>\n{figures}\n<h2>Knobs that differ</h2>\n{knobs}\n</body>\n</html>\n"
+    body = (
+        f"<p>{escaped(comparison.note)}</p>\n{curves}\n<h2>Best validation, protocol {PROTOCOL}</h2>\n{figures}\n"
+        f"<h2>Knobs that differ</h2>\n{knobs}"
     )
+    return document(f"{len(runs)} runs compared", STYLE, body)
 
 
 def curve(run: ComparedRun, name: str, i: int) -> Curve:

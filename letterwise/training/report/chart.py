@@ -3,7 +3,7 @@
 curves, reference lines ──▶ range, ticks ──▶ <svg> that scales to its page ─┐
 names, styles ────────────▶ legend, in words that wrap ─────────────────────┴─▶ <figure class="chart">
 
-A page that shows a chart puts `CHART_STYLE` into its own style; light and dark are variables there.
+`document` makes a page of them, for light and dark.
 """
 
 import html
@@ -17,7 +17,13 @@ MAX_DRAWN = 1e100  # no larger number is drawn, so that differences and their lo
 HUES = 8  # colours before they repeat
 MARKS = 300  # points of one curve that can be hovered over; a longer curve is a whole line, with marks on every n-th point
 
-CHART_STYLE = """
+# A page has its own style and no script, and the browser refuses it everything else: no request leaves the machine.
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+STYLE = """
+:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 58rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; }
+h2 { font-size: 1.15rem; margin: 2.5rem 0 0.5rem; }
 .chart { --ink: #1c1e21; --paper: #fff; --grid: #8884; margin: 0.5rem 0 1.5rem; color: var(--ink);
   --hue-0: #c2334a; --hue-1: #6b7280; --hue-2: #1f6fb2; --hue-3: #1b7f5c; --hue-4: #b25b00; --hue-5: #7a3fb0; --hue-6: #0b7a86;
   --hue-7: #8c6d00; }
@@ -61,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Scale:
-    """Value → place: `low` is drawn at `start`, `high` at `end`."""
+    """Value → coordinate: `low` is drawn at `start`, `high` at `end`."""
 
     low: float
     high: float
@@ -86,19 +92,19 @@ def chart(
     """The figure, as HTML. `right` is the title of a second axis and the divisor that turns a left value into a right one.
 
     A line farther from the curves than their own height (or `near`, if that is more) is named in words and not drawn: it
-    would only press the curves flat. Without any point there is a sentence that says so.
+    would only flatten the curves. Without any point there is a sentence that says so.
     """
     heights = [y for curve in curves for _, _, y in _known(curve)]
     if not heights:
         return f'<p class="chart">{escaped(y_title)}: nothing was measured.</p>'
-    room = max(max(heights) - min(heights), near)
+    margin = max(max(heights) - min(heights), near)
     finite = [line for line in lines if abs(line.y) < MAX_DRAWN]
-    drawn = [line for line in finite if min(heights) - room <= line.y <= max(heights) + room]
+    drawn = [line for line in finite if min(heights) - margin <= line.y <= max(heights) + margin]
     shown = heights + [line.y for line in drawn] + [0.0] * from_zero
     rows, step = ticks(*_apart(min(shown), max(shown)), max_steps=max(2, height // 40), outward=True)
     y_at = Scale(rows[0], rows[-1], TOP + height, TOP)
-    places = [x for curve in curves for _, x, _ in _known(curve)]
-    x_at = Scale(*_apart(min(0.0, *places), max(places)), LEFT, LEFT + WIDTH)
+    xs = [x for curve in curves for _, x, _ in _known(curve)]
+    x_at = Scale(*_apart(min(0.0, *xs), max(xs)), LEFT, LEFT + WIDTH)
     parts = [*_axes(x_at, y_at, rows, step, right), *_titles(x_title, y_title, right, height)]
     parts += [part for i, line in enumerate(drawn) for part in _across(line, y_at(line.y), i)]
     parts += [part for curve in curves for part in _drawn(curve, x_at, y_at)]
@@ -110,10 +116,20 @@ def chart(
     )
 
 
+def document(title: str, style: str, body: str) -> str:
+    """A page of HTML with this title and content."""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escaped(title)}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+        f"<style>{STYLE}{style}</style>\n</head>\n<body>\n<h1>{escaped(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
 def ticks(low: float, high: float, *, max_steps: int, outward: bool = False) -> tuple[list[float], float]:
     """Multiples of 1, 2 or 5 × 10ⁿ within [low, high] (or, `outward`, just around it), and their distance.
 
-    The distance is the least that needs no more than `max_steps` steps.
+    The smallest distance that needs no more than `max_steps` steps.
     """
     rough = (high - low) / max_steps
     power = math.floor(math.log10(rough)) if rough > 0 else 0
@@ -164,8 +180,8 @@ def _apart(low: float, high: float) -> tuple[float, float]:
     size = max(abs(low), abs(high))
     if size > 1 / MAX_DRAWN and high - low > 1e-3 * size:
         return low, high
-    air = 0.1 * size if size > 1 / MAX_DRAWN else 1.0
-    return low - (air if low else 0.0), high + air
+    margin = 0.1 * size if size > 1 / MAX_DRAWN else 1.0
+    return low - (margin if low else 0.0), high + margin
 
 
 def _axes(x_at: Scale, y_at: Scale, rows: list[float], step: float, right: tuple[str, float] | None) -> Iterator[str]:
@@ -216,13 +232,13 @@ def _drawn(curve: Curve, x_at: Scale, y_at: Scale) -> Iterator[str]:
     yield from (f'<polyline {_stroke(curve)} points="{" ".join(piece)}"/>' for piece in pieces if len(piece) > 1)
     every = -(-len(known) // MARKS)
     for n, (i, x, y) in enumerate(known):
-        place = f'cx="{x:.1f}" cy="{y:.1f}"'
+        position = f'cx="{x:.1f}" cy="{y:.1f}"'
         if n % every == 0 or i == curve.best or n == len(known) - 1:
             words = curve.words[i] if curve.words else f"{short(curve.xs[i])}: {curve.ys[i]:.6g}"
             title = f"<title>{escaped(f'{curve.name}: {words}')}</title>"
-            yield f'<circle style="fill: var(--hue-{curve.hue % HUES})" stroke="transparent" r="3" {place}>{title}</circle>'
+            yield f'<circle style="fill: var(--hue-{curve.hue % HUES})" stroke="transparent" r="3" {position}>{title}</circle>'
         if i == curve.best:
-            yield f'<circle class="best" style="stroke: var(--hue-{curve.hue % HUES})" r="8" {place}/>'
+            yield f'<circle class="best" style="stroke: var(--hue-{curve.hue % HUES})" r="8" {position}/>'
 
 
 def _legend(curves: Sequence[Curve], drawn: Sequence[Line], far: Sequence[Line]) -> str:

@@ -1,4 +1,4 @@
-"""Page: the page that a finished run leaves behind. One file, which asks the network for nothing.
+"""Page: a run's report, one HTML file that needs no network.
 
 facts: label → value ──▶ a table ─────────────────────────────────────┐
 rows of metrics.jsonl ─▶ loss in nats and bits, learning rate, speed ─┼─▶ report.html
@@ -12,21 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from letterwise.atomic import write_bytes
-from letterwise.training.report.chart import CHART_STYLE, Curve, Line, chart, escaped
+from letterwise.training.report.chart import Curve, Line, chart, document, escaped
 from letterwise.units import bits
 
 Row = dict[str, Any]
 
 MAX_SAMPLES = 100  # up to this number a page shows all; of more, the first, the latest, and every n-th between
 
-# The page has its own style and no script, and the browser refuses it everything else: no request leaves the machine.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-
 STYLE = """
-:root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 58rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; }
-h2 { font-size: 1.15rem; margin: 2.5rem 0 0.5rem; }
+body { overflow-wrap: anywhere; }
 h3 { font-size: 0.9rem; font-weight: normal; opacity: 0.7; margin: 1.5rem 0 0.3rem; }
 table { width: 100%; table-layout: fixed; border-spacing: 0; }
 th { width: 11rem; font-weight: normal; text-align: left; vertical-align: top; opacity: 0.7; padding-right: 1rem; }
@@ -51,13 +45,8 @@ def report_page(*, title: str, facts: dict[str, str], rows: list[Row], baseline_
     table = "".join(
         f'<tr><th scope="row">{escaped(label)}</th><td>{escaped(value)}</td></tr>' for label, value in facts.items()
     )
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escaped(title)}</title>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<style>{STYLE}{CHART_STYLE}</style>\n</head>\n<body>\n<h1>{escaped(title)}</h1>\n<table>{table}</table>\n"
-        f"{_measurements(rows, baseline_bits) if rows else '<p>Nothing was measured.</p>'}\n</body>\n</html>\n"
-    )
+    measurements = _measurements(rows, baseline_bits) if rows else "<p>Nothing was measured.</p>"
+    return document(title, STYLE, f"<table>{table}</table>\n{measurements}")
 
 
 def _measurements(rows: list[Row], baseline_bits: dict[str, float] | None) -> str:

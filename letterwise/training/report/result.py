@@ -1,6 +1,6 @@
-"""Result: what a run has come to so far, in figures, in a page, and in words.
+"""Result: what a run has reached so far, in figures, in a page, and in words.
 
-Run ──▶ TrainResult for whoever asked · report.html for whoever looks · whether more minutes would help
+Run ──▶ TrainResult · report.html · whether more minutes would help
 """
 
 import itertools
@@ -23,7 +23,7 @@ FALLING_BITS = 0.005  # less than this from one validation to the next is no lon
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to. Validations are None when the text has no validation part.
+    """What a run has reached. Validations are None when the text has no validation part.
 
     `baselines` are bits per character, over the same characters as the validations: `val_chars_scored` of `val_chars`. Where
     that is not all, the best validation is an estimate, and the figure for all lies in its interval with a probability of 95 %.
@@ -54,7 +54,7 @@ class TrainResult:
 
 
 def result(run: Run) -> TrainResult:
-    """The run as it stands."""
+    """Of the run so far."""
     best, last = run.best, run.rows[-1]
     assert best is not None
     nats = best["val_nats_per_char"]
@@ -120,7 +120,7 @@ def report_facts(run: Run, result: TrainResult) -> dict[str, str]:
 
 
 def _place(relative: str) -> str:
-    """Where the model file lies, seen from the run; a page may be shown around, so a file far away is only named."""
+    """Where the model file is, seen from the run; of one far away only the name, as a page may be shown to others."""
     return Path(relative).name if len(Path(relative).parts) > 2 else relative
 
 
