@@ -70,7 +70,7 @@ def canonical_encoding(encoding: str) -> str:
 def decided(name: str, start: bytes, asked: str | None) -> Spelling:
     """How the file `name` spells its text: `start` is its first `SNIFFED` bytes (all, of a shorter one).
 
-    Raises `UserError` where its byte order mark contradicts `asked`, or where only that could tell the order of bytes.
+    Raises `UserError` where its byte order mark contradicts `asked`, or where only that could show the order of bytes.
     """
     mark, marked = next(((mark, encoding) for mark, encoding in MARKS.items() if start.startswith(mark)), (b"", ""))
     if asked is None:
@@ -105,7 +105,7 @@ def guessed(start: bytes, candidates: tuple[str, ...] = WIDE) -> str | None:
     rare = len(NARROW_NEVER.findall(start)) / max(1, len(start))
     if len(start) < 4 or rare < (0.15 if start.isascii() else 0.02):  # ASCII with some NULs is no text of wide units
         return None
-    best, most = None, 0.0
+    best, max_common = None, 0.0
     for encoding in candidates:
         try:
             text = codecs.getincrementaldecoder(encoding)("strict").decode(start)
@@ -113,7 +113,9 @@ def guessed(start: bytes, candidates: tuple[str, ...] = WIDE) -> str | None:
             continue
         if text and sum(map(_is_none, text)) <= len(text) * NONE_AT_MOST:
             common = sum(character < "\x7f" or character in "\u3000\u3001\u3002\uff0c" for character in text) / len(text)
-            best, most = (encoding, common) if common > most else (best, most)  # swapped, letters are Chinese, too
+            best, max_common = (
+                (encoding, common) if common > max_common else (best, max_common)
+            )  # swapped, letters are Chinese, too
     return best
 
 

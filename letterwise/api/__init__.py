@@ -1,13 +1,13 @@
-"""Python interface: a facade with no logic of its own.
+"""Python interface, with no logic of its own.
 
     train(input_file=…) or load(path) ──▶ LanguageModel ──▶ generate · stream · evaluate · score · novelty · compress
 
-loaded    a model file, and what is made of it when asked for    model     LanguageModel: all of that together
+loaded    a model file, and what is built from it when needed    model     LanguageModel: all of that together
 write     what it writes                                         train     from a text to a LanguageModel
-score     what it makes of texts                                 classify  which of several models finds a text likeliest
-compress  any content in its bits                                options   keywords of generate and train (`make docs`)
+score     how it scores texts                                    classify  which of several models finds a text likeliest
+compress  any bytes, compressed by its predictions               options   keywords of generate and train (`make docs`)
 
-PyTorch is loaded by what needs it, when it is asked for: a model is read without.
+PyTorch is imported only by what needs it: a model file is read without it.
 """
 
 from letterwise.api.classify import classify

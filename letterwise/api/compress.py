@@ -1,6 +1,6 @@
-"""Compress: any content in the bits that a model needs to tell it, and back.
+"""Compress: any bytes, compressed by a model's predictions, and back.
 
-bytes · a file · stdin ──compress──▶ packed ──decompress, with the same model──▶ the same bytes
+bytes · a file · stdin ──compress──▶ packed ──decompress, by the same model──▶ the same bytes
 """
 
 import io
@@ -21,11 +21,11 @@ class Compressor(LoadedModel):
     """A model that compresses."""
 
     def compress(self, content: bytes | str | PathLike[str], *, online: bool = False) -> bytes:
-        """Any content in the bits that this model needs to tell it: as bytes, or the file of that name.
+        """Any bytes, or the file of that name, compressed by this model's predictions.
 
         Args:
             content: bytes, or the path of a file.
-            online: learn from what has passed, on both sides: smaller, and slower.
+            online: learn from what was read so far, on both sides: smaller, and slower.
 
         Raises:
             UserError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Loaded: a model file in memory, and what is made of it when it is first asked for.
+"""Loaded: a model file in memory, and what is built from it at its first use.
 
 ModelFile ──▶ TextModel (PyTorch, to score) · Backend (compiled on a CPU, to write) · Suffixes (of its training text)
 """
@@ -49,7 +49,7 @@ class LoadedModel:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The text it learned."""
+        """The text it was trained on."""
         return self.file.data
 
     @property
@@ -71,7 +71,7 @@ class LoadedModel:
 
     @cached_property
     def backend(self) -> Backend:
-        """What writes with it: compiled for a CPU, the transformer itself elsewhere."""
+        """The backend that generates: compiled for a CPU, the transformer itself elsewhere."""
         if self.device == "cpu":
             return self.compiled
         from letterwise.inference.torch_backend import TorchBackend
@@ -80,7 +80,7 @@ class LoadedModel:
 
     @cached_property
     def compiled(self) -> "CompiledBackend":
-        """The model as the CPU's kernel reads it: the same bits whatever its company."""
+        """The model as the CPU's kernel reads it: the same bits in any batch."""
         from letterwise.inference.cpu.backend import CompiledBackend
 
         file = self.file

@@ -1,6 +1,6 @@
-"""Model: a trained model, ready to write and to be asked.
+"""Model: a trained model, to generate and score with.
 
-path ──load──▶ LanguageModel ──▶ what it writes · what it makes of texts · texts in its bits · what it computes inside
+path ──load──▶ LanguageModel ──▶ generated text · scores of texts · compressed texts · logits and attention
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 class LanguageModel(Writer, Reader, Compressor):
-    """A trained model, ready to write and to be asked.
+    """A trained model, to generate and score with.
 
     Attributes:
         config: how it was built and trained.
         vocabulary: its characters and their ids; `model.vocabulary.encode("text")`.
         history: a row per validation, as in metrics.jsonl.
-        data: the text it learned: fingerprint, sources, bounds of its parts.
+        data: the text it was trained on: fingerprint, sources, bounds of its parts.
         params: how many numbers were trained.
         device: where it computes.
         transformer: the PyTorch module.
@@ -50,7 +50,7 @@ class LanguageModel(Writer, Reader, Compressor):
     def __call__(self, ids: "np.ndarray | Tensor | Sequence[int] | Sequence[Sequence[int]]") -> "Tensor":
         """The logits of each next character, a PyTorch tensor: (T, V) for `ids` (T,), (B, T, V) for (B, T).
 
-        Nothing is before them. What counts say is looked up, for a model that has some.
+        They begin a text. A model with n-gram counts looks up their predictions.
 
         Raises `UserError` when there are more than a context, or none, or ids outside the vocabulary.
 

@@ -1,4 +1,4 @@
-"""Score: what a model makes of texts.
+"""Score: how a model scores texts.
 
 text · files · validation part of its own ──▶ ids ──TextModel──▶ Score · Line, Line, … · a page · what is copied
 """
@@ -46,8 +46,8 @@ class Reader(LoadedModel):
             split: "train", "val", "test" or "all", cut as training cut it.
             protocol: "blocks", "sliding", or "online", which learns from each character after scoring it.
             unknown: "error" or "skip" for characters outside the vocabulary.
-            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
-            progress: something to tell about reading a text.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes show).
+            progress: is notified while a text is read.
 
         Returns:
             The score, with that of counting alone beside it wherever it is known.
@@ -87,11 +87,11 @@ class Reader(LoadedModel):
         Args:
             text: the text itself;
             input_file: or its files. Without both, the validation part of the text that the model was trained on.
-            protocol: "blocks", "eighth" or "sliding"; the mean over all lines is what `evaluate` says by the same.
-            closely: also tell each character's rank and the five likeliest.
+            protocol: "blocks", "eighth" or "sliding"; the mean over all lines is what `evaluate` gives by the same protocol.
+            closely: also give each character's rank and the five likeliest.
             unknown: characters outside the vocabulary: "score" charges 33.4 bits for each, "error", or "skip" drops them.
-            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
-            progress: something to tell about reading a text, and of long ones.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes show).
+            progress: is notified while a text is read and a long one is scored.
 
         Raises:
             UserError: as for `evaluate`.
@@ -176,7 +176,7 @@ class Reader(LoadedModel):
     ) -> "Iterator[Line]":
         """The lines of a text whose bytes come in `chunks`, without end perhaps, each scored as soon as it is whole.
 
-        `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what the first of them tell.
+        `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what the first of them show.
 
         Example:
             >>> [line.number for line in model.follow([b"The cat sat on", b" the log. The owl"])]
@@ -203,9 +203,9 @@ class Reader(LoadedModel):
             text: the text itself;
             input_file: or its files. Without both, the validation part of the text that the model was trained on: what a new
                 text of its kind shares with it anyway.
-            nearest: tell the most similar training line of so many lines, those with the longest runs.
-            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes tell).
-            progress: something to tell about reading a text.
+            nearest: give the most similar training line of so many lines, those with the longest runs.
+            encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes show).
+            progress: is notified while a text is read.
 
         Returns:
             The longest verbatim run with its places, the share of characters in runs of 20, 50, 100 or more, and the nearest
@@ -267,7 +267,7 @@ class Reader(LoadedModel):
 
 
 def reading(unknown: Unknown, encoding: str | None, progress: Progress | None) -> Reading:
-    """How a text is read; where nobody listens, nobody is told."""
+    """How a text is read; without `progress`, silently."""
     return Reading(unknown, encoding, (progress or Progress()).note)
 
 

@@ -1,4 +1,4 @@
-"""Train: from a text to a model, and a text as it would be read.
+"""Train: from a text to a model; and a text as training reads it.
 
 input_file, options ──training.prepare──▶ a run directory ──load──▶ LanguageModel
 """
@@ -28,13 +28,13 @@ def train(
     progress: Progress | bool = True,
     **options: Unpack[TrainOptions],
 ) -> LanguageModel:
-    """Train a model and give back its best state; the run's files lie in `out`, as after `letterwise train`.
+    """Train a model and return its best state; the run's files lie in `out`, as after `letterwise train`.
 
     Args:
         input_file: one or several files, folders or globs; without it (and without `dataset=`), the embedded text.
         config: a TOML file of options.
         out, model_path, resume, overwrite: as the flags of that name.
-        progress: how it goes is shown on stderr, or below a notebook's cell; False is silent; a `Progress` is told instead.
+        progress: shown on stderr, or below a notebook's cell; False is silent, and a `Progress` of your own is notified instead.
         options: `preset`, `size`, and every flag of `letterwise train --help`, like `max_iters=500`: see docs/flags.md.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Write: what a model writes.
+"""Write: text that a model generates.
 
 prompt, options ──▶ RequestConfig · Sampler · Limits ──▶ Samples ──▶ one text · pieces · several texts · lines
 """
@@ -47,7 +47,7 @@ class Writer(LoadedModel):
             options: how to choose, when to stop and what may be written: see docs/flags.md. What a flag takes several times is
                 a text or a list of them, `logit_bias` is a dict like `{"xyz": 1.5}`, and `json_schema` may be a dict.
                 `num_tokens` counts bytes with a byte vocabulary. Without `rng_seed` there is a fresh one; sample k has
-                `rng_seed` + k, whatever its company.
+                `rng_seed` + k, whatever is written beside it.
 
         Returns:
             An iterator over (k, piece of text). Its `ended[k]` says at last what ended sample k, and `texts()` gives each
@@ -108,9 +108,9 @@ class Writer(LoadedModel):
             prompt: what every line begins with. (Of several lines it is the last one; the others only come before.)
             unique: no two are equal.
             new: none is a line of the text that the model was made from, validation part included.
-            progress: something to tell about reading the text again, for `new`.
+            progress: is notified while the text is read again, for `new`.
             options: as for `samples`, but `num_tokens` is how many characters to write in each line at most (default: 1000).
-                Candidate k has `rng_seed` + k, whatever its company.
+                Candidate k has `rng_seed` + k, whatever is written beside it.
 
         Returns:
             An iterator over lines. Its `candidates` says how many were written for them, `unfinished`, `known` and `repeated`

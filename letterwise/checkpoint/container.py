@@ -48,7 +48,7 @@ DTYPES = {
     "F32": "<f4",
     "F64": "<f8",
 }
-BEGINNING = 16  # bytes that tell either form
+BEGINNING = 16  # bytes that show the form
 NEITHER = "is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there"
 COPIES = 2  # of all weights, that are made when a .safetensors is put together
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
@@ -72,7 +72,7 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> by
 
 
 def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.ndarray]]:
-    """Header (None where there is none) and arrays of a file of either form, told apart by content.
+    """Header (None where there is none) and arrays of a file of either form, distinguished by content.
 
     The arrays are in memory: what becomes of the file then does not matter. A header without a checksum is given as it is:
     files from before there were any have none. Of a version above `newest` no checksum is known, and none is checked: the

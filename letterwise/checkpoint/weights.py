@@ -1,4 +1,4 @@
-"""Weights: a transformer's trained numbers as arrays by name, and back. Here the files' NumPy meets PyTorch.
+"""Weights: a transformer's trained numbers as arrays by name, and back. Files are NumPy arrays, models are PyTorch's.
 
 Transformer ──weights_of──▶ {name: array} ──▶ ModelFile · TrainingState ──▶ {name: array} ──restore──▶ Transformer
 """

@@ -110,7 +110,7 @@ def normalized(arguments: Sequence[str]) -> list[str]:
 
 
 def add_knobs(parser: argparse.ArgumentParser, shown: Config) -> None:
-    """Every knob of every part of the configuration as a flag; `shown` gives the defaults that the help tells."""
+    """Every knob of every part of the configuration as a flag; `shown` gives the defaults that the help shows."""
     for part, kind in PARTS.items():
         group = parser.add_argument_group(f"{part}: {title(kind)}")
         for f, hint in typed_fields(kind):

@@ -54,7 +54,7 @@ def to_stderr(text: str) -> None:
     try:
         sys.stderr.write(encodable(printable(text, one_line=True), sys.stderr.encoding or "ascii") + "\n")
         sys.stderr.flush()
-    except (OSError, ValueError):  # full, gone, or closed: there is nobody left to tell
+    except (OSError, ValueError):  # full, gone, or closed: nobody reads it any more
         discard(sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Runs: what run directories and model files tell of themselves, set side by side.
+"""Runs: what run directories and model files hold, side by side.
 
 names ──▶ model file (configuration, record of the text) + metrics.jsonl (a row per validation) ──▶ Comparison
 
@@ -47,7 +47,7 @@ class ComparedRun:
 
     @property
     def every(self) -> int:
-        """Each how many windows were validated on."""
+        """Every n-th window was validated on: n."""
         every = self.record.get("every")
         return every if isinstance(every, int) and every > 0 else 1
 
@@ -87,8 +87,8 @@ class Comparison:
     @cached_property
     def groups(self) -> list[int]:
         """For each run, a number that it shares with those whose figures come from the same characters."""
-        kinds = list(dict.fromkeys(run.characters for run in self.runs))
-        return [kinds.index(run.characters) for run in self.runs]
+        distinct = list(dict.fromkeys(run.characters for run in self.runs))
+        return [distinct.index(run.characters) for run in self.runs]
 
     @property
     def same_characters(self) -> bool:
@@ -136,12 +136,12 @@ def compare(names: list[str]) -> Comparison:
 
 def read_run(name: str) -> ComparedRun:
     """One run. Raises `UserError` when it is none, or nothing was measured in it yet."""
-    place = find_model(name)
-    file = load_model(place)
-    rows = read_rows(place, file.history)
+    path = find_model(name)
+    file = load_model(path)
+    rows = read_rows(path, file.history)
     if not file.history:
         raise UserError(f"{name!r} has no validation yet: let its training go on.")
-    return ComparedRun(name, place, file.config, len(file.vocabulary), file.data, rows, file.history[-1])
+    return ComparedRun(name, path, file.config, len(file.vocabulary), file.data, rows, file.history[-1])
 
 
 def find_model(name: str) -> Path:
@@ -153,9 +153,9 @@ def find_model(name: str) -> Path:
         return path
     inside = [path / f"model{extension}" for extension in EXTENSIONS]
     beside = [path.with_name(path.name + extension) for extension in EXTENSIONS] if path.name else []
-    for place in inside + beside:
-        if place.is_file():
-            return place
+    for file in inside + beside:
+        if file.is_file():
+            return file
     seeds = sorted(path.glob("seed-*"))
     instead = (
         f"its runs are {str(path / 'seed-*')!r}" if seeds else "name a directory that `letterwise train` wrote, or a model file"
@@ -164,10 +164,10 @@ def find_model(name: str) -> Path:
 
 
 def read_rows(model: Path, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All validations of the run, where metrics.jsonl lies near and belongs to this model; else those the model file holds."""
-    for place in (model.parent / "metrics.jsonl", model.with_suffix("") / "metrics.jsonl"):
+    """All validations of the run, from a metrics.jsonl beside the model that belongs to it; else those in the model file."""
+    for path in (model.parent / "metrics.jsonl", model.with_suffix("") / "metrics.jsonl"):
         try:
-            rows = [json.loads(line) for line in place.read_text("utf-8").splitlines()]
+            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
             check_rows(rows)
         except (OSError, ValueError, KeyError, RecursionError, UserError):
             continue

@@ -15,7 +15,7 @@ MISSING = "-"
 
 
 def table(comparison: Comparison) -> str:
-    """The whole answer, lines of text."""
+    """The comparison as lines of text."""
     rows = [row(run, label) for run, label in zip(comparison.runs, labels(comparison), strict=True)]
     lines = [f"best validation, nats and bits per character, protocol {PROTOCOL}", *aligned([HEADINGS, *rows]), comparison.note]
     if comparison.differences:

@@ -1,4 +1,4 @@
-"""Compression: a text in the bits that a model needs to tell it, and back. Lossless for any bytes."""
+"""Compression: lossless, for any bytes, by a model's predictions."""
 
 from letterwise.compression.archive import Packed, Predictors, compress, decompress
 from letterwise.compression.fingerprint import fingerprint

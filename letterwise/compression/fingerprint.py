@@ -1,6 +1,6 @@
-"""Fingerprint: which model it takes to read a compressed file.
+"""Fingerprint: which model a compressed file needs.
 
-    what a model's predictions follow from: shape, characters, weights, counts ──sha256──▶ 8 bytes
+    all that a model's predictions depend on: shape, characters, weights, counts ──sha256──▶ 8 bytes
 
 Its history and the record of its text may differ.
 """

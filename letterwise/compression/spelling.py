@@ -1,6 +1,6 @@
-"""Spelling: any bytes as characters that a model knows, and what it does not know beside them.
+"""Spelling: any bytes as characters of a vocabulary, and escapes for all others.
 
-    bytes ──UTF-8──▶ known characters (n,) ids + escapes: where others stood, and their bytes ──▶ the same bytes
+    bytes ──UTF-8──▶ ids (n,) of known characters + escapes: where others stood, and their bytes ──▶ the same bytes
 
 Bytes that are no UTF-8 are unknown characters too. The model reads the known ones as if the others were not there.
 """
@@ -26,7 +26,7 @@ class Spelled:
 
 
 def spell(content: bytes, vocabulary: Vocabulary) -> Spelled:
-    """Take bytes apart."""
+    """Known characters and escapes of some bytes."""
     if vocabulary.kind == "byte":
         return Spelled(np.frombuffer(content, np.uint8), b"")
     text = content.decode("utf-8", "surrogateescape")
@@ -34,9 +34,9 @@ def spell(content: bytes, vocabulary: Vocabulary) -> Spelled:
     known = ids != ABSENT
     if known.all():
         return Spelled(ids, b"")
-    turns = np.concatenate(([0], (known[1:] != known[:-1]).nonzero()[0] + 1, [len(known)]))  # where runs begin
+    bounds = np.concatenate(([0], (known[1:] != known[:-1]).nonzero()[0] + 1, [len(known)]))  # where runs begin
     escapes, before = bytearray(), 0
-    for begin, end in pairwise(turns.tolist()):
+    for begin, end in pairwise(bounds.tolist()):
         if known[begin]:
             before += end - begin
         else:
@@ -54,18 +54,18 @@ def unspell(spelled: Spelled, vocabulary: Vocabulary, size: int) -> bytes:
     text = vocabulary.decode(spelled.ids)
     if not spelled.escapes:
         return text.encode("utf-8", "surrogateescape")
-    room = size * (1 + MAX_ESCAPE_OVERHEAD)
+    max_length = size * (1 + MAX_ESCAPE_OVERHEAD)
     try:
-        escapes = zlib.decompressobj(-zlib.MAX_WBITS).decompress(spelled.escapes, room)
+        escapes = zlib.decompressobj(-zlib.MAX_WBITS).decompress(spelled.escapes, max_length)
     except zlib.error as error:
         raise ValueError(f"escapes: {error}") from error
-    pieces, place, at = [], 0, 0
+    pieces, position, at = [], 0, 0
     while at < len(escapes):
         before, at = from_varint(escapes, at)
         length, at = from_varint(escapes, at)
-        pieces += [text[place : place + before].encode("utf-8", "surrogateescape"), escapes[at : at + length]]
-        place, at = place + before, at + length
-    return b"".join([*pieces, text[place:].encode("utf-8", "surrogateescape")])
+        pieces += [text[position : position + before].encode("utf-8", "surrogateescape"), escapes[at : at + length]]
+        position, at = position + before, at + length
+    return b"".join([*pieces, text[position:].encode("utf-8", "surrogateescape")])
 
 
 def whole_characters(content: bytes) -> int:
@@ -90,7 +90,7 @@ def to_varint(number: int) -> bytes:
 
 
 def from_varint(content: bytes, at: int) -> tuple[int, int]:
-    """The number at place `at`, and the place after it. Raises `ValueError` when it ends early, or is over 2^63."""
+    """The number at position `at`, and the position after it. Raises `ValueError` when it ends early, or is over 2^63."""
     number = 0
     for shift in range(0, 63, 7):
         if at >= len(content):

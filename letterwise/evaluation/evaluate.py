@@ -17,7 +17,7 @@ from letterwise.evaluation.passes import passes
 from letterwise.loss import each_nats, total_nats
 from letterwise.units import bits
 
-GROUPS = 100  # runs of neighbouring windows whose means tell how much the mean of all may be off
+GROUPS = 100  # runs of neighbouring windows whose means show how much the mean of all may be off
 WIDTH = 1.96  # standard errors on each side hold 95 % of a normal distribution
 
 
@@ -25,8 +25,8 @@ WIDTH = 1.96  # standard errors on each side hold 95 % of a normal distribution
 class Score:
     """A text's mean surprise under a model; and under its counts alone, where it has them.
 
-    `interval_nats` holds the mean over all texts like this one with a probability of 95 %, as far as this one tells; None
-    when it is too short to tell.
+    `interval_nats` holds the mean over all texts like this one with a probability of 95 %, as far as this one shows; None
+    when it is too short for that.
     """
 
     nats_per_char: float

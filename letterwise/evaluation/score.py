@@ -89,7 +89,7 @@ class Scorer:
     ) -> None:
         """`before` stands before the text and costs nothing (None: nothing; for a model of lines, its line break).
 
-        `closely` also tells ranks and the likeliest alternatives. Raises `UserError` when the protocol is not known.
+        `closely` also gives ranks and the likeliest alternatives. Raises `UserError` when the protocol is not known.
         """
         self.model, self.protocol, self.closely = model, protocol, closely
         self.overlap, self.vocab_size = overlap_of(protocol, model.block_size), len(model.vocabulary)
@@ -111,7 +111,7 @@ class Scorer:
         parts = [bits_only(ids[:0], np.zeros(0), alternatives)]
         if not len(ids):
             return parts[0]
-        if not len(self.before):  # nothing tells the text's first character
+        if not len(self.before):  # nothing predicts the text's first character
             parts.append(bits_only(ids[:1], np.zeros(1), alternatives))
         text = np.concatenate((self.before, ids))
         if len(text) - self.start > 1:

@@ -25,11 +25,11 @@ LineRun = tuple[int, int, int]  # -(length of the run), number of the line from 
 
 @dataclass(frozen=True)
 class Run:
-    """A stretch of a text that occurs in the training text, too: perhaps several times, and the first place is given.
+    """A stretch of a text that occurs in the training text, too: perhaps several times; where it does first is given.
 
     Attributes:
         text, chars: the stretch, and its length.
-        start, line, column: where it begins in the text: its place from 0, line and column from 1.
+        start, line, column: where it begins in the text: its position from 0, line and column from 1.
         training_start, training_line: where it begins in the training text.
     """
 
@@ -133,12 +133,12 @@ class Coverage:
 
 
 def _located(ids: np.ndarray, start: int, end: int, vocabulary: Vocabulary, training: Suffixes) -> Run:
-    """A run with its places in both texts."""
+    """A run with its position in both texts."""
     line, line_start = _line_breaks(ids[:start], vocabulary.line_end)
-    place = training.first(ids[start:end].astype(np.int64))
-    training_line, _ = _line_breaks(training.ids[:place], vocabulary.line_end)
+    position = training.first(ids[start:end].astype(np.int64))
+    training_line, _ = _line_breaks(training.ids[:position], vocabulary.line_end)
     text = vocabulary.spell(ids[start:end])
-    return Run(text, end - start, start, line + 1, start - line_start + 1, place, training_line + 1)
+    return Run(text, end - start, start, line + 1, start - line_start + 1, position, training_line + 1)
 
 
 def _line_breaks(ids: np.ndarray, line_end: int) -> tuple[int, int]:
@@ -158,7 +158,7 @@ def _nearest(ids: np.ndarray, line_runs: list[LineRun], vocabulary: Vocabulary, 
 
     if vocabulary.line_break is None:
         return []
-    best = [Nearest(line + 1, _line_at(ids, place, vocabulary), 0, "", 0.0) for _, line, place in line_runs]
+    best = [Nearest(line + 1, _line_at(ids, position, vocabulary), 0, "", 0.0) for _, line, position in line_runs]
     for number, lines in _training_lines(training.ids, vocabulary) if best else ():
         for k, known in enumerate(best):
             found = extractOne(known.text, lines, scorer=Levenshtein.normalized_similarity, score_cutoff=known.similarity)
@@ -172,30 +172,33 @@ def _longest_by_line(
 ) -> list[LineRun]:
     """The `count` lines with the longest runs, of those `before` and those of a window.
 
-    The window begins at place `first` of the text, in line `line`. Longest first; equal ones in the order of the text.
+    The window begins at position `first` of the text, in line `line`. Longest first; equal ones in the order of the text.
     """
-    best = {number: (length, number, place) for length, number, place in before}
+    best = {number: (length, number, position) for length, number, position in before}
     breaks = first + np.flatnonzero(window == line_end)
     starts, ends = np.append(first, breaks + 1), np.append(breaks, first + len(window))
     lefts, rights = np.searchsorted(runs[:, 1], starts, "right"), np.searchsorted(runs[:, 0], ends)
     for number, (start, end, left, right) in enumerate(zip(starts, ends, lefts, rights, strict=True), line):
         if left < right and start < end:
-            places = np.maximum(runs[left:right, 0], start)
-            lengths = np.minimum(runs[left:right, 1], end) - places
+            positions = np.maximum(runs[left:right, 0], start)
+            lengths = np.minimum(runs[left:right, 1], end) - positions
             longest = int(lengths.argmax())
-            found = -int(lengths[longest]), number, int(places[longest])
+            found = -int(lengths[longest]), number, int(positions[longest])
             best[number] = min(found, best.get(number, found))
     return sorted(best.values())[:count]
 
 
-def _line_at(ids: np.ndarray, place: int, vocabulary: Vocabulary) -> str:
-    """The line that a place is in; of one that is longer than `MAX_LINE`, so much from there on."""
-    line_end, first = vocabulary.line_end, max(0, place - MAX_LINE)
-    before, after = np.flatnonzero(ids[first:place] == line_end), np.flatnonzero(ids[place : place + MAX_LINE] == line_end)
-    start = first + int(before[-1]) + 1 if len(before) else first if first == 0 else place
-    end = place + int(after[0]) if len(after) else min(len(ids), place + MAX_LINE)
+def _line_at(ids: np.ndarray, position: int, vocabulary: Vocabulary) -> str:
+    """The line that a position is in; of one that is longer than `MAX_LINE`, so much from there on."""
+    line_end, first = vocabulary.line_end, max(0, position - MAX_LINE)
+    before, after = (
+        np.flatnonzero(ids[first:position] == line_end),
+        np.flatnonzero(ids[position : position + MAX_LINE] == line_end),
+    )
+    start = first + int(before[-1]) + 1 if len(before) else first if first == 0 else position
+    end = position + int(after[0]) if len(after) else min(len(ids), position + MAX_LINE)
     if end - start > MAX_LINE:
-        start, end = place, min(end, place + MAX_LINE)
+        start, end = position, min(end, position + MAX_LINE)
     return vocabulary.spell(ids[start:end])
 
 

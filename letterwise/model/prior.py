@@ -1,7 +1,7 @@
 """Prior: what counting already knows comes in at both ends, so that the blocks need only learn the rest.
 
     ln p (B T K V+1): for the K longest orders k, what n-grams of up to k characters say of the next one, and the escape:
-                      how much of it they left to shorter n-grams, which tells how sure they are
+                      how much of it they left to shorter n-grams, which shows how sure they are
     p of the longest, escapes of all ──linear──▶ (B T C), added to the embedding
     h (B T C) ──linear──▶ gates (B T K)
     logits = head(h) + Σ_k gate_k · ln p_k

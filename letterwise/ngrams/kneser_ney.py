@@ -20,7 +20,11 @@ from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
 from letterwise.ngrams.trie import Level, at_line_start, build_levels, context_lengths, suffixes
 
 ORDER = 7  # of counting alone, as a baseline: on a million characters of English longer ones bring nothing
-FALLBACK = (0.5, 1.0, 1.5)  # discounts of 1, 2, 3 or more where the text is too small to tell them (as KenLM's, Heafield 2011)
+FALLBACK = (
+    0.5,
+    1.0,
+    1.5,
+)  # discounts of 1, 2, 3 or more where the text is too small to estimate them (as KenLM's, Heafield 2011)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Predictor: what comes next, by one who learns from all that came before.
+"""Predictor: what comes next, by a model that learns from all that came before.
 
     network's p (V,) ──mixing with the text's own past──▶ probabilities (1, V)
          ▲──────────────── read (1,) ids: all of it learns ───────────┘
 
-One implementation under `evaluate --protocol online` and `compress --online`: what the one scores, the other pays.
+One implementation for `evaluate --protocol online` and `compress --online`: what one scores, the other takes in bits.
 """
 
 import numpy as np
@@ -21,9 +21,7 @@ class Online:
 
     def __init__(self, file: ModelFile) -> None:
         self.network, size = Network(file), len(file.vocabulary)
-        self.probed = (
-            self.network.block_size + 2
-        )  # by then it has learned from a window, and says something with what it learned
+        self.probed = self.network.block_size + 2  # by then it has learned from a window, and predicted by that
         common = np.ones(size)
         if file.counts:
             common[file.counts.levels[0].characters] += file.counts.levels[0].counts
@@ -37,7 +35,7 @@ class Online:
         return self.mixed[None]
 
     def read(self, ids: np.ndarray) -> None:
-        """The character (1,) that came: learn from it, and go on."""
+        """The next character (1,): learn from it, and go on."""
         if self.tree and self.past:
             learn(self.tree, self.past, int(ids[0]))
             self.network.read(int(ids[0]))
@@ -49,6 +47,6 @@ class Online:
 
 
 def kinds(vocabulary: Vocabulary) -> np.ndarray:
-    """Of each character (V,): whether it is of words, ends a line, or neither (0)."""
+    """Of each character (V,): whether it is part of words, ends a line, or neither (0)."""
     characters = map(chr, range(256)) if vocabulary.kind == "byte" else vocabulary.characters
     return np.array([WORDS if c.isalnum() or c == "'" else LINE_ENDS if c == "\n" else 0 for c in characters])

@@ -1,4 +1,4 @@
-"""Score: mean surprise over a text that is learned from as it is read: scored first, learned from afterwards.
+"""Score: the mean loss of a text that is learned from as it is read: each character is scored first.
 
 ids (N,) ──Online, one by one──▶ -ln p of each but the first ──mean──▶ nats per character
 """
@@ -14,7 +14,7 @@ from letterwise.evaluation import Score
 from letterwise.online.predictor import Online
 
 PROTOCOL = "online"
-CHUNK = 2**16  # ids that are numbers of Python's at a time: all of a long text would be 8 times its size
+CHUNK = 2**16  # ids converted to Python's integers at a time: those of a long text would take 8 times its size
 
 
 def evaluate(file: ModelFile, ids: np.ndarray) -> Score:

@@ -1,1 +1,1 @@
-"""Where it runs: device, arithmetic, threads; found once, then handed along as a value."""
+"""Runtime: device, arithmetic and threads; found once, then passed on as a value."""

@@ -1,4 +1,4 @@
-"""Accelerator: is a GPU there to be asked for? Said without PyTorch wherever that is certain.
+"""Accelerator: is there a GPU? Answered without PyTorch wherever that is certain.
 
 "auto" | "cuda:1" | … ──device_name──▶ "cpu" | "cuda:0" | "mps"        PyTorch is loaded only if a GPU is named or may be there
 """
@@ -6,17 +6,17 @@
 import sys
 from pathlib import Path
 
-# What a driver leaves: NVIDIA's, on its boards, and under WSL; and AMD's, which PyTorch calls "cuda" too.
+# Files of the drivers: NVIDIA's, on its boards, and under WSL; and AMD's, which PyTorch calls "cuda" too.
 DRIVERS = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/nvmap", "/dev/nvhost-ctrl", "/dev/dxg", "/dev/kfd")
 
 
-def device_name(asked: str) -> str:
-    """The device that `asked` names, "auto" meaning the best that is there. Raises `UserError` when it is not there."""
-    if asked == "cpu" or (asked == "auto" and not accelerator_possible()):
+def device_name(device: str) -> str:
+    """The name of a device, "auto" meaning the best that is there. Raises `UserError` when it is not there."""
+    if device == "cpu" or (device == "auto" and not accelerator_possible()):
         return "cpu"
     from letterwise.runtime.device import find_device
 
-    return str(find_device(asked))
+    return str(find_device(device))
 
 
 def accelerator_possible() -> bool:

@@ -1,4 +1,4 @@
-"""Process: what belongs to the whole process is given back as it was found. A library is a guest in somebody's program.
+"""Process: what a call changes in the whole process is restored afterwards, since a library runs in other people's programs.
 
 with process_state_kept(): train …  ──▶ PyTorch's threads and random numbers are the caller's again
 """

@@ -4,7 +4,7 @@
 
 By default a thread that has finished its part keeps its processor busy for a millisecond or more, until the others have
 finished, too. Where another program has one of their processors, that is most of the time (docs/log.md). So they wait a tenth
-of a millisecond, and then sleep. Whoever has set one of these variables, or loaded PyTorch already, has decided otherwise.
+of a millisecond, and then sleep. Where one of these variables is set, or PyTorch is loaded already, nothing is changed.
 """
 
 import os
@@ -14,7 +14,7 @@ from collections.abc import MutableMapping
 from letterwise.machine import allowed, processors
 
 SPINS = "20000"  # turns of GNU's loop, some 100 µs: fewer cost an idle machine 5 to 25 %
-BLOCK_MS = "1"  # the least that Intel's and LLVM's have beside 0
+BLOCK_MS = "1"  # Intel's and LLVM's minimum beside 0
 
 
 def share_processors(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -30,7 +30,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 
 
 def run(flags: dict[str, Any]) -> int:
-    """Train; tell what came of it."""
+    """Train, and print the result."""
     own = {name: flags.pop(name) for name in OWN if name in flags}
     asked = asked_values(knobs(flags), own.pop("config", None))
     agree(own)
@@ -113,7 +113,7 @@ def repeated_words(result: Any) -> str:
 
 
 def _shown(arguments: list[str]) -> Any:
-    """The configuration whose defaults the help tells."""
+    """The configuration whose defaults the help shows."""
     if not {"-h", "--help"} & set(arguments):
         return resolve({})
     quick = Parser(prog="", add_help=False)

@@ -106,7 +106,7 @@ class Source:
 
 
 def recognized(source: Source, start: bytes, asked: str | None) -> Source:
-    """The source as text, in the encoding that was `asked` for, or that its first bytes tell: see text_encoding.py."""
+    """The source as text, in the encoding that was `asked` for, or that its first bytes show: see text_encoding.py."""
     spelling = decided(source.name, start, asked)
     return replace(source, encoding=spelling.encoding, skip=spelling.skip, remark=spelling.remark)
 

@@ -1,1 +1,1 @@
-"""Optimizers: which rule steps which weights, how fast, and by what loss beside the plain one."""
+"""Optimizers: which rule steps which weights, how fast, and by what loss beside the model's own."""

@@ -1,8 +1,8 @@
-"""Multi-token prediction: while it learns, the model also guesses the character after the next (Gloeckle et al. 2024).
+"""Multi-token prediction: in training, the model also predicts the character after the next (Gloeckle et al. 2024).
 
 h (B T C) ──linear──▶ logits (B T V) of the second character on ──▶ nats
 
-What helps to guess two characters on is worth knowing for one. The guess serves training only: it is no part of the model.
+What helps to predict two characters ahead helps to predict one. The second head is no part of the model file.
 """
 
 import torch
@@ -14,7 +14,7 @@ from letterwise.model import Transformer
 
 
 class MultiTokenHead(nn.Module):
-    """A second head, beside the model's own. It starts at zero: all characters alike."""
+    """A second head, beside the model's own. It starts at zero: all characters are equally likely."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class MultiTokenHead(nn.Module):
         nn.init.zeros_(self.head.weight)
 
     def forward(self, h: Float[Tensor, "B T C"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
-        """Mean surprise, in nats, at each target's successor; zero where a window is too short to have one."""
+        """Mean loss, in nats, of each target's successor; zero where a window is too short to have one."""
         if targets.size(1) < 2:
             return torch.zeros((), device=h.device)
         return cross_entropy(self.head(h[:, :-1]), targets[:, 1:])

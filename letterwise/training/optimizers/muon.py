@@ -2,7 +2,7 @@
 
     gradient ──momentum──▶ M ──Newton-Schulz──▶ nearest orthogonal matrix to M ──▶ step
 
-An orthogonal step moves all directions of a matrix equally, also those that plain gradients hardly show.
+An orthogonal step moves all directions of a matrix equally, also those in which gradients are small.
 """
 
 from collections.abc import Iterable

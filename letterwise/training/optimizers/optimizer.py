@@ -3,7 +3,7 @@
 role        what                              adamw · sgd · adafactor     muon
 matrices    inside the blocks                 decayed                     Muon, decayed
 tables      embedding, positions, heads       decayed                     AdamW
-vectors     gains and biases                  left alone by decay         AdamW
+vectors     gains and biases                  not decayed                 AdamW
 
 Decay is decoupled from the gradient (Loshchilov & Hutter 2019), but for sgd, where it is part of it, as is usual there.
 """

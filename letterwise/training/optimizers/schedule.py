@@ -1,8 +1,8 @@
-"""Schedule: what factor of its peak the learning rate has, as pure functions.
+"""Schedule: the learning rate as a share of its peak, as pure functions.
 
     step, share of the run that is done (0 … 1) ──▶ factor (0 … 1)
 
-The share may count steps or seconds: that is the budget's affair.
+The share may count steps or seconds: the budget decides which (training/budget.py).
 """
 
 import math

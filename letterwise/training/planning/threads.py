@@ -14,7 +14,7 @@ import torch
 
 from letterwise.progress import Note
 
-WINDOW_S, WINDOW_STEPS = 0.5, 4  # the least that a measurement lasts, in seconds and in steps
+WINDOW_S, WINDOW_STEPS = 0.5, 4  # a measurement's minimum, in seconds and in steps
 SLOW = 1.4  # times the fastest measurement: something has changed
 REST_S, MAX_REST_S = 8.0, 64.0  # between two trials: longer each time that one brought nothing
 BETTER = 0.95  # of the usual time of a step: less is worth a change

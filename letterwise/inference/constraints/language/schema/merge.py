@@ -70,7 +70,7 @@ def resolved(pointer: str, root: Any) -> Any:
 
 
 def are_exclusive(schemas: list[Any], root: Any) -> bool:
-    """Does no value fit two of these schemas? As far as types, constants, and members that are constants tell."""
+    """Does no value fit two of these schemas? As far as types, constants, and members that are constants show."""
     try:
         cases = [merged(schema, root) for schema in schemas]
     except (Unsupported, TooLarge):
@@ -180,7 +180,7 @@ def type_of(value: Any) -> str:
 
 
 def _common_multiple(a: Decimal, b: Decimal) -> Decimal:
-    """The least number that is a multiple of both."""
+    """The least common multiple of both."""
     x, y = Fraction(a), Fraction(b)
     common = Fraction(math.lcm(x.numerator * y.denominator, y.numerator * x.denominator), x.denominator * y.denominator)
     places = max(-int(a.as_tuple().exponent), -int(b.as_tuple().exponent), 0)

@@ -105,16 +105,16 @@ def _multiples(divisor: int, places: int) -> Automaton:
 
 def _nearest_multiples(step: Fraction, integers: bool, low: Bound | None, high: Bound | None) -> Expression:
     """The multiples nearest to 0, in digits."""
-    step = Fraction(step.numerator) if integers else step  # the least multiple that is an integer
+    step = Fraction(step.numerator) if integers else step  # the smallest multiple that is an integer
     first = -math.inf if low is None else math.ceil(Fraction(low[0]) / step) + (low[1] and Fraction(low[0]) % step == 0)
     last = math.inf if high is None else math.floor(Fraction(high[0]) / step) - (high[1] and Fraction(high[0]) % step == 0)
     if first > last:
         return NOTHING
     nearest = max(first, min(0, last))
     length = len(_digits(int(max(1, abs(nearest))) * step))
-    most = max(1, min(MAX_MULTIPLES, MAX_LISTED_DIGITS // length))
-    begin = int(max(first, nearest - most // 2))
-    return Choice(tuple(literal(_digits(k * step)) for k in range(begin, int(min(last, begin + most - 1)) + 1)))
+    n = max(1, min(MAX_MULTIPLES, MAX_LISTED_DIGITS // length))
+    begin = int(max(first, nearest - n // 2))
+    return Choice(tuple(literal(_digits(k * step)) for k in range(begin, int(min(last, begin + n - 1)) + 1)))
 
 
 def _digits(value: Fraction) -> str:
