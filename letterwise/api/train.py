@@ -34,7 +34,7 @@ def train(
         input_file: one or several files, folders or globs; without it (and without `dataset=`), the embedded text.
         config: a TOML file of options.
         out, model_path, resume, overwrite: as the flags of that name.
-        progress: shown on stderr, or below a notebook's cell; False is silent, and a `Progress` of your own is notified instead.
+        progress: shown on stderr, or below a notebook's cell; False is silent; a `Progress` is notified instead.
         options: `preset`, `size`, and every flag of `letterwise train --help`, like `max_iters=500`: see docs/flags.md.
 
     Raises:

@@ -16,7 +16,7 @@ from letterwise.api import LanguageModel
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.weights import weights_of
 from letterwise.compression import archive
-from letterwise.compression.coder import columns, decode, encode, whole
+from letterwise.compression.coder import columns, decode, encode, integers
 from letterwise.compression.frozen import CHARS_PER_STREAM, Frozen, streams_for
 from letterwise.compression.spelling import Spelled, from_varint, spell, to_varint, unspell, whole_characters
 from letterwise.config import Config
@@ -101,7 +101,7 @@ def test_streams_share_a_text_in_order() -> None:
 
 def test_likely_or_not_nothing_is_impossible() -> None:
     certain = np.array([[1.0, 0.0, 0.0]])
-    assert whole(certain).tolist() == [[2**24 + 1, 1, 1]]
+    assert integers(certain).tolist() == [[2**24 + 1, 1, 1]]
 
 
 class Given:
