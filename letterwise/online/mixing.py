@@ -1,14 +1,14 @@
-"""Mixing: what a text's own past says of the next character, mixed with what a model says. Compiled by numba.
+"""Mixing: predictions from the text so far, mixed with a model's. Compiled by numba.
 
     model's p (V,) ─┐
     contexts ───────┼─▶ at each node of a binary tree over the characters: Σ weight · logit ──squash──▶ p (V,)
-    matches ────────┘            ▲──────────── what came: one step down the gradient ────────────┘
+    matches ────────┘            ▲──────── the next character: one gradient step ────────────────┘
 
-A character is a path down the tree, a decision at each node. For each decision, and each context (the last 1 … 8 characters,
-the word so far, …) that has been here before, it is known how often which way was taken; a table learns what such a history is
-worth as a probability, and the mixer how far to trust it. These are the methods of PAQ: logistic mixing, indirect histories
-(Mahoney 2005, "Adaptive weighing of context models for lossless data compression"), over the decisions of a Huffman tree, so
-that common characters are few decisions away. All in float64, one operation after the other: the same numbers on both sides.
+A character is a path down the tree, a bit at each node. For each node, and each context (the last 1 … 8 characters, the word so
+far, …) that was there before, a history holds how often each bit came; a table learns the probability of bit 1 after such a
+history, and the mixer its weight. These are the methods of PAQ: logistic mixing, indirect histories
+(Mahoney 2005, "Adaptive weighing of context models for lossless data compression"), over the bits of a Huffman tree, so
+that common characters take few. All in float64, one operation after the other: the same numbers on both sides.
 """
 
 import heapq
@@ -20,15 +20,15 @@ import numpy as np
 from letterwise.compiling.jit import njit
 from letterwise.compiling.parts import part
 
-ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context; then come: the word, two words, the line's place
+ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context; then come: the word, two words, the column
 CONTEXTS = len(ORDERS) + 3
 MATCHES = (6, 12)  # a match model each: how many characters must be equal
 LONGEST_MATCH = 31
 INPUTS = 2 + CONTEXTS + len(MATCHES)  # the model, a constant, contexts, matches
 SLOTS = 2**22
 SEEN = 2**20
-PLACES = 2**18  # of matches
-LEVELS = 12  # of a count, in the table of histories
+POSITIONS = 2**18  # of matches
+LEVELS = 12  # of a count in a history
 STEP, STEP_FLOOR, STEP_HALF = 0.01, 0.001, 4000.0
 MAP_RATE = 1.0 / 250
 DEEPEST = 12.0  # logits are kept within ±this
@@ -39,26 +39,26 @@ class Tree(NamedTuple):
 
     children: np.ndarray  # (V-1, 2): an inner node, or -1 - id
     path: np.ndarray  # (V, D): the nodes from the root to each character, -1 behind its end
-    turns: np.ndarray  # (V, D): which way it goes there
+    bits: np.ndarray  # (V, D): the bit there, 0 or 1
 
 
 class Past(NamedTuple):
-    """Everything that is learned on the way."""
+    """All that is learned from the text."""
 
-    tags: np.ndarray  # (SLOTS,): whose history is there
-    histories: np.ndarray  # (SLOTS, 2): how often each way was taken, older times for less
-    seen: np.ndarray  # (CONTEXTS, SEEN): contexts that were there
-    worth: np.ndarray  # (CONTEXTS, LEVELS²): probability of turn 1 after a history
+    tags: np.ndarray  # (SLOTS,): the key's of the history there
+    histories: np.ndarray  # (SLOTS, 2): how often each bit came, older times for less
+    seen: np.ndarray  # (CONTEXTS, SEEN): whether a context was there
+    history_map: np.ndarray  # (CONTEXTS, LEVELS²): probability of bit 1 after a history
     rates: np.ndarray  # (CONTEXTS, LEVELS²): how fast each of these learns
-    match_worth: np.ndarray  # (matches, LONGEST_MATCH + 1): how often a match of this length went on
+    match_map: np.ndarray  # (matches, LONGEST_MATCH + 1): how often a match of this length went on
     weights: np.ndarray  # (sets, INPUTS): of the mixer, chosen by the longest context and match there is
     node_weights: np.ndarray  # (V-1, INPUTS): added to these, each node's own
-    places: np.ndarray  # (matches, PLACES): where these characters were last
+    positions: np.ndarray  # (matches, POSITIONS): where the last characters were before
     text: np.ndarray  # (RING,) the last characters
     found: np.ndarray  # (matches, 2): where the match goes on, its length
-    state: np.ndarray  # (4 + CONTEXTS,) uint64: length of the text, word, word before, place in the line; contexts' hashes
-    nodes: np.ndarray  # (V-1, 2 + INPUTS): work: the model's p, mixed p, inputs
-    words: np.ndarray  # (V,): whether a character is of words (1), ends lines (2), or neither
+    state: np.ndarray  # (4 + CONTEXTS,) uint64: length of the text, word, word before, column; contexts' hashes
+    nodes: np.ndarray  # (V-1, 2 + INPUTS): scratch: the model's p, mixed p, inputs
+    kinds: np.ndarray  # (V,): whether a character is part of words (1), ends lines (2), or neither
 
 
 def huffman(weights: np.ndarray) -> Tree:
@@ -77,22 +77,22 @@ def huffman(weights: np.ndarray) -> Tree:
     ways: list[list[tuple[int, int]]] = [[] for _ in range(size)]
     above: dict[int, list[tuple[int, int]]] = {0: []}
     for node, pair in enumerate(children.tolist()):
-        for turn, child in enumerate(pair):
-            way = [*above[node], (node, turn)]
+        for bit, child in enumerate(pair):
+            way = [*above[node], (node, bit)]
             if child < 0:
                 ways[-1 - child] = way
             else:
                 above[child] = way
     deep = max(1, max(map(len, ways)))
-    path, turns = np.full((size, deep), -1, np.int64), np.zeros((size, deep), np.int64)
+    path, bits = np.full((size, deep), -1, np.int64), np.zeros((size, deep), np.int64)
     for id, way in enumerate(ways):
-        for depth, (node, turn) in enumerate(way):
-            path[id, depth], turns[id, depth] = node, turn
-    return Tree(children, path, turns)
+        for depth, (node, bit) in enumerate(way):
+            path[id, depth], bits[id, depth] = node, bit
+    return Tree(children, path, bits)
 
 
-def nothing_read(vocab_size: int, words: np.ndarray) -> Past:
-    """A past in which nothing has happened yet: the model is trusted, and the rest a little."""
+def empty_past(vocab_size: int, kinds: np.ndarray) -> Past:
+    """Of a text of which nothing was read: the model has weight 1, each context 0.1."""
     nodes = vocab_size - 1
     counts = np.array([representative(level) for level in range(LEVELS)])
     first = (counts[None, :] + 0.4) / (counts[None, :] + counts[:, None] + 0.8)
@@ -109,12 +109,12 @@ def nothing_read(vocab_size: int, words: np.ndarray) -> Past:
         np.broadcast_to(1 - 1 / (2.5 + np.arange(LONGEST_MATCH + 1)), (len(MATCHES), LONGEST_MATCH + 1)).copy(),
         weights,
         np.zeros((nodes, INPUTS)),
-        np.full((len(MATCHES), PLACES), -1, np.int64),
+        np.full((len(MATCHES), POSITIONS), -1, np.int64),
         np.zeros(2**20, np.int64),
         np.zeros((len(MATCHES), 2), np.int64),
         np.zeros(4 + CONTEXTS, np.uint64),
         np.zeros((nodes, 2 + INPUTS)),
-        words,
+        kinds,
     )
 
 
@@ -140,7 +140,7 @@ def squash(x):
 
 @part()
 def hashed(a, b):
-    """Two numbers as one that looks like chance."""
+    """A hash of two numbers."""
     x = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9) ^ (b + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
     x ^= x >> np.uint64(29)
     x *= np.uint64(0xBF58476D1CE4E5B9)
@@ -149,37 +149,37 @@ def hashed(a, b):
 
 @part()
 def slot_of(past, key):
-    """Where the history with this key is, or may begin: of two places the one that is its own, or holds less."""
-    place = np.int64(key & np.uint64(SLOTS - 1))
+    """Where the history with this key is, or may begin: of two slots the one that is its own, or holds less."""
+    slot = np.int64(key & np.uint64(SLOTS - 1))
     tag = np.uint16((key >> np.uint64(40)) | np.uint64(1))
-    other = place ^ 1
-    if past.tags[place] == tag:
-        return place, True
+    other = slot ^ 1
+    if past.tags[slot] == tag:
+        return slot, True
     if past.tags[other] == tag:
         return other, True
-    held = past.histories[place, 0] + past.histories[place, 1]
+    held = past.histories[slot, 0] + past.histories[slot, 1]
     rest = past.histories[other, 0] + past.histories[other, 1]
-    return (place if held <= rest else other), False
+    return (slot if held <= rest else other), False
 
 
 @njit()
-def predict(tree, past, given, mixed):
-    """`mixed` (V,): the next character's probabilities, from the model's `given` (V,) and the past."""
+def predict(tree, past, model, mixed):
+    """`mixed` (V,): the next character's probabilities, from the `model`'s (V,) and the past."""
     nodes, inputs = len(tree.children), past.nodes.shape[1] - 2
     hashes = past.state[4:]
-    there = np.zeros(CONTEXTS, np.bool_)
+    seen = np.zeros(CONTEXTS, np.bool_)
     longest = 0
     for c in range(CONTEXTS):
-        there[c] = past.seen[c, np.int64(hashes[c] >> np.uint64(44))] > 0
-        if there[c] and c < len(ORDERS):
+        seen[c] = past.seen[c, np.int64(hashes[c] >> np.uint64(44))] > 0
+        if seen[c] and c < len(ORDERS):
             longest = c + 1
     matched = 2 if past.found[1, 1] > 0 else 1 if past.found[0, 1] > 0 else 0
     weights = past.weights[longest * 3 + matched]
     sums = np.zeros(nodes)
     for node in range(nodes - 1, -1, -1):  # children come behind their parents
         left, right = tree.children[node]
-        p0 = given[-1 - left] if left < 0 else sums[left]
-        p1 = given[-1 - right] if right < 0 else sums[right]
+        p0 = model[-1 - left] if left < 0 else sums[left]
+        p1 = model[-1 - right] if right < 0 else sums[right]
         sums[node] = p0 + p1
         past.nodes[node, 0] = min(max(p1 / (p0 + p1), 1e-6), 1 - 1e-6) if p0 + p1 > 0 else 0.5
     past.nodes[:, 2:] = 0.0
@@ -187,22 +187,22 @@ def predict(tree, past, given, mixed):
         length = past.found[m, 1]
         if length > 0:
             id = past.text[past.found[m, 0] & (len(past.text) - 1)]
-            sure = stretch(past.match_worth[m, min(length, LONGEST_MATCH)])
+            sure = stretch(past.match_map[m, min(length, LONGEST_MATCH)])
             for depth in range(tree.path.shape[1]):
                 node = tree.path[id, depth]
                 if node < 0:
                     break
-                past.nodes[node, 2 + 2 + CONTEXTS + m] = sure if tree.turns[id, depth] else -sure
+                past.nodes[node, 2 + 2 + CONTEXTS + m] = sure if tree.bits[id, depth] else -sure
     for node in range(nodes):
         row, x = past.nodes[node], past.nodes[node, 2:]
         x[0] = stretch(row[0])
         x[1] = 0.3
         for c in range(CONTEXTS):
-            if there[c]:
-                place, known = slot_of(past, hashed(hashes[c], np.uint64(node)))
+            if seen[c]:
+                slot, known = slot_of(past, hashed(hashes[c], np.uint64(node)))
                 if known:
-                    history = past.histories[place]
-                    x[2 + c] = stretch(past.worth[c, LEVEL_OF[history[0]] * LEVELS + LEVEL_OF[history[1]]])
+                    history = past.histories[slot]
+                    x[2 + c] = stretch(past.history_map[c, LEVEL_OF[history[0]] * LEVELS + LEVEL_OF[history[1]]])
         total, own = 0.0, past.node_weights[node]
         for i in range(inputs):
             total += (weights[i] + own[i]) * x[i]
@@ -211,18 +211,18 @@ def predict(tree, past, given, mixed):
     reach[0] = 1.0
     for node in range(nodes):
         p1 = past.nodes[node, 1]
-        for turn in range(2):
-            child = tree.children[node, turn]
-            share = reach[node] * (p1 if turn else 1.0 - p1)
+        for bit in range(2):
+            child = tree.children[node, bit]
+            p = reach[node] * (p1 if bit else 1.0 - p1)
             if child < 0:
-                mixed[-1 - child] = share
+                mixed[-1 - child] = p
             else:
-                reach[child] = share
+                reach[child] = p
 
 
 @njit()
 def learn(tree, past, id):
-    """Take in the character that came, after `predict`."""
+    """Learn from the character that came, after `predict`."""
     hashes = past.state[4:]
     longest = 0
     for c in range(len(ORDERS)):
@@ -236,30 +236,30 @@ def learn(tree, past, id):
         node = tree.path[id, depth]
         if node < 0:
             break
-        turn = tree.turns[id, depth]
+        bit = tree.bits[id, depth]
         row, x, own = past.nodes[node], past.nodes[node, 2:], past.node_weights[node]
-        error = turn - row[1]
+        error = bit - row[1]
         for i in range(len(x)):
             change = step * error * x[i]
             weights[i] += change
             own[i] += 0.2 * change
         for c in range(CONTEXTS):
             key = hashed(hashes[c], np.uint64(node))
-            place, known = slot_of(past, key)
-            history = past.histories[place]
+            slot, known = slot_of(past, key)
+            history = past.histories[slot]
             if not known:
-                past.tags[place] = np.uint16((key >> np.uint64(40)) | np.uint64(1))
+                past.tags[slot] = np.uint16((key >> np.uint64(40)) | np.uint64(1))
                 history[0] = history[1] = 0
             else:
                 at = LEVEL_OF[history[0]] * LEVELS + LEVEL_OF[history[1]]
                 rate = past.rates[c, at]
-                past.worth[c, at] += rate * (turn - past.worth[c, at])
-                past.worth[c, at] = min(max(past.worth[c, at], 1e-4), 1 - 1e-4)
+                past.history_map[c, at] += rate * (bit - past.history_map[c, at])
+                past.history_map[c, at] = min(max(past.history_map[c, at], 1e-4), 1 - 1e-4)
                 past.rates[c, at] = max(MAP_RATE, 1.0 / (1.0 / rate + 1.0))
-            if history[turn] < 255:
-                history[turn] += 1
-            if history[1 - turn] > 2:
-                history[1 - turn] = history[1 - turn] // 2 + 1
+            if history[bit] < 255:
+                history[bit] += 1
+            if history[1 - bit] > 2:
+                history[1 - bit] = history[1 - bit] // 2 + 1
     for c in range(CONTEXTS):
         past.seen[c, np.int64(hashes[c] >> np.uint64(44))] = 1
     move(past, id)
@@ -267,14 +267,14 @@ def learn(tree, past, id):
 
 @part()
 def move(past, id):
-    """Put the character behind the text, and find contexts and matches anew."""
+    """Append the character to the text, and update contexts and matches."""
     length, ring = np.int64(past.state[0]), len(past.text) - 1
     for m in range(len(MATCHES)):
         if past.found[m, 1] > 0:
             right = past.text[past.found[m, 0] & ring] == id
             at = min(past.found[m, 1], LONGEST_MATCH)
-            past.match_worth[m, at] += 0.02 * ((1.0 if right else 0.0) - past.match_worth[m, at])
-            past.match_worth[m, at] = min(max(past.match_worth[m, at], 0.5), 0.9999)
+            past.match_map[m, at] += 0.02 * ((1.0 if right else 0.0) - past.match_map[m, at])
+            past.match_map[m, at] = min(max(past.match_map[m, at], 0.5), 0.9999)
             if right:
                 past.found[m, 0] += 1
                 past.found[m, 1] += 1
@@ -283,7 +283,7 @@ def move(past, id):
     past.text[length & ring] = id
     length += 1
     past.state[0] = length
-    kind = past.words[id]
+    kind = past.kinds[id]
     if kind == 1:
         past.state[1] = hashed(past.state[1], np.uint64(id))
     elif past.state[1] != 0:
@@ -307,9 +307,9 @@ def move(past, id):
         key = np.uint64(m)
         for back in range(1, MATCHES[m] + 1):
             key = hashed(key, np.uint64(past.text[(length - back) & ring]))
-        place = np.int64(key & np.uint64(PLACES - 1))
-        before = past.places[m, place]
-        past.places[m, place] = length
+        slot = np.int64(key & np.uint64(POSITIONS - 1))
+        before = past.positions[m, slot]
+        past.positions[m, slot] = length
         if past.found[m, 1] == 0 and before > 0 and length - before < ring:
             same = 0
             while (

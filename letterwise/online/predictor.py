@@ -10,7 +10,7 @@ import numpy as np
 
 from letterwise.checkpoint import ModelFile
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.online.mixing import huffman, learn, nothing_read, predict
+from letterwise.online.mixing import empty_past, huffman, learn, predict
 from letterwise.online.network import Network
 
 WORDS, LINE_ENDS = 1, 2  # kinds of characters
@@ -27,7 +27,7 @@ class Online:
             common[file.counts.levels[0].characters] += file.counts.levels[0].counts
         self.mixed = np.ones(size)
         self.tree = huffman(common) if size > 1 else None
-        self.past = nothing_read(size, kinds(file.vocabulary)) if size > 1 else None
+        self.past = empty_past(size, kinds(file.vocabulary)) if size > 1 else None
         self._predict()
 
     def probabilities(self) -> np.ndarray:
