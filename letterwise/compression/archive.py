@@ -2,9 +2,9 @@
 
     file ──▶ header: magic, version, mode, model, arithmetic · a block for each MiB (spelling ▸ coder) · end: length, digest
 
-The content is read once, from a file or a pipe, and one block is in memory at a time. Each is read back right after it was
-made, as `decompress` would, by another predictor, and compared. What a file claims is held against fixed bounds before room
-is made for it.
+The content is read once, from a file or a pipe, and one block is in memory at a time. Each is decompressed
+right after it was compressed, by another predictor, and compared. Sizes in a file are checked against fixed bounds before
+memory is allocated for them.
 """
 
 import hashlib
@@ -38,12 +38,12 @@ BLOCK = 2**20  # bytes of content
 CHUNK = 2**20
 MAX_NUMBER_BYTES = 9  # bytes of a number
 
-Predictors = Callable[[int], Predictor]  # so many streams, from the beginning of a text
+Predictors = Callable[[int], Predictor]  # by the number of streams: a fresh one, at the beginning of a text
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What became of a content: sizes in bytes, the header included, and how many streams it went in (at most)."""
+    """Sizes in bytes, the header included, and into how many streams the content was cut (at most)."""
 
     original_bytes: int
     compressed_bytes: int
@@ -66,32 +66,32 @@ def compress(
 ) -> Packed:
     """Read `source` to its end, and write it compressed to `target`.
 
-    `model` is the fingerprint of what predicts. `predictors(S)` gives a fresh predictor of S streams; `online`, the same one
-    stream runs through all blocks. Raises `UserError` when a block does not come back the same, or when a file says something
+    `model` is the fingerprint of the model. `predictors(S)` gives a fresh predictor of S streams; `online`, the same one stream
+    runs through all blocks. Raises `UserError` when a block does not come back the same, or when a file says something
     else when it is read again.
     """
     begin = source.tell() if source.seekable() else None
     header = MAGIC + bytes([VERSION, ONLINE if online else FROZEN]) + model
     header += probe.arithmetic(predictors(1), len(vocabulary))
-    written, max_streams, length, seen = target.write(header + crc(header)), 1, 0, hashlib.sha256()
-    ours, theirs = (predictors(1), predictors(1)) if online else (None, None)
+    written, max_streams, length, digest = target.write(header + crc(header)), 1, 0, hashlib.sha256()
+    encoder, decoder = (predictors(1), predictors(1)) if online else (None, None)
     for content in blocks(source):
         spelled = spell(content, vocabulary)
         streams = 1 if online else streams_for(len(spelled.ids))
-        packed = encode(ours or predictors(streams), spelled.ids, streams, len(vocabulary))
+        packed = encode(encoder or predictors(streams), spelled.ids, streams, len(vocabulary))
         numbers = (len(content), len(spelled.ids), streams, len(spelled.escapes), len(packed))
         block = b"".join(map(to_varint, numbers)) + crc(content) + spelled.escapes + packed
-        if not comes_back(block, content, vocabulary, predictors, theirs):
+        if not comes_back(block, content, vocabulary, predictors, decoder):
             raise UserError(
                 f"what was compressed does not come back the same (bytes {length} to {length + len(content)}), and is not "
                 "kept: this machine does not calculate the same twice. Try again, and report it if it stays so."
             )
         written += target.write(block)
-        seen.update(content)
+        digest.update(content)
         length, max_streams = length + len(content), max(max_streams, streams)
-    if begin is not None and digest_of(source, begin) != seen.digest():
+    if begin is not None and digest_of(source, begin) != digest.digest():
         raise UserError(f"the file changed while it was read ({length:,} bytes): wait until it is written, and try again.")
-    written += target.write(to_varint(0) + to_varint(length) + seen.digest()[:DIGEST])
+    written += target.write(to_varint(0) + to_varint(length) + digest.digest()[:DIGEST])
     return Packed(length, written, max_streams)
 
 
@@ -108,7 +108,7 @@ def decompress(
     until then is to be thrown away.
     """
     online = open_header(source, vocabulary, model, predictors)
-    read, max_streams, seen = HEADER, 1, hashlib.sha256()
+    read, max_streams, digest = HEADER, 1, hashlib.sha256()
     fresh, length = predictors(online), 0
     same = fresh(1) if online else None
     while True:
@@ -118,10 +118,10 @@ def decompress(
             break
         content, streams, used = read_block(source, size, vocabulary, fresh, same)
         target.write(content)
-        seen.update(content)
+        digest.update(content)
         read, length, max_streams = read + used, length + size, max(max_streams, streams)
     claimed, used = take_number(source)
-    if take(source, DIGEST) != seen.digest()[:DIGEST] or claimed != length or source.read(1):
+    if take(source, DIGEST) != digest.digest()[:DIGEST] or claimed != length or source.read(1):
         raise damaged("its digest is another, or something follows its end")
     return Packed(length, read + used + DIGEST, max_streams)
 
@@ -130,7 +130,7 @@ HEADER = len(MAGIC) + 2 + BYTES + probe.BYTES + CHECKSUM  # bytes
 
 
 def open_header(source: BinaryIO, vocabulary: Vocabulary, model: bytes, predictors: Callable[[bool], Predictors]) -> bool:
-    """Read the header: is it of a model that learns? Raises `UserError` where this model or machine cannot go on from there."""
+    """Read the header: does the model learn? Raises `UserError` where this model or machine cannot decompress the file."""
     magic = source.read(len(MAGIC))
     if magic != MAGIC:
         raise UserError(f"this is no file that `letterwise compress` wrote: it begins with {magic!r}.")
@@ -169,8 +169,8 @@ def read_block(
     """
     numbers = [take_number(source) for _ in range(4)]
     chars, streams, escapes, bits = (number for number, _ in numbers)
-    sound = size <= BLOCK and chars <= size and escapes <= size * (1 + MAX_ESCAPE_OVERHEAD)
-    if not sound or not 1 <= streams <= (1 if same else MAX_STREAMS) or bits > 8 * size + 64 or bits % 4:
+    plausible = size <= BLOCK and chars <= size and escapes <= size * (1 + MAX_ESCAPE_OVERHEAD)
+    if not plausible or not 1 <= streams <= (1 if same else MAX_STREAMS) or bits > 8 * size + 64 or bits % 4:
         raise damaged(f"a block claims {size} bytes in {chars} characters")
     checksum, extra, packed = take(source, CHECKSUM), take(source, escapes), take(source, bits)
     try:
@@ -184,7 +184,7 @@ def read_block(
 
 
 def comes_back(block: bytes, content: bytes, vocabulary: Vocabulary, fresh: Predictors, same: Predictor | None) -> bool:
-    """Does `decompress` find this content in this block?"""
+    """Does this block decompress to this content?"""
     source = io.BytesIO(block)
     try:
         return read_block(source, take_number(source)[0], vocabulary, fresh, same)[0] == content and not source.read(1)
@@ -193,12 +193,12 @@ def comes_back(block: bytes, content: bytes, vocabulary: Vocabulary, fresh: Pred
 
 
 def digest_of(source: BinaryIO, begin: int) -> bytes:
-    """sha256 of what a file holds from a place on."""
-    seen = hashlib.sha256()
+    """sha256 of a file's bytes from a position on."""
+    digest = hashlib.sha256()
     source.seek(begin)
     while chunk := source.read(CHUNK):
-        seen.update(chunk)
-    return seen.digest()
+        digest.update(chunk)
+    return digest.digest()
 
 
 def blocks(source: BinaryIO) -> Iterator[bytes]:
@@ -238,5 +238,5 @@ def crc(content: bytes) -> bytes:
 
 
 def damaged(why: str) -> UserError:
-    """The sentence for a file that does not come back, though model and arithmetic are the same."""
+    """The error of a file that cannot be decompressed, though model and arithmetic are the same."""
     return UserError(f"this compressed file is damaged: {why}. Restore it from a copy.")
