@@ -18,12 +18,12 @@ def test_the_tree_is_huffmans() -> None:
     tree = huffman(np.array([8.0, 1.0, 1.0, 4.0, 2.0]))
     depths = (tree.path >= 0).sum(-1)
     assert depths.tolist() == [1, 4, 4, 2, 3]
-    for id in range(5):  # walking down as the path says ends at the character
+    for id in range(5):  # from the root along the path to the character
         node = 0
-        for place, turn in zip(tree.path[id], tree.turns[id], strict=True):
-            if place >= 0:
-                assert place == node
-                node = tree.children[node, turn]
+        for at, bit in zip(tree.path[id], tree.bits[id], strict=True):
+            if at >= 0:
+                assert at == node
+                node = tree.children[node, bit]
         assert node == -1 - id
     assert all(child < 0 or child > node for node, pair in enumerate(tree.children) for child in pair)
 
