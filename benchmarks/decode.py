@@ -5,8 +5,9 @@
 Two lengths: texts that fill a context (all that llama2.c can write), and 500 characters (what nanoGPT writes by default; beyond
 the context of the smaller shape: what a character costs then, windows being read again). Ours is the whole path, from a
 prompt to pieces of text. Weights are fresh: what is written does not matter to speed. All sample with temperature 0.8; top-k
-200 keeps all 65 characters. `together` is 64 samples side by side, `plain` the model without the kernel. Last, the time from
-the start of a process to its first character, for a model file that was used before.
+200 keeps all 65 characters. `together` is 64 samples side by side, `plain` the model without the kernel; `--only plain` runs
+the contenders with that in their names. Last, the time from the start of a process to its first character, for a model file
+that was used before.
 """
 
 import functools
@@ -50,10 +51,12 @@ def main() -> None:
     parser = flags(__doc__ or "")
     parser.add_argument("--llama2c", type=Path, help="a checkout of llama2.c, to run beside")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long to measure each time, about")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only contenders with these words in their names")
     asked = parser.parse_args()
     for shape in SHAPES:
         with tempfile.TemporaryDirectory() as workplace:
             contenders = others(asked.nanogpt, asked.llama2c, shape, Path(workplace)) | ours(shape, asked.seconds)
+            contenders = {name: able for name, able in contenders.items() if asked.only in name}
             for length, chars in (("context", shape["block_size"] - 1), ("long", LONG)):
                 able = {name: rate for name, (rate, bounded) in contenders.items() if length == "context" or not bounded}
                 speeds: dict[str, list[float]] = {name: [] for name in able}
@@ -62,12 +65,14 @@ def main() -> None:
                         speeds[name].append(rate(chars))
                 for name, rates in speeds.items():
                     figures = {"chars_per_second": round(statistics.median(rates))}
-                    for other in ("nanoGPT", "HF", "llama2.c, 2 threads", "llama"):
+                    alone = name.removesuffix(f", {TOGETHER} together")
+                    for other in dict.fromkeys(("nanoGPT", "HF", "llama2.c, 2 threads", "llama", alone)):
                         if other in speeds and other != name:
                             ratio = statistics.median(a / b for a, b in zip(rates, speeds[other], strict=True))
                             figures[f"over {other}"] = round(ratio, 2)
                     record(asked.append, benchmark="decode", contender=name, length=length, **shape, **figures)
-    record(asked.append, benchmark="decode", contender="first character", seconds=first_character_s(asked.rounds))
+    if asked.only in "first character":
+        record(asked.append, benchmark="decode", contender="first character", seconds=first_character_s(asked.rounds))
 
 
 def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
@@ -84,7 +89,9 @@ def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
         contenders[preset] = writer(compiled, seconds), False
         if preset in ("llama", "fast"):
             contenders[f"{preset}, {TOGETHER} together"] = writer(compiled, seconds, TOGETHER), False
-            contenders[f"{preset}, plain"] = writer(TorchBackend(model, counts), seconds), False
+            plain = TorchBackend(model, counts)
+            contenders[f"{preset}, plain"] = writer(plain, seconds), False
+            contenders[f"{preset}, plain, {TOGETHER} together"] = writer(plain, seconds, TOGETHER), False
     return contenders
 
 
