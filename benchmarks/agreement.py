@@ -15,7 +15,7 @@ from benchmarks.record import flags, record
 from letterwise.api import LanguageModel, load
 from letterwise.evaluation.passes import passes
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 
@@ -65,7 +65,7 @@ def greedy_equal(model: LanguageModel) -> int:
     for i in range(PROMPTS):
         prompt = held_out[i * 997 : i * 997 + 20]
         limits = Limits(num_tokens=GREEDY_CHARS)
-        (text,) = write(plain, model.vocabulary, prompt, sampler=Sampler(greedy=True), limits=limits).texts()
+        (text,) = generate(plain, model.vocabulary, prompt, sampler=Sampler(greedy=True), limits=limits).texts()
         equal += model.generate(prompt, num_tokens=GREEDY_CHARS, greedy=True) == text
     return equal
 

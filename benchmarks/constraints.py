@@ -25,7 +25,7 @@ from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.model import build, initialize
 
@@ -145,7 +145,7 @@ def timed(model: CompiledBackend, limits: Limits, seeds: range) -> tuple[list[st
     """Texts, the seconds that they took one after another, and how many ended because an end was drawn."""
     texts, ends, began = [], 0, time.perf_counter()
     for seed in seeds:
-        samples = write(model, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=(seed,))
+        samples = generate(model, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=(seed,))
         (generation,) = samples.running.values()
         texts += samples.texts()
         ends += generation.ended == "match" and not (generation.guide and generation.guide.is_finished())

@@ -32,7 +32,7 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.backend import Backend
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Transformer, build, initialize
@@ -101,7 +101,7 @@ def writer(model: Backend, seconds: float, texts: int = 1) -> Rate:
 
     def rate(chars: int) -> float:
         def once() -> None:
-            write(model, VOCABULARY, " ", sampler=sampler, limits=Limits(num_tokens=chars), rng_seeds=range(texts)).texts()
+            generate(model, VOCABULARY, " ", sampler=sampler, limits=Limits(num_tokens=chars), rng_seeds=range(texts)).texts()
 
         return chars * texts * timed(once, seconds)
 

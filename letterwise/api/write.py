@@ -15,7 +15,7 @@ from letterwise.config.arguments import argument, parts
 from letterwise.config.generation import RequestConfig, explained
 from letterwise.data.lines import LineSet
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.generate import Samples, write
+from letterwise.inference.generate import Samples, generate
 from letterwise.inference.lines import WrittenLines, one_line, require_lines
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.progress import Progress
@@ -147,7 +147,7 @@ class Writer(LoadedModel):
     def _write(
         self, prompt: str, request: RequestConfig, sampler: Sampler, limits: Limits, rng_seeds: Sequence[int]
     ) -> Samples:
-        return write(
+        return generate(
             self.backend,
             self.vocabulary,
             prompt,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
+from letterwise.inference.constraints.constraint import Compile
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.sampling.sampler import SamplerState
 
@@ -70,6 +71,7 @@ class Backend(Protocol):
 
     config: ModelConfig
     vocab_size: int
+    constraints: Compile  # keeps those that were compiled for this model
     line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
 
     def cache(self, rows: int) -> Cache:

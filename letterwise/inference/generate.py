@@ -17,6 +17,7 @@ from letterwise.errors import UserError
 from letterwise.inference.backend import Backend, cache_bytes
 from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints.constraint import constraint_for
+from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Engine, Sequence
 from letterwise.inference.sampling.copies import CopyLimit
@@ -51,7 +52,10 @@ class Generation:
         """`sequence` has been given the prompt to read. Raises `UserError` for a constraint that no text can meet."""
         sampler, limits = request.sampler, request.limits
         self.sequence, self.vocabulary, self.request = sequence, vocabulary, request
-        self.guide = constraint_for(vocabulary, limits).guide(limits.max_seconds) if limits.constrained else None
+        self.guide: Guide | None = None
+        if limits.constrained:
+            compiled = sequence.engine.backend.constraints
+            self.guide = constraint_for(vocabulary, limits, compiled).guide(limits.max_seconds)
         self.state = SamplerState(sampler, vocabulary, request.rng_seed, limits.characters(vocabulary))
         self.state.saw(request.prompt)
         self.finder, self.decoder = StopFinder(limits.stop, limits.until_line), vocabulary.text_decoder()
@@ -130,7 +134,7 @@ class Samples:
         return ["".join(self.written.get(i, ())) for i in range(len(self.ended))]
 
 
-def write(
+def generate(
     backend: Backend,
     vocabulary: Vocabulary,
     prompt: str,

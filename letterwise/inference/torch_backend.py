@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from letterwise.inference.backend import CHUNK, Draw
+from letterwise.inference.constraints.constraint import constraint_cache
 from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import biased
 from letterwise.model import KVCache, Transformer
@@ -29,7 +30,7 @@ class TorchBackend:
     def __init__(self, model: Transformer, counts: Counts | None = None, line_break: int | None = None) -> None:
         """`line_break` is for a model of lines."""
         self.model, self.counts, self.line_break = model, counts if model.prior else None, line_break
-        self.config, self.vocab_size = model.config, model.vocab_size
+        self.config, self.vocab_size, self.constraints = model.config, model.vocab_size, constraint_cache()
 
     def cache(self, rows: int) -> "TorchCache":
         """Room for so many texts."""

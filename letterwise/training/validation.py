@@ -13,7 +13,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.compiling.jit import clock
 from letterwise.evaluation import Score, evaluate
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.progress import Note, Progress
@@ -87,7 +87,7 @@ def sample(run: Run) -> str:
     run.model.eval()
     sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
     model = TorchBackend(run.model, run.counts, run.stream.line_break)
-    (text,) = write(model, run.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
+    (text,) = generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
     run.model.train()
     return text
 

@@ -9,7 +9,7 @@ import letterwise
 from letterwise.compiling import entry
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.cpu import ahead, decode
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.ngrams import reader
 
@@ -41,7 +41,7 @@ def test_what_writing_asks_for_is_there_before(asked: list[tuple[str, str]], tin
     for each in (decode.decode, reader.extend):
         each.job = None
     backend = letterwise.load(tiny.run_dir / "model.safetensors", device="cpu").compiled
-    write(
+    generate(
         backend,
         tiny.vocabulary,
         "The cat sat on the mat. The dog s",

@@ -20,7 +20,7 @@ from letterwise.inference.constraints.language.dfa import NO_DFA, START, draw_un
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.cpu import decode
 from letterwise.inference.engine import Sequence
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling import filters
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.model import Transformer
@@ -78,7 +78,7 @@ def written(backend: Backend, sampler: Sampler) -> list[str]:
     return [
         text
         for limits in (Limits(num_tokens=4), Limits(num_tokens=15), Limits(num_tokens=10, regex="(ab|[c-f]+)*k"))
-        for text in write(backend, LETTERS, "abc", sampler=sampler, limits=limits, rng_seeds=range(3)).texts()
+        for text in generate(backend, LETTERS, "abc", sampler=sampler, limits=limits, rng_seeds=range(3)).texts()
     ]
 
 

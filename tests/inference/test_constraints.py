@@ -24,7 +24,7 @@ from letterwise.inference.constraints.llguidance.completion import BudgetSpent, 
 from letterwise.inference.constraints.llguidance.matcher import Tokenizer, library
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.engine import follow
-from letterwise.inference.generate import write
+from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.model import build, initialize
 
@@ -139,7 +139,7 @@ def test_samples_match_as_others_see_it(name: str, noise) -> None:
     """Twenty texts by a model that knows nothing, each checked by another library."""
     limits, matches = CASES[name]
     for seed in range(20):
-        samples = write(noise, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=[seed])
+        samples = generate(noise, VOCABULARY, "", sampler=Sampler(), limits=limits, rng_seeds=[seed])
         (text,) = samples.texts()
         assert matches(text), text
         assert len(text) <= limits.num_tokens

@@ -1,6 +1,8 @@
 """DFA: a table allows what llguidance and Earley allow, character by character, and the same texts are written with each."""
 
+import gc
 import re
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -12,7 +14,7 @@ from benchmarks.constraints import VOCABULARY, cases
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.inference.constraints.constraint import Constraint, constraint_for
+from letterwise.inference.constraints.constraint import Constraint, constraint_cache, constraint_for
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import EarleyGuide
 from letterwise.inference.constraints.language import nfa
@@ -24,7 +26,8 @@ from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance.guide import LLGuidanceGuide
 from letterwise.inference.constraints.request import ConstraintRequest
 from letterwise.inference.cpu.backend import CompiledBackend
-from letterwise.inference.generate import write
+from letterwise.inference.engine import Sequence
+from letterwise.inference.generate import Generation, Request, generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import build, initialize
@@ -34,10 +37,10 @@ REGULAR = {name: limits for name, (limits, _) in cases().items()}
 CONFIG = ModelConfig(n_layer=1, n_head=1, n_embd=8, block_size=16, counts_order=0)
 
 
-def without(*forms: str) -> Callable[[Vocabulary, Limits], Constraint]:
+def without(*forms: str) -> Callable[..., Constraint]:
     """Makes constraints that have to do without some forms: the DFA, the RTN."""
 
-    def constraint(vocabulary: Vocabulary, limits: Limits) -> Constraint:
+    def constraint(vocabulary: Vocabulary, limits: Limits, compiled: object = None) -> Constraint:
         with pytest.MonkeyPatch.context() as patch:
             for form in forms:
                 patch.setattr(ConstraintRequest, form, lambda *_: None)
@@ -103,8 +106,24 @@ def test_anchors_at_both_ends_change_nothing() -> None:
 
 
 def test_more_time_is_the_same_dfa() -> None:
-    one, other = (constraint_for(SMALL, Limits(regex="ab*", max_seconds=seconds)) for seconds in (5, 6))
+    kept = constraint_cache()
+    one, other = (constraint_for(SMALL, Limits(regex="ab*", max_seconds=seconds), kept) for seconds in (5, 6))
     assert one is other
+
+
+def test_what_was_compiled_for_a_model_goes_with_it() -> None:
+    model = TorchBackend(initialize(build(CONFIG, len(VOCABULARY)), 0))
+    limits = Limits(num_tokens=5, regex="[a-c]+")
+    constraint = constraint_for(VOCABULARY, limits, model.constraints)
+    generation = Generation(Sequence(model), VOCABULARY, Request(np.zeros(0, np.int64), Sampler(), limits))
+    assert generation.guide.dfa is constraint.dfa
+    held = weakref.ref(constraint)
+    del constraint, generation
+    gc.collect()
+    assert held() is not None
+    del model
+    gc.collect()
+    assert held() is None
 
 
 @pytest.mark.parametrize("regex", ["(a{200}){200}", "(a|b)*a(a|b){16}", "(){1000000000}", "(a*){6600}", "(a?){4900}"])
@@ -204,7 +223,7 @@ def test_a_dfa_writes_what_earley_and_llguidance_write(name: str, noise: Compile
 
     def written(model, seeds: range) -> list[tuple[str, str]]:
         sampler = samplers.get(name, Sampler())
-        samples = write(model, VOCABULARY, "", sampler=sampler, limits=REGULAR[name], rng_seeds=seeds)
+        samples = generate(model, VOCABULARY, "", sampler=sampler, limits=REGULAR[name], rng_seeds=seeds)
         return list(zip(samples.texts(), samples.ended, strict=True))
 
     company = written(noise, range(3))
@@ -225,10 +244,10 @@ def test_a_model_of_lines_forgets_under_a_dfa_as_well(regex: str, monkeypatch) -
     shape = build(CONFIG, len(VOCABULARY))
     model = CompiledBackend(CONFIG, len(VOCABULARY), weights_of(initialize(shape, 0)), line_break=VOCABULARY.line_break)
     options = dict(sampler=Sampler(logit_bias={"\n": 3.0}), limits=Limits(num_tokens=40, regex=regex), rng_seeds=range(12))
-    texts = write(model, VOCABULARY, "", **options).texts()
+    texts = generate(model, VOCABULARY, "", **options).texts()
     assert any("\n" in text for text in texts)
     monkeypatch.setattr("letterwise.inference.generate.constraint_for", EARLEY)
-    assert write(model, VOCABULARY, "", **options).texts() == texts
+    assert generate(model, VOCABULARY, "", **options).texts() == texts
 
 
 def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:

@@ -16,6 +16,7 @@ model wants to leave the pattern. `\\d+` writes a number, and stops when somethi
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 from letterwise.data.vocabulary import Vocabulary
@@ -67,11 +68,14 @@ class Constraint:
         return LLGuidanceGuide(self.matcher.fork(), max_ids, self.rest, self.request.phrases, max_seconds)
 
 
-def constraint_for(vocabulary: Vocabulary, limits: Limits) -> Constraint:
-    """The constraint of these limits, compiled once for all samples. A schema or grammar may be the name of a file."""
-    return _compiled(vocabulary, replace(normalized(limits), max_seconds=math.inf))
+Compile = Callable[[Vocabulary, Limits], Constraint]
 
 
-@functools.lru_cache(maxsize=16)
-def _compiled(vocabulary: Vocabulary, limits: Limits) -> Constraint:
-    return Constraint(vocabulary, limits)
+def constraint_cache() -> Compile:
+    """What compiles constraints for a model, which owns it: the last ones are kept, and go when the model goes."""
+    return functools.lru_cache(maxsize=16)(Constraint)
+
+
+def constraint_for(vocabulary: Vocabulary, limits: Limits, compiled: Compile = Constraint) -> Constraint:
+    """The constraint of these limits, from a `constraint_cache`. A schema or grammar may be the name of a file."""
+    return compiled(vocabulary, replace(normalized(limits), max_seconds=math.inf))

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
 from letterwise.inference.backend import CHUNK, Draw
+from letterwise.inference.constraints.constraint import constraint_cache
 from letterwise.inference.constraints.language.dfa import END
 from letterwise.inference.cpu import decode, kernel
 from letterwise.inference.cpu.dfa_tables import DFATables
@@ -46,6 +47,7 @@ class CompiledBackend:
     ) -> None:
         """`arrays` are the weights as a model file names them; `line_break` is for a model of lines."""
         self.config, self.vocab_size, self.line_break = config, vocab_size, line_break
+        self.constraints = constraint_cache()
         self.kernel = kernel_config(config, vocab_size)
         self.weights = pack_weights(config, self.kernel, arrays)
         self.threads = ThreadPool(processors(), MIN_WORK)
