@@ -18,7 +18,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +35,7 @@ EXTENSIONS = (".safetensors", ".pth")
 # How many parts a header or pickle may have, and tensors a file: MIN_… in any case, and one for every BYTES_PER_… of the file.
 MIN_PARTS, BYTES_PER_PART = 50_000, 32
 MIN_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
+MAX_HEADER = 100_000_000  # bytes: more, the safetensors library does not read
 ALIGNED = 64  # bytes: a line of the processor's cache
 # The dtypes that both forms and NumPy know, as safetensors spells them.
 DTYPES = {
@@ -80,11 +81,16 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
     claims more than it holds, brings code, or has another checksum than it says.
     """
     try:
-        with _regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            is_archive = file.read(len(ARCHIVE)) == ARCHIVE
-            place = Path(file.name)
-            header, arrays = _read_pth(place, size) if is_archive else _read_safetensors(place, size)
+        with path.open("rb") as file:
+            start = file.read(BEGINNING)
+            regular, is_archive = stat.S_ISREG(os.fstat(file.fileno()).st_mode), start.startswith(ARCHIVE)
+            if not regular and not is_archive and start[8:10] != b'{"':  # a device can be endless
+                raise _Refused(NEITHER)
+            if regular and not is_archive:
+                header, arrays = _read_safetensors(path)
+            else:
+                with _copied(file, start) as copy:
+                    header, arrays = _read_pth(copy) if is_archive else _read_safetensors(copy)
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
@@ -96,20 +102,23 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
 
 
 @contextmanager
-def _regular(path: Path) -> Generator[IO[bytes]]:
-    """The file, open, under a name by which it can be read again: what a pipe brings goes into a temporary file."""
-    with path.open("rb") as file:
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            yield file
-            return
-        start = file.read(BEGINNING)
-        if not start.startswith(ARCHIVE) and start[8:10] != b'{"':  # a device can be endless
-            raise _Refused(NEITHER)
-        with tempfile.NamedTemporaryFile() as kept:
+def _copied(file: IO[bytes], start: bytes) -> Generator[Path]:
+    """A copy of a file whose `start` was read. A pipe brings it once, and a .pth is mapped into memory to be read.
+
+    Where somebody else cuts short what is mapped, the system ends this process without a word. Nobody else has the copy.
+    """
+    with ExitStack() as stack:
+        try:
+            kept = stack.enter_context(tempfile.NamedTemporaryFile())
             kept.write(start)
             shutil.copyfileobj(file, kept)
-            kept.seek(0)
-            yield kept
+            kept.flush()
+        except OSError as error:
+            raise UserError(
+                f"{str(file.name)!r} is copied to a temporary folder while it is read, which fails ({error.strerror}): "
+                "make room there, or set TMPDIR to another folder."
+            ) from error
+        yield Path(kept.name)
 
 
 def _is_newer(version: Any, newest: int | None) -> bool:
@@ -133,10 +142,11 @@ class _Refused(Exception):
     """What is wrong with the file, as the end of a sentence that begins with its name."""
 
 
-def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
+def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """By NumPy alone: the library would map the file into memory, as `_copied` tells."""
     with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= size - 8:
+        size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
+        if not 0 < length <= min(size - 8, MAX_HEADER):
             raise _Refused(NEITHER)
         header_json = file.read(length)
         content = _aligned(size - 8 - length)
@@ -145,13 +155,15 @@ def _read_safetensors(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]
     if header_json.count(b'"data_offsets"') > MIN_TENSORS + size // BYTES_PER_TENSOR:
         raise _Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
-        with safetensors.safe_open(path, framework="np") as opened:  # holds the places it names against each other
-            header = parsed((opened.metadata() or {}).get(KEY, "null"))
-        named = json.loads(header_json)
-        named.pop("__metadata__", None)
-        return header, {name: _array(content, name, **place) for name, place in named.items()}
-    except (safetensors.SafetensorError, ValueError, TypeError, KeyError, RecursionError) as error:
+        named = parsed(header_json.decode(), size)
+        header = parsed(named.pop("__metadata__", {}).get(KEY, "null"))
+        arrays = {name: _array(content, name, **place) for name, place in named.items()}
+        ends = [0, *sorted(place["data_offsets"][1] for place in named.values())]
+        if ends[:-1] != sorted(place["data_offsets"][0] for place in named.values()) or ends[-1] != len(content):
+            raise ValueError("its tensors leave gaps, or overlap")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
+    return header, arrays
 
 
 def _aligned(size: int) -> np.ndarray:
@@ -164,14 +176,17 @@ def _aligned(size: int) -> np.ndarray:
 def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
     """The part of `content` (bytes) that a safetensors header names."""
     if dtype not in DTYPES:
-        raise _Refused(f"is damaged: {name[:40]!r} has dtype {dtype}")
+        raise _Refused(f"is damaged: {name[:40]!r} has dtype {str(dtype)[:40]}")
     first, last = data_offsets
+    if any(type(number) is not int or number < 0 for number in (first, last, *shape)):
+        raise ValueError(f"{name[:40]!r} lies nowhere")
     return np.require(content[first:last].view(DTYPES[dtype]).reshape(shape), requirements="A")
 
 
-def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
+def _read_pth(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     import torch
 
+    size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
@@ -194,7 +209,7 @@ def _read_pth(path: Path, size: int) -> tuple[Any, dict[str, np.ndarray]]:
             raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
         if tensor.dtype == torch.bfloat16:
             raise _Refused(f"is damaged: {name[:40]!r} has dtype bfloat16")
-        arrays[name] = tensor.detach().numpy().copy()  # out of the mapped file: one that is cut short would end the process
+        arrays[name] = tensor.detach().numpy().copy()  # out of the mapped file
     return (parsed(header) if isinstance(header, str) else _plain_header(header, size)), arrays
 
 
@@ -227,10 +242,10 @@ def _plain_header(header: Any, size: int) -> Any:
     raise _Refused("is damaged: its header has too many parts, or parts that are not plain containers")
 
 
-def parsed(text: str) -> Any:
-    """JSON as plain containers. Raises `_Refused` on what is none, or would unfold to far more than its length."""
+def parsed(text: str, size: int = 0) -> Any:
+    """JSON as plain containers. Raises `_Refused` on what is none, or would unfold to far more than its length, or `size`."""
     outside = STRING.sub("", text)
-    if sum(map(outside.count, ",[{")) > MIN_PARTS + len(text) // BYTES_PER_PART:
+    if sum(map(outside.count, ",[{")) > MIN_PARTS + max(size, len(text)) // BYTES_PER_PART:
         raise _Refused(f"is damaged: a header of {len(text):,} characters cannot hold as many parts")
     try:
         return json.loads(text)

@@ -1,6 +1,8 @@
 """What a model file says of itself is checked when it is loaded, whatever its checksum says; nothing is read from it later."""
 
+import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors
+import torch
 from test_model_file import FORMS, edited, model_file
 
 from letterwise.checkpoint import load_model, save_model
@@ -173,3 +177,58 @@ def test_a_file_that_is_cut_short_after_loading_changes_nothing(tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code, *(tmp_path / name for name in FORMS)], capture_output=True, text=True)
     assert done.returncode == 0, (done.returncode, done.stderr)
+
+
+def test_a_file_that_is_cut_short_while_it_is_loaded_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is mapped is a copy, or nothing is."""
+    load = torch.load
+
+    def cut_short_first(copy: Path, **how: object) -> object:
+        os.truncate(tmp_path / "m.pth", 0)
+        return load(copy, **how)
+
+    monkeypatch.setattr(torch, "load", cut_short_first)
+    monkeypatch.delattr(safetensors, "safe_open")
+    for name in ("m.pth", "m.safetensors"):
+        save_model(tmp_path / name, model_file("gpt2"))
+        held = load_model(tmp_path / name).weights
+        assert held.keys() == model_file("gpt2").weights.keys()
+        assert all((held[key] == weight).all() for key, weight in model_file("gpt2").weights.items())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"data_offsets": [4, 8]},
+        {"data_offsets": [0, 4]},
+        {"data_offsets": [-8, 8]},
+        {"data_offsets": [0]},
+        {"shape": [-1]},
+        {"shape": [3]},
+        {"shape": 2},
+        {"dtype": "F128"},
+        {"dtype": []},
+        {"more": 1},
+    ],
+)
+def test_places_in_a_file_are_held_against_each_other(place: dict, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    for held, fits in (({}, True), (place, False)):
+        named = {"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **held}}
+        text = json.dumps(named).encode()
+        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+        if fits:
+            assert unpack(path)[1]["w"].tolist() == [0, 0]
+        else:
+            with pytest.raises(UserError, match="damaged"):
+                unpack(path)
+
+
+def test_a_header_does_not_unfold_to_more_than_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    for text in (b'{"w":[' + b"0," * 10**6 + b"0]}", b'{"w":' + b"[" * 10**5 + b"]" * 10**5 + b"}", b'{"w', b'{"w":1}', b"{}x"):
+        path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
+        with pytest.raises(UserError, match="damaged"):
+            unpack(path)
