@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 
 try:
     import fcntl
@@ -87,7 +87,7 @@ def refusals(path: str) -> Generator[None]:
         yield
     except (OSError, ValueError) as error:  # ValueError: a name that is none, like one with a NUL in it
         why = error.strerror if isinstance(error, OSError) else None
-        raise UserError(f"cannot write {path!r}: {why or error}. Make room there, or choose another place.") from error
+        raise UserError(f"cannot write {path!r}: {sentence(why or error)} Make room there, or choose another place.") from error
 
 
 def _destination(said: str) -> tuple[bool, Path]:

@@ -31,11 +31,26 @@ def finite(value: float) -> float:
     return value
 
 
+def sentence(message: object) -> str:
+    """A message, or a part of one, as a whole sentence: with a full stop, unless it ends in a mark already.
+
+    >>> [sentence("it is cut off"), sentence("did you mean 'gpt2'?"), sentence(UserError("Try again."))]
+    ['it is cut off.', "did you mean 'gpt2'?", 'Try again.']
+    """
+    text = str(message)
+    return text if text.endswith((".", "?", "!", "…")) else f"{text}."
+
+
+def clause(message: object) -> str:
+    """A message as a part of another sentence, which goes on behind it: without its full stop."""
+    return str(message).removesuffix(".")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A half sentence that names the nearest known word, or lists them all: `did you mean 'gpt2'?`."""
+    """The end of a sentence, which names the nearest known word, or lists them all: `did you mean 'gpt2'?`."""
     known = list(known)
     near = nearest(word, known)
-    return f"did you mean {near!r}?" if near else f"known: {', '.join(known)}"
+    return f"did you mean {near!r}?" if near else f"known: {', '.join(known)}."
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 import safetensors.numpy
 
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 
 KEY = "letterwise"  # one metadata key: safetensors writes several in random order
 WEIGHTS = "weights"  # beside it, in a .pth, the tensors
@@ -94,7 +94,7 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except _Refused as refused:
-        raise Damaged(f"{str(path)!r} {refused}.") from refused
+        raise Damaged(f"{str(path)!r} {sentence(refused)}") from refused
     has_checksum = isinstance(header, dict) and CHECKSUM in header and not _is_newer(header.get("version"), newest)
     if has_checksum and header[CHECKSUM] != checksum(header, arrays):
         raise Damaged(f"{str(path)!r} is damaged: its content is not what its checksum says. Restore it from a copy.")

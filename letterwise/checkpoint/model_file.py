@@ -19,7 +19,7 @@ from letterwise.checkpoint.container import CHECKSUM, EXTENSIONS, pack, unpack
 from letterwise.config import Config, config_from_json
 from letterwise.config.accounting import parameters, weight_shapes
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 from letterwise.ngrams import Counts
 from letterwise.ngrams.storage import from_arrays, to_arrays
 from letterwise.text_encoding import canonical_encoding
@@ -136,8 +136,8 @@ def load_model(path: str | Path) -> ModelFile:
         check_rows(file.history)
         check_weights(weights, config, len(vocabulary))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
-        why = f"it lacks {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise UserError(f"the model file {str(path)!r} is damaged: {why}. Restore it from a copy, or train again.") from error
+        why = sentence(f"it lacks {error}" if isinstance(error, KeyError) else error)
+        raise UserError(f"the model file {str(path)!r} is damaged: {why} Restore it from a copy, or train again.") from error
     return file
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from letterwise.checkpoint.model_file import ModelFile
-from letterwise.data.prepare import encode_corpus, training_text
+from letterwise.data.prepare import TextGone, encode_corpus, training_text
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Unknown
 from letterwise.errors import UserError
@@ -34,8 +34,8 @@ def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --
     record = file.data
     try:
         return training_text(file.config.data, record["fingerprint"], file.vocabulary, record["bounds"][2], note)
-    except UserError as error:
-        raise UserError(f"{str(error).rstrip('.')}: {missing}") from error
+    except TextGone as error:
+        raise UserError(f"{error}: {missing}") from error
 
 
 def validation_text(file: ModelFile, note: Note) -> str:

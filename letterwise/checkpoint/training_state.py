@@ -19,7 +19,7 @@ from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import CHECKSUM, Damaged, pack, unpack
 from letterwise.checkpoint.model_file import check_rows, check_weights, stored_config
 from letterwise.config import Config
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 from letterwise.progress import Note
 
 FORMAT, VERSION = "letterwise-training-state", 3  # 3: safetensors instead of pickle, a checksum, the best weights
@@ -109,8 +109,8 @@ def previous(path: Path) -> Path:
 
 def damaged_state(why: object, path: Path | None = None) -> UserError:
     """What to say of a state that is not one, or not its run's."""
-    where, why = f" {str(path)!r}" if path else "", str(why).rstrip(".")
-    return UserError(f"the training state{where} is damaged: {why}. Start anew with --overwrite.")
+    where = f" {str(path)!r}" if path else ""
+    return UserError(f"the training state{where} is damaged: {sentence(why)} Start anew with --overwrite.")
 
 
 def read_state(path: Path) -> TrainingState:

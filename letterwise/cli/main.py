@@ -13,7 +13,7 @@ from typing import Any
 
 import letterwise
 from letterwise.cli.flags import Parser, normalized
-from letterwise.cli.output import discard, to_stderr, words_to_stdout
+from letterwise.cli.output import discard, logged_to_stderr, to_stderr, words_to_stdout
 from letterwise.errors import UserError, did_you_mean
 from letterwise.runtime.waiting import share_processors
 
@@ -44,7 +44,7 @@ class Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; the exit code."""
-    with ending_in_order():
+    with ending_in_order(), logged_to_stderr():
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         except UserError as error:

@@ -2,23 +2,71 @@
 
     to_stdout · json_to_stdout ──UTF-8, every byte──▶ stdout ◀──in its encoding── words_to_stdout
     to_stderr ──one printable line──▶ stderr                terminal_safe: text from elsewhere, harmless on a terminal
+    what the library logs ──Notes──▶ to_stderr, not amid a text that is on its way on the terminal
 
 A stdout can be closed, full, non-blocking, a notebook's, or a pipe whose reader has gone: each ends in a sentence, or right.
 """
 
 import contextlib
 import json
+import logging
 import os
 import select
 import sys
 import unicodedata
+from collections.abc import Generator
 from typing import Any, BinaryIO, TextIO
 
 from letterwise.atomic import STDOUT
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 from letterwise.printable import printable
 
 MAX_MESSAGE_CHARS = 2000  # characters: a value of a million is not shown as a whole
+
+
+class Terminal:
+    """What stands on the terminal now: whether its last line, of a text on stdout, is still open."""
+
+    line_is_open = False
+
+
+class Notes(logging.Handler):
+    """What is logged, as a line on stderr."""
+
+    held: list[str] | None = None  # while a text is on its way
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it, or keep it for later."""
+        if self.held is None:
+            to_stderr(record.getMessage())
+        else:
+            self.held.append(record.getMessage())
+
+
+NOTES, LOG = Notes(), logging.getLogger("letterwise")
+
+
+@contextlib.contextmanager
+def logged_to_stderr() -> Generator[None]:
+    """What the library logs meanwhile becomes words on stderr."""
+    LOG.addHandler(NOTES)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(NOTES)
+
+
+@contextlib.contextmanager
+def text_on_its_way() -> Generator[None]:
+    """A text goes out piece by piece: on a terminal, words about something else wait for its end."""
+    NOTES.held = [] if on_terminal() else None
+    try:
+        yield
+        end_line()
+    finally:
+        held, NOTES.held = NOTES.held or [], None
+        for text in held:
+            to_stderr(text)
 
 
 def to_stdout(text: str) -> None:
@@ -52,7 +100,9 @@ def to_stderr(text: str) -> None:
     if sys.stderr is None:
         return
     try:
-        sys.stderr.write(encodable(printable(text, one_line=True), sys.stderr.encoding or "ascii") + "\n")
+        begin = "\n" if Terminal.line_is_open and sys.stderr.isatty() else ""
+        Terminal.line_is_open = False
+        sys.stderr.write(begin + encodable(printable(text, one_line=True), sys.stderr.encoding or "ascii") + "\n")
         sys.stderr.flush()
     except (OSError, ValueError):  # full, gone, or closed: nobody reads it any more
         discard(sys.stderr)
@@ -91,7 +141,7 @@ def is_stdout(path: str, flag: str, as_json: bool) -> bool:
 
 
 def end_line() -> None:
-    """On a terminal, end the line that exact text left open; in a pipe or file, add nothing to it."""
+    """On a terminal, end the line of an exact text; in a pipe or file, add nothing to it."""
     if on_terminal():
         to_stdout("\n")
 
@@ -123,12 +173,13 @@ def _put(text: str, content: bytes) -> None:
         else:  # a notebook's, or io.StringIO
             out.write(content.decode("utf-8", "replace") if any("\ud800" <= c <= "\udfff" for c in text) else text)
             out.flush()
+        Terminal.line_is_open = on_terminal() and not text.endswith("\n") if text else Terminal.line_is_open
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:  # ValueError: it was closed meanwhile
         discard(out)
         why = error.strerror if isinstance(error, OSError) else None
-        raise UserError(f"cannot write to stdout, and the result is not complete: {why or error}.") from error
+        raise UserError(f"cannot write to stdout, and the result is not complete: {sentence(why or error)}") from error
 
 
 def write_all(stream: BinaryIO, content: bytes) -> None:

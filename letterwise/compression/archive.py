@@ -29,7 +29,7 @@ from letterwise.compression.spelling import (
     whole_characters,
 )
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 
 MAGIC, VERSION = b"LTRW", 2  # 2: the arithmetic; length and digest at the end
 FROZEN, ONLINE = 0, 1  # modes
@@ -239,4 +239,4 @@ def crc(content: bytes) -> bytes:
 
 def damaged(why: str) -> UserError:
     """The error of a file that cannot be decompressed, though model and arithmetic are the same."""
-    return UserError(f"this compressed file is damaged: {why}. Restore it from a copy.")
+    return UserError(f"this compressed file is damaged: {sentence(why)} Restore it from a copy.")

@@ -15,7 +15,7 @@ from typing import Any, Literal, assert_never
 
 from letterwise.config.file_names import expanded
 from letterwise.config.knob import check, knob
-from letterwise.errors import UserError, did_you_mean
+from letterwise.errors import UserError, did_you_mean, sentence
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
@@ -317,7 +317,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(read_text_file(path, "--config"))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"--config {str(path)!r} is not TOML: {error}.") from error
+        raise UserError(f"--config {str(path)!r} is not TOML: {sentence(error)}") from error
     known = ["preset", "size", *(f.name for kind in PARTS.values() for f in fields(kind))]
     for name in values:
         if name not in known:

@@ -17,7 +17,7 @@ from letterwise.data.lines import LineSource
 from letterwise.data.reading.corpus import Corpus, open_corpus
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Unknown, Vocabulary
-from letterwise.errors import UserError
+from letterwise.errors import UserError, clause
 from letterwise.progress import Note
 
 BYTES_PER_CHAR, SLACK_BYTES = 16, 2**24  # what a text may take that a model names: four times what UTF-32 takes, and 16 MiB
@@ -44,29 +44,33 @@ def encode_corpus(
     return _prepare(TextRequest(config, open_corpus(config, note), vocabulary, unknown, in_order), note)
 
 
+class TextGone(UserError):
+    """The text that a model learned is not there. The message lacks its end: what to do instead is for the one who asks."""
+
+
 def training_text(config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: int, note: Note) -> TokenStream:
     """The text that a model learned, as its file describes it: from the cache, or read anew and compared.
 
     A model file may come from anybody and may name any file. So only regular files are opened, no more is read than `chars`
     characters can take, and nothing is kept before the fingerprint is found to be right.
 
-    Raises `UserError`, without a full stop, when it is not there.
+    Raises `TextGone` when it is not there.
     """
     cached = reopen(fingerprint, note)
     if cached is not None and cached.vocabulary == vocabulary:
         return cached
     if "-" in (*config.input_file, *config.val_file):
-        raise UserError("this model was trained on stdin, and its text is no longer in the cache")
+        raise TextGone("this model was trained on stdin, and its text is no longer in the cache")
     try:
         corpus = open_corpus(config, note, regular_only=True)
         request = TextRequest(config, _with_line_ends(corpus, whole=True) if config.lines else corpus)
         found = request.fingerprint(BYTES_PER_CHAR * chars + SLACK_BYTES)
     except UserError as error:
-        raise UserError(f"the text of training cannot be read ({str(error).rstrip('.')})") from error
+        raise TextGone(f"the text of training cannot be read ({clause(error)})") from error
     if found != fingerprint:
-        raise UserError(f"the text changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
+        raise TextGone(f"the text changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
     if find_vocabulary(config.vocab, request.sources) != vocabulary:
-        raise UserError("the text of training has other characters than the model")
+        raise TextGone("the text of training has other characters than the model")
     return _encode(request, vocabulary, fingerprint, note)
 
 

@@ -17,6 +17,7 @@ from letterwise.cli.main import COMMANDS, main
 
 LIMIT_S = 120  # of one request: what takes so long here runs without end
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
+QUOTED = re.compile(r"""(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|(?<!\w)"(?:[^"\\]|\\.)*"(?!\w)|`[^`]*`""")
 
 
 @dataclass
@@ -33,7 +34,16 @@ class Answer:
         assert self.stderr.endswith(f"{lines[0]}\n"), self.stderr
         assert "Traceback" not in self.stderr
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", self.stderr)
-        return lines[0].removeprefix("letterwise: ")
+        said = lines[0].removeprefix("letterwise: ")
+        assert is_punctuated(said), said
+        return said
+
+
+def is_punctuated(message: str) -> bool:
+    """Does it end in one mark, and so does every sentence in it? What it quotes is not ours."""
+    ours = re.sub(r" \(--[^)]*\)$", "", QUOTED.sub("'it'", message))  # without whose flags it names
+    wrong = re.search(r"[.?!:;,]\s*[.?!:;,](?!\w)|[a-z)'][.?!][A-Z]|\s[.?!:;,](?!\w)", ours)
+    return bool(re.search(r"[.?!…)]$", ours)) and not wrong
 
 
 def ask(*arguments: object) -> Answer:

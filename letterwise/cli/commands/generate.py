@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from letterwise.cli.flags import Parser, add_options, number, title
-from letterwise.cli.output import end_line, json_to_stdout, terminal_safe, to_stdout
+from letterwise.cli.output import json_to_stdout, terminal_safe, text_on_its_way, to_stdout
 from letterwise.cli.program import words
 from letterwise.config.generation import ConstraintConfig, RequestConfig, SamplerConfig, StopConfig
 from letterwise.errors import UserError
@@ -80,7 +80,6 @@ def run(flags: dict[str, Any]) -> int:
         json_to_stdout({"prompt": prompt, "samples": written})
     else:
         show(prompt, samples)
-        end_line()
     return 0
 
 
@@ -154,17 +153,18 @@ def show(prompt: str, samples: "Samples") -> None:
     current = 0
     pieces = iter(samples)
     first = next(pieces, None)  # before the prompt is shown: compiling is announced on a line of its own
-    _show_text(prompt)
-    for i, piece in [] if first is None else chain([first], pieces):
-        if i == current:
-            _show_text(piece)
-        else:
-            waiting[i] += piece
-        while samples.ended[current] and current + 1 < len(waiting):
-            current += 1
-            _show_text(BETWEEN_SAMPLES + prompt + waiting[current])
-    for text in waiting[current + 1 :]:
-        _show_text(BETWEEN_SAMPLES + prompt + text)
+    with text_on_its_way():
+        _show_text(prompt)
+        for i, piece in [] if first is None else chain([first], pieces):
+            if i == current:
+                _show_text(piece)
+            else:
+                waiting[i] += piece
+            while samples.ended[current] and current + 1 < len(waiting):
+                current += 1
+                _show_text(BETWEEN_SAMPLES + prompt + waiting[current])
+        for text in waiting[current + 1 :]:
+            _show_text(BETWEEN_SAMPLES + prompt + text)
 
 
 def _show_text(text: str) -> None:

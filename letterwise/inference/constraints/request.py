@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from letterwise.data.vocabulary import SHOWN, Vocabulary
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 from letterwise.inference.constraints.language import lark
 from letterwise.inference.constraints.language.dfa import DFA
 from letterwise.inference.constraints.language.expression import (
@@ -123,7 +123,7 @@ class ConstraintRequest:
                 except UserError as error:
                     if str(error) == NOTHING_FITS:
                         raise UserError(f"no JSON fits {shown}: ask for less.") from None
-                    raise UserError(f"{shown} is not understood: {error}.") from None
+                    raise UserError(f"{shown} is not understood: {sentence(error)}") from None
 
     @functools.cached_property
     def _grammar(self) -> str | None:

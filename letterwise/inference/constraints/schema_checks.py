@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from letterwise.data.vocabulary import SHOWN
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 from letterwise.inference.constraints.language.expression import Unsupported
 from letterwise.inference.constraints.language.schema.keywords import COUNT, KEYWORDS, check_schema
 from letterwise.inference.constraints.language.schema.merge import are_exclusive
@@ -57,7 +57,7 @@ def checked_schema(text: str) -> str:
         schema = json.loads(text, parse_constant=refuse, parse_float=finite)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise UserError(f"--json_schema {text[: 4 * SHOWN]!r} is no JSON schema: {why}.") from None
+        raise UserError(f"--json_schema {text[: 4 * SHOWN]!r} is no JSON schema: {sentence(why)}") from None
     check_schema(schema)
     return json.dumps(_checked(schema, schema), ensure_ascii=False)
 
