@@ -11,7 +11,7 @@ from letterwise.api.loaded import LoadedModel
 from letterwise.checkpoint.texts import Reading, part_ids, whole_ids
 from letterwise.config.arguments import Files, argument, file_names
 from letterwise.data.line_ends import plain_ends, reads_plain_ends
-from letterwise.data.vocabulary import Unknown
+from letterwise.data.vocabulary import Tally, Unknown
 from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.units import nats
@@ -19,7 +19,7 @@ from letterwise.units import nats
 if TYPE_CHECKING:
     from letterwise.evaluation import Score
     from letterwise.evaluation.rank import Ranked
-    from letterwise.evaluation.score import Characters, Line
+    from letterwise.evaluation.score import Characters, ScoredText
     from letterwise.memorization.novelty import Novelty
 
 Protocol = Literal["blocks", "eighth", "sliding"]
@@ -59,14 +59,14 @@ class Reader(LoadedModel):
 
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip': to charge for unknown characters, use `score`.")
-        ids, part = part_ids(self.file, file_names(input_file), split, reading(unknown, encoding, progress))
+        ids, part, tally = part_ids(self.file, file_names(input_file), split, reading(unknown, encoding, progress))
         if protocol == "online":
             from letterwise.online import evaluate as evaluate_online
 
             score = evaluate_online(self.file, ids)
         else:
             score = evaluate(self.text_model, ids, protocol=protocol)
-        score = beside_baselines(score, ids, self.vocabulary)
+        score = replace(beside_baselines(score, ids, self.vocabulary), tally=tally if unknown == "skip" else None)
         same = self.data.get("every") == 1 and input_file is None and part == "val"  # the text that training compared over
         counting = self.data.get("baselines", {}).get("counting alone") if same and self.file.counts is None else None
         return score if counting is None else replace(score, counting_nats_per_char=nats(counting))
@@ -81,8 +81,8 @@ class Reader(LoadedModel):
         unknown: Unknown = "score",
         encoding: str | None = None,
         progress: Progress | None = None,
-    ) -> "Iterator[Line]":
-        """What each character of a text costs, line by line.
+    ) -> "ScoredText":
+        """What each character of a text costs, line by line: an iterator, whose `tally` tells what was skipped.
 
         Args:
             text: the text itself;
@@ -102,7 +102,8 @@ class Reader(LoadedModel):
             ('The cat sat on the log. ', 24, True)
         """
         how = reading(unknown, encoding, progress)
-        return self._lines(self._scored(text, input_file, protocol, how, closely=closely))
+        scored, tally = self._scored(text, input_file, protocol, how, closely=closely)
+        return self._lines(scored, tally)
 
     def heat_map(
         self,
@@ -125,7 +126,7 @@ class Reader(LoadedModel):
         """
         from letterwise.evaluation import heatmap
 
-        scored = self._scored(text, input_file, protocol, reading(unknown, encoding, progress), closely=True)
+        scored, _ = self._scored(text, input_file, protocol, reading(unknown, encoding, progress), closely=True)
         return heatmap.page(title, scored, self.vocabulary)
 
     def rank(
@@ -161,10 +162,10 @@ class Reader(LoadedModel):
         top, how = argument("top", top, int, 0), reading(unknown, encoding, progress)
         if top < 0:
             raise UserError(f"--top {top} must be 0 (all) or more.")
-        ordinary = whole_ids(self.file, file_names(calibrate), how)
+        ordinary, _ = whole_ids(self.file, file_names(calibrate), how)
         ordinary = ordinary[:MAX_HELD_OUT_CHARS] if calibrate is None else ordinary
         calibration = Calibration(self._lines(score(Scorer(self.text_model, protocol=protocol), ordinary)))
-        return rank(self._lines(self._scored(text, input_file, protocol, how)), calibration, top)
+        return rank(self._lines(*self._scored(text, input_file, protocol, how)), calibration, top)
 
     def follow(
         self,
@@ -173,7 +174,7 @@ class Reader(LoadedModel):
         protocol: Protocol = "eighth",
         encoding: str | None = None,
         unknown: Unknown = "score",
-    ) -> "Iterator[Line]":
+    ) -> "ScoredText":
         """The lines of a text whose bytes come in `chunks`, without end perhaps, each scored as soon as it is whole.
 
         `protocol` and `unknown` as for `rank`; `encoding` None: UTF-8, or what the first of them show.
@@ -186,7 +187,8 @@ class Reader(LoadedModel):
         from letterwise.evaluation.score import Scorer
 
         require_choice(unknown)
-        return self._lines(follow(Scorer(self.text_model, protocol=protocol), chunks, encoding=encoding, unknown=unknown))
+        scorer, tally = Scorer(self.text_model, protocol=protocol), Tally()
+        return self._lines(follow(scorer, chunks, tally, encoding=encoding, unknown=unknown), tally)
 
     def novelty(
         self,
@@ -225,7 +227,7 @@ class Reader(LoadedModel):
 
         how = reading("skip" if self.vocabulary.kind == "byte" else "score", encoding, progress)
         if text is None:
-            ids = whole_ids(self.file, file_names(input_file), how)
+            ids, _ = whole_ids(self.file, file_names(input_file), how)
         else:
             plain = reads_plain_ends(self.vocabulary, lines=self.file.line_break is not None, oov=how.unknown == "score")
             ids = self.vocabulary.encode(plain_ends(text) if plain else text, how.unknown)
@@ -246,24 +248,31 @@ class Reader(LoadedModel):
 
     def _scored(
         self, text: str | None, input_file: Files | None, protocol: str, how: Reading, *, closely: bool = False
-    ) -> "Iterator[Characters]":
-        """The characters of a text, scored."""
+    ) -> "tuple[Iterator[Characters], Tally]":
+        """The characters of a text, scored, and how many were skipped, which is noted."""
         from letterwise.evaluation.score import Scorer, score
 
         require_choice(how.unknown)
-        named = text is None
-        ids = whole_ids(self.file, file_names(input_file), how) if named else self.text_model.encode(text, how.unknown)
+        if text is None:
+            ids, tally = whole_ids(self.file, file_names(input_file), how)
+        else:
+            text = plain_ends(text) if self.text_model.reads_plain_ends(how.unknown) else text
+            ids = self.vocabulary.encode(text, how.unknown)
+            tally = Tally(len(text), len(text) - len(ids) if how.unknown == "skip" and self.vocabulary.kind == "char" else 0)
+        if tally.skipped:
+            how.note(f"{tally}.")
         if len(ids) + (self.file.line_break is not None) < 2:
             raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
         if len(ids) >= ANNOUNCED_CHARS:
             how.note(f"scoring {len(ids):,} characters")
-        return score(Scorer(self.text_model, protocol=protocol, closely=closely), ids)
+        return score(Scorer(self.text_model, protocol=protocol, closely=closely), ids), tally
 
-    def _lines(self, scored: "Iterator[Characters]") -> "Iterator[Line]":
+    def _lines(self, scored: "Iterator[Characters]", tally: Tally | None = None) -> "ScoredText":
         """Scored characters, line by line."""
-        from letterwise.evaluation.score import lines
+        from letterwise.evaluation.score import ScoredText, lines
 
-        return lines(scored, self.vocabulary, first_predicted=self.file.line_break is not None)
+        first_predicted = self.file.line_break is not None
+        return ScoredText(lines(scored, self.vocabulary, first_predicted=first_predicted), tally or Tally())
 
 
 def reading(unknown: Unknown, encoding: str | None, progress: Progress | None) -> Reading:

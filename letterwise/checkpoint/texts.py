@@ -12,7 +12,7 @@ import numpy as np
 from letterwise.checkpoint.model_file import ModelFile
 from letterwise.data.prepare import TextGone, encode_corpus, training_text
 from letterwise.data.token_stream import TokenStream
-from letterwise.data.vocabulary import Unknown
+from letterwise.data.vocabulary import Tally, Unknown
 from letterwise.errors import UserError
 from letterwise.progress import Note
 
@@ -53,27 +53,32 @@ def named_text(file: ModelFile, names: Sequence[str], how: Reading, *, in_order:
     return encode_corpus(config, file.vocabulary, unknown=how.unknown, in_order=in_order, note=how.note)
 
 
-def whole_ids(file: ModelFile, names: Sequence[str] | None, how: Reading) -> np.ndarray:
-    """The ids of a text that is named; of None, the validation part of the text of training. No line break is put before."""
+def whole_ids(file: ModelFile, names: Sequence[str] | None, how: Reading) -> tuple[np.ndarray, Tally]:
+    """The ids of a text that is named, and what became of its characters; no line break is put before.
+
+    Of None, those of the validation part of the text of training.
+    """
     if names is None:
-        return own_text(file, how.note).part("val")[int(file.line_break is not None) :]
-    return named_text(file, names, how, in_order=True).part("all")
+        ids = own_text(file, how.note).part("val")[int(file.line_break is not None) :]
+        return ids, Tally(len(ids))
+    text = named_text(file, names, how, in_order=True)
+    return text.part("all"), text.tally
 
 
-def part_ids(file: ModelFile, names: Sequence[str] | None, split: str | None, how: Reading) -> tuple[np.ndarray, str]:
-    """The ids of a part of a text, and which part: by default all of one that is named, and validation of one's own.
+def part_ids(file: ModelFile, names: Sequence[str] | None, split: str | None, how: Reading) -> tuple[np.ndarray, str, Tally]:
+    """The ids of a part of a text, which part, and what became of all the text's characters.
 
-    For a model of lines, they begin with a line break. Raises `UserError` when there is nothing to predict in them.
+    By default, all of a text that is named, and validation of one's own. For a model of lines, they begin with a line break.
+
+    Raises `UserError` when there is nothing to predict in them.
     """
     split = split or ("val" if names is None else "all")
-    if names is None:
-        ids = own_text(file, how.note).part(split)
-    else:
-        in_order = split == "all"
-        ids = named_text(file, names, how, in_order=in_order).part(split)
-        if in_order and file.line_break is not None:
-            ids = np.concatenate((np.array([file.line_break], ids.dtype), ids))
+    in_order = names is not None and split == "all"
+    text = own_text(file, how.note) if names is None else named_text(file, names, how, in_order=in_order)
+    ids = text.part(split)
+    if in_order and file.line_break is not None:
+        ids = np.concatenate((np.array([file.line_break], ids.dtype), ids))
     if len(ids) < 2:
         hint = " Train with --test_fraction to keep one." if split == "test" and not file.config.data.test_fraction else ""
         raise UserError(f"the {split} part of this text has {len(ids)} characters: there is nothing to predict.{hint}")
-    return ids, split
+    return ids, split, text.tally

@@ -15,7 +15,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 from letterwise.atomic import sync_directory, write_bytes
 from letterwise.data.reading.source import CHUNK
 from letterwise.data.token_stream import TokenStream
-from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
+from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary
 from letterwise.errors import UserError
 from letterwise.machine import cache_dir
 from letterwise.progress import Note
@@ -35,13 +35,17 @@ A_DAY_S = 86_400
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the ids of an entry mean. With `oov`, there may be ids of V and more: characters that the vocabulary lacks."""
+    """What the ids of an entry mean. With `oov`, there may be ids of V and more: characters that the vocabulary lacks.
+
+    `tally` is kept where some were skipped.
+    """
 
     vocabulary: Vocabulary
     bounds: tuple[int, ...]
     sources: tuple[str, ...]
     lines: bool
     oov: bool
+    tally: Tally = field(default_factory=Tally)
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers."""
@@ -52,6 +56,7 @@ class Meaning:
             "sources": self.sources,
             "lines": self.lines,
             **({"strangers": True} if self.oov else {}),
+            **({"skipped": self.tally.skipped, "read": self.tally.read} if self.tally.skipped else {}),
         }
 
 
@@ -100,7 +105,9 @@ def read_entry(place: Path, fingerprint: str | None = None, *, oov: bool = False
             return None
         ids = np.memmap(place / "ids.bin", vocabulary.stored_dtype(oov), mode="r")
         sources, lines = tuple(facts["sources"]), facts.get("lines", False)
-        stream = TokenStream(ids, vocabulary, fingerprint or place.name, tuple(facts["bounds"]), sources, place, lines)
+        tally = Tally(facts.get("read", len(ids)), facts.get("skipped", 0))
+        bounds = tuple(facts["bounds"])
+        stream = TokenStream(ids, vocabulary, fingerprint or place.name, bounds, sources, place, lines, tally)
         return stream if _consistent(stream, CODE_POINTS if oov else 0) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return None
@@ -187,6 +194,8 @@ def _consistent(stream: TokenStream, oov: int) -> bool:
     if len(bounds) != 3 or any(type(bound) is not int for bound in bounds) or type(stream.lines) is not bool:
         return False
     if not 0 <= bounds[0] <= bounds[1] <= bounds[2] == len(ids) or not all(isinstance(name, str) for name in stream.sources):
+        return False
+    if any(type(count) is not int or count < 0 for count in (stream.tally.read, stream.tally.skipped)):
         return False
     if stream.lines and (line_break is None or any(ids[max(0, bound - 1)] != line_break for bound in (0, *bounds))):
         return False

@@ -25,7 +25,7 @@ from letterwise.data.line_ends import LINE_BREAK, warn_about_lines
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.reading.corpus import Corpus
 from letterwise.data.reading.source import Source
-from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Unknown, Vocabulary, from_code_points, unknown_characters
+from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Tally, Unknown, Vocabulary, from_code_points, unknown_characters
 from letterwise.errors import UserError
 from letterwise.progress import Note
 from letterwise.text_encoding import canonical_encoding
@@ -74,6 +74,8 @@ class TextRequest:
             "vocabulary": self.given.to_json() if self.given else None,
             "unknown": self.unknown,
         }
+        if self.unknown == "skip":
+            facts["skipped"] = "counted"
         if config.test_fraction:
             facts["test_fraction"] = config.test_fraction
         encodings = [source.encoding for source in self.sources]
@@ -117,7 +119,8 @@ def find_vocabulary(kind: Literal["char", "byte"], sources: list[Source]) -> Voc
 
 def write_ids(request: TextRequest, vocabulary: Vocabulary, folder: Path, note: Note) -> tuple[int, Meaning]:
     """Write ids.bin into a folder; crc32 and meaning of the ids. Raises `UserError` on what cannot be encoded, or is empty."""
-    texts = (_text_ids(request, vocabulary, val, note) for val in (False, True))
+    tally = Tally()
+    texts = (_text_ids(request, vocabulary, val, tally, note) for val in (False, True))
     crc32, ends = 0, list[int]()
     with (folder / "ids.bin").open("wb") as file:
         for part in _dealt_lines(request, texts, vocabulary, folder, note) if request.shuffled else texts:
@@ -128,33 +131,34 @@ def write_ids(request: TextRequest, vocabulary: Vocabulary, folder: Path, note: 
         file.flush()
         os.fsync(file.fileno())
     bounds = tuple(ends) if request.shuffled else request.bounds(ends[0], ends[1] - ends[0])
-    return crc32, Meaning(vocabulary, bounds, request.corpus.names, request.shuffled, request.oov)
+    return crc32, Meaning(vocabulary, bounds, request.corpus.names, request.shuffled, request.oov, tally)
 
 
-def _text_ids(request: TextRequest, vocabulary: Vocabulary, val: bool, note: Note) -> Iterator[np.ndarray]:
+def _text_ids(request: TextRequest, vocabulary: Vocabulary, val: bool, tally: Tally, note: Note) -> Iterator[np.ndarray]:
     """The ids of the text, or of what it is validated on. Raises `UserError`, at their end, when there were none."""
     sources = request.corpus.val_sources if val else request.corpus.sources
-    empty = bool(sources)
+    empty, before = bool(sources), tally.read
     for source in sources:
-        for ids in _source_ids(source, vocabulary, request.unknown, note):
+        for ids in _source_ids(source, vocabulary, request.unknown, tally, note):
             empty &= not len(ids)
             yield ids
     if empty:
         names = request.config.val_file if val else request.corpus.names
-        lacks = "has no character that the model knows" if request.unknown == "skip" else "is empty"
+        lacks = "is empty" if tally.read == before else "has no character that the model knows"
         raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
 
 
-def _source_ids(source: Source, vocabulary: Vocabulary, unknown: Unknown, note: Note) -> Iterator[np.ndarray]:
+def _source_ids(source: Source, vocabulary: Vocabulary, unknown: Unknown, tally: Tally, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time."""
     chunks = source.code_points(note)
     if not isinstance(source, LineSource):  # which warns before \r\n becomes \n
         chunks = warn_about_lines(chunks, source.name, note, max_length=math.inf)
-    if vocabulary.kind == "byte":
-        yield from chunks
-        return
     line = 1
     for points in chunks:
+        tally.read += len(points)
+        if vocabulary.kind == "byte":
+            yield points
+            continue
         ids = vocabulary.table[points]
         known = ids != ABSENT
         if not known.all():
@@ -162,6 +166,7 @@ def _source_ids(source: Source, vocabulary: Vocabulary, unknown: Unknown, note: 
                 line += int((points[: known.argmin()] == LINE_BREAK).sum())
                 raise unknown_characters(from_code_points(points[~known].astype(np.uint32)), line, source.name)
             ids = vocabulary.with_oov(points, ids, known) if unknown == "score" else ids[known]
+            tally.skipped += len(points) - len(ids)
         line += int((points == LINE_BREAK).sum())
         yield ids.astype(vocabulary.stored_dtype(unknown == "score"))
 

@@ -83,6 +83,9 @@ def _prepare(request: TextRequest, note: Note) -> TokenStream:
     fingerprint = request.fingerprint()
     cached = reopen(fingerprint, note, oov=request.oov)
     if cached and cached.vocabulary.kind == config.vocab and given in (None, cached.vocabulary):
+        for source in request.sources:  # what there is to say about encodings is said each time: a guess may be wrong
+            if source.remark:
+                note(source.remark)
         return replace(cached, sources=request.corpus.names)  # the same content may have been kept under another name
     vocabulary = given or find_vocabulary(config.vocab, request.sources)
     if not given and len(vocabulary) > LARGE_VOCABULARY:

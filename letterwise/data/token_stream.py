@@ -3,12 +3,12 @@
 ids (N,), memory-mapped ──part("train")──▶ a view of them
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from letterwise.data.vocabulary import Vocabulary
+from letterwise.data.vocabulary import Tally, Vocabulary
 from letterwise.errors import UserError
 
 PARTS = ("all", "train", "val", "test")
@@ -20,7 +20,7 @@ class TokenStream:
 
     `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie. With `lines`,
     each line is an example, whole and with its line break in one part, and each part begins with the line break before its
-    first line, which it shares.
+    first line, which it shares. `tally` tells how many characters were skipped.
     """
 
     ids: np.ndarray
@@ -30,6 +30,7 @@ class TokenStream:
     sources: tuple[str, ...]
     folder: Path
     lines: bool = False
+    tally: Tally = field(default_factory=Tally)
 
     @property
     def line_break(self) -> int | None:

@@ -25,6 +25,17 @@ SHOWN = 12  # unknown characters that an error lists
 NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # lone surrogates that stand for no byte, unlike \udc80 … \udcff
 
 
+@dataclass
+class Tally:
+    """How many characters of a text were read, and how many of them were skipped since the vocabulary lacks them."""
+
+    read: int = 0
+    skipped: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.skipped:,} of {self.read:,} characters are not in this model's vocabulary, and were left out"
+
+
 def smallest_unsigned(size: int) -> np.dtype[Any]:
     """The smallest unsigned type that counts to `size` - 1."""
     return np.dtype(np.uint8 if size <= 2**8 else np.uint16 if size <= 2**16 else np.uint32)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.data.vocabulary import Vocabulary
+from letterwise.data.vocabulary import Tally, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.baseline import utf8_bytes, xz_bits
 from letterwise.evaluation.passes import passes
@@ -26,7 +26,7 @@ class Score:
     """A text's mean surprise under a model; and under its counts alone, where it has them.
 
     `interval_nats` holds the mean over all texts like this one with a probability of 95 %, as far as this one shows; None
-    when it is too short for that.
+    when it is too short for that. `tally`: what became of the text's characters, where unknown ones were to be skipped.
     """
 
     nats_per_char: float
@@ -37,6 +37,7 @@ class Score:
     xz_bits_per_char: float | None = None
     bytes: int | None = None  # how many the scored characters take in UTF-8
     interval_nats: tuple[float, float] | None = None
+    tally: Tally | None = None
 
     @property
     def bits_per_char(self) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from letterwise.data.line_ends import PlainEnds
-from letterwise.data.vocabulary import Unknown
+from letterwise.data.vocabulary import Tally, Unknown
 from letterwise.evaluation.score import LONGEST, Characters, Scorer
 from letterwise.text_encoding import StreamDecoder
 
@@ -18,9 +18,11 @@ TOGETHER = 2**13  # characters that are read together at most: lines should not 
 
 
 def follow(
-    scorer: Scorer, chunks: Iterable[bytes], *, encoding: str | None = None, unknown: Unknown = "score"
+    scorer: Scorer, chunks: Iterable[bytes], tally: Tally, *, encoding: str | None = None, unknown: Unknown = "score"
 ) -> Iterator[Characters]:
     """The characters of the text whose bytes come in `chunks`, line by line; of a line over 65,536 characters, a part.
+
+    Those that are skipped are counted in `tally`.
 
     Raises `UserError` on characters that the vocabulary lacks, unless they are to be scored or skipped.
     """
@@ -33,7 +35,8 @@ def follow(
     for final, chunk in _with_end(chunks):
         text = ends.feed(decode(chunk, final), final) if plain else decode(chunk, final)
         ids = vocabulary.encode(text, unknown, line=line)
-        line += text.count("\n")
+        line, tally.read = line + text.count("\n"), tally.read + len(text)
+        tally.skipped += len(text) - len(ids) if vocabulary.kind == "char" else 0
         held.append(ids)
         size += len(ids)
         if not (final or size >= LONGEST or (ids == end).any()):

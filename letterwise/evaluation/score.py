@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.data.vocabulary import CODE_POINTS, Vocabulary
+from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, overlap_of, passes
 from letterwise.loss import each_nats
@@ -70,6 +70,16 @@ class Line:
     def bits_per_char(self) -> float:
         """What a character of it costs, on average; 0 where none was predicted."""
         return self.bits / max(1, self.predicted)
+
+
+class ScoredText(Iterator[Line]):
+    """The lines of a text, each when it is asked for; `tally` tells how many characters were skipped so far."""
+
+    def __init__(self, lines: Iterator[Line], tally: Tally) -> None:
+        self.lines, self.tally = lines, tally
+
+    def __next__(self) -> Line:
+        return next(self.lines)
 
 
 class Scorer:

@@ -179,9 +179,7 @@ def test_a_file_that_is_cut_short_after_loading_changes_nothing(tmp_path: Path) 
     assert done.returncode == 0, (done.returncode, done.stderr)
 
 
-def test_a_file_that_is_cut_short_while_it_is_loaded_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_is_cut_short_while_it_is_loaded_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is mapped is a copy, or nothing is."""
     load = torch.load
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import letterwise, refused, running
+from in_process import ask
 
 import letterwise as letterwise_package
 
@@ -34,6 +35,40 @@ def test_what_it_shows(tiny, tmp_path: Path) -> None:
     done = letterwise("score", *model, "--html", tmp_path / "map.html", stdin=TEXT.replace("\n", " ").encode())
     assert (done.returncode, done.stdout) == (0, "")
     assert (tmp_path / "map.html").read_text().startswith("<!doctype html>")
+
+
+def test_how_much_is_skipped(tiny, tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text("The ☠cat sat€ on the mat. ")
+    asked = ("--model_path", tiny.run_dir / "model.safetensors", "--input_file", path, "--unknown", "skip")
+    told = "2 of 26 characters are not in this model's vocabulary, and were left out"
+    assert told in ask("evaluate", *asked).stdout
+    assert f"{told}.\n" in ask("score", *asked).stderr
+    for command in ("evaluate", "score"):
+        whole = json.loads(ask(command, *asked, "--json").stdout)
+        assert (whole["chars"], whole["skipped_chars"], whole["text_chars"]) == (23, 2, 26)
+    path.write_text("The cat sat on the mat. ")
+    assert "0 of 24 characters" in ask("evaluate", *asked).stdout
+    assert ask("score", *asked).stderr == ""
+    followed = tiny.follow(["The c☠t\n".encode(), b"sat"], unknown="skip")
+    assert len(list(followed)) == 1  # its line break is skipped, too
+    assert (followed.tally.read, followed.tally.skipped) == (11, 2)
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "score", "novelty"])
+def test_an_empty_file_is_said_to_be_empty(command: str, tiny, tmp_path: Path) -> None:
+    """Whatever becomes of unknown characters."""
+    (tmp_path / "t.txt").touch()
+    own = ("--out", tmp_path / "run") if command == "train" else ("--model_path", tiny.run_dir / "model.safetensors")
+    for unknown in ([], ["--unknown", "skip"], ["--unknown", "error"]):
+        if not unknown or command in ("evaluate", "score"):
+            answer = ask(command, *own, "--input_file", tmp_path / "t.txt", *unknown)
+            assert answer.code == 2
+            assert "t.txt is empty: there is nothing" in answer.sentence
+    if command in ("evaluate", "score"):
+        (tmp_path / "t.txt").write_text("☠☠")
+        answer = ask(command, *own, "--input_file", tmp_path / "t.txt", "--unknown", "skip")
+        assert "has no character that the model knows" in answer.sentence
 
 
 def test_which_model(tiny, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from letterwise.data.cache import reopen
 from letterwise.data.encode import TextRequest
 from letterwise.data.prepare import encode_corpus, prepare
 from letterwise.data.token_stream import TokenStream
-from letterwise.data.vocabulary import Vocabulary
+from letterwise.data.vocabulary import Tally, Vocabulary
 from letterwise.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -232,15 +232,18 @@ def test_a_text_of_one_character(tmp_path: Path, cache: Path) -> None:
     assert made.vocabulary.decode(made.ids) == "é"
 
 
-def test_a_dropped_byte_order_mark_is_told_once(tmp_path: Path, cache: Path) -> None:
-    notes: list[str] = []
-    (tmp_path / "t").write_bytes(b"\xef\xbb\xbfhello")
-    config = DataConfig(input_file=(str(tmp_path / "t"),))
-    made = prepare(config, note=notes.append)
-    assert len(notes) == 1
-    assert made.vocabulary.decode(made.ids) == "hello"
-    encode_corpus(config, made.vocabulary, note=notes.append)
-    assert len(notes) == 2
+def test_what_there_is_to_say_about_an_encoding_is_said_each_time(tmp_path: Path, cache: Path) -> None:
+    """Also where the text is taken from the cache."""
+    for content, said in ((b"\xef\xbb\xbfhello", "byte order mark"), ("hello".encode("utf-16-be"), "looks like utf-16-be")):
+        (tmp_path / "t").write_bytes(content)
+        config = DataConfig(input_file=(str(tmp_path / "t"),))
+        for _ in range(2):
+            notes: list[str] = []
+            made = prepare(config, note=notes.append)
+            assert made.vocabulary.decode(made.ids) == "hello"
+            assert [said in note for note in notes] == [True]
+            encode_corpus(config, made.vocabulary, note=notes.append)
+            assert [said in note for note in notes] == [True, True]
 
 
 def test_a_byte_model_reads_bytes_whatever_the_configuration(tmp_path: Path, cache: Path) -> None:
@@ -257,6 +260,8 @@ def test_a_given_vocabulary(text: Path, tmp_path: Path) -> None:
         encode_corpus(config, own, note=print)
     skipped = encode_corpus(config, own, unknown="skip", note=print)
     assert own.decode(skipped.ids) == "hello ld wrld"
+    again = encode_corpus(config, own, unknown="skip", note=print)  # from the cache
+    assert skipped.tally == again.tally == Tally(read=15, skipped=2)
     (tmp_path / "other").write_text("öö")
     with pytest.raises(UserError, match="no character that the model knows"):
         encode_corpus(config, own, unknown="skip", note=print)

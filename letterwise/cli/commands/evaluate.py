@@ -49,11 +49,13 @@ def run(flags: dict[str, Any]) -> int:
             "bits_per_char_interval": score.interval_bits,
             "counting_bits_per_char": score.counting_bits_per_char,
             "xz_bits_per_char": score.xz_bits_per_char,
+            **({"skipped_chars": score.tally.skipped, "text_chars": score.tally.read} if score.tally else {}),
         })  # fmt: skip
     else:
+        left_out = f"; {score.tally}" if score.tally else ""
         to_stdout(
             f"{score.bits_per_char:.4f} bits = {score.nats_per_char:.4f} nats per character "
-            f"over {score.chars:,} characters ({score.protocol}, context {score.context})\n"
+            f"over {score.chars:,} characters ({score.protocol}, context {score.context}{left_out})\n"
         )
         if score.interval_bits:
             low, high = score.interval_bits

@@ -69,8 +69,11 @@ def run(flags: dict[str, Any]) -> int:
     models = [load(path, device=device) for path in paths]
     if asked["follow"]:
         options = {name: flags[name] for name in ("unknown", "protocol", "encoding") if name in flags}
-        for line in models[0].follow(arriving(), **options):
+        text = models[0].follow(arriving(), **options)
+        for line in text:
             print_line(line, asked["jsonl"])
+        if text.tally.skipped:
+            PlainProgress().note(f"{text.tally}.")
         return 0
     flags.setdefault("input_file", ["-"])
     flags["progress"] = PlainProgress()
@@ -110,7 +113,8 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
 
     bits, chars, count = 0.0, 0, 0
     spell = speller(model.vocabulary) if asked["each_char"] else None
-    for line in model.score(closely=asked["each_char"], **flags):
+    text = model.score(closely=asked["each_char"], **flags)
+    for line in text:
         bits, chars, count = bits + line.bits, chars + line.predicted, count + 1
         if asked["json"]:
             continue
@@ -122,6 +126,7 @@ def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]
         json_to_stdout({
             "bits": bits, "bits_per_char": bits / chars, "chars": chars, "lines": count,
             "protocol": flags.get("protocol", "blocks"),
+            **({"skipped_chars": text.tally.skipped, "text_chars": text.tally.read} if flags.get("unknown") == "skip" else {}),
         })  # fmt: skip
 
 

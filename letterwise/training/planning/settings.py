@@ -106,7 +106,7 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress, a
         return config, stream
     note_adapted(progress, "this text", {"val_fraction": share})
     config = config.with_values({"val_fraction": share})
-    return config, prepare(config.data, note=progress.note)
+    return config, prepare(config.data, note=Progress().note)  # all that there is to note was noted
 
 
 def absolute(config: Config) -> Config:
