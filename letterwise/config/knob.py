@@ -84,6 +84,8 @@ def check(config: Any) -> None:
         if kind is float and type(value) is int and abs(value) < 2**1000:  # a larger one is no float, and is refused below
             object.__setattr__(config, f.name, value := float(value))
         _require_kind(f.name, value, typing.get_origin(kind) or kind)
+        if kind is float and value == 0:
+            object.__setattr__(config, f.name, value := 0.0)  # of either sign
         if metavar_of(f, kind) in NAMES and (value == "" or (isinstance(value, tuple) and "" in value)):
             raise UserError(f"{f.name} has an empty name in it: name something, or leave out --{f.name}.")
         if isinstance(value, int | float):
@@ -101,7 +103,7 @@ def _require_range(f: Field[Any], value: int | float) -> None:
     lowest, highest, above, below = (f.metadata[bound] for bound in ("min", "max", "above", "below"))
     shown = f"{f.name}={quoted(value)}"
     if isinstance(value, float) and not math.isfinite(value) and value != f.default:
-        raise UserError(f"{shown} is not a finite number.")
+        raise UserError(f"{shown} must be {_in_range(f)}.")
     if lowest is not None and value < lowest:
         raise UserError(f"{shown} is too small: the minimum is {lowest:,}.")
     if above is not None and value <= above:
@@ -110,3 +112,10 @@ def _require_range(f: Field[Any], value: int | float) -> None:
         raise UserError(f"{shown} is too large: the maximum is {highest:,}.")
     if below is not None and value >= below:
         raise UserError(f"{shown} is too large: it must stay below {below:,}.")
+
+
+def _in_range(f: Field[Any]) -> str:
+    """What a number may be: `a finite number above 0`."""
+    words = {"min": "of {:,} or more", "above": "above {:,}", "max": "of {:,} at most", "below": "below {:,}"}
+    bounds = " and ".join(says.format(f.metadata[bound]) for bound, says in words.items() if f.metadata[bound] is not None)
+    return f"a {'' if default_of(f) == math.inf else 'finite '}number {bounds}".rstrip()

@@ -83,7 +83,7 @@ def test_configurations_are_frozen() -> None:
         ({"learning_rate": 10**400}, "is not a number"),
         ({"preset": "gpt2", "n_embd": 100, "n_head": 3}, "try --n_embd 99"),
         ({"dropout": 1.0}, "dropout=1.0 is too large"),
-        ({"dropout": float("inf")}, "dropout=inf is not a finite number"),
+        ({"dropout": float("inf")}, "dropout=inf must be a finite number of 0 or more and below 1."),
         ({"activation": "relu2"}, "activation='relu2' is not known: did you mean 'relu'"),
         ({"n_embd": 100, "n_head": 3}, "n_embd=100 is not divisible by n_head=3: try --n_embd 102"),
         ({"n_head": 4, "n_kv_head": 3}, "n_head=4 is not divisible by n_kv_head=3"),
