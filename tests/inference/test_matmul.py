@@ -1,5 +1,7 @@
 """Products: what NumPy says, the same bits in any company; and the threads that share them."""
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -91,10 +93,23 @@ def test_behind_a_barrier_all_see_what_others_wrote(threads: int) -> None:
         assert numbers[-1].tolist() in ([sum(threads**i for i in range(19))] * threads, [19] + [0] * (threads - 1))
 
 
-def test_nobody_waits_for_one_who_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_threads_end_with_their_owner() -> None:
+    pool = ThreadPool(3, min_work=1)
+    assert pool.executor is None
+    for _ in range(3):
+        pool.run(fibonacci, 3, 19, np.zeros((20, 3), np.int64))
+    assert pool.executor
+    threads = set(pool.executor._threads)
+    assert {thread.is_alive() for thread in threads} == {True}
+    del pool
+    gc.collect()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+def test_nobody_waits_for_one_who_does_not_come() -> None:
     """Ctrl-C, before all are there."""
-    monkeypatch.setattr(ThreadPool, "executor", None)  # a new one, of one thread: what is asked of it is done in turn
-    monkeypatch.setattr(ThreadPool, "size", 0)
     waited = []
 
     def interrupted(thread: Thread) -> int:
@@ -110,8 +125,8 @@ def test_nobody_waits_for_one_who_does_not_come(monkeypatch: pytest.MonkeyPatch)
         pool.run(interrupted, 2, 1)
     with pytest.raises(KeyboardInterrupt):
         pool.run(interrupted, 2, 1)
-    assert ThreadPool.executor
-    ThreadPool.executor.submit(int).result(timeout=60)
+    assert pool.executor
+    pool.executor.submit(int).result(timeout=60)  # of one thread: what is asked of it is done in turn
     assert waited == [0, 0, 1]
 
 

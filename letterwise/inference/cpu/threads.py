@@ -27,7 +27,7 @@ SPINS = 20_000  # looks, some 10 µs, before a waiting thread offers its process
 RETRY = 32  # after so many runs the slower way is tried again
 SMOOTHING = 0.1  # how much of one slower time is added to the known one
 compiled: Any = intrinsic
-LOCK = threading.Lock()  # a process has one pool: while it is busy, others run in one thread
+LOCK = threading.Lock()  # one pool has the processors: while it is busy, others run in one thread
 yield_processor = types.ExternalFunction("sched_yield", types.int32())
 
 
@@ -82,15 +82,14 @@ def barrier(thread):
 
 
 class ThreadPool:
-    """So many threads at most, for one owner's work."""
-
-    executor: ThreadPoolExecutor | None = None
-    size, process = 0, 0  # the executor's
+    """So many threads at most, for one owner's work. They begin with the first work that needs them, and end with the owner."""
 
     def __init__(self, threads: int, min_work: int) -> None:
         """`min_work`: how much each thread must have to do for several to be worth it."""
         self.threads, self.min_work = threads, min_work
         self.timings: dict[tuple[Callable[..., int], int, int], Timing] = {}
+        self.executor: ThreadPoolExecutor | None = None
+        self.process = 0  # the executor's
 
     def run(self, function: Callable[..., int], work: int, steps: int, *arguments: Any) -> None:
         """Call `function(*arguments, thread)` in one thread or in all.
@@ -115,19 +114,16 @@ class ThreadPool:
 
     def _parallel(self, function: Callable[..., int], arguments: tuple[Any, ...]) -> int:
         """In all threads."""
-        pool, threads = ThreadPool, self.threads
-        if pool.executor is None or pool.size < threads or pool.process != os.getpid():  # a fork has no threads but its own
-            pool.size, pool.process = threads, os.getpid()
-            pool.executor = ThreadPoolExecutor(threads - 1, "letterwise")
+        threads = self.threads
+        if self.executor is None or self.process != os.getpid():  # a fork has no threads but its own
+            self.process, self.executor = os.getpid(), ThreadPoolExecutor(threads - 1, "letterwise")
         arrivals = np.zeros(ARRIVED + threads * LINE, np.int64)
         try:
             others = [
-                pool.executor.submit(run_share, function, arguments, Thread(arrivals, rank, threads))
+                self.executor.submit(run_share, function, arguments, Thread(arrivals, rank, threads))
                 for rank in range(1, threads)
             ]
-            steps = function(
-                *arguments, Thread(arrivals, 0, threads)
-            )  # it ends with a barrier: the others are at their end, too
+            steps = function(*arguments, Thread(arrivals, 0, threads))  # it ends with a barrier: all are at their end
         except BaseException:  # Ctrl-C, perhaps before all were there: nobody waits for those who do not come
             arrivals[CANCELLED] = 1
             raise
