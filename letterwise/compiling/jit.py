@@ -16,6 +16,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -29,6 +30,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
 from letterwise.compiling import store
+from letterwise.compiling.signals import held_back
 
 LOG = logging.getLogger("letterwise")  # a program that configures nothing shows warnings on stderr
 SILENT_S, AGAIN_S = 0.5, 15.0  # so long nothing is said of compiling; so often it is said that it still goes on
@@ -71,7 +73,8 @@ class Kept(NullCache):
         if not entry:
             return None
         try:
-            return CompileResult._rebuild(target_context, *pickle.loads(entry))
+            with held_back():
+                return CompileResult._rebuild(target_context, *pickle.loads(entry))
         except Exception:  # whatever a pickle may raise
             store.remove(path)
             return None
@@ -115,6 +118,7 @@ class Compilation(events.Listener):
     def __init__(self) -> None:
         self.depth, self.seconds, self.began = 0, 0.0, 0.0
         self.over, self.said = threading.Event(), False
+        self.signals = ExitStack()  # held back meanwhile
 
     def on_start(self, event: Any) -> None:
         """Numba begins to compile a function; perhaps for another one that it is compiling."""
@@ -122,6 +126,7 @@ class Compilation(events.Listener):
             return
         self.depth += 1
         if self.depth == 1:
+            self.signals.enter_context(held_back())
             self.began, self.over = time.monotonic(), threading.Event()
             threading.Thread(target=self._report, args=(self.over,), name="letterwise-compiling", daemon=True).start()
 
@@ -133,6 +138,7 @@ class Compilation(events.Listener):
         if self.depth == 0:
             self.over.set()
             self.seconds += time.monotonic() - self.began
+            self.signals.close()
 
     def so_far(self) -> float:
         """Seconds spent compiling, up to now."""

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from numba.core import event as events
 
 from letterwise.compiling import jit, store
 from letterwise.inference.cpu import decode as decode
@@ -104,6 +106,42 @@ def test_what_is_no_file_is_not_waited_for(folder: Path, tmp_path: Path) -> None
         assert compiled() == (42, 0)
         assert compiled() == (42, 1)
         assert entry.is_file() and not entry.is_symlink()  # noqa: PT018
+
+
+class Interrupting(events.Listener):
+    """Presses Ctrl-C when numba begins to compile, so often."""
+
+    def __init__(self, times: int) -> None:
+        self.times, self.went_on = times, False
+
+    def on_start(self, event: Any) -> None:
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+        self.went_on = True
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def test_a_signal_waits_until_it_is_compiled(folder: Path) -> None:
+    """Where LLVM calls Python back, an exception would be lost, and a traceback come instead. A second one ends it at once."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pressed = Interrupting(1)
+    try:
+        with events.install_listener("numba:compile", pressed), pytest.raises(KeyboardInterrupt):
+            compiled()
+        assert pressed.went_on
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert compiled() == (42, 0)
+        if hasattr(os, "fork"):
+            child = os.fork()
+            if child == 0:
+                with events.install_listener("numba:compile", Interrupting(2)):
+                    jit.njit()(lambda x: x - x)(21)
+                os._exit(0)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_where_nothing_can_be_kept_one_note_is_enough(
