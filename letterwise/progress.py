@@ -190,7 +190,8 @@ def held_out_text(row: dict[str, Any]) -> str:
     nats = row["val_nats_per_char"]
     if nats is None:
         return "no validation part"
-    return f"val {nats:.4f} nats = {bits(nats):.4f} bits per character{' · best so far' if row['best'] else ''}"
+    old = f" · the base's own text {row['old_val_nats_per_char']:.4f} nats" if "old_val_nats_per_char" in row else ""
+    return f"val {nats:.4f} nats = {bits(nats):.4f} bits per character{' · best so far' if row['best'] else ''}{old}"
 
 
 def duration_text(seconds: float) -> str:

@@ -164,6 +164,12 @@ class TrainOptions(TypedDict, total=False):
     """count at most this many characters, the last ones of the training part (default: 16777216)"""
     rng_seed: int
     """seed of everything random (default: 1337)"""
+    init_from: str | None
+    """fine-tune: start from this model's weights, vocabulary and counts, and keep its architecture"""
+    freeze: str | PathLike[str] | Sequence[str]
+    """with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention"""
+    replay: float
+    """with --init_from, this share of each batch is the base model's own text, so that it is not forgotten (default: 0.0)"""
     device: str
     """auto, cpu, cuda, cuda:1, mps (default: auto)"""
     dtype: Literal["auto", "float32", "bfloat16"]

@@ -49,8 +49,8 @@ REQUIRED_FIGURES = FIGURES.keys() - {"val_chars", "val_nats_low", "val_nats_high
 class ModelFile:
     """Everything a model file holds.
 
-    `data` records the text it learned: fingerprint, sources, bounds, baselines. `history` has a row per validation. `counts`
-    is there when the model learned beside them (`counts_order`).
+    `data` records the text it learned: fingerprint, sources, bounds, baselines; and the `lineage` of one that was fine-tuned.
+    `history` has a row per validation. `counts` is there when the model learned beside them (`counts_order`).
     """
 
     config: Config
@@ -64,6 +64,13 @@ class ModelFile:
     def line_break(self) -> int | None:
         """The id that each example begins after, for a model of lines; None for others."""
         return self.vocabulary.line_break if self.config.data.lines else None
+
+    @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """The models it was fine-tuned from, the first one first: `model` (sha256 of its file), and its text's `fingerprint`,
+        `sources` and `vocabulary`. Empty for a model that began from nothing.
+        """
+        return self.data.get("lineage", [])
 
     def header(self) -> dict[str, Any]:
         """All but weights and counts, in plain containers."""
@@ -180,6 +187,18 @@ def check_record(data: Any) -> None:
     )
     if not sound:
         raise UserError("its record of the training text is not complete")
+    lineage = data.get("lineage", [])
+    if not isinstance(lineage, list) or not all(_is_ancestor(entry) for entry in lineage):
+        raise UserError("its record of the models it was fine-tuned from is not complete")
+
+
+def _is_ancestor(entry: Any) -> bool:
+    if not isinstance(entry, dict) or entry.keys() != {"model", "fingerprint", "sources", "vocabulary"}:
+        return False
+    hashes = (entry["model"], entry["fingerprint"])
+    named = isinstance(entry["sources"], list) and all(isinstance(name, str) for name in entry["sources"])
+    Vocabulary.from_json(entry["vocabulary"])  # raises where it is none
+    return named and all(isinstance(digest, str) and re.fullmatch("[0-9a-f]{64}", digest) for digest in hashes)
 
 
 def check_rows(rows: Any) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from letterwise.checkpoint.model_file import ModelFile
 from letterwise.data.prepare import TextGone, encode_corpus, training_text
 from letterwise.data.token_stream import TokenStream
-from letterwise.data.vocabulary import Tally, Unknown
+from letterwise.data.vocabulary import Tally, Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.progress import Note
 
@@ -31,9 +31,16 @@ def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --
 
     Raises `UserError` that ends in `missing` when it is not there.
     """
-    record = file.data
+    record, base = file.data, file.lineage[-1]["vocabulary"] if file.lineage else None
     try:
-        return training_text(file.config.data, record["fingerprint"], file.vocabulary, record["bounds"][2], note)
+        return training_text(
+            file.config.data,
+            record["fingerprint"],
+            file.vocabulary,
+            record["bounds"][2],
+            note,
+            base=base and Vocabulary.from_json(base),
+        )
     except TextGone as error:
         raise UserError(f"{error}: {missing}") from error
 

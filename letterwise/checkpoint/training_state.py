@@ -31,7 +31,8 @@ class TrainingState:
 
     `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every` and `validation_s` are how
     validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
-    often the run diverged and went back; `rows` are those of metrics.jsonl.
+    often the run diverged and went back; `rows` are those of metrics.jsonl; `base` is the sha256 of the model file that the run
+    was started from, "" for none.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
@@ -53,6 +54,7 @@ class TrainingState:
     best: dict[str, np.ndarray]
     lookahead: dict[str, np.ndarray]
     optimizers: dict[str, np.ndarray]
+    base: str = ""
 
     def check(self, vocab_size: int) -> None:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
@@ -70,6 +72,8 @@ HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingSt
 def save_state(path: Path, state: TrainingState) -> None:
     """Write the state, whole or not at all. The one that was there becomes the previous one."""
     header = {name: getattr(state, name) for name in HEADER} | {"config": state.config.to_json()}
+    if not state.base:
+        del header["base"]
     arrays = {f"{part}.{name}": array for part in ARRAYS for name, array in getattr(state, part).items()}
     content = pack({"format": FORMAT, "version": VERSION, **header}, arrays, ".safetensors")
     write_bytes(path, content, previous=previous(path))
@@ -132,8 +136,10 @@ def read_state(path: Path) -> TrainingState:
     if CHECKSUM not in header:
         raise Damaged(str(damaged_state("it has no checksum", path)))
     try:
-        values = {name: header[name] for name in HEADER}
+        values = {name: header[name] for name in HEADER if name in header or name != "base"}
         for name, kind in HEADER.items():
+            if name not in values:
+                continue
             if type(values[name]) is not kind:
                 raise UserError(f"{name} is {str(values[name])[:40]!r}")
             if kind in (int, float) and not 0 <= values[name] < float("inf"):

@@ -15,12 +15,15 @@ from typing import Any, Literal, assert_never
 
 from letterwise.config.file_names import expanded
 from letterwise.config.knob import check, knob
-from letterwise.errors import UserError, did_you_mean, sentence
+from letterwise.errors import UserError, did_you_mean, quoted, sentence
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
-FILES = ("input_file", "val_file")  # knobs that name files
-LATER = ("lines", "encoding", "test_fraction")  # knobs of DataConfig younger than model format 3: written where they are on
+FILES = ("input_file", "val_file", "init_from")  # knobs that name files
+LATER = {  # knobs younger than model format 3: written where they are on
+    "data": ("lines", "encoding", "test_fraction"),
+    "training": ("init_from", "freeze", "replay"),
+}
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and position is too large to carry
@@ -43,7 +46,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         check(self)
         if self.dataset and self.input_file:
-            raise UserError(f"--dataset {self.dataset} and --input_file {self.input_file[0]} both name a text: give one.")
+            names = f"--dataset {quoted(self.dataset)} and --input_file {quoted(self.input_file[0])}"
+            raise UserError(f"{names} both name a text: give one.")
         if self.val_fraction + self.test_fraction >= 1:
             raise UserError(
                 f"val_fraction={self.val_fraction:g} and test_fraction={self.test_fraction:g} leave nothing to train on: "
@@ -219,6 +223,18 @@ class TrainingConfig:
         2**24, "count at most this many characters, the last ones of the training part", min=1, max=MAX_COUNT
     )
     rng_seed: int = knob(1337, "seed of everything random", min=0, max=2**63 - 1)
+    init_from: str | None = knob(
+        None, "fine-tune: start from this model's weights, vocabulary and counts, and keep its architecture", metavar="FILE"
+    )
+    freeze: tuple[str, ...] = knob(
+        (), "with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention", metavar="NAME"
+    )
+    replay: float = knob(
+        0.0,
+        "with --init_from, this share of each batch is the base model's own text, so that it is not forgotten",
+        min=0,
+        below=1,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -229,6 +245,9 @@ class TrainingConfig:
             )
         if self.min_lr > self.learning_rate:
             raise UserError(f"min_lr={self.min_lr} is above learning_rate={self.learning_rate}: lower --min_lr.")
+        for name in ("freeze", "replay"):
+            if getattr(self, name) and not self.init_from:
+                raise UserError(f"--{name} is for fine-tuning: name the model to start from with --init_from.")
         if not INTERVAL.fullmatch(self.save_interval):
             raise UserError(f"save_interval={self.save_interval!r} is no interval: write it as 60s, 5min, or 500 (steps).")
 
@@ -293,9 +312,10 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for files. `config_from_json` reads them back."""
         parts = {part: asdict(getattr(self, part)) for part in PARTS}
-        for name in LATER:
-            if not parts["data"][name]:
-                del parts["data"][name]
+        for part, names in LATER.items():
+            for name in names:
+                if not parts[part][name]:
+                    del parts[part][name]
         return {"preset": self.preset, "size": self.size, **parts}
 
 
@@ -327,6 +347,6 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
 def _from_toml(name: str, value: Any) -> Any:
     """A list as a tuple; what names files, as the system knows them."""
-    if not isinstance(value, list):
-        return value
-    return tuple(expanded(each) if name in FILES and isinstance(each, str) else each for each in value)
+    each = value if isinstance(value, list) else [value]
+    found = tuple(expanded(one) if name in FILES and isinstance(one, str) else one for one in each)
+    return found if isinstance(value, list) else found[0]

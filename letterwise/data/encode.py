@@ -33,13 +33,17 @@ from letterwise.text_encoding import canonical_encoding
 
 @dataclass(frozen=True)
 class TextRequest:
-    """A text, and how it becomes ids: in the `given` vocabulary or in one of its own; `in_order`, its lines stay in place."""
+    """A text, and how it becomes ids: in the `given` vocabulary or in one of its own, which may begin from that of a `base`.
+
+    `in_order`, its lines stay in place.
+    """
 
     config: DataConfig
     corpus: Corpus
     given: Vocabulary | None = None
     unknown: Unknown = "error"
     in_order: bool = False
+    base: Vocabulary | None = None
 
     @property
     def sources(self) -> list[Source]:
@@ -76,6 +80,8 @@ class TextRequest:
         }
         if self.unknown == "skip":
             facts["skipped"] = "counted"
+        if self.base:
+            facts["base_vocabulary"] = self.base.to_json()
         if config.test_fraction:
             facts["test_fraction"] = config.test_fraction
         encodings = [source.encoding for source in self.sources]
@@ -84,6 +90,11 @@ class TextRequest:
         if config.lines:
             facts["lines"] = "in order" if self.in_order else "shuffled"
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def vocabulary(self) -> Vocabulary:
+        """The one that is given, or all unique characters of the text, and of the base's vocabulary."""
+        found = self.given or find_vocabulary(self.config.vocab, self.sources)
+        return found.extended(self.base) if self.base else found
 
     def shares(self) -> tuple[float, float, float]:
         """How much of the text training, validation and test part get."""

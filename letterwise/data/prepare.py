@@ -11,7 +11,7 @@ from pathlib import Path
 
 from letterwise.config import DataConfig
 from letterwise.data.cache import Meaning, reopen, write_entry
-from letterwise.data.encode import TextRequest, find_vocabulary, write_ids
+from letterwise.data.encode import TextRequest, write_ids
 from letterwise.data.line_ends import reads_plain_ends
 from letterwise.data.lines import LineSource
 from letterwise.data.reading.corpus import Corpus, open_corpus
@@ -24,12 +24,12 @@ BYTES_PER_CHAR, SLACK_BYTES = 16, 2**24  # what a text may take that a model nam
 LARGE_VOCABULARY = 2**15  # Chinese texts have up to ten thousand
 
 
-def prepare(config: DataConfig, *, note: Note) -> TokenStream:
+def prepare(config: DataConfig, *, base: Vocabulary | None = None, note: Note) -> TokenStream:
     """The text that `config` names, with a vocabulary of its own: every character of it, validation part included.
 
-    Raises `UserError` when it cannot be read, or is empty.
+    The vocabulary of a `base` model is part of it. Raises `UserError` when the text cannot be read, or is empty.
     """
-    return _prepare(TextRequest(config, open_corpus(config, note)), note)
+    return _prepare(TextRequest(config, open_corpus(config, note), base=base), note)
 
 
 def encode_corpus(
@@ -48,8 +48,12 @@ class TextGone(UserError):
     """The text that a model learned is not there. The message lacks its end: what to do instead is for the one who asks."""
 
 
-def training_text(config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: int, note: Note) -> TokenStream:
+def training_text(
+    config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: int, note: Note, *, base: Vocabulary | None = None
+) -> TokenStream:
     """The text that a model learned, as its file describes it: from the cache, or read anew and compared.
+
+    `base` is the vocabulary of the model that it was fine-tuned from.
 
     A model file may come from anybody and may name any file. So only regular files are opened, no more is read than `chars`
     characters can take, and nothing is kept before the fingerprint is found to be right.
@@ -63,13 +67,13 @@ def training_text(config: DataConfig, fingerprint: str, vocabulary: Vocabulary, 
         raise TextGone("this model was trained on stdin, and its text is no longer in the cache")
     try:
         corpus = open_corpus(config, note, regular_only=True)
-        request = TextRequest(config, _with_line_ends(corpus, whole=True) if config.lines else corpus)
+        request = TextRequest(config, _with_line_ends(corpus, whole=True) if config.lines else corpus, base=base)
         found = request.fingerprint(BYTES_PER_CHAR * chars + SLACK_BYTES)
     except UserError as error:
         raise TextGone(f"the text of training cannot be read ({clause(error)})") from error
     if found != fingerprint:
         raise TextGone(f"the text changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
-    if find_vocabulary(config.vocab, request.sources) != vocabulary:
+    if request.vocabulary() != vocabulary:
         raise TextGone("the text of training has other characters than the model")
     return _encode(request, vocabulary, fingerprint, note)
 
@@ -87,7 +91,7 @@ def _prepare(request: TextRequest, note: Note) -> TokenStream:
             if source.remark:
                 note(source.remark)
         return replace(cached, sources=request.corpus.names)  # the same content may have been kept under another name
-    vocabulary = given or find_vocabulary(config.vocab, request.sources)
+    vocabulary = request.vocabulary()
     if not given and len(vocabulary) > LARGE_VOCABULARY:
         note(
             f"{len(vocabulary):,} different characters: memory and time grow with each of them, however rare it is; "

@@ -125,6 +125,10 @@ class Vocabulary:
         ids = np.asarray(ids)
         return from_code_points(self.points[ids]) if ids.size else ""  # an empty list is no array of whole numbers
 
+    def extended(self, other: "Vocabulary") -> "Vocabulary":
+        """The characters of both, in code-point order."""
+        return Vocabulary(self.kind, "".join(sorted(set(self.characters) | set(other.characters))))
+
     def text_decoder(self) -> "TextDecoder":
         """A decoder for ids that come one at a time."""
         return TextDecoder(self)

@@ -18,16 +18,23 @@ DENSE_NUMBERS = 2**22  # levels are also kept written out as long as together th
 
 @dataclass(frozen=True)
 class BackoffLevel:
-    """Distributions over R contexts of one length: `lower`, `backoff` (R,); `starts` (R+1,); `characters`, `weights` (E,).
+    """Distributions over R contexts of one length: `lower`, `backoff`, `totals` (R,); `starts` (R+1,); `characters`, `weights`
+    (E,).
 
-    `lower` is each context's row one level down, without its first character.
+    `lower` is each context's row one level down, without its first character; `totals` is how much was counted in each.
     """
 
     lower: np.ndarray
     backoff: np.ndarray
+    totals: np.ndarray
     starts: np.ndarray
     characters: np.ndarray
     weights: np.ndarray
+
+    @cached_property
+    def row_of(self) -> np.ndarray:
+        """The row of each entry (E,)."""
+        return np.repeat(np.arange(len(self.backoff), dtype=np.int32), np.diff(self.starts))
 
 
 class BackoffModel:

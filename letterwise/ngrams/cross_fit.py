@@ -8,12 +8,17 @@ last character.
 
 Building as many models as there are folds would cost that many builds. Instead every (context, fold) pair that occurs
 gets a row of its own: the context's row of the whole trie, less what the fold had put in. That is about two builds.
+
+Where other texts were counted, too (fine-tuning: a base text before this one), theirs are combined with what is left of this
+text's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from letterwise.ngrams.adapt import AdaptedCounts, adapt, interpolated, on_rows
 from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
 from letterwise.ngrams.kneser_ney import Counts, discount, smooth, with_continuation_counts
 from letterwise.ngrams.trie import Level, at_line_start, build_levels, context_lengths, distinct, expand
@@ -81,11 +86,20 @@ def fold_of(places: np.ndarray, chars: int, folds: int) -> np.ndarray:
 
 
 def cross_fit(
-    ids: np.ndarray, vocab_size: int, order: int, *, folds: int, max_chars: int, line_break: int | None = None
+    ids: np.ndarray,
+    vocab_size: int,
+    order: int,
+    *,
+    folds: int,
+    max_chars: int,
+    line_break: int | None = None,
+    before: Sequence[Counts] = (),
+    after: Sequence[Counts] = (),
 ) -> CrossFitted:
     """Count the last `max_chars` of `ids` (N,), once for each fold without it, and once as a whole.
 
-    `line_break` as for `count_ngrams`.
+    `line_break` as for `count_ngrams`. Counts of other texts are combined with these as `adapt` says: this text adapts those
+    `before` it, and those `after` it adapt this one.
     """
     text, ids = ids, ids[-max_chars:]
     folds = min(folds, len(ids))
@@ -111,7 +125,27 @@ def cross_fit(
         fitted.insert(0, _without_fold(counts, j, pairs, removed, folds))
         if j:
             removed = _lost_continuations(counts, j - 1, alone.pop(), folds) + as_occurring.pop()
-    return CrossFitted(counts, BackoffModel(fitted, vocab_size), text, depths, top, folds)
+    every = adapt([*before, counts, *after])
+    if isinstance(every, AdaptedCounts):
+        contexts = [keys // folds for keys in pairs]
+        fitted = [_beside_others(j, level, contexts[j], counts, every) for j, level in enumerate(fitted)]
+    return CrossFitted(every, BackoffModel(fitted, vocab_size), text, depths, top, folds)
+
+
+def _beside_others(j: int, fitted: BackoffLevel, contexts: np.ndarray, counts: Counts, every: AdaptedCounts) -> BackoffLevel:
+    """A level of fitted rows, of these `contexts` (R,) of `counts`, combined with the other texts' rows of the same ones."""
+    own = next(i for i, part in enumerate(every.parts) if part is counts)
+    joined = np.zeros(counts.levels[j].rows, np.int32)  # of each context of this text, its row among those of every text
+    there = every.rows[own][j]
+    joined[there[there >= 0]] = (there >= 0).nonzero()[0]
+    of_texts = [rows[j][joined[contexts]] for rows in every.rows]
+    each = [
+        on_rows(fitted, np.arange(len(contexts)), every.vocab_size)
+        if part is counts
+        else on_rows(part.smoothed.levels[j], rows, every.vocab_size)
+        for part, rows in zip(every.parts, of_texts, strict=True)
+    ]
+    return interpolated(each, fitted.lower, every.vocab_size)
 
 
 def _by_fold(entries: np.ndarray, fold: np.ndarray, n_entries: int, folds: int) -> FoldCounts:

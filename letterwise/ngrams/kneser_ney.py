@@ -141,4 +141,4 @@ def smooth(
         backoff = np.where(totals > 0, left / totals, 1.0).astype(np.float32)
     weights = (counts.astype(np.float32) - taken) / np.maximum(totals, 1.0).astype(np.float32)[rows]
     weights[counts == 0] = 0.0
-    return BackoffLevel(lower, backoff, starts, characters, weights)
+    return BackoffLevel(lower, backoff, totals.astype(np.float32), starts, characters, weights)

@@ -2,22 +2,27 @@
 
 Counts ──to_arrays──▶ {"J.lengths", "J.characters", "J.counts"} for each level J ──from_arrays──▶ Counts
 
-Only what was counted is kept, in the smallest whole numbers that hold it; the distributions follow from it. docs/formats.md
-describes the arrays.
+Only what was counted is kept, in the smallest whole numbers that hold it; the distributions follow from it. Counts of several
+texts (see adapt.py) are kept apart: "text0.J.lengths", "text1.J.lengths", … docs/formats.md describes the arrays.
 """
 
 import numpy as np
 
 from letterwise.errors import UserError
+from letterwise.ngrams.adapt import AdaptedCounts, adapt
 from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.trie import Level
 
 SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
 MAX_COUNT = 2**31  # a count is below this: they are int32 in memory
+OF_TEXT = "text{}."  # the arrays of one of several texts begin so
 
 
 def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
     """What a file keeps: for each level, the length of each row, and the character and count of each entry."""
+    if isinstance(counts, AdaptedCounts):
+        each = enumerate(to_arrays(part) for part in counts.parts)
+        return {OF_TEXT.format(i) + name: array for i, arrays in each for name, array in arrays.items()}
     arrays = {"chars": np.array([counts.chars])}
     for j, level in enumerate(counts.levels):
         parts = {"lengths": np.diff(level.starts), "characters": level.characters, "counts": level.counts}
@@ -27,6 +32,8 @@ def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
 
 def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     """The inverse of `to_arrays`. Raises `UserError` when the arrays do not fit each other or the vocabulary."""
+    if OF_TEXT.format(0) + "chars" in arrays:
+        return _of_texts(arrays, vocab_size)
     order = (len(arrays) - 1) // 3
     names = {"chars", *(f"{j}.{part}" for j in range(order) for part in ("lengths", "characters", "counts"))}
     complete = order and arrays.keys() == names and len(arrays["chars"]) == 1
@@ -52,6 +59,18 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     if any((lower < 0).any() for lower in read.suffixes):
         raise UserError("the counts have a context, but not that context without its first character")
     return read
+
+
+def _of_texts(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
+    parts: list[Counts] = []
+    left = dict(arrays)
+    while left:
+        of_text = OF_TEXT.format(len(parts))
+        names = [name for name in left if name.startswith(of_text)]
+        parts.append(from_arrays({name.removeprefix(of_text): left.pop(name) for name in names}, vocab_size))
+    if len({part.order for part in parts}) > 1:
+        raise UserError("the counts of several texts are of different orders")
+    return adapt(parts)
 
 
 def _within(values: np.ndarray, below: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from letterwise.checkpoint import TrainingState, load_state
+from letterwise.checkpoint.weights import load_weights
 from letterwise.compiling.jit import clock
 from letterwise.config import Config
 from letterwise.config.accounting import parameters
@@ -19,18 +20,21 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.model import build, initialize
-from letterwise.ngrams import ORDER, Counts, CrossFitted, count_ngrams, cross_fit
+from letterwise.ngrams import ORDER, Counts, CrossFitted, adapt, count_ngrams, cross_fit
 from letterwise.progress import Progress
 from letterwise.runtime.device import find_runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
+from letterwise.training.finetune.base import Base, open_base, recipe, settled
+from letterwise.training.finetune.finetuning import start
+from letterwise.training.finetune.freeze import freeze
 from letterwise.training.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
 from letterwise.training.planning.settings import absolute, days_note, fitted, note_adapted, open_text, planned
 from letterwise.training.report.result import TrainResult, result
-from letterwise.training.resume import resume_notes, resumed_config
+from letterwise.training.resume import resume_notes, resumed_base, resumed_config
 from letterwise.training.run import Run
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.saver import Saver
@@ -57,8 +61,13 @@ def train(
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress, asked = started or clock(), progress or Progress(), set(flags)
-    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags))
+    started, progress, base = started or clock(), progress or Progress(), None
+    if not resume and flags.get("init_from"):
+        base = open_base(flags["init_from"])
+        flags = settled(flags, base)
+    asked = set(flags)
+    values = flags | recipe(flags) if base else flags
+    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else values))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:
         held.enter_context(process_state_kept())
@@ -67,13 +76,15 @@ def train(
         if resume:
             state = load_state(directory.state, progress.note)
             config = resumed_config(state, flags)
+            base = resumed_base(state)
             directory = directory if model_path else directory.with_model(state.model_path)
         else:
             if not overwrite:
                 directory.refuse_if_used()
             note_adapted(progress, "what was asked", bent(flags))
         held.enter_context(enough_memory(config))
-        run = prepare_run(config, directory, state, progress, asked)
+        directory.refuse_to_replace(config.training.init_from)
+        run = prepare_run(config, directory, state, progress, asked, base)
         saver = Saver(run.config.training, progress.note)
         directory.make()
         if not there:
@@ -111,7 +122,12 @@ def enough_memory(config: Config) -> Generator[None]:
 
 
 def prepare_run(
-    config: Config, directory: RunDirectory, state: TrainingState | None, progress: Progress, asked: set[str]
+    config: Config,
+    directory: RunDirectory,
+    state: TrainingState | None,
+    progress: Progress,
+    asked: set[str],
+    base: Base | None = None,
 ) -> Run:
     """Text, plan, model and optimizers for a run.
 
@@ -121,8 +137,8 @@ def prepare_run(
     torch.set_num_threads(runtime.threads)
     available = memory_available() if runtime.device.type == "cpu" else None  # a GPU's own runs out with a sentence
     fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
-    config, stream = open_text(config, state, progress, asked)
-    if config.training.minutes and config.model.n_layer and not state:
+    config, stream = open_text(config, state, progress, asked, base.file.vocabulary if base else None)
+    if config.training.minutes and config.model.n_layer and not state and not base:
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
             progress.note(line)
@@ -138,11 +154,16 @@ def prepare_run(
     if state:
         state.check(len(stream.vocabulary))  # before anything of that size is built
     model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
+    finetuning = start(base, stream.vocabulary, progress.note) if base else None
+    if finetuning:
+        load_weights(model, finetuning.start.weights)
+        freeze(model, config.training.freeze)
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
-    counts, crossfitted = count(config, stream)
+    before = finetuning.start.counts if finetuning else None
+    counts, crossfitted = count(config, stream, before)
     training = config.training
     return Run(
         config=config,
@@ -157,11 +178,15 @@ def prepare_run(
         baseline_counts=counts or count_whole(config, stream, ORDER),
         budget=Budget(training),
         meter=Meter(training.sequences * config.model.block_size),
+        finetuning=finetuning,
     )
 
 
-def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitted | None]:
-    """The counts that the model learns beside, and how it sees them while it learns; None for no counts."""
+def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[Counts | None, CrossFitted | None]:
+    """The counts that the model learns beside, and how it sees them while it learns; None for no counts.
+
+    They adapt those `before` them, which a base model brings along.
+    """
     training, order = config.training, config.model.counts_order
     if not order:
         return None, None
@@ -171,11 +196,12 @@ def count(config: Config, stream: TokenStream) -> tuple[Counts | None, CrossFitt
             f"counts_order={order} is longer than the {counted} characters that are counted: "
             "lower --counts_order (0 for no counts)."
         )
+    earlier = [before] if before else []
     if not training.max_iters:  # counting alone
-        return count_whole(config, stream, order), None
+        return adapt([*earlier, count_whole(config, stream, order)]), None
     text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
     folds, max_chars = training.counts_folds, training.counts_chars
-    crossfitted = cross_fit(text, size, order, folds=folds, max_chars=max_chars, line_break=line_break)
+    crossfitted = cross_fit(text, size, order, folds=folds, max_chars=max_chars, line_break=line_break, before=earlier)
     return crossfitted.counts, crossfitted
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from letterwise.checkpoint import TrainingState
 from letterwise.config import PARTS, Config, RuntimeConfig
 from letterwise.errors import UserError
+from letterwise.training.finetune.base import Base, open_base
 from letterwise.training.planning.settings import absolute
 from letterwise.training.run import Run
 
@@ -29,6 +30,17 @@ def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
                 f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
             )
     return new_config
+
+
+def resumed_base(state: TrainingState) -> Base | None:
+    """The model that the run was started from. Raises `UserError` when it is gone, or another."""
+    path = state.config.training.init_from
+    if not path:
+        return None
+    base = open_base(path)
+    if base.digest != state.base:
+        raise UserError(f"{path!r} is not the model that this run was started from: bring that one back, or start anew.")
+    return base
 
 
 def resume_notes(run: Run, state: TrainingState) -> list[str]:

@@ -18,17 +18,19 @@ from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, w
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
-from letterwise.evaluation import baseline_bits
+from letterwise.evaluation import baseline_bits, evaluate
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts, CrossFitted
 from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
+from letterwise.training.finetune.finetuning import FineTuning
 from letterwise.training.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import Optimizers
 from letterwise.training.optimizers.schedule import learning_rate_factor
 from letterwise.training.run_directory import RunDirectory
 
+UNTOUCHED = "base model"  # among baselines: what a run was started from, as it was
 ROLLBACK_FACTOR = 0.5  # of the learning rate, each time that a run which diverged goes back
 
 
@@ -55,6 +57,7 @@ class Run:
     baseline_counts: Counts
     budget: Budget
     meter: Meter
+    finetuning: FineTuning | None = None
 
     step: int = 0
     seconds: float = 0.0
@@ -90,7 +93,10 @@ class Run:
         held_out = self.stream.part("val")
         if self.every and self.compared[0] != self.every and len(held_out) >= 2:
             windows = {"block_size": self.config.model.block_size, "every": self.every, "line_break": self.stream.line_break}
-            self.compared = (self.every, baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows))
+            found = baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows)
+            if self.finetuning:
+                found[UNTOUCHED] = evaluate(self.finetuning.untouched, held_out, every=self.every).bits_per_char
+            self.compared = (self.every, found)
         return self.compared[1]
 
     def finished(self) -> bool:
@@ -100,11 +106,11 @@ class Run:
         return out or self.budget.spent(self.step, self.seconds)
 
     def validation_due(self) -> bool:
-        """Whether to validate now. A fresh run beside counts is validated first: what is kept is no worse than its counts."""
+        """Whether to validate now. A fresh run that knows something, by counts or a base model, is validated first."""
         if self.rows and self.rows[-1]["step"] == self.step:
             return False
         if self.step == 0:
-            return bool(self.counts) or self.budget.spent(0, 0.0)
+            return bool(self.counts or self.finetuning) or self.budget.spent(0, 0.0)
         return self.budget.validation_due(self.step, self.seconds, self.validated_s)
 
     def learning_rate_factor(self, step: int) -> float:
@@ -143,6 +149,7 @@ class Run:
             best=self.best_weights,
             lookahead=as_arrays(self.multi_token.state_dict()) if self.multi_token else {},
             optimizers=as_arrays(self.optimizers.tensors()),
+            base=self.finetuning.base.digest if self.finetuning else "",
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -169,4 +176,6 @@ class Run:
             "baselines": self.baselines,
             "every": self.every,
         }
+        if self.finetuning:
+            record["lineage"] = self.finetuning.base.lineage
         return ModelFile(self.config, self.stream.vocabulary, self.best_weights, record, history, self.counts)

@@ -101,6 +101,11 @@ class RunDirectory:
                     "--out DIR puts this one elsewhere."
                 )
 
+    def refuse_to_replace(self, base: str | None) -> None:
+        """Raises `UserError` where the model that a run starts from is one of the run's own files, which it would replace."""
+        if base and any(Path(base).resolve() == file.resolve() for file in self.files):
+            raise UserError(f"--init_from {base!r} would be replaced by this run's own files: choose another --out.")
+
     def make(self) -> None:
         """Make the folders. Raises `UserError` where that or writing into them is impossible, before any work is done."""
         for folder in (self.path, self.model_path.parent):

@@ -7,6 +7,7 @@ and validating disturbs nothing.
 """
 
 import contextlib
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor
 from letterwise.checkpoint import load_state
 from letterwise.compiling.jit import clock
 from letterwise.data.batches import NO_TARGET, Batches, LineBatches
+from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy
+from letterwise.ngrams import CrossFitted
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
 from letterwise.training.planning.threads import ThreadChoice
@@ -33,7 +36,7 @@ class Trainer:
 
     def __init__(self, run: Run, saver: Saver, progress: Progress) -> None:
         self.run, self.saver, self.progress = run, saver, progress
-        self.batches = batches_of(run)
+        self.sources = sources_of(run)
         self.shown_s = 0.0  # when the loss was last looked at, in seconds of the run
 
     def train(self, started: float) -> None:
@@ -100,7 +103,7 @@ class Trainer:
         run = self.run
         done = run.budget.done(run.step, run.seconds)
         run.optimizers.set_learning_rate(run.learning_rate_factor(run.step))
-        run.meter.add(accumulate(run, self.batches, done))
+        run.meter.add(accumulate(run, self.sources, done))
         run.optimizers.step()
         run.step += 1
         if run.step % PROGRESS_STEPS == 0 or run.seconds - self.shown_s >= PROGRESS_S:
@@ -128,42 +131,62 @@ class Trainer:
         self.saver.try_save(run)
 
 
-def batches_of(run: Run) -> Batches | LineBatches:
-    """What the run's steps learn from."""
-    training, text, line_break = run.config.training, run.stream.part("train"), run.stream.line_break
-    shape = (run.config.model.block_size, training.sequences, training.rng_seed)
+@dataclass(frozen=True)
+class Source:
+    """Batches of a text, and what cross-fitted counts say of it."""
+
+    batches: Batches | LineBatches
+    crossfitted: CrossFitted | None
+
+
+def sources_of(run: Run) -> list[Source]:
+    """What the run's steps learn from: its text, and where some of that is to be replayed, the base model's own."""
+    training, old = run.config.training, run.finetuning.old if run.finetuning else None
+    replayed = min(training.sequences - 1, round(training.replay * training.sequences)) if run.finetuning and old else 0
+    sources = [Source(batches_of(run, run.stream, training.sequences - replayed), run.crossfitted)]
+    if run.finetuning and old and replayed:
+        crossfitted = run.finetuning.replayed(run.config, run.counts)
+        sources.append(Source(batches_of(run, old, replayed), crossfitted))
+    return sources
+
+
+def batches_of(run: Run, stream: TokenStream, sequences: int) -> Batches | LineBatches:
+    """The training part of a text, so many sequences a step."""
+    text, line_break = stream.part("train"), stream.line_break
+    shape = (run.config.model.block_size, sequences, run.config.training.rng_seed)
     return Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
 
 
-def accumulate(run: Run, batches: Batches | LineBatches, done: float) -> Tensor:
+def accumulate(run: Run, sources: list[Source], done: float) -> Tensor:
     """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats.
 
     What multi-token prediction adds to the loss moves the weights, but is not in the figure. It ends as the run does.
     """
     training, device = run.config.training, run.runtime.device
-    starts, *arrays = batches.at(run.step)
-    inputs, targets = (torch.from_numpy(array).to(device) for array in arrays)
-    pieces = training.gradient_accumulation_steps
     torch.manual_seed((training.rng_seed * 1_000_003 + run.step) % 2**63)  # dropout's randomness
     total = torch.zeros((), device=device)
-    chars = (targets != NO_TARGET).sum()
-    split = (np.array_split(starts, pieces), inputs.tensor_split(pieces), targets.tensor_split(pieces))
-    for begins, x, y in zip(*split, strict=True):
-        if not len(x):  # a few long lines may be fewer than the pieces
-            continue
-        share, log_prior = (y != NO_TARGET).sum() / chars, prior_at(run, begins, x.shape[1])
-        with run.runtime.autocast():
-            h = run.model.states(x, log_prior=log_prior)
-            loss = nats = cross_entropy(run.model.scores(h, log_prior), y)
-            if run.multi_token:
-                loss = nats + training.lookahead * (1 - done) * run.multi_token(h, y)
-        (loss * share).backward()
-        total += nats.detach() * share
+    windows = [source.batches.at(run.step) for source in sources]
+    chars = sum(int((window.targets != NO_TARGET).sum()) for window in windows)
+    for source, (starts, *arrays) in zip(sources, windows, strict=True):
+        inputs, targets = (torch.from_numpy(array).to(device) for array in arrays)
+        pieces = training.gradient_accumulation_steps
+        split = (np.array_split(starts, pieces), inputs.tensor_split(pieces), targets.tensor_split(pieces))
+        for begins, x, y in zip(*split, strict=True):
+            if not len(x):  # a few long lines may be fewer than the pieces
+                continue
+            share, log_prior = (y != NO_TARGET).sum() / chars, prior_at(run, source.crossfitted, begins, x.shape[1])
+            with run.runtime.autocast():
+                h = run.model.states(x, log_prior=log_prior)
+                loss = nats = cross_entropy(run.model.scores(h, log_prior), y)
+                if run.multi_token:
+                    loss = nats + training.lookahead * (1 - done) * run.multi_token(h, y)
+            (loss * share).backward()
+            total += nats.detach() * share
     return total
 
 
-def prior_at(run: Run, starts: np.ndarray, length: int) -> Tensor | None:
-    """ln p by cross-fitted counts in windows of the training text, where the model learns beside counts."""
-    if not run.crossfitted or not run.model.prior:
+def prior_at(run: Run, crossfitted: CrossFitted | None, starts: np.ndarray, length: int) -> Tensor | None:
+    """ln p by cross-fitted counts in windows of a training text, where the model learns beside counts."""
+    if not crossfitted or not run.model.prior:
         return None
-    return torch.from_numpy(run.crossfitted.log_probs_at(starts, length, run.model.prior.orders)).to(run.runtime.device)
+    return torch.from_numpy(crossfitted.log_probs_at(starts, length, run.model.prior.orders)).to(run.runtime.device)

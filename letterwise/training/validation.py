@@ -54,6 +54,8 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         "chars_per_second": round(run.meter.chars_per_second()),
         "best": nats is None or best_nats is None or nats < best_nats,
     }
+    if run.finetuning and (old := run.finetuning.old_nats(run.text_model)) is not None:
+        row["old_val_nats_per_char"] = old
     progress.held_out(row)
     row["sample"] = sample(run)
     run.rows.append(row)

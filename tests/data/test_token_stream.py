@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from letterwise.config import DataConfig
 from letterwise.data import cache as cached
+from letterwise.data import encode
 from letterwise.data import prepare as preparing
 from letterwise.data.cache import reopen
 from letterwise.data.encode import TextRequest
@@ -177,13 +178,13 @@ def test_leftovers_of_the_killed_are_cleared_after_a_day(text: Path, cache: Path
 
 
 def test_a_text_that_changes_while_it_is_read_is_not_kept(text: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = preparing.find_vocabulary
+    original = encode.find_vocabulary
 
     def meanwhile(*arguments) -> Vocabulary:
         text.write_text("hello, " * 30)  # the same characters: only the content can tell
         return original(*arguments)
 
-    monkeypatch.setattr(preparing, "find_vocabulary", meanwhile)
+    monkeypatch.setattr(encode, "find_vocabulary", meanwhile)
     with pytest.raises(UserError, match=r"t.txt changed while it was read"):
         prepared(text)
     assert list((cache / "streams").iterdir()) == []

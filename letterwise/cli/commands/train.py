@@ -79,12 +79,17 @@ def knobs(flags: dict[str, Any]) -> dict[str, Any]:
 
 def closing_words(result: Any) -> str:
     """The result, for a person: bits, a sample, and the command that writes more."""
-    from letterwise.training.report.result import estimate_words
+    from letterwise.training.report.result import estimate_words, forgetting_words
 
-    bits, counting = result.best_val_bits_per_char, result.baselines.get("counting alone")
+    bits, shown = result.best_val_bits_per_char, ("counting alone", "base model")
     held_out = "no validation part" if bits is None else f"{bits:.4f} bits per character on text it has not seen"
-    notes = [estimate_words(result)] if counting is None else [f"counting alone: {counting:.4f}", estimate_words(result)]
-    held_out += f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+    notes = [f"{name}: {result.baselines[name]:.4f}" for name in shown if name in result.baselines]
+    notes += [words for words in (estimate_words(result),) if words]
+    held_out += f" ({'; '.join(notes)})" if notes else ""
+    untouched = result.baselines.get("base model")
+    if bits is not None and untouched is not None and untouched < bits:
+        held_out += "\nThe base model does better as it was: it needs no fine-tuning for this text, or more minutes."
+    held_out += f"\n{forgetting_words(result)}; --replay 0.3 keeps more of it" if forgetting_words(result) else ""
     held_out += f"\n{result.advice}"
     more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
     command = f"{program('generate')} {words(['--model_path', place(result.model_path), *more])}"

@@ -83,12 +83,13 @@ def kept_shapes(optimizer: torch.optim.Optimizer, shape: torch.Size) -> dict[str
 
 
 def build_optimizers(model: Transformer, config: TrainingConfig, multi_token: nn.Module | None = None) -> Optimizers:
-    """The optimizer that the configuration names, over all weights of `model`, and those that only training needs."""
-    matrices = [p for p in model.blocks.parameters() if p.ndim >= 2]
-    inside = {id(p) for p in matrices}
-    tables = [p for p in model.parameters() if p.ndim >= 2 and id(p) not in inside]
+    """The optimizer that the configuration names, over weights of `model` that learn, and those that only training needs."""
+    learning = [p for p in model.parameters() if p.requires_grad]
+    inside = {id(p) for p in model.blocks.parameters() if p.ndim >= 2}
+    matrices = [p for p in learning if id(p) in inside]
+    tables = [p for p in learning if p.ndim >= 2 and id(p) not in inside]
     tables += multi_token.parameters() if multi_token else []
-    vectors = [p for p in model.parameters() if p.ndim < 2]
+    vectors = [p for p in learning if p.ndim < 2]
     decayed: list[dict[str, Any]] = [
         {"params": matrices + tables, "weight_decay": config.weight_decay},
         {"params": vectors, "weight_decay": 0.0},

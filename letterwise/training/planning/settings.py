@@ -19,10 +19,12 @@ from letterwise.data.batches import require_window
 from letterwise.data.cache import reopen
 from letterwise.data.prepare import prepare
 from letterwise.data.token_stream import TokenStream
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
+from letterwise.training.finetune.base import Base, open_base, recipe, settled
 from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
 
 MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
@@ -33,16 +35,32 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
 
     Raises `UserError` when minutes are missing, or something asked for cannot be done.
     """
-    config = absolute(resolve(flags))
+    base = open_base(flags["init_from"]) if flags.get("init_from") else None
+    flags = settled(flags, base) if base else flags
+    config = absolute(resolve(flags | recipe(flags) if base else flags))
     if not config.training.minutes:
         raise UserError("a plan needs to know how long to train: give --minutes.")
     progress, asked = progress or Progress(), set(flags)
+    if base:
+        config, stream = open_text(config, None, progress, asked, base.file.vocabulary)
+        return fitted(config, asked, stream, progress), finetuning_plan(config, flags, base, stream)
     config, stream = open_text(config, None, progress, asked)
     runtime = find_runtime(config.runtime)
     with process_state_kept():
         torch.set_num_threads(runtime.threads)
         config, made = planned(config, asked, stream, runtime)
     return fitted(config, asked, stream, progress), made
+
+
+def finetuning_plan(config: Config, flags: dict[str, Any], base: Base, stream: TokenStream) -> Plan:
+    """The plan of a run that starts from a model: the shape is that model's, and the recipe the one for fine-tuning."""
+    added, values = len(stream.vocabulary) - len(base.file.vocabulary), recipe(flags)
+    settings = ", ".join(f"{name}={value:g}" for name, value in values.items())
+    lines = [
+        f"start from {base.path}: {config.preset} {config.size}, {len(base.file.vocabulary)} characters, and {added} new ones",
+        f"learn {len(stream.part('train')):,} characters for {config.training.minutes:g} minutes: {settings}",
+    ]
+    return Plan(values, lines)
 
 
 def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
@@ -83,14 +101,17 @@ def note_adapted(progress: Progress, to_what: str, changes: dict[str, Any]) -> N
         progress.note(f"defaults adapted to {to_what}: {settings}.")
 
 
-def open_text(config: Config, state: TrainingState | None, progress: Progress, asked: set[str]) -> tuple[Config, TokenStream]:
+def open_text(
+    config: Config, state: TrainingState | None, progress: Progress, asked: set[str], base: Vocabulary | None = None
+) -> tuple[Config, TokenStream]:
     """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
 
-    A resumed run must find the text it began with (what came from stdin is kept by the cache).
+    Its vocabulary holds that of a `base` model. A resumed run must find the text it began with (what came from stdin is kept by
+    the cache).
     """
     if state and config.data.input_file == ("-",) and (cached := reopen(state.fingerprint)):
         return config, cached
-    stream = prepare(config.data, note=progress.note)
+    stream = prepare(config.data, base=base, note=progress.note)
     if state and stream.fingerprint != state.fingerprint:
         raise UserError(
             f"the text changed since the run began (fingerprint {state.fingerprint[:12]}, now {stream.fingerprint[:12]}): "
@@ -106,7 +127,7 @@ def open_text(config: Config, state: TrainingState | None, progress: Progress, a
         return config, stream
     note_adapted(progress, "this text", {"val_fraction": share})
     config = config.with_values({"val_fraction": share})
-    return config, prepare(config.data, note=Progress().note)  # all that there is to note was noted
+    return config, prepare(config.data, base=base, note=Progress().note)  # all that there is to note was noted
 
 
 def absolute(config: Config) -> Config:
@@ -115,5 +136,8 @@ def absolute(config: Config) -> Config:
     def anchored(names: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name if name == "-" or is_address(name) else str(Path(name).absolute()) for name in names)
 
-    data = config.data
-    return replace(config, data=replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file)))
+    data, training = config.data, config.training
+    data = replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file))
+    if training.init_from:
+        training = replace(training, init_from=anchored((training.init_from,))[0])
+    return replace(config, data=data, training=training)

@@ -84,6 +84,8 @@ def charts(rows: list[Row], baseline_bits: dict[str, float] | None = None) -> li
     rate = _curve(moving, "learning_rate", "learning rate", 2, lambda rate, row: f"{rate:.3g} at step {row['step']:,}")
     speed = _curve(moving, "chars_per_second", "speed", 3, lambda v, row: f"{v:,.0f} chars/s, {row['seconds']:,.1f} s in")
     loss = [_curve(rows, "train_nats_per_char", "training", 1, _loss_words), validation]
+    if "old_val_nats_per_char" in rows[0]:
+        loss.append(_curve(rows, "old_val_nats_per_char", "the base model's own text", 4, _loss_words))
     x_title = "characters learned from"
     return [
         chart(loss, lines, x_title=x_title, y_title="nats per character", right=("bits per character", math.log(2))),

@@ -27,6 +27,8 @@ class TrainResult:
 
     `baselines` are bits per character, over the same characters as the validations: `val_chars_scored` of `val_chars`. Where
     that is not all, the best validation is an estimate, and the figure for all lies in its interval with a probability of 95 %.
+    `old_bits_per_char` is for a run that started from a model: bits per character of that model's own validation text, before
+    and after; None where that text is gone, or there was no such model.
     """
 
     model_path: str
@@ -41,6 +43,7 @@ class TrainResult:
     val_chars_scored: int
     best_val_bits_interval: tuple[float, float] | None
     baselines: dict[str, float]
+    old_bits_per_char: tuple[float, float] | None
     params: int
     vocab_size: int
     lines: bool
@@ -71,6 +74,7 @@ def result(run: Run) -> TrainResult:
         val_chars_scored=best.get("val_chars", 0),
         best_val_bits_interval=estimated(run, best),
         baselines=run.baselines,
+        old_bits_per_char=old_bits(run, best),
         params=parameters(run.config.model, len(run.stream.vocabulary)).total,
         vocab_size=len(run.stream.vocabulary),
         lines=run.stream.lines,
@@ -78,6 +82,21 @@ def result(run: Run) -> TrainResult:
         sample=best["sample"],
         advice=advice(run.rows),
     )
+
+
+def old_bits(run: Run, row: dict[str, Any]) -> tuple[float, float] | None:
+    """Bits per character of the base model's own text: by that model as it was, and by the run's at a validation."""
+    before = run.finetuning.old_nats_before if run.finetuning else None
+    after = row.get("old_val_nats_per_char")
+    return None if before is None or after is None else (bits(before), bits(after))
+
+
+def forgetting_words(result: TrainResult) -> str:
+    """How well the base model's own text is still known; "" where that was not measured."""
+    if result.old_bits_per_char is None:
+        return ""
+    before, after = result.old_bits_per_char
+    return f"the base model's own text: {before:.4f} bits per character before, {after:.4f} now"
 
 
 def estimated(run: Run, row: dict[str, Any]) -> tuple[float, float] | None:
@@ -112,6 +131,7 @@ def report_facts(run: Run, result: TrainResult) -> dict[str, str]:
         "model": f"{run.config.preset} {run.config.size}, {result.params:,} parameters",
         "best validation": val,
         **{name: f"{value:.4f} bits per character" for name, value in result.baselines.items()},
+        **({"forgetting": forgetting_words(result)} if forgetting_words(result) else {}),
         "trained for": f"{result.iters:,} steps, {result.chars_seen:,} characters, {duration_text(result.train_seconds)}",
         "longer training": result.advice,
         "hardware": str(run.runtime),
