@@ -68,6 +68,7 @@ def request(seed: int) -> Request:
 
 
 Outcome = tuple[str, str]
+ROUNDED = 3  # texts in which two backends may differ: each draw does in about one of a million
 
 
 def finish(generation: Generation, engine: Engine) -> Outcome:
@@ -120,21 +121,26 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def is_as_alone(mixed: Outcome, whole: Outcome) -> bool:
+    """The same text and end; of one that left, the beginning."""
+    return whole[0].startswith(mixed[0]) if mixed[1] == "left" else mixed == whole
+
+
 @pytest.mark.parametrize(
     ("build", "line_break", "count"), [(compiled, None, 1000), (compiled, 0, 100), (plain, None, 60), (plain, 0, 60)]
 )
 def test_mixed_requests_are_written_as_each_alone(build, line_break: int | None, count: int, unchecked: None) -> None:
-    backend = build(lively(CONFIG, vocab_size=len(LETTERS)), line_break)
-    requests = [request(seed) for seed in range(count)]
+    """And in PyTorch as by the kernel, but for a character that rounding may change on some processor."""
+    model, requests = lively(CONFIG, vocab_size=len(LETTERS)), [request(seed) for seed in range(count)]
+    backend = build(model, line_break)
     each = [alone(backend, asked) for asked in requests]
     mixed, most = together(backend, requests, 24, seed=count)
     assert most > 10
-    for (text, end), whole in zip(mixed, each, strict=True):
-        if end == "left":
-            assert whole[0].startswith(text)
-        else:
-            assert (text, end) == whole
+    assert [pair for pair in zip(mixed, each, strict=True) if not is_as_alone(*pair)] == []
     assert {end for _, end in mixed} == {"length", "stop", "line", "match", "left"}
+    if build is compiled:
+        mixed, _ = together(plain(model, line_break), requests, 24, seed=count + 1)
+        assert sum(map(is_as_alone, mixed, each)) >= count - ROUNDED
 
 
 def test_equal_seeds_and_other_options_do_not_disturb() -> None:
