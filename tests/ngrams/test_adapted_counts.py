@@ -56,7 +56,7 @@ def test_probabilities_are_those_of_the_plain_dictionaries(texts: list[np.ndarra
     expected = [plain.row(new[: t + 1].tolist()) for t in range(len(new))]
     got = np.exp(counts.log_probs_at(new, np.array([0]), len(new))[0, :, 0, :-1])
     np.testing.assert_allclose(got, expected, rtol=2e-5)
-    reader, one_by_one = NgramReader(tables(counts), orders=1), np.zeros((len(new), 1, V + 1), np.float32)
+    reader, one_by_one = NgramReader(tables(counts)), np.zeros((len(new), 1, V + 1), np.float32)
     reader.read(np.array([(0, 0, id) for id in new]), one_by_one)
     np.testing.assert_allclose(np.exp(one_by_one[:, 0, :-1]), expected, rtol=2e-5)
     back = from_arrays(to_arrays(counts), V)
