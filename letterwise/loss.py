@@ -1,4 +1,4 @@
-"""Loss: how surprised the model is by what came next.
+"""Loss: the cross-entropy of the characters that follow.
 
 logits (B T V), targets (B T) ──▶ mean of -ln p(target), nats per character
 """

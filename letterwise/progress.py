@@ -1,4 +1,4 @@
-"""Progress: what a person sees while a run goes on. On a terminal one living line, elsewhere plain lines, all on stderr.
+"""Progress: what is shown during training. On a terminal one line that changes, elsewhere plain lines, all on stderr.
 
 step 1250/2000 · loss 1.482 · val 1.531 (2.21 bits) · 18,400 chars/s · 0:00:52 left
 
@@ -174,7 +174,7 @@ class FailsafeStream:
 
 
 def progress_for_terminal() -> Progress:
-    """The living line where stderr is a terminal, plain lines elsewhere."""
+    """One line that changes where stderr is a terminal, plain lines elsewhere."""
     return RichProgress() if sys.stderr is not None and sys.stderr.isatty() else PlainProgress()
 
 

@@ -1,4 +1,4 @@
-"""Stdin: what comes in, all of it, whatever kind of stdin this is.
+"""Stdin: all of its bytes, whatever kind of stdin it is.
 
     a pipe, a file, a socket, non-blocking or not ──opened──▶ a file that is read to its end; closed: one sentence
                                                   ──arriving──▶ pieces, as soon as they come

@@ -2,7 +2,7 @@
 
     header, arrays ──pack──▶ bytes of a .safetensors or a .pth ──unpack──▶ header, arrays      or one sentence
 
-What is read may be damaged, or written by someone who means harm. So what a file claims is compared with its own size before
+What is read may be damaged, or made to do harm. So what a file claims is compared with its own size before
 anything is built from it: reading takes no more memory than about twice the file, and runs nothing that the file brings.
 Only a .pth needs PyTorch, which is loaded when one is read or written.
 """

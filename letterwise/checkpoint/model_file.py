@@ -1,4 +1,4 @@
-"""Model file: one self-contained file that speaks.
+"""Model file: all of a trained model in one file.
 
     weights + counts + configuration + vocabulary + data record + history ──▶ model.safetensors | model.pth ──▶ the same, back
 

@@ -1,4 +1,4 @@
-"""Texts: the one that a model learned, found again; and others, read as it learned to read.
+"""Texts: the one that a model was trained on, found again; and others, read in the same way.
 
 ModelFile ──its record: fingerprint, sources, bounds──▶ cache, or the files themselves ──▶ a part of its own text
           ──vocabulary, configuration────────────────▶ files that are named           ──▶ ids of another text

@@ -1,1 +1,1 @@
-"""Compiling: Python functions become machine code (numba), are kept on disk, and calculate alike on every processor."""
+"""Compiling: Python functions become machine code (numba), are kept on disk, and give the same bits on every processor."""

@@ -2,10 +2,11 @@
 
     exp · log · tanh of a float32        normalize: a vector at unit length
 
-A compressed file comes back only where the same probabilities come out again, to the last bit. Additions, multiplications,
-divisions and roots are exactly rounded by every processor (IEEE 754); what differs is who fuses a multiplication with an
-addition, in which order a sum is taken, and the system's exp and log. So `exact` allows the compiler neither of the former,
-sums are taken here in an order that is written down, and exp and log are made of such steps (docs/log.md has the price).
+A compressed file can only be decompressed where the same probabilities come out again, to the last bit. Additions,
+multiplications, divisions and roots are exactly rounded by every processor (IEEE 754); what differs is whether a
+multiplication is fused with an addition, the order of sums, and the system's exp and log. So `exact` allows the compiler
+neither of the former, sums are taken here in an order that is written down, and exp and log are made of such steps
+(docs/log.md has the cost).
 """
 
 from typing import Any
@@ -16,17 +17,17 @@ from letterwise.compiling.parts import part
 
 EPSILON = np.float32(1e-5)
 LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.693359375), np.float32(-2.12194440e-4)
-DEEPEST, HIGHEST = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
-ROOT_HALF, TINIEST, LARGEST = np.float32(0.70710678), np.float32(1.17549435e-38), np.float32(3.4028235e38)
+MIN_EXP, MAX_EXP = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
+SQRT_HALF, MIN_NORMAL, MAX_FLOAT = np.float32(0.70710678), np.float32(1.17549435e-38), np.float32(3.4028235e38)
 
-EXACT: dict[str, Any] = dict(error_model="numpy", _nrt=False)  # checks before divisions cost, counting who holds an array, too
+EXACT: dict[str, Any] = dict(error_model="numpy", _nrt=False)  # no check before divisions, no reference counts: both cost
 exact = part(**EXACT)
 
 
 @exact
 def exp(x):
     """e^x within 2 units in the last place, in steps that a compiler can do for many numbers at once (Cephes' expf)."""
-    x = min(max(x, DEEPEST), HIGHEST)
+    x = min(max(x, MIN_EXP), MAX_EXP)
     n = np.floor(x * LOG2_E + np.float32(0.5))
     r = (x - n * LN2_HIGH) - n * LN2_LOW
     p = np.float32(1.9875691500e-4)
@@ -42,10 +43,10 @@ def exp(x):
 @exact
 def log(x):
     """ln x within 2 units in the last place, of a probability; of less than the smallest normal number, that one's (Cephes)."""
-    bits = np.float32(min(max(x, TINIEST), LARGEST)).view(np.int32)
+    bits = np.float32(min(max(x, MIN_NORMAL), MAX_FLOAT)).view(np.int32)
     e = np.float32((bits >> np.int32(23)) - np.int32(126))  # x = m · 2^e, m from 1/2 to 1
     m = np.int32((bits & np.int32(0x7FFFFF)) | np.int32(0x3F000000)).view(np.float32)
-    below = m < ROOT_HALF
+    below = m < SQRT_HALF
     e = e - np.float32(1) if below else e
     r = (m + m if below else m) - np.float32(1)
     p = np.float32(7.0376836292e-2)
@@ -68,20 +69,20 @@ def tanh(x):
 
 
 @exact
-def sum_of(x, away, power):
-    """The sum of x, or of the squares of x - away: eight sums side by side, folded at the end, and then what is left over."""
+def sum_of(x, center, squared):
+    """The sum of x, or of the squares of x - center: eight sums side by side, added up at the end, and then the rest."""
     a = b = c = d = e = f = g = h = np.float32(0)
     whole = x.size // 8 * 8
-    if power:
+    if squared:
         for i in range(0, whole, 8):
-            a += (x[i] - away) * (x[i] - away)
-            b += (x[i + 1] - away) * (x[i + 1] - away)
-            c += (x[i + 2] - away) * (x[i + 2] - away)
-            d += (x[i + 3] - away) * (x[i + 3] - away)
-            e += (x[i + 4] - away) * (x[i + 4] - away)
-            f += (x[i + 5] - away) * (x[i + 5] - away)
-            g += (x[i + 6] - away) * (x[i + 6] - away)
-            h += (x[i + 7] - away) * (x[i + 7] - away)
+            a += (x[i] - center) * (x[i] - center)
+            b += (x[i + 1] - center) * (x[i + 1] - center)
+            c += (x[i + 2] - center) * (x[i + 2] - center)
+            d += (x[i + 3] - center) * (x[i + 3] - center)
+            e += (x[i + 4] - center) * (x[i + 4] - center)
+            f += (x[i + 5] - center) * (x[i + 5] - center)
+            g += (x[i + 6] - center) * (x[i + 6] - center)
+            h += (x[i + 7] - center) * (x[i + 7] - center)
     else:
         for i in range(0, whole, 8):
             a += x[i]
@@ -94,7 +95,7 @@ def sum_of(x, away, power):
             h += x[i + 7]
     total = ((a + e) + (c + g)) + ((b + f) + (d + h))
     for i in range(whole, x.size):
-        total += (x[i] - away) * (x[i] - away) if power else x[i]
+        total += (x[i] - center) * (x[i] - center) if squared else x[i]
     return total
 
 

@@ -1,4 +1,4 @@
-"""Entries: compiled functions that nobody has to wait for.
+"""Entries: compiled functions whose first call does not wait for the compiler.
 
     called ──▶ kept on disk? ──yes──▶ machine code
                     │ no
@@ -6,7 +6,7 @@
                     └──▶ until then Python runs the function as it stands, with all the parts it calls
 
 Both give the same bits: the compiler may neither fuse nor reorder operations (arithmetic.py), and NumPy rounds as the processor
-does. Where LLVM's own instructions are called, a function made of NumPy's stands for them (parts.py). So what an equal seed
+does. Where LLVM's own instructions are called, a function made of NumPy's takes their place (parts.py). So what an equal seed
 writes does not depend on when the code was ready; some hundred characters are written before it is.
 """
 
@@ -38,7 +38,7 @@ def entry(**options: Any) -> Callable[[FunctionType], "Entry"]:
 class Entry:
     """A function that is compiled when it is first called, for the types of that call's arguments first."""
 
-    said = False  # in this process, that something is being compiled
+    announced = False  # in this process, that something is being compiled
 
     def __init__(self, function: FunctionType, python: FunctionType | None, options: dict[str, Any]) -> None:
         self.function, self.python, self.options = function, python, options
@@ -76,10 +76,10 @@ class Entry:
                 else:
                     self.job = ask(self.function.__module__, self.function.__qualname__, types)
             elif self.job.over:  # where that failed, this process compiles it now, and waits
-                self.dispatcher._cache.in_hand = self.job.entry
+                self.dispatcher._cache.unsaved = self.job.entry
                 self.compiled = True
-            if not (self.compiled or AHEAD or Entry.said):
-                Entry.said = True
+            if not (self.compiled or AHEAD or Entry.announced):
+                Entry.announced = True
                 LOG.warning("compiling the engine for this processor, once: for some ten seconds, or more, writing is slow …")
         return self.compiled
 

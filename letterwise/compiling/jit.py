@@ -1,10 +1,10 @@
-"""Just-in-time compilation: numba's `njit`, with a cache of our own and a clock that stands still meanwhile.
+"""Just-in-time compilation: numba's `njit`, with a cache of our own, and a clock that stops meanwhile.
 
     function ──njit──▶ compiled when it is first called ──store──▶ loaded by the next process
 
-What is kept (store.py) goes by a hash of all that the machine code depends on: the argument types, the processor, the versions
-of Python and numba, and the sources of the function's module and of all modules of this package that it imports, directly or
-not. Where nothing can be kept, it works all the same.
+The key of a cache entry (store.py) is a hash of all that the machine code depends on: the argument types, the processor, the
+versions of Python and numba, and the sources of the function's module and of all modules of this package that it imports,
+directly or not. Where nothing can be kept, it works all the same.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from letterwise.compiling import store
 from letterwise.compiling.signals import held_back
 
 LOG = logging.getLogger("letterwise")  # a program that configures nothing shows warnings on stderr
-SILENT_S, AGAIN_S = 0.5, 15.0  # so long nothing is said of compiling; so often it is said that it still goes on
+SILENT_S, AGAIN_S = 0.5, 15.0  # no message before; then one every so many seconds
 
 
 def njit(**options: Any) -> Callable[[FunctionType], Any]:
@@ -46,20 +46,20 @@ def njit(**options: Any) -> Callable[[FunctionType], Any]:
     def decorate(function: FunctionType) -> Any:
         compiled = numba.njit(nogil=True, **options)(function)
         if isinstance(compiled, Dispatcher):  # with NUMBA_DISABLE_JIT it is the function itself
-            compiled._cache = Kept(function)
+            compiled._cache = DiskCache(function)
         return compiled
 
     return decorate
 
 
-class Kept(NullCache):
-    """What was compiled of one function, by the types of its arguments."""
+class DiskCache(NullCache):
+    """Machine code of one function, by the types of its arguments."""
 
     writable = True  # until it turns out that it is not
 
     def __init__(self, function: FunctionType) -> None:
         self.function = function
-        self.in_hand = b""  # an entry that could not be kept, or that came from the process which compiled it
+        self.unsaved = b""  # an entry that could not be kept, or that came from the process which compiled it
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What another process compiled for this signature; None if there is no whole entry."""
@@ -67,9 +67,9 @@ class Kept(NullCache):
         path = self.path(sig, target_context.codegen())
         if path is None:
             return None
-        if self.in_hand:
-            self._keep(path, self.in_hand)
-        entry, self.in_hand = store.read(path) or self.in_hand, b""
+        if self.unsaved:
+            self._keep(path, self.unsaved)
+        entry, self.unsaved = store.read(path) or self.unsaved, b""
         if not entry:
             return None
         try:
@@ -83,18 +83,18 @@ class Kept(NullCache):
         """Keep it, if it can be kept."""
         path = self.path(sig, cres.library.codegen)
         if path is not None and not cres.library.has_dynamic_globals:
-            self.in_hand = dumps(cres._reduce())
-            self._keep(path, self.in_hand)
+            self.unsaved = dumps(cres._reduce())
+            self._keep(path, self.unsaved)
 
     def _keep(self, path: Path, entry: bytes) -> None:
-        """On disk, and no more in hand."""
-        if not Kept.writable:
+        """On disk, and no more in memory."""
+        if not DiskCache.writable:
             return
         try:
             store.write(path, entry)
-            self.in_hand = b""
+            self.unsaved = b""
         except OSError as error:
-            Kept.writable = False
+            DiskCache.writable = False
             why = f"the compiled engine cannot be kept in {str(path.parent)!r} ({error.strerror or error})"
             LOG.warning("%s: the next start compiles it again. Set LETTERWISE_CACHE elsewhere.", why)
 
@@ -113,11 +113,11 @@ class Kept(NullCache):
 
 
 class Compilation(events.Listener):
-    """How long functions of this package have been compiled in this process. Says so where it takes long."""
+    """How long this process has compiled functions of this package. Logs it where that takes long."""
 
     def __init__(self) -> None:
         self.depth, self.seconds, self.began = 0, 0.0, 0.0
-        self.over, self.said = threading.Event(), False
+        self.over, self.reported = threading.Event(), False
         self.signals = ExitStack()  # held back meanwhile
 
     def on_start(self, event: Any) -> None:
@@ -146,13 +146,13 @@ class Compilation(events.Listener):
 
     @staticmethod
     def _ours(event: Any) -> bool:
-        return isinstance(event.data["dispatcher"]._cache, Kept)
+        return isinstance(event.data["dispatcher"]._cache, DiskCache)
 
     def _report(self, over: threading.Event) -> None:
         if over.wait(max(0.0, SILENT_S - self.seconds)):
             return
-        if not self.said:
-            self.said = True
+        if not self.reported:
+            self.reported = True
             LOG.warning("compiling the engine for this processor, once: it takes about ten seconds, longer on a busy machine …")
         while not over.wait(AGAIN_S):
             LOG.warning("still compiling, for %.0f s now …", self.so_far())
@@ -163,5 +163,5 @@ events.register("numba:compile", COMPILATION)
 
 
 def clock() -> float:
-    """`time.monotonic`, standing still while functions are compiled: what a user's minutes and seconds are measured with."""
+    """`time.monotonic`, stopped while functions are compiled: users' minutes and seconds are measured with it."""
     return time.monotonic() - COMPILATION.so_far()

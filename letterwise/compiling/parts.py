@@ -1,10 +1,10 @@
-"""Parts: functions that are compiled into those that call them, and never by themselves.
+"""Parts: functions that are compiled into those that call them.
 
     entry ◀── part ◀── part          one run of LLVM over all of it, where numba takes one for each function and all it calls
 
 numba makes machine code of each function, and optimizes what it calls once more within each caller: of a tree of functions,
-each leaf as often as the tree is deep. But only the root is ever called from outside. (docs/log.md: what that costs.)
-A part that Python calls all the same is compiled for that. While its callers are not compiled yet, Python runs them and the
+each leaf as often as the tree is deep. But only the root is called from outside (docs/log.md: what that costs). A part
+that Python calls all the same is compiled for that. While its callers are not compiled yet, Python runs them and the
 part (entry.py): one that calls LLVM's instructions names the function that Python runs in its place.
 """
 
@@ -40,8 +40,8 @@ class Part(Compiled):
     """What numba compiles when another function calls this one."""
 
     def __init__(self, function: FunctionType, small: bool, python: FunctionType | None, options: dict[str, Any]) -> None:
-        kept = {"nopython": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        super().__init__(function, targetoptions=kept | options, pipeline_class=PartCompiler)
+        defaults = {"nopython": True, "nogil": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+        super().__init__(function, targetoptions=defaults | options, pipeline_class=PartCompiler)
         self.small, self.python, self.options = small, python, options
 
     @cached_property
@@ -58,7 +58,7 @@ class Part(Compiled):
         return self.alone(*arguments)
 
     def add_overload(self, result: Any) -> None:
-        """Note what was compiled: for callers in compiled code, not for Python's."""
+        """Note the result: for callers in compiled code, not for Python's."""
         self.overloads[tuple(result.signature.args)] = result
 
 
@@ -86,7 +86,7 @@ class Unfinished(JITCodeLibrary):
         ll_module.data_layout = self._codegen._data_layout
 
     def finalize(self) -> None:
-        """Bring together what belongs to it."""
+        """Link what it calls into it."""
         for library in dict.fromkeys(self._linking_libraries):
             self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)

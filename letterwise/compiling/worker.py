@@ -63,7 +63,7 @@ class Worker:
                     entry = pickle.load(self.process.stdout)
                     job = self.jobs.popleft()
                     job.entry, job.over = entry, True
-            self.process.kill()  # it is ending, or talks nonsense
+            self.process.kill()  # it is ending, or its output is damaged
         for job in self.jobs:
             job.over = True
 
@@ -89,7 +89,7 @@ def serve() -> None:
             dispatcher = getattr(found, "alone", found).dispatcher
             with one_at_a_time():
                 dispatcher.compile(types)
-            pickle.dump(dispatcher._cache.in_hand, sys.stdout.buffer)
+            pickle.dump(dispatcher._cache.unsaved, sys.stdout.buffer)
             sys.stdout.buffer.flush()
 
 

@@ -1,4 +1,4 @@
-"""Adapt: defaults bend, people do not.
+"""Adapt: defaults that were not asked for change, so that what was asked for fits.
 
     values (defaults, with what was asked among them), names of what was asked ──▶ the defaults that have to change, to fit
 

@@ -1,9 +1,9 @@
-"""Arguments: what a caller from Python hands over, made of the kind that is asked for.
+"""Arguments: what Python callers give, converted to the types that are declared.
 
     None ──▶ the default        1e3, NumPy's numbers ──▶ 1000        "text" where several are taken ──▶ ("text",)
     keywords ──parts──▶ one of each of some dataclasses, whose fields they are        a path, a dict ──▶ text
 
-Anything else is a `UserError` that names the argument: a `TypeError` from the depths says nothing to the one who typed it.
+Anything else is a `UserError` that names the argument: a `TypeError` from deeper code would not say which one.
 """
 
 import json

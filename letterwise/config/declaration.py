@@ -1,4 +1,4 @@
-"""Configuration: every knob on one screen, as frozen facts that object in sentences.
+"""Declaration: every option of training, with its default, its help and its range, checked.
 
     preset ◀─ size ◀─ config.toml ◀─ flags  ──resolve──▶  Config(data, model, training, runtime)
 

@@ -1,4 +1,4 @@
-"""File names: what a person writes for a place on this machine.
+"""File names: paths as a person types them.
 
 ~/poems ──expanded──▶ /home/ada/poems         as shells do, also where they do not: --out=~/run, TOML, Python
 s3://bucket/run, https://… ──local──▶ one sentence, and no folder that is called "s3:"

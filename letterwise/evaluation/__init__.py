@@ -1,4 +1,4 @@
-"""Evaluation: how good is a model, and what does it make of a text? In bits per character."""
+"""Evaluation: how good is a model, and what does each character of a text cost? In bits per character."""
 
 from letterwise.evaluation.baseline import baseline_bits, frequency_bits
 from letterwise.evaluation.evaluate import Score, evaluate

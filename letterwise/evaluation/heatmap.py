@@ -1,8 +1,8 @@
 """Heat map: a scored text in colours, as a page or on a terminal.
 
-Characters (bits, ranks, likeliest) ──▶ one HTML file that asks the network for nothing        cold: expected, hot: surprising
+Characters (bits, ranks, likeliest) ──▶ one HTML file that needs no network        cold: expected, hot: surprising
 
-The page holds the numbers once and makes its letters from them: a hundred thousand characters are two megabytes.
+The page holds the numbers once, and its script makes the letters: a hundred thousand characters are two megabytes.
 """
 
 import functools

@@ -1,7 +1,7 @@
-"""Block: attention, then feed-forward, each added to the stream that runs through the model.
+"""Block: attention, then feed-forward, each added to the residual stream.
 
 post-norm   x ─▶ norm(x + attention(x)) ─▶ norm(x + feedforward(x))      Vaswani et al. 2017
-pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))      the stream itself is never squeezed (Xiong et al. 2020)
+pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))      the stream stays as it is (Xiong et al. 2020)
 """
 
 from typing import assert_never

@@ -1,4 +1,4 @@
-"""Feed-forward: what each position makes, alone, of what attention brought it.
+"""Feed-forward: a function of each position's vector alone.
 
    x ──up──▶ hidden ──activation──▶ hidden ──down──▶ out
 (B T C)     (B T 4C)                               (B T C)

@@ -10,8 +10,8 @@ gain, bias            norms, linear layers                  1, 0
 
 0.02 is GPT-2's (Radford et al. 2019 §2.3), as is dividing by the root of the number of residual additions: the stream's
 variance then does not grow with depth. Starting every block at zero output makes the fresh model the identity (Zhang et al.
-2019, Fixup): the first steps shape the head and embedding, and depth joins in as it is found useful. The fresh head
-at zero predicts all characters alike, so training starts at exactly ln V nats.
+2019, Fixup): the first steps train the head and the embedding, and the blocks follow. A head at zero gives all
+characters the same probability, so training starts at exactly ln V nats.
 """
 
 import math

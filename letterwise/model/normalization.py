@@ -1,4 +1,4 @@
-"""Normalization: bring every character's vector to a common length, so that depth does not blow numbers up.
+"""Normalization: scale every character's vector to the same length, so that numbers do not grow with depth.
 
 layer   (x - mean) / deviation · gain + bias    (Ba et al. 2016)
 rms      x / root-mean-square  · gain           (Zhang & Sennrich 2019): the mean is left alone

@@ -1,4 +1,4 @@
-"""Prior: what counting already knows comes in at both ends, so that the blocks need only learn the rest.
+"""Prior: predictions of n-gram counts, added to the embedding and to the logits: the blocks need only learn the rest.
 
     ln p (B T K V+1): for the K longest orders k, what n-grams of up to k characters say of the next one, and the escape:
                       how much of it they left to shorter n-grams, which shows how sure they are
@@ -6,8 +6,8 @@
     h (B T C) ──linear──▶ gates (B T K)
     logits = head(h) + Σ_k gate_k · ln p_k
 
-With nothing learned yet (head at zero, gates at 0, …, 0, 1) the model says exactly what the longest n-grams say. Where p comes
-from is not known here: it arrives with the tokens.
+With nothing learned yet (head at zero, gates at 0, …, 0, 1) the model predicts exactly what the longest n-grams
+predict. Where p comes from is not known here: it is passed with the tokens.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""N-grams: what counting already knows about a text, as a model of its own, and as a prior on the logits."""
+"""N-grams: counts of a text, as a model of its own, and as a prior on the logits."""
 
 from letterwise.ngrams.adapt import adapt
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit

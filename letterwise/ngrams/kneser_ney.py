@@ -1,4 +1,4 @@
-"""Kneser-Ney: what a text's own statistics predict.
+"""Kneser-Ney: predictions from the counts of a text's n-grams.
 
     ids ──build_levels──▶ trie ──continuation counts, discounts──▶ back-off model ──▶ p(c | the last order-1 characters)
 

@@ -41,10 +41,10 @@ def total(first, last):
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Functions that were never compiled, in a module that the worker can import."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setattr(jit.Kept, "writable", True)
+    monkeypatch.setattr(jit.DiskCache, "writable", True)
     monkeypatch.setattr(entry, "MEANWHILE", worker.POSSIBLE)
     monkeypatch.setattr(worker.Worker, "current", None)
-    monkeypatch.setattr(entry.Entry, "said", False)
+    monkeypatch.setattr(entry.Entry, "announced", False)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "slow.py").write_text(SOURCE)
     monkeypatch.delitem(sys.modules, "slow", raising=False)

@@ -29,7 +29,7 @@ def twice(x):
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setattr(jit.Kept, "writable", True)
+    monkeypatch.setattr(jit.DiskCache, "writable", True)
     return store.folder()
 
 
@@ -149,7 +149,7 @@ def test_where_nothing_can_be_kept_one_note_is_enough(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setattr(jit.Kept, "writable", True)
+    monkeypatch.setattr(jit.DiskCache, "writable", True)
     assert compiled() == compiled() == (42, 0)
     (note,) = caplog.messages
     assert "cannot be kept" in note
@@ -246,7 +246,7 @@ def compilation(monkeypatch: pytest.MonkeyPatch) -> jit.Compilation:
     return fresh
 
 
-OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=jit.Kept(twice))})
+OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=jit.DiskCache(twice))})
 ANOTHERS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=None)})
 
 

@@ -39,7 +39,7 @@ VALUES = np.array([1.0, 2.0, 3.0, 4.0])
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setattr(jit.Kept, "writable", True)
+    monkeypatch.setattr(jit.DiskCache, "writable", True)
     return store.folder()
 
 

@@ -1,4 +1,4 @@
-"""Limits: what may be written, and when it ends. The request as it came, held against itself."""
+"""Limits: what may be written, and when it ends. The request as it came, checked for contradictions."""
 
 from dataclasses import dataclass
 
