@@ -1,6 +1,6 @@
 """Backend: a model that reads and draws, as the engine sees it. One is compiled for CPUs, one is PyTorch's (any device).
 
-tokens (row, place, id) ──read──▶ logits (V,) of what follows        draws ──draw──▶ ids of some characters a row
+tokens (row, position, id) ──read──▶ logits (V,) of what follows        draws ──draw──▶ ids of some characters a row
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ CHUNK = 64  # characters that a cache reads at a time
 
 
 class Draw(NamedTuple):
-    """What a row asks for: n characters, by its sampler and as its guide allows, the next one to stand at `place`.
+    """What a row asks for: n characters, by its sampler and as its guide allows, the next one to stand at `position`.
 
     `id` is read there before, if the row has not read its last character.
     """
 
     row: int
-    place: int
+    position: int
     id: int
     n: int
     state: SamplerState
@@ -36,11 +36,11 @@ class Cache(Protocol):
     """What a model keeps of the texts in some rows: `CompiledCache` and `TorchCache`."""
 
     def begin(self, row: int, before: Sequence[int]) -> None:
-        """A window begins at place 0, with `before` before it, which only counts see."""
+        """A window begins at position 0, with `before` before it, which only counts see."""
         ...
 
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read at most `CHUNK` tokens, each (row, place, id), a row's in their order.
+        """Read at most `CHUNK` tokens, each (row, position, id), a row's in their order.
 
         For the `wanted` ones, `logits[row]` is what follows.
         """
@@ -60,7 +60,7 @@ class Cache(Protocol):
         """
         ...
 
-    def copy(self, row: int, other: Any, theirs: int) -> None:
+    def copy(self, row: int, other: Any, other_row: int) -> None:
         """A row goes on from where a row of another cache of this model is."""
         ...
 

@@ -6,8 +6,8 @@
 
 Every sequence has a state of its own: sampler, random numbers, penalties, guide, length, time. One `step` takes all of them
 further. What needs only the model's logits and a DFA is drawn by the backend, many characters at a time, first one, then more.
-What depends on the text so far (penalties, guides that are no DFA, copies) is looked at here between any two characters, and
-then all go on by one. Equal seeds write equal text in any company, to the last bit on the compiled backend.
+What depends on the text so far (penalties, guides that are no DFA, copies) is checked here between any two characters, and
+then all go on by one character. Equal seeds write equal text in any batch, to the last bit on the compiled backend.
 """
 
 import math
@@ -128,7 +128,7 @@ class Sequence:
         return self.logits()
 
     def feed(self, ids: abc.Sequence[int] | Integer[np.ndarray, "n"]) -> None:
-        """Note what is to be read. In company this costs less: all read when the first one asks for its logits.
+        """Note what is to be read. All sequences of an engine read together, when the first one's logits are needed.
 
         Raises `UserError` for ids outside the vocabulary.
         """
@@ -253,7 +253,7 @@ class Sequence:
         self.ended = "match" if over else "" if self.left else "length"
 
     def fail(self, error: Exception) -> None:
-        """It ends here; who collects its ids is told why."""
+        """It ends here; `collect` raises the error."""
         self.error = error
 
 

@@ -1,6 +1,6 @@
 """PyTorch backend: a model as it stands in letterwise/model, reading with its KV cache on any device.
 
-tokens (row, place, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows those that are wanted
+tokens (row, position, id) ──Counts──▶ what counts say ──Transformer──▶ logits (V,) of what follows those that are wanted
 
 All texts are read together: one character of each, or more of one that has a prompt to read. But a product of matrices may add
 up in another order when it has other sizes, which changes the last bits, and now and then a character. So a pass is filled up:
@@ -48,7 +48,7 @@ class TorchCache:
         self.windows = np.full((rows, counts.order if counts else 0), -1)  # what counts look at; -1 is no character
 
     def begin(self, row: int, before: Sequence[int]) -> None:
-        """A window begins at place 0, with `before` before it, which only counts see."""
+        """A window begins at position 0, with `before` before it, which only counts see."""
         self.kept.clear(row)
         self.windows[row] = -1
         for id in before[max(0, len(before) - self.windows.shape[1]) :]:
@@ -56,14 +56,14 @@ class TorchCache:
 
     @torch.inference_mode()
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read tokens, each (row, place, id), a row's in their order. For the `wanted` ones, `logits[row]` is what follows."""
+        """Read tokens (row, position, id), a row's in their order. For the `wanted` ones, `logits[row]` is what follows."""
         order = np.argsort(tokens[:, 0], kind="stable")  # rows beside each other are read in one go
         asked = np.zeros(len(tokens), bool)
         asked[wanted] = True
         tokens, asked = tokens[order], asked[order]
         filled = [*range(len(tokens)), *[len(tokens) - 1] * (-len(tokens) % self.rows)]
-        rows, places, ids = tokens.T
-        step = self.kept.step(rows.tolist(), places.tolist(), len(filled))
+        rows, positions, ids = tokens.T
+        step = self.kept.step(rows.tolist(), positions.tolist(), len(filled))
         log_prior = self._log_prior(tokens)
         after = self.backend.model(
             torch.from_numpy(ids[filled, None]).to(self.device),
@@ -93,7 +93,7 @@ class TorchCache:
     ) -> tuple[Int[np.ndarray, "R 1"], Bool[np.ndarray, "R 1"]]:
         """Draw a character for each row."""
         if unread:
-            tokens = np.array([(draw.row, draw.place, draw.id) for draw in draws])
+            tokens = np.array([(draw.row, draw.position, draw.id) for draw in draws])
             self.read(tokens, np.arange(len(draws)), logits)
         ids, used = np.full((len(draws), 1), END), np.zeros((len(draws), 1), bool)
         for i, draw in enumerate(draws):
@@ -107,10 +107,10 @@ class TorchCache:
         """How many characters to write before looking around."""
         return 1
 
-    def copy(self, row: int, other: "TorchCache", theirs: int) -> None:
+    def copy(self, row: int, other: "TorchCache", other_row: int) -> None:
         """A row goes on from where a row of another cache of this model is."""
-        self.kept.copy(row, other.kept, theirs)
-        self.windows[row] = other.windows[theirs]
+        self.kept.copy(row, other.kept, other_row)
+        self.windows[row] = other.windows[other_row]
 
 
 def scores_of(logits: Float[np.ndarray, "V"], bias: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:

@@ -1,12 +1,12 @@
-"""Windows: texts being read side by side, each in its own row and at its own place. The policy for a full context.
+"""Windows: texts being read side by side, each in its own row and at its own position. The policy for a full context.
 
-    row ▸ pending ids ──read──▶ logits (V,) of the character after them       any chunking, in any company: the same answer
+    row ▸ pending ids ──read──▶ logits (V,) of the character after them       any chunking, in any batch: the same logits
 
 A text may be longer than the context. When the context is full, a new window begins on the last half of it, so every
-prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows begin at fixed places
-of the text, whatever the chunking; re-reading half a window every half window keeps the cost of a character constant however
-long the text grows, and serves every kind of position, learned ones included. Counts need only the last few characters, so
-they read straight through.
+prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows begin at fixed
+positions of the text, whatever the chunking. Re-reading half a window every half window keeps the cost of a character
+constant however long the text grows, and works with every encoding of positions, learned ones included. Counts need only the
+last few characters, so they read straight through.
 
 A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing was
 read yet, it stands after a line break.
@@ -52,7 +52,7 @@ class Windows:
         ends: list[int] = []  # the last token of each row
         for row, ids in self.pending.items():
             first, fresh = self._take(row, ids)
-            tokens += [(row, place, id) for place, id in enumerate(fresh, first)]
+            tokens += [(row, position, id) for position, id in enumerate(fresh, first)]
             ends.append(len(tokens) - 1)
         self.pending = {}
         for start in range(0, len(tokens), CHUNK):
@@ -60,7 +60,7 @@ class Windows:
             self.cache.read(np.array(tokens[start : start + CHUNK]), np.array(wanted, np.int64), self.logits)
 
     def goes_on(self, row: int) -> bool:
-        """Has it one character to read, and room for it in its window?"""
+        """Has it one character to read, which fits its window?"""
         ids = self.pending.get(row, ())
         return len(ids) == 1 and ids[0] != self.line_break and self.held[row] < self.block_size
 
@@ -74,7 +74,7 @@ class Windows:
         self.held[row] += len(ids)
 
     def _take(self, row: int, ids: list[int]) -> tuple[int, list[int]]:
-        """Note the new ids. What has to be read, from which place on: more than these when a new window begins."""
+        """Note the new ids. What has to be read, from which position on: more than these when a new window begins."""
         if self.line_break in ids:
             ids = ids[len(ids) - 1 - ids[::-1].index(self.line_break) :]
             self.history[row], self.held[row] = [], 0
@@ -92,11 +92,11 @@ class Windows:
         self.cache.begin(row, history[: len(history) - len(fresh)])
         return 0, fresh
 
-    def copy(self, row: int, other: "Windows", theirs: int) -> None:
+    def copy(self, row: int, other: "Windows", other_row: int) -> None:
         """A row goes on from where a row of other windows is."""
-        if theirs in other.pending:
+        if other_row in other.pending:
             other.read()
         self.pending.pop(row, None)
-        self.cache.copy(row, other.cache, theirs)
-        self.history[row], self.held[row] = other.history[theirs][:], other.held[theirs]
-        self.logits[row] = other.logits[theirs]
+        self.cache.copy(row, other.cache, other_row)
+        self.history[row], self.held[row] = other.history[other_row][:], other.held[other_row]
+        self.logits[row] = other.logits[other_row]

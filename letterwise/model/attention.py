@@ -1,6 +1,6 @@
 """Attention: every position reads the positions before it.
 
-    x ──qkv──▶ q, k, v ──turn q, k──▶ softmax(q·kᵀ / √D) · v ──merge──▶ out
+    x ──qkv──▶ q, k, v ──rotate q, k─▶ softmax(q·kᵀ / √D) · v ──merge──▶ out
  (B T C)       (B H T D)                     (B H T D)                (B T C)
 
 With fewer key/value heads than query heads (grouped-query attention, Ainslie et al. 2023), each serves H/n_kv_head

@@ -60,7 +60,7 @@ def build_block(config: ModelConfig) -> Block:
 
 
 class SharedDropout(nn.Module):
-    """Dropout with one mask for all places of a sequence (Gal & Ghahramani 2016 §3): T times fewer random numbers."""
+    """Dropout with one mask for all positions of a sequence (Gal & Ghahramani 2016 §3): T times fewer random numbers."""
 
     def __init__(self, p: float) -> None:
         super().__init__()

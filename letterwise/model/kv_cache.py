@@ -3,7 +3,7 @@
 Each row holds a text, of a length of its own. A step reads B characters, one for each sequence of the model's batch: the next
 ones of one text, or of many texts. Whatever else is read in the same step, each sees its own text up to itself.
 
-    q, k, v of B characters ──attend──▶ k, v are kept at (row, place), and q reads its row's, up to its own place ──▶ y
+    q, k, v of B characters ──attend──▶ k, v are kept at (row, position), and q reads its row's, up to its own position ──▶ y
     (B H 1 D) (B K 1 D)                                                                                         (B H 1 D)
 """
 
@@ -33,56 +33,57 @@ class KVCache:
         """Another text begins there. What its characters do not see has weight 0, and 0 · NaN would be NaN."""
         self.held[:, :, row] = 0
 
-    def copy(self, row: int, other: "KVCache", theirs: int) -> None:
+    def copy(self, row: int, other: "KVCache", other_row: int) -> None:
         """A row goes on from where a row of another cache is."""
-        self.held[:, :, row] = other.held[:, :, theirs]
+        self.held[:, :, row] = other.held[:, :, other_row]
 
-    def step(self, rows: Sequence[int], places: Sequence[int], batch: int = 0) -> "CacheStep":
-        """For characters at these places of these rows, a row's in their order; a `batch` of more repeats the last one.
+    def step(self, rows: Sequence[int], positions: Sequence[int], batch: int = 0) -> "CacheStep":
+        """For characters at these positions of these rows, a row's in their order; a `batch` of more repeats the last one.
 
-        Raises `ValueError` for a place outside the context.
+        Raises `ValueError` for a position outside the context.
         """
-        if max(places) >= self.block_size:
-            raise ValueError(f"place {max(places)} does not fit a context of {self.block_size}")
-        return CacheStep(self, rows, places, batch)
+        if max(positions) >= self.block_size:
+            raise ValueError(f"position {max(positions)} does not fit a context of {self.block_size}")
+        return CacheStep(self, rows, positions, batch)
 
 
 class CacheStep:
-    """One step through all layers. `places` (B, 1) is where each character stands."""
+    """One step through all layers. `positions` (B, 1) is where each character stands."""
 
-    def __init__(self, cache: KVCache, rows: Sequence[int], places: Sequence[int], batch: int) -> None:
+    def __init__(self, cache: KVCache, rows: Sequence[int], positions: Sequence[int], batch: int) -> None:
         held, more = cache.held, max(0, batch - len(rows))
-        where = torch.tensor([[*rows, *[rows[-1]] * more], [*places, *[places[-1]] * more]]).to(held.device)  # one transfer
-        self.places = where[1, :, None]
+        filled = [*rows, *[rows[-1]] * more], [*positions, *[positions[-1]] * more]
+        where = torch.tensor(filled).to(held.device)  # one transfer
+        self.positions = where[1, :, None]
         n = len(rows) + (more > 0 and len(rows) * held.size(3) == 1)  # a lone head would have all threads, and other bits
-        unseen = torch.arange(held.size(-2), device=held.device) > self.places[:n]
+        unseen = torch.arange(held.size(-2), device=held.device) > self.positions[:n]
         mask = torch.zeros_like(unseen, dtype=held.dtype).masked_fill_(unseen, -torch.inf)[:, None, None]  # (n 1 1 S)
         reads = [*runs([*rows, *rows[-1:]][:n])]
         self.layers = [LayerCache(layer, where[0, :n], where[1, :n], mask, reads, cache.asking) for layer in held]
 
 
 class LayerCache:
-    """One layer's keys and values (2, rows, K, S, D) in a step that reads n characters at these rows and places."""
+    """One layer's keys and values (2, rows, K, S, D) in a step that reads n characters at these rows and positions."""
 
     def __init__(
         self,
         held: Float[Tensor, "2 rows K S D"],
         rows: Int[Tensor, "n"],
-        places: Int[Tensor, "n"],
+        positions: Int[Tensor, "n"],
         mask: Float[Tensor, "n 1 1 S"],
         reads: list[tuple[slice, slice]],
         asking: int,
     ) -> None:
         self.keys, self.values = held
-        self.rows, self.places, self.mask, self.reads, self.asking = rows, places, mask, reads, asking
+        self.rows, self.positions, self.mask, self.reads, self.asking = rows, positions, mask, reads, asking
 
     def attend(
         self, q: Float[Tensor, "B H 1 D"], k: Float[Tensor, "B K 1 D"], v: Float[Tensor, "B K 1 D"]
     ) -> Float[Tensor, "B H 1 D"]:
-        """Keep the keys and values; then softmax(q·kᵀ / √D) · v over each row, up to the character's own place."""
+        """Keep the keys and values; then softmax(q·kᵀ / √D) · v over each row, up to the character's own position."""
         n, group = len(self.rows), q.size(1) // k.size(1)
-        self.keys[self.rows, :, self.places] = k[:n, :, 0]
-        self.values[self.rows, :, self.places] = v[:n, :, 0]
+        self.keys[self.rows, :, self.positions] = k[:n, :, 0]
+        self.values[self.rows, :, self.positions] = v[:n, :, 0]
         q = q.view(len(q), k.size(1), group, q.size(-1))  # (B K H/K D): heads that share a key ask for it together
         y = torch.zeros_like(q)
         if group % self.asking:

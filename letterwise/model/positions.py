@@ -1,10 +1,10 @@
-"""Positions: attention alone cannot tell order, so each character is told where it stands.
+"""Positions: attention alone does not depend on order, so positions are added to it.
 
-learned   a vector per place is added to the embedding, once:      x ─(+ table[start : start+T])─▶ x
-rotary    queries and keys turn by an angle that grows with place: q ─rotate─▶ q, so that q·k depends on distance
+learned   a vector per position is added to the embedding, once:      x ─(+ table[start : start+T])─▶ x
+rotary    queries and keys are rotated by an angle that grows with position: q ─rotate─▶ q, so that q·k depends on distance
 
-Both answer the same two questions, `embed` and `angles`, so that the transformer need not know which one it has. Places are a
-slice, the same for all sequences of a batch, or (B, T), each character's own.
+Both have the methods `embed` and `angles`, so that the transformer need not know which it has. A `PositionIndex` is a slice,
+the same for all sequences of a batch, or (B, T), each character's own.
 """
 
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
 
-Places = slice | Int[Tensor, "B T"]
+PositionIndex = slice | Int[Tensor, "B T"]
 Angles = tuple[Float[Tensor, "*B 1 T half"], Float[Tensor, "*B 1 T half"]] | None
 
 
 class LearnedPositions(nn.Module):
-    """A table with one trained vector per place (Vaswani et al. 2017 §3.5, the learned variant)."""
+    """A table with one trained vector per position (Vaswani et al. 2017 §3.5, the learned variant)."""
 
     def __init__(self, block_size: int, n_embd: int) -> None:
         super().__init__()
@@ -30,11 +30,11 @@ class LearnedPositions(nn.Module):
     def fill(self) -> None:
         """Nothing to compute: the table is trained."""
 
-    def embed(self, x: Float[Tensor, "B T C"], places: Places) -> Float[Tensor, "B T C"]:
-        """The embedding with the vectors of its places added."""
-        return x + self.table[places]
+    def embed(self, x: Float[Tensor, "B T C"], positions: PositionIndex) -> Float[Tensor, "B T C"]:
+        """The embedding with the vectors of its positions added."""
+        return x + self.table[positions]
 
-    def angles(self, places: Places) -> Angles:
+    def angles(self, positions: PositionIndex) -> Angles:
         """None: nothing turns."""
         return None
 
@@ -53,7 +53,7 @@ class RotaryPositions(nn.Module):
         self.fill()
 
     def fill(self) -> None:
-        """Compute the tables where they lie (on "meta" there is nothing to fill): pair i turns by place · base^(-2i/D)."""
+        """Compute the tables where they lie (on "meta" there is nothing to fill): pair i turns by position · base^(-2i/D)."""
         if self.cos.is_meta:
             return
         pair = torch.arange(0, self.head_dim, 2, dtype=torch.float64) / self.head_dim
@@ -61,13 +61,13 @@ class RotaryPositions(nn.Module):
         self.cos.copy_(turns.cos())
         self.sin.copy_(turns.sin())
 
-    def embed(self, x: Float[Tensor, "B T C"], places: Places) -> Float[Tensor, "B T C"]:
+    def embed(self, x: Float[Tensor, "B T C"], positions: PositionIndex) -> Float[Tensor, "B T C"]:
         """The embedding, untouched: rotary positions act inside attention."""
         return x
 
-    def angles(self, places: Places) -> Angles:
-        """Cosines and sines of these places, the same for all heads."""
-        return self.cos[places].unsqueeze(-3), self.sin[places].unsqueeze(-3)
+    def angles(self, positions: PositionIndex) -> Angles:
+        """Cosines and sines of these positions, the same for all heads."""
+        return self.cos[positions].unsqueeze(-3), self.sin[positions].unsqueeze(-3)
 
 
 def build_positions(config: ModelConfig) -> LearnedPositions | RotaryPositions:
@@ -93,7 +93,7 @@ def build_turn(config: ModelConfig) -> Callable[[Tensor, Angles], Tensor]:
 
 
 def rotate(x: Float[Tensor, "B H T D"], angles: Angles) -> Float[Tensor, "B H T D"]:
-    """Turn each pair (x[i], x[i + D/2]) of queries or keys by its place's angle."""
+    """Turn each pair (x[i], x[i + D/2]) of queries or keys by its position's angle."""
     assert angles is not None
     cos, sin = (table.to(x.dtype) for table in angles)
     left, right = x.chunk(2, dim=-1)

@@ -82,9 +82,9 @@ class Transformer(nn.Module):
                 f"log_prior was {given}, and this model {needs} counts_order: `Counts.before` looks it up, as "
                 "`LanguageModel.logits` and `LanguageModel(ids)` do."
             )
-        places = cache.places if cache else slice(tokens.size(1))
-        angles = self.positions.angles(places)
-        x = self.positions.embed(self.tokens(tokens), places)
+        positions = cache.positions if cache else slice(tokens.size(1))
+        angles = self.positions.angles(positions)
+        x = self.positions.embed(self.tokens(tokens), positions)
         if self.prior is not None and log_prior is not None:
             x = x + self.prior.feature(log_prior)
         x = self.drop(self.embed_norm(x))

@@ -120,7 +120,7 @@ def test_a_row_is_copied_and_cleared(model: Transformer) -> None:
 def test_a_full_context_takes_no_more(model: Transformer) -> None:
     with pytest.raises(ValueError, match="17 characters do not fit a context of 16"):
         read(model, torch.zeros(1, 17, dtype=torch.long))
-    with pytest.raises(ValueError, match="place 16 does not fit a context of 16"):
+    with pytest.raises(ValueError, match="position 16 does not fit a context of 16"):
         KVCache(model.config).step([0], [16])
 
 

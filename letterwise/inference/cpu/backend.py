@@ -107,7 +107,7 @@ class CompiledCache:
             np.array([draw.state.bias for draw in draws]), uniforms, tables, np.array(guided),
             np.full(shape, END), np.zeros(shape, bool), np.zeros(len(draws), np.int64),
         )  # fmt: skip
-        tokens = np.array([(draw.row, draw.place, draw.id) for draw in draws])
+        tokens = np.array([(draw.row, draw.position, draw.id) for draw in draws])
         self._run(tokens, np.arange(len(draws)), logits, drawing, unread)
         return drawing.ids, drawing.drawn
 
@@ -120,7 +120,7 @@ class CompiledCache:
             (tokens, wanted, self.prior, logits), self.scratch, tuple(draws), unread,
         )  # fmt: skip
 
-    def copy(self, row: int, other: "CompiledCache", theirs: int) -> None:
+    def copy(self, row: int, other: "CompiledCache", other_row: int) -> None:
         """A row goes on from where a row of another cache of this model is."""
-        self.kv[:, row] = other.kv[:, theirs]
-        self.reader.states[row] = other.reader.states[theirs]
+        self.kv[:, row] = other.kv[:, other_row]
+        self.reader.states[row] = other.reader.states[other_row]
