@@ -4,11 +4,11 @@ Comparison ──▶ a line per run (figures of the best validation) · a line p
 """
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from letterwise.comparison.runs import PROTOCOL, ComparedRun, Comparison, in_bits, number
 from letterwise.printable import printable
+from letterwise.progress import duration_text
 
 HEADINGS = ("run", "val nats", "val bits", "characters", "parameters", "steps", "time")
 MISSING = "-"
@@ -37,7 +37,7 @@ def row(run: ComparedRun, group: str) -> list[str]:
     last, chars, seconds = run.rows[-1], number(run.best, "val_chars"), number(run.rows[-1], "seconds")
     figures = [MISSING if value is None else f"{value:.4f}" for value in (run.nats, in_bits(run.nats))]
     scored = (MISSING if chars is None else f"{chars:,}") + group
-    time = MISSING if seconds is None or not 0 <= seconds < 1e9 else str(timedelta(seconds=round(seconds)))
+    time = MISSING if seconds is None or not 0 <= seconds < 1e9 else duration_text(seconds)
     return [printable(run.name, one_line=True), *figures, scored, f"{run.params:,}", f"{last['step']:,}", time]
 
 

@@ -77,8 +77,3 @@ class Backend(Protocol):
     def cache(self, rows: int) -> Cache:
         """Room for so many texts."""
         ...
-
-
-def cache_bytes(config: ModelConfig) -> int:
-    """Keys and values that one text needs."""
-    return 8 * config.n_layer * config.kv_heads * config.head_dim * config.block_size

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Integer
 
+from letterwise.config.accounting import cache_bytes
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.backend import Backend, cache_bytes
+from letterwise.inference.backend import Backend
 from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints.constraint import constraint_for
 from letterwise.inference.constraints.guide import Guide
