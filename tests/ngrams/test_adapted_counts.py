@@ -8,7 +8,7 @@ from ngrams.plain_kneser_ney import PlainKneserNey
 
 from letterwise.errors import UserError
 from letterwise.ngrams import adapt, count_ngrams, cross_fit
-from letterwise.ngrams.reader import NgramReader, tables
+from letterwise.ngrams.reader import NgramReader, read_on, tables
 from letterwise.ngrams.storage import from_arrays, to_arrays
 
 V = 4
@@ -57,7 +57,8 @@ def test_probabilities_are_those_of_the_plain_dictionaries(texts: list[np.ndarra
     got = np.exp(counts.log_probs_at(new, np.array([0]), len(new))[0, :, 0, :-1])
     np.testing.assert_allclose(got, expected, rtol=2e-5)
     reader, one_by_one = NgramReader(tables(counts)), np.zeros((len(new), 1, V + 1), np.float32)
-    reader.read(np.array([(0, 0, id) for id in new]), one_by_one)
+    for id, log_probs in zip(new.tolist(), one_by_one, strict=True):
+        read_on(reader.tables, reader.states[0], id, log_probs)
     np.testing.assert_allclose(np.exp(one_by_one[:, 0, :-1]), expected, rtol=2e-5)
     back = from_arrays(to_arrays(counts), V)
     np.testing.assert_array_equal(back.log_probs_at(new, np.array([0]), 20), counts.log_probs_at(new, np.array([0]), 20))
