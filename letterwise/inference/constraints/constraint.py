@@ -42,6 +42,8 @@ class Constraint:
         if limits.json_schema is None:
             self.request.check_syntax()
         chars, max_ids = vocabulary.kind == "char", limits.num_tokens
+        if (self.request.fewest or 0) > max_ids:
+            raise refusal(self.request, None, None)
         self.dfa = self.request.dfa(max_ids) if chars else None
         self.rtn = self.request.rtn(max_ids) if chars and not self.dfa else None
         if self.dfa:

@@ -1,5 +1,6 @@
 """Refusal: why no text can match, in a sentence. Too few characters, characters that the model lacks, or nothing at all."""
 
+import math
 import time
 from dataclasses import replace
 
@@ -26,7 +27,8 @@ def refusal(request: ConstraintRequest, dfa: DFA | None, rtn: RTN | None) -> Use
         return UserError(
             f"num_tokens={limits.num_tokens} is too short: a text that matches takes {needed}. Raise --num_tokens."
         )
-    text = _text_of_more_characters(request) if dfa or rtn else _text_in_bytes(request)
+    read_here = dfa or rtn or request.fewest is not None
+    text = _text_of_more_characters(request) if read_here else _text_in_bytes(request)
     if text is None:
         return UserError(
             f"no text of this model's vocabulary, of at most {MAX_CHARS:,} characters, matches all that is asked: ask for less."
@@ -44,19 +46,28 @@ def refusal(request: ConstraintRequest, dfa: DFA | None, rtn: RTN | None) -> Use
 
 def _chars_needed(request: ConstraintRequest, dfa: DFA | None, rtn: RTN | None) -> int:
     """How many characters a text that matches takes: the fewest if that is sure, else as found; 0 if there is none."""
+    if request.fewest is not None:
+        return int(request.fewest) if request.fewest < math.inf else 0
     if roomy_dfa := request.dfa(MAX_CHARS) if dfa else None:
         return int(roomy_dfa.distances[START]) if roomy_dfa.distances[START] < UNREACHABLE else 0
-    if roomy_rtn := (request.rtn(MAX_CHARS) or rtn) if dfa or rtn else None:
+    if roomy_rtn := request.rtn(MAX_CHARS) if dfa or rtn else None:
         distance = EarleyGuide(roomy_rtn, MAX_CHARS).distance()
         return distance if distance < NEVER else 0
+    if rtn and (distance := EarleyGuide(rtn, MAX_CHARS).distance()) < NEVER:
+        return distance  # where that takes too few characters for some of what may be repeated, no more is known
     if not request.without_dead_ends:
         return len(request.search(request.matcher(None), MAX_CHARS) or ())
     if request.matcher(None).is_dead_end():
         return 0
     if request.matcher(MAX_CHARS).is_dead_end():
         return MAX_CHARS + 1
-    too_few, enough = request.limits.num_tokens, MAX_CHARS
+    too_few, enough, until = request.limits.num_tokens, MAX_CHARS, time.monotonic() + MAX_SECONDS
     while enough - too_few > 1:
+        if time.monotonic() > until:
+            raise UserError(
+                f"num_tokens={request.limits.num_tokens} is too short: a text that matches takes more than {too_few} "
+                f"characters; how many was not found in {MAX_SECONDS:g} seconds. Raise --num_tokens, up to {enough}."
+            )
         middle = (too_few + enough) // 2
         too_few, enough = (middle, enough) if request.matcher(middle).is_dead_end() else (too_few, middle)
     return enough

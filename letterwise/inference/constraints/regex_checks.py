@@ -10,9 +10,10 @@ import re
 
 from letterwise.data.vocabulary import SHOWN
 from letterwise.errors import UserError
-from letterwise.inference.constraints.language.expression import TooLarge, Unsupported, clipped, min_length
+from letterwise.inference.constraints.language.expression import TooLarge, Unsupported, min_length
 from letterwise.inference.constraints.language.nfa import MAX_STATES, NFA, Budget
 from letterwise.inference.constraints.language.regex import class_end, parse_whole
+from letterwise.inference.constraints.language.repeats import clipped
 from letterwise.inference.constraints.limits import MAX_CHARS
 
 BOUNDS = re.compile(r"\{(\d+),(\d+)\}")
@@ -91,7 +92,9 @@ def check_size(regex: str) -> None:
         raise UserError(f"{shown} is too large: its groups are nested too deeply.") from None
     except Unsupported:
         if math.prod(int(count[:9]) for count in re.findall(r"\{(\d+)", regex) if int(count[:9])) > MAX_STATES:
-            raise UserError(too_many_states) from None
+            raise UserError(
+                f"{shown} is too large: its repetitions multiply to more than {MAX_STATES:,}. Repeat less often."
+            ) from None
 
 
 def _class_end(regex: str, at: int) -> int:

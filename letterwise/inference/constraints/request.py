@@ -27,10 +27,11 @@ from letterwise.inference.constraints.language.expression import (
     Repeat,
     TooLarge,
     Unsupported,
-    clipped,
     literal,
+    min_length,
 )
 from letterwise.inference.constraints.language.regex import parse, parse_whole
+from letterwise.inference.constraints.language.repeats import clipped
 from letterwise.inference.constraints.language.rtn import RTN, any_text
 from letterwise.inference.constraints.language.schema import json_schema
 from letterwise.inference.constraints.language.subset_construction import dfa_of
@@ -62,6 +63,16 @@ class ConstraintRequest:
     def without_dead_ends(self) -> bool:
         """Does each character that `matcher` allows lead to an end? So it does in one regex over characters."""
         return self.vocabulary.kind == "char" and self.limits.json_schema is None and self.limits.grammar is None
+
+    @functools.cached_property
+    def fewest(self) -> float | None:
+        """The fewest characters of a text that matches, infinity if there is none; None where only an automaton can tell."""
+        if self.limits.regex is None or self.texts or self.limits.until_line or self.vocabulary.kind == "byte":
+            return None
+        try:
+            return min_length(parse_whole(self.limits.regex), functools.cache(lambda of: bool(self._mask_of(of).any())))
+        except (Unsupported, RecursionError):
+            return None
 
     def dfa(self, max_chars: int) -> DFA | None:
         """The DFA of texts of any length; values of a schema stand in each other as deep as `max_chars` allows."""

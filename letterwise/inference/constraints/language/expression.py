@@ -169,43 +169,22 @@ def size(expression: Expression) -> int:
     return sizes[id(expression)]
 
 
-def clipped(expression: Expression, max_chars: int) -> Expression:
-    """The same language for texts of at most `max_chars`: counts beyond that become unbounded, or impossible.
+def min_length(expression: Expression, has: Callable[[CharClass], bool] = lambda char_class: True) -> float:
+    """The fewest characters of a text; infinity when there is none. A rule or automaton, not known here, counts as 0.
 
-    Raises `TooLarge`.
+    `has` tells whether there are characters in a class.
     """
-
-    def clip(node: Expression) -> Expression:
-        if not isinstance(node, Repeat):
-            return node
-        part, minimum, maximum = node.part, node.minimum, node.maximum
-        if maximum is not None and maximum < minimum:
-            return NOTHING
-        if nullable(part):
-            minimum = 0
-        if minimum > max_chars and min_length(part) >= 1:
-            return NOTHING
-        minimum = min(minimum, max_chars + 1)  # of more than that, all but so many are empty
-        return Repeat(part, minimum, None if maximum is not None and maximum > max_chars else maximum)
-
-    if size(expression) > MAX_PARTS:
-        raise TooLarge
-    return transformed(expression, clip)
-
-
-def min_length(expression: Expression) -> float:
-    """The fewest characters of a text; infinity when there is none. A rule or automaton, not known here, counts as 0."""
     match expression:
         case CharClass():
-            return 1
+            return 1 if has(expression) else math.inf
         case Concat(parts):
-            return sum(map(min_length, parts))
+            return sum(min_length(part, has) for part in parts)
         case Choice(parts):
-            return min(map(min_length, parts), default=math.inf)
+            return min((min_length(part, has) for part in parts), default=math.inf)
         case Repeat(part, minimum, _):
-            return minimum * min_length(part) if minimum else 0
+            return minimum * min_length(part, has) if minimum else 0
         case Separated(part, _):
-            return min_length(part)
+            return min_length(part, has)
     return 0
 
 

@@ -88,7 +88,10 @@ class NFA:
             case Choice(parts):
                 end = self._new_state()
                 for part in parts:
-                    self.epsilon[self._add(part, self._behind(begin))].append(end)
+                    if isinstance(part, CharClass):
+                        self.transitions[begin].append((part, end))
+                    else:
+                        self.epsilon[self._add(part, self._behind(begin))].append(end)
             case Repeat(part, minimum, maximum):
                 end = self._add_repeat(part, minimum, maximum, begin)
             case Separated(part, separator):
@@ -104,12 +107,12 @@ class NFA:
     def _add_repeat(self, part: Expression, minimum: int, maximum: int | None, state: int) -> int:
         for _ in range(minimum):
             self.budget.spend(1)
-            state = self._add(part, self._behind(state))
+            state = self._add(part, state)
         end = self._behind(state)
         if maximum is None:
             self.epsilon[self._add(part, end)].append(end)
         for _ in range((maximum or 0) - minimum):
-            state = self._add(part, self._behind(state))
+            state = self._add(part, state)
             self.epsilon[state].append(end)
         return end
 
