@@ -16,6 +16,20 @@ from letterwise.training.planning.settings import days_note
 TEXT = {"vocab_size": 65, "chars": 1_000_000}
 
 
+def test_many_different_characters_are_noted_before_they_take_the_memory() -> None:
+    """129,000 of them took 11 GB without a word."""
+    text = {"vocab_size": 129_000, "chars": 200_000}
+    config, note = fitted_to_memory(resolve({"max_iters": 2}), {"max_iters"}, **text, available=22 * GIB)
+    assert config == resolve({"max_iters": 2})
+    assert re.search(r"needs about 1[0-3]\.\d GiB .*22\.0 GiB are free here: --vocab byte .* 129,000 different", note)
+    config, note = fitted_to_memory(resolve({"max_iters": 2}), {"max_iters"}, **text, available=8 * GIB)
+    assert config.training.batch_size < resolve({"max_iters": 2}).training.batch_size
+    assert "it goes on with batch_size=" in note
+    asked = {"batch_size": 16, "max_iters": 2}
+    with pytest.raises(UserError, match=r"needs about 1[0-3]\.\d GiB .*--batch_size"):
+        fitted_to_memory(resolve(asked), {*asked}, **text, available=8 * GIB)
+
+
 def test_no_less_than_the_step_itself_by_hand() -> None:
     config = resolve({"preset": "gpt2", "size": "large", "batch_size": 512})
     need = needs(config, **TEXT)

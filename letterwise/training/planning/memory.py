@@ -19,6 +19,8 @@ from letterwise.errors import UserError
 GIB = 2**30
 MIN_COUNTED = 2**20  # characters
 MAX_ACCUMULATION = 1024  # batches in one step: more are not what was meant
+NOTED = 4 * GIB  # what a run needs is noted from here on
+LARGE_VOCABULARY = 2**15  # characters: the score of each is kept for every place of a batch
 BASE = 200 * 2**20  # compiled code, and all that does not grow
 CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting (docs/log.md)
 MIN_VALUES = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
@@ -65,7 +67,7 @@ def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
 def fitted_to_memory(
     config: Config, asked: Set[str], *, vocab_size: int, chars: int, available: int | None
 ) -> tuple[Config, str]:
-    """The configuration, made to fit by changing defaults only, and a note about what changed ("" for nothing).
+    """The configuration, made to fit by changing defaults only, and a note about what changed, or is large ("" for nothing).
 
     Raises `UserError` when it does not fit.
     """
@@ -73,10 +75,16 @@ def fitted_to_memory(
     def fits(smaller: Config) -> bool:
         return available is None or needs(smaller, vocab_size=vocab_size, chars=chars).total <= available
 
-    if fits(config) or available is None:
+    need = needs(config, vocab_size=vocab_size, chars=chars)
+    if available is None:
         return config, ""
-    changes, need = nearest_fit(config, asked, fits), needs(config, vocab_size=vocab_size, chars=chars)
     where = f"about {size_text(need.total)} of memory ({need}), and {size_text(available)} are free here"
+    if fits(config):
+        less = (
+            f": --vocab byte needs far less than {vocab_size:,} different characters" if vocab_size > LARGE_VOCABULARY else ""
+        )
+        return config, f"this run needs {where}{less}." if need.total > NOTED else ""
+    changes = nearest_fit(config, asked, fits)
     if changes and changes.keys() <= ADAPTABLE and not asked & changes.keys():
         settings = ", ".join(f"{name}={value}" for name, value in changes.items())
         return config.with_values(changes), f"this run needs {where}: it goes on with {settings}."
