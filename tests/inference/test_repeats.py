@@ -83,5 +83,5 @@ def test_what_is_said_of_large_counts_is_so_and_said_in_time(asked: dict, senten
 
 def test_what_was_not_found_in_time_is_not_said_to_be_nowhere() -> None:
     """Where only llguidance reads: a model of bytes."""
-    with pytest.raises(UserError, match=r"no text that matches was found in .*; there may be one"):
+    with pytest.raises(UserError, match=r"; there may be one|too many choices at one place"):
         Constraint(Vocabulary("byte"), Limits(num_tokens=4000, regex="(a?){3000}a{3000}"))

@@ -61,9 +61,9 @@ def _chars_needed(request: ConstraintRequest, dfa: DFA | None, rtn: RTN | None) 
         return 0
     if request.matcher(MAX_CHARS).is_dead_end():
         return MAX_CHARS + 1
-    too_few, enough, until = request.limits.num_tokens, MAX_CHARS, time.monotonic() + MAX_SECONDS
+    too_few, enough, until = request.limits.num_tokens, MAX_CHARS, time.thread_time() + MAX_SECONDS
     while enough - too_few > 1:
-        if time.monotonic() > until:
+        if time.thread_time() > until:
             raise UserError(
                 f"num_tokens={request.limits.num_tokens} is too short: a text that matches takes more than {too_few} "
                 f"characters; how many was not found in {MAX_SECONDS:g} seconds. Raise --num_tokens, up to {enough}."
@@ -93,11 +93,11 @@ def _shortest_text(request: ConstraintRequest) -> list[int] | None:
     if dfa := request.dfa(MAX_CHARS):
         return DFAGuide(dfa, MAX_CHARS).completion() if dfa.distances[START] <= MAX_CHARS else None
     if rtn := request.rtn(MAX_CHARS):
-        guide, ids, until = EarleyGuide(rtn, MAX_CHARS), list[int](), time.monotonic() + MAX_SECONDS
+        guide, ids, until = EarleyGuide(rtn, MAX_CHARS), list[int](), time.thread_time() + MAX_SECONDS
         if guide.distance() > MAX_CHARS:
             return None
         while not guide.is_accepting():
-            if time.monotonic() > until:
+            if time.thread_time() > until:
                 return None
             ids.append(guide.step_to_end())
         return ids

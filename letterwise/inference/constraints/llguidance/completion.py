@@ -17,7 +17,7 @@ import numpy as np
 
 from letterwise.inference.constraints.llguidance.matcher import Matcher
 
-MAX_STEPS, MAX_SECONDS = 5_000, 2.0  # steps tried, and time; for a hard grammar each step takes long
+MAX_STEPS, MAX_SECONDS = 5_000, 2.0  # steps tried, and time of a processor; for a hard grammar each step takes long
 STEP_COST = 0.1  # of every step, beside the share of characters that may follow it: narrow ways lead to the end
 NO_CHANGE_COST = 1.0  # of a step after which the same may follow as before, as one more letter of a string
 PHRASE_GAIN = 10.0  # for writing a phrase that has to be there
@@ -62,11 +62,11 @@ def find_completion(
         phrases: sequences of ids to try as one step, each once.
         likely: ids to try before others.
     """
-    number, steps_left, until = itertools.count(), max_steps, time.monotonic() + max_seconds
+    number, steps_left, until = itertools.count(), max_steps, time.thread_time() + max_seconds
     frontier = [_Path(0.0, next(number), (), matcher, _look(matcher), frozenset())]
     seen: Counter[tuple[object, ...]] = Counter()
     while frontier:
-        if steps_left <= 0 or time.monotonic() > until:
+        if steps_left <= 0 or time.thread_time() > until:
             raise BudgetSpent
         path = heapq.heappop(frontier)
         if not path.steps_tried and (ending := _ending(path, hint, max_ids - len(path.ids))) is not None:
@@ -74,7 +74,7 @@ def find_completion(
         steps = _steps(path, phrases, likely)
         for ids, phrase in steps[path.steps_tried : path.steps_tried + AT_A_TIME]:
             steps_left -= 1
-            if steps_left % 16 == 0 and time.monotonic() > until:
+            if steps_left % 16 == 0 and time.thread_time() > until:
                 raise BudgetSpent
             if len(path.ids) + len(ids) > max_ids or (phrase and not path.matcher.accepts(ids)):
                 continue

@@ -136,9 +136,7 @@ class Matcher:
         if matcher.is_error():
             if matcher.stop_reason() == "InternalError" and "NoExtension" in matcher.get_error():
                 return np.zeros(self.vocab_size, bool)  # a dead end
-            raise UserError(
-                "this schema or grammar has too many choices at one place: make it smaller, or say what is required."
-            )
+            raise UserError("this constraint has too many choices at one place: make it smaller, or say what is required.")
         return mask
 
     def is_accepting(self) -> bool:
