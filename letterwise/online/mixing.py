@@ -126,19 +126,19 @@ def representative(level: int) -> float:
 LEVEL_OF = np.array([int(np.searchsorted([1, 2, 3, 4, 5, 7, 10, 15, 24, 42, 90], count, side="right")) for count in range(256)])
 
 
-@part()
+@part(_nrt=False)
 def stretch(p):
     """The logit of a probability, within ±DEEPEST."""
     return min(max(math.log(p / (1.0 - p)), -DEEPEST), DEEPEST)
 
 
-@part()
+@part(_nrt=False)
 def squash(x):
     """The probability of a logit."""
     return 1.0 / (1.0 + math.exp(-min(max(x, -DEEPEST), DEEPEST)))
 
 
-@part()
+@part(_nrt=False)
 def hashed(a, b):
     """A hash of two numbers."""
     x = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9) ^ (b + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
@@ -147,7 +147,7 @@ def hashed(a, b):
     return x ^ (x >> np.uint64(32))
 
 
-@part()
+@part(_nrt=False)
 def slot_of(past, key):
     """Where the history with this key is, or may begin: of two slots the one that is its own, or holds less."""
     slot = np.int64(key & np.uint64(SLOTS - 1))
@@ -265,7 +265,7 @@ def learn(tree, past, id):
     move(past, id)
 
 
-@part()
+@part(_nrt=False)
 def move(past, id):
     """Append the character to the text, and update contexts and matches."""
     length, ring = np.int64(past.state[0]), len(past.text) - 1
