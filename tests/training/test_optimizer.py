@@ -1,6 +1,8 @@
 """Optimizers: each against its definition written out, and every weight in exactly one place."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -244,3 +246,26 @@ def test_a_stored_state_continues_as_if_never_stopped(optimizer: str) -> None:
     fresh, forgetful = small(optimizer=optimizer)
     fresh.load_state_dict(stored[0])
     assert learn(fresh, forgetful, 4) != onward  # weights alone are not enough
+
+
+def test_optimizers_do_without_pytorchs_compiler() -> None:
+    """Whose import takes a second: in a process of its own, through all that a run asks of an optimizer."""
+    program = f"""
+import sys
+from letterwise.config.presets import resolve
+from letterwise.model import build, initialize
+from letterwise.training.optimizers.optimizer import build_optimizers
+for name in {OPTIMIZERS}:
+    config = resolve(dict(n_layer=1, n_head=1, n_embd=8, block_size=8, optimizer=name))
+    model = initialize(build(config.model, 3), 0)
+    optimizers = build_optimizers(model, config.training)
+    for weight in model.parameters():
+        weight.grad = weight.detach() + 1
+    before = [weight.detach().clone() for weight in model.parameters()]
+    optimizers.step()
+    assert all((old != new).any() for old, new in zip(before, model.parameters()) if new.ndim > 1)
+    optimizers.load_tensors(optimizers.tensors())
+assert "torch._dynamo" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

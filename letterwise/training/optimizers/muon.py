@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from letterwise.training.optimizers.without_compiler import WithoutCompiler
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic x → ax + bx³ + cx⁵, tuned for slope at 0 (Jordan et al. 2024)
 
 
@@ -31,7 +33,7 @@ def orthogonalize(batch: Float[Tensor, "N R C"], dtype: torch.dtype, steps: int 
     return (x.mT if tall else x).to(batch.dtype)
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(WithoutCompiler):
     """Steps matrices of one shape together, as one batch. `lr` is the spectral size of a step on a square matrix."""
 
     def __init__(

@@ -18,6 +18,7 @@ from letterwise.errors import UserError
 from letterwise.model import Transformer
 from letterwise.runtime.device import native_bfloat16
 from letterwise.training.optimizers.muon import Muon
+from letterwise.training.optimizers.without_compiler import SGD, Adafactor, AdamW
 
 
 class Optimizers:
@@ -104,12 +105,12 @@ def build_optimizers(model: Transformer, config: TrainingConfig, multi_token: nn
                 weight_decay=config.weight_decay,
                 dtype=torch.bfloat16 if native else torch.float32,
             )
-            rest = torch.optim.AdamW([{"params": tables + vectors}], lr=rate, betas=betas, weight_decay=0.0, fused=True)
+            rest = AdamW([{"params": tables + vectors}], lr=rate, betas=betas, weight_decay=0.0, fused=True)
             return Optimizers([muon, rest], tables + vectors, config.grad_clip)
         case "adamw" | "muon":
-            optimizer: torch.optim.Optimizer = torch.optim.AdamW(decayed, lr=rate, betas=betas, fused=True)
+            optimizer: torch.optim.Optimizer = AdamW(decayed, lr=rate, betas=betas, fused=True)
         case "sgd":
-            optimizer = torch.optim.SGD(decayed, lr=rate, momentum=config.beta1, nesterov=config.beta1 > 0)
+            optimizer = SGD(decayed, lr=rate, momentum=config.beta1, nesterov=config.beta1 > 0)
         case "adafactor":
-            optimizer = torch.optim.Adafactor(decayed, lr=rate)
+            optimizer = Adafactor(decayed, lr=rate)
     return Optimizers([optimizer], matrices + tables + vectors, config.grad_clip)
