@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from in_process import ask
 
 import letterwise
 
@@ -35,21 +36,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_every_command(folder: Path) -> None:
+def test_every_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of `letterwise` in this process, which saves each of them the start."""
     commands = [line for block in blocks("sh") for line in block.splitlines()]
     assert len(commands) >= 19
+    monkeypatch.chdir(folder)
     for command in commands:
-        words = shlex.split(command)
-        words[:1] = {"python": [sys.executable], "letterwise": [sys.executable, "-m", "letterwise"]}[words[0]]
+        program, *words = shlex.split(command)
         if "train" in command.split("--")[0] and "--resume" not in words:
             words += [f"--{name}={value}" for name, value in SMALL.items()]
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, (command, done.stderr)
+        code, out, err = run(program, words)
+        assert code == 0, (command, err)
         if "--lines" in words and "generate" in words:
-            assert done.stdout.count("\n") == int(words[words.index("--lines") + 1])
+            assert out.count("\n") == int(words[words.index("--lines") + 1])
         elif "generate" in command:
             seed = words[words.index("--seed") + 1]
-            assert done.stdout.startswith(seed)
+            assert out.startswith(seed)
+
+
+def run(program: str, words: list[str]) -> tuple[int, str, str]:
+    """Exit code, stdout, stderr."""
+    if program == "letterwise":
+        answer = ask(*words)
+        return answer.code, answer.stdout, answer.stderr
+    assert program == "python"
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_the_python_example(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -61,6 +61,13 @@ def ask(*arguments: object) -> Answer:
     return Answer(code, said, told)
 
 
+def refused(*arguments: object) -> str:
+    """The one sentence with which a wrong request is refused; nothing is on stdout."""
+    answer = ask(*arguments)
+    assert (answer.code, answer.stdout) == (2, ""), answer
+    return answer.sentence
+
+
 @contextmanager
 def within(seconds: int) -> Generator[None]:
     """Raises `TimeoutError` where the block takes longer."""

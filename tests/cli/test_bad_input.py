@@ -1,4 +1,4 @@
-"""Bad input: one sentence that shows the value and the next move, exit code 2, nothing written. The real command line."""
+"""Bad input: one sentence that shows the value and the next move, exit code 2, nothing written."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 import torch
-from command import letterwise, refused
+from in_process import ask, refused
 
 SMALL = (
     "--n_layer",
@@ -34,9 +34,9 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def refused_training(out: Path, *arguments: object, **options) -> str:
+def refused_training(out: Path, *arguments: object) -> str:
     """The sentence; and nothing was written."""
-    sentence = refused("train", *arguments, "--out", out, **options)
+    sentence = refused("train", *arguments, "--out", out)
     assert not out.exists()
     return sentence
 
@@ -140,8 +140,8 @@ def test_toml(tmp_path: Path, out: Path) -> None:
 
 
 def test_used_run_directory(text_file: Path, out: Path) -> None:
-    first = letterwise("train", "--input_file", text_file, "--out", out, *SMALL)
-    assert first.returncode == 0, first.stderr
+    first = ask("train", "--input_file", text_file, "--out", out, *SMALL)
+    assert first.code == 0, first.stderr
     before = {path: path.read_bytes() for path in out.iterdir()}
     sentence = refused("train", "--input_file", text_file, "--out", out, *SMALL)
     assert "--resume" in sentence

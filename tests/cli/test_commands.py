@@ -1,4 +1,4 @@
-"""Commands: stdout carries the result and nothing else; --help is instant."""
+"""Commands: stdout carries the result and nothing else; --help is instant. What needs a process of its own has one."""
 
 import json
 import math
@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, letterwise, refused, running
+from command import ROOT, letterwise, running
+from in_process import ask, refused
 
 from letterwise.cli.main import COMMANDS
+from letterwise.training.planning import plan
 
 SMALL = (
     "--n_layer",
@@ -73,7 +75,7 @@ def test_train_then_generate_by_the_root_scripts(text_file: Path, tmp_path: Path
 
 
 def test_train_json_and_metrics(text_file: Path, tmp_path: Path) -> None:
-    done = letterwise("train", "--input-file", text_file, "--out", tmp_path / "o", *SMALL, "--eval_interval", 5, "--json")
+    done = ask("train", "--input-file", text_file, "--out", tmp_path / "o", *SMALL, "--eval_interval", 5, "--json")
     result = json.loads(done.stdout)  # one line, nothing else
     assert done.stdout.count("\n") == 1
     assert {"model_path", "run_dir", "iters", "chars_seen", "train_seconds", "best_val_nats_per_char", "val_nats_per_char",
@@ -87,20 +89,18 @@ def test_train_json_and_metrics(text_file: Path, tmp_path: Path) -> None:
 
 def test_evaluate_agrees_with_training(text_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
-    trained = json.loads(letterwise("train", "--input_file", text_file, "--out", out, *SMALL, "--json").stdout)
+    trained = json.loads(ask("train", "--input_file", text_file, "--out", out, *SMALL, "--json").stdout)
     for more in ([], ["--input_file", text_file, "--split", "val"]):
-        score = json.loads(letterwise("evaluate", "--model_path", out / "model.safetensors", *more, "--json").stdout)
+        score = json.loads(ask("evaluate", "--model_path", out / "model.safetensors", *more, "--json").stdout)
         assert score["nats_per_char"] == pytest.approx(trained["best_val_nats_per_char"], abs=1e-6)
         assert score["bits_per_char"] == pytest.approx(score["nats_per_char"] / math.log(2), rel=1e-12)
         assert (score["protocol"], score["context"]) == ("blocks", 16)
-    whole = json.loads(
-        letterwise("evaluate", "--model_path", out / "model.safetensors", "--input_file", text_file, "--json").stdout
-    )
+    whole = json.loads(ask("evaluate", "--model_path", out / "model.safetensors", "--input_file", text_file, "--json").stdout)
     assert whole["chars"] == len(text_file.read_text()) - 1
 
 
 def test_generate_json(tiny) -> None:
-    done = letterwise("generate", "--model_path", tiny.run_dir / "model.safetensors", "--prompt", "The owl", "--num_tokens", 20,
+    done = ask("generate", "--model_path", tiny.run_dir / "model.safetensors", "--prompt", "The owl", "--num_tokens", 20,
                       "--num_samples", 2, "--rng_seed", 7, "--stop", "zzz", "--json")  # fmt: skip
     answer = json.loads(done.stdout)
     assert answer["prompt"] == "The owl"
@@ -156,12 +156,12 @@ def test_generate_under_a_constraint(tiny, tmp_path: Path) -> None:
         (("--until_line", "--must_contain", "dog", "--must_contain", "sat", "--num_tokens", 6), "dogsat|satdog"),
         (("--beam", 2, "--num_tokens", 3), "..."),
     ):
-        answer = json.loads(letterwise(*model, *flags, "--json").stdout)
+        answer = json.loads(ask(*model, *flags, "--json").stdout)
         for sample in answer["samples"]:
             assert pattern is None or re.fullmatch(pattern, sample["text"]), (flags, sample)
             assert pattern or "gdog" in sample["text"]
             assert sample["ended"] in ("length", "match")
-    said = letterwise(*model, "--regex", "cat", "--num_samples", 2)
+    said = ask(*model, "--regex", "cat", "--num_samples", 2)
     assert said.stdout == "The cat\n---------------\nThe cat"
     assert refused(*model, "--json_schema", schema).endswith("but the model has never seen ',1[]'.")
     assert "'1_'" in refused(*model, "--must_contain", "1_")
@@ -181,31 +181,33 @@ def test_text_from_stdin_in_bytes(tmp_path: Path) -> None:
 
 
 def test_inspect(tiny) -> None:
-    shown = letterwise("inspect", "--model_path", tiny.run_dir / "model.safetensors").stdout
+    shown = ask("inspect", "--model_path", tiny.run_dir / "model.safetensors").stdout
     assert "animals.txt" in shown
     assert f"{tiny.params:,}" in shown
-    told = json.loads(letterwise("inspect", "--model_path", tiny.run_dir / "model.safetensors", "--json").stdout)
+    told = json.loads(ask("inspect", "--model_path", tiny.run_dir / "model.safetensors", "--json").stdout)
     assert told["vocabulary"]["characters"] == tiny.vocabulary.characters
     assert told["params"] == sum(math.prod(shape) for shape in told["weights"].values())
 
 
-def test_plan_says_what_train_would_choose_and_trains_nothing(text_file: Path, tmp_path: Path) -> None:
+def test_plan_says_what_train_would_choose_and_trains_nothing(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan, "measured_flops", lambda *_: 1e10)
     flags = ("--input_file", text_file, "--minutes", 0.5, "--n_layer", 3)
-    said = letterwise("plan", *flags, cwd=tmp_path)
+    said = ask("plan", *flags)
     assert "plan for 0.5 minutes: 3 layers" in said.stdout
-    told = json.loads(letterwise("plan", *flags, "--json", cwd=tmp_path).stdout)
+    told = json.loads(ask("plan", *flags, "--json").stdout)
     assert told["config"]["model"]["n_layer"] == 3
     assert "n_layer" not in told["values"]
     assert told["config"]["model"]["n_embd"] == told["values"]["n_embd"]
     assert list(tmp_path.iterdir()) == []
-    assert letterwise("plan", "--input_file", text_file).stderr.endswith(
-        "a plan needs to know how long to train: give --minutes.\n"
-    )
+    assert ask("plan", "--input_file", text_file).stderr.endswith("a plan needs to know how long to train: give --minutes.\n")
 
 
 def test_evaluate_shows_counting_alone_beside_the_model(text_file: Path, tmp_path: Path) -> None:
     for name, order in (("with", 3), ("without", 0)):
         out = tmp_path / name
-        letterwise("train", "--input_file", text_file, "--out", out, *SMALL, "--counts_order", order)
-        told = letterwise("evaluate", "--model_path", out / "model.safetensors").stdout
+        ask("train", "--input_file", text_file, "--out", out, *SMALL, "--counts_order", order)
+        told = ask("evaluate", "--model_path", out / "model.safetensors").stdout
         assert re.search(r"counting alone: \d\.\d{4} bits; this model: \d\.\d{4}\n$", told), told

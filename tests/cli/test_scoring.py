@@ -17,18 +17,18 @@ TEXT = "The cat sat on the mat.\nThe dog sat on the log.\n"
 def test_what_it_shows(tiny, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text(TEXT.replace("\n", " "))
     model, text = ("--model_path", tiny.run_dir / "model.safetensors"), ("--input_file", tmp_path / "t.txt")
-    (row,) = letterwise("score", *model, *text).stdout.splitlines()
+    (row,) = ask("score", *model, *text).stdout.splitlines()
     bits, line = row.split("\t")
     assert line == TEXT.replace("\n", " ")
-    whole = json.loads(letterwise("score", *model, *text, "--json").stdout)
+    whole = json.loads(ask("score", *model, *text, "--json").stdout)
     assert whole["bits_per_char"] == float(bits) or abs(whole["bits_per_char"] - float(bits)) < 1e-4
-    measured = json.loads(letterwise("evaluate", *model, *text, "--json").stdout)
+    measured = json.loads(ask("evaluate", *model, *text, "--json").stdout)
     assert abs(measured["bits_per_char"] - whole["bits_per_char"]) < 1e-9
     low, high = measured["bits_per_char_interval"]
     assert low < measured["bits_per_char"] < high
     assert measured["bits_per_byte"] == measured["bits_per_char"]
     assert measured["xz_bits_per_char"] > 8
-    told = json.loads(letterwise("score", *model, *text, "--jsonl", "--each_char").stdout)
+    told = json.loads(ask("score", *model, *text, "--jsonl", "--each_char").stdout)
     assert told["text"] == line
     assert len(told["characters"]) == len(line)
     assert told["characters"][5]["likeliest"].keys() >= {line[5]} or told["characters"][5]["rank"] > 5

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from in_process import ask
 
+from letterwise.checkpoint import load_state
 from letterwise.errors import UserError
 from letterwise.training import trainer
 from letterwise.training.interruption import Interrupted
+from letterwise.training.planning import plan
 from letterwise.training.prepare import train
 from letterwise.training.repeats import repeat
 
@@ -76,9 +78,10 @@ def test_resuming_goes_on_with_what_is_missing(text_file: Path, tmp_path: Path, 
     assert figures[0] == figures[1]
 
 
-def test_what_minutes_choose_holds_for_all(text_file: Path, tmp_path: Path) -> None:
-    from letterwise.checkpoint import load_state
-
+def test_what_minutes_choose_holds_for_all(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the machine is measured otherwise the second time."""
+    speeds = iter((1e6, 1e15))
+    monkeypatch.setattr(plan, "measured_flops", lambda *_: next(speeds))
     flags = {"input_file": (str(text_file),), "minutes": 0.01, "val_fraction": 0.4, "counts_order": 0}
     made = repeat(flags, seeds=2, out=str(tmp_path / "o"))
     first, second = (load_state(Path(run.run_dir) / "state.safetensors").config for run in made.runs)
