@@ -36,7 +36,7 @@ def test_a_terminal_gets_a_line_that_moves(text_file: Path, tmp_path: Path) -> N
     with open(ours, "rb", buffering=0) as terminal, contextlib.suppress(OSError):  # how it says that the other side has gone
         while piece := terminal.read(65536):
             told += piece
-    run.communicate(timeout=60)
+    run.communicate(timeout=300)
     assert run.returncode == 0
     text = told.decode()
     assert "\r" in text

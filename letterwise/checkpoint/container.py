@@ -224,7 +224,7 @@ def _check_pickle(pickled: bytes, size: int) -> None:
         ):
             name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else opcode.name
             raise _Refused(
-                f"contains pickled code ({name[:60]}), which Letterwise never runs: "
+                f"contains pickled code ({name[:60]!r}), which Letterwise never runs: "
                 "use a model file that Letterwise wrote, best a .safetensors"
             )
 

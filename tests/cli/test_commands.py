@@ -133,7 +133,7 @@ def test_an_interrupted_text_ends_quietly(tiny) -> None:
     with running("generate", "--model_path", model, "--seed", "The", "--num_tokens", 100_000_000) as process:
         assert process.stdout.read(20).startswith(b"The")  # it is writing
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert set(rest.decode()) <= set(tiny.vocabulary.characters)
     assert errors == b""

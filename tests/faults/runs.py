@@ -79,7 +79,7 @@ def digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def until(condition, seconds: float = 60) -> None:
+def until(condition, seconds: float = 300) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + seconds
     while not condition():

@@ -52,8 +52,7 @@ def test_killed_in_minutes_it_comes_to_the_same_end(tmp_path: Path) -> None:
     kills = killed_and_resumed(tmp_path / "parts", text, seed=1, **flags)
     assert kills >= KILLS / 2
     state = load_state(tmp_path / "parts/state.safetensors")
-    assert state.seconds == pytest.approx(60 * minutes, abs=1.5)  # what it trained; starting again is not charged
-    assert time.monotonic() - began > 60 * minutes
+    assert 60 * minutes - 1.5 < state.seconds < (time.monotonic() - began) / 2  # what it trained; starting again is not charged
     steps = [row["step"] for row in state.rows]
     assert steps == sorted(set(steps))
     assert state.rows[-1]["step"] == state.step

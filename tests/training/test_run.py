@@ -494,7 +494,7 @@ def test_a_signal_saves_and_says_how_to_go_on(text_file: Path, tmp_path: Path, n
         if "val" in line and "nats" in line:  # it is under way
             break
     run.send_signal(number)
-    told = run.communicate(timeout=60)[1]
+    told = run.communicate(timeout=300)[1]
     assert run.returncode == code
     assert "--resume" in told
     assert "Traceback" not in told
