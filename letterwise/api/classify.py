@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from letterwise.api.model import LanguageModel
-from letterwise.errors import UserError
+from letterwise.errors import UserError, quoted
 from letterwise.progress import Progress
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ def classify(models: Sequence[LanguageModel], texts: Iterable[str], *, progress:
     """
     from letterwise.evaluation.classify import Classifier
 
+    if isinstance(texts, str):
+        raise UserError(f"texts={quoted(texts)} is one text: give a list of them.")
+    models = [models] if isinstance(models, LanguageModel) else list(models)
     if len(models) < 2:
         raise UserError(f"{len(models)} model has nothing to be compared with: name several with --model_path.")
     progress, classifier = progress or Progress(), None

@@ -4,6 +4,7 @@ bytes · a file · stdin ──compress──▶ packed ──decompress, by the
 """
 
 import io
+from contextlib import AbstractContextManager
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,10 +18,13 @@ if TYPE_CHECKING:
     from letterwise.compression import Packed, Predictors
 
 
+Bytes = bytes | bytearray | memoryview
+
+
 class Compressor(LoadedModel):
     """A model that compresses."""
 
-    def compress(self, content: bytes | str | PathLike[str], *, online: bool = False) -> bytes:
+    def compress(self, content: Bytes | str | PathLike[str], *, online: bool = False) -> bytes:
         """Any bytes, or the file of that name, compressed by this model's predictions.
 
         Args:
@@ -35,14 +39,14 @@ class Compressor(LoadedModel):
             True
         """
         packed = io.BytesIO()
-        with io.BytesIO(content) if isinstance(content, bytes) else reading(local(content)) as source:
+        with opened(content) as source:
             self._compress(source, packed, online)
         return packed.getvalue()
 
-    def decompress(self, packed: bytes | str | PathLike[str]) -> bytes:
+    def decompress(self, packed: Bytes | str | PathLike[str]) -> bytes:
         """The inverse of `compress`. Raises `UserError` when it is damaged, or another model's."""
         content = io.BytesIO()
-        with io.BytesIO(packed) if isinstance(packed, bytes) else reading(local(packed)) as source:
+        with opened(packed) as source:
             self._decompress(source, content)
         return content.getvalue()
 
@@ -77,3 +81,8 @@ class Compressor(LoadedModel):
         from letterwise.compression.frozen import Frozen
 
         return partial(Frozen, self.compiled)
+
+
+def opened(content: Bytes | str | PathLike[str]) -> AbstractContextManager[BinaryIO]:
+    """Bytes, or the file of that name, to be read."""
+    return io.BytesIO(content) if isinstance(content, Bytes) else reading(local(content))

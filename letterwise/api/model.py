@@ -12,7 +12,7 @@ from letterwise.api.score import Reader
 from letterwise.api.write import Writer
 from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.texts import validation_text
-from letterwise.config.arguments import file_names
+from letterwise.config.arguments import argument
 from letterwise.config.file_names import local
 from letterwise.progress import Progress
 from letterwise.units import bits
@@ -70,7 +70,7 @@ class LanguageModel(Writer, Reader, Compressor):
             >>> model.logits("The cat").softmax(-1).sum(-1).allclose(model.logits("The cat").new_ones(7))
             True
         """
-        return self(self.vocabulary.encode(text))
+        return self(self.vocabulary.encode(argument("text", text, str, "")))
 
     def attention(self, text: str) -> "Tensor":
         """How much of each character every character reads: (layers, heads, T, T), a PyTorch tensor whose rows sum to 1.
@@ -83,7 +83,7 @@ class LanguageModel(Writer, Reader, Compressor):
         """
         from letterwise.evaluation.inside import attention
 
-        return attention(self.text_model, self.vocabulary.encode(text))
+        return attention(self.text_model, self.vocabulary.encode(argument("text", text, str, "")))
 
     def held_out(self, progress: Progress | None = None) -> str:
         """The validation part of the text that it was trained on; "" when that is gone."""
@@ -96,5 +96,4 @@ class LanguageModel(Writer, Reader, Compressor):
 
 def load(path: str | PathLike[str], *, device: str = "auto") -> LanguageModel:
     """Read a model file. Runs no code from it. Raises `UserError` when it is missing, damaged, or no model."""
-    [name] = file_names(path)
-    return LanguageModel(load_model(local(name)), device)
+    return LanguageModel(load_model(local(path)), device)

@@ -12,7 +12,7 @@ from letterwise.checkpoint.texts import Reading, part_ids, whole_ids
 from letterwise.config.arguments import Files, argument, file_names
 from letterwise.data.line_ends import plain_ends, reads_plain_ends
 from letterwise.data.vocabulary import Tally, Unknown
-from letterwise.errors import UserError
+from letterwise.errors import UserError, quoted
 from letterwise.progress import Progress
 from letterwise.units import nats
 
@@ -188,7 +188,7 @@ class Reader(LoadedModel):
 
         require_choice(unknown)
         scorer, tally = Scorer(self.text_model, protocol=protocol), Tally()
-        return self._lines(follow(scorer, chunks, tally, encoding=encoding, unknown=unknown), tally)
+        return self._lines(follow(scorer, pieces(chunks), tally, encoding=encoding, unknown=unknown), tally)
 
     def novelty(
         self,
@@ -226,6 +226,7 @@ class Reader(LoadedModel):
         from letterwise.memorization.novelty import novelty
 
         how = reading("skip" if self.vocabulary.kind == "byte" else "score", encoding, progress)
+        text, nearest = argument("text", text, str), argument("nearest", nearest, int, 1)
         if text is None:
             ids, _ = whole_ids(self.file, file_names(input_file), how)
         else:
@@ -244,7 +245,7 @@ class Reader(LoadedModel):
         """
         from letterwise.evaluation.classify import cost
 
-        return cost(self.text_model, text)
+        return cost(self.text_model, argument("text", text, str, ""))
 
     def _scored(
         self, text: str | None, input_file: Files | None, protocol: str, how: Reading, *, closely: bool = False
@@ -253,6 +254,7 @@ class Reader(LoadedModel):
         from letterwise.evaluation.score import Scorer, score
 
         require_choice(how.unknown)
+        text = argument("text", text, str)
         if text is None:
             ids, tally = whole_ids(self.file, file_names(input_file), how)
         else:
@@ -278,6 +280,14 @@ class Reader(LoadedModel):
 def reading(unknown: Unknown, encoding: str | None, progress: Progress | None) -> Reading:
     """How a text is read; without `progress`, silently."""
     return Reading(unknown, encoding, (progress or Progress()).note)
+
+
+def pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same. Raises `UserError` where one is no bytes."""
+    for chunk in chunks:
+        if not isinstance(chunk, bytes):
+            raise UserError(f"{quoted(chunk)} is no piece of bytes, as a file opened with 'rb' gives them.")
+        yield chunk
 
 
 def require_choice(unknown: str) -> None:

@@ -7,7 +7,7 @@ s3://bucket/run, https://… ──local──▶ one sentence, and no folder th
 import os
 import re
 
-from letterwise.errors import UserError
+from letterwise.errors import UserError, quoted
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -17,9 +17,19 @@ def is_address(name: str) -> bool:
     return bool(ADDRESS.match(name))
 
 
+def named(given: str | os.PathLike[str]) -> str:
+    """A name, or a path's name, as a text. Raises `UserError` for what is neither, and for a text that no file can be named."""
+    try:
+        name = os.fsdecode(given)
+        os.fsencode(name)
+    except (TypeError, UnicodeError) as error:
+        raise UserError(f"{quoted(given)} names no file: give a text or a path.") from error
+    return name
+
+
 def expanded(given: str | os.PathLike[str]) -> str:
     """The name with a user's home folder for `~` or `~user` at its beginning. Raises `UserError` where there is no home."""
-    name = os.fspath(given)
+    name = named(given)
     place = os.path.expanduser(name)
     if place == name and (name == "~" or name.startswith("~/")):
         raise UserError(f"{name!r} is in a home folder, and this user has none: write the whole path.")
@@ -28,7 +38,7 @@ def expanded(given: str | os.PathLike[str]) -> str:
 
 def local(given: str | os.PathLike[str]) -> str:
     """`expanded`, of a file or folder to read or to write. Raises `UserError` for an address of the network."""
-    name = os.fspath(given)
+    name = named(given)
     if is_address(name):
         raise UserError(f"{name!r} is an address: name a file or folder of this machine, and copy it from there or to there.")
     return expanded(name)

@@ -59,6 +59,12 @@ def test_files_and_lines(tiny, tiny_lines) -> None:
         lambda: tiny.evaluate(5),
         lambda: tiny.evaluate([None]),
         lambda: letterwise.train(5),
+        lambda: letterwise.load(["a", "b"]),
+        lambda: letterwise.load(None),
+        lambda: tiny.compress(5),
+        lambda: tiny.decompress("\ud800"),
+        lambda: tiny.compress_file(None, "x"),
+        lambda: tiny.save(5),
     ):
         with pytest.raises(UserError, match="names no file"):
             call()
@@ -66,6 +72,24 @@ def test_files_and_lines(tiny, tiny_lines) -> None:
         with pytest.raises(UserError, match=r"^n=|--lines 0"):
             tiny_lines.lines(n)
     assert len(list(tiny_lines.lines(2.0, None, num_tokens=None, max_seconds=None, exclude=None, rng_seed=1))) == 2
+
+
+def test_texts_to_read(tiny) -> None:
+    for call in (tiny.score, tiny.novelty, tiny.cost, tiny.heat_map, tiny.logits, tiny.attention):
+        for value in (5, b"The cat", ["The cat"], Path("t.txt")):
+            with pytest.raises(UserError, match=r"^text=.* is not a text"):
+                call(value)
+    for value in ("x", 1.5):
+        with pytest.raises(UserError, match=r"^nearest="):
+            tiny.novelty("The cat", nearest=value)
+    for chunks in ("The cat", ["The cat"], b"The cat", [None]):
+        with pytest.raises(UserError, match="is no piece of bytes"):
+            list(tiny.follow(chunks))
+    with pytest.raises(UserError, match="give a list of them"):
+        next(letterwise.api.classify([tiny, tiny], "The cat"))
+    with pytest.raises(UserError, match="1 model has nothing"):
+        next(letterwise.api.classify(tiny, ["The cat"]))
+    assert tiny.compress(bytearray(b"The cat")) == tiny.compress(memoryview(b"The cat")) == tiny.compress(b"The cat")
 
 
 def test_a_configuration_says_so_too(text_file: Path) -> None:
