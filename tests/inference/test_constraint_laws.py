@@ -350,6 +350,11 @@ DOUBLING = "start: r0 r0\n" + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in rang
         ({"json_schema": '{"properties": {"a": {"not": {}}}}'}, "'not' is not supported"),
         ({"json_schema": '{"type": "object", "minProperties": 2}'}, "where names are free"),
         ({"json_schema": '{"type": "object", "patternProperties": {"^[^a]": {}}}'}, "the name pattern .* JSON escapes"),
+        (
+            {"json_schema": '{"type": "number", "minimum": -1e300}'},
+            "write bounds of 60 digits at most, or leave such a bound out",
+        ),
+        ({"json_schema": '{"type": "object", "patternProperties": {"^a": {}, "b$": {}}}'}, "or write one for both"),
         ({"json_schema": json.dumps({"pattern": "(?=a)b"})}, r"pattern: '\(\?=a\)' is look-around"),
         ({"json_schema": json.dumps({"type": "string", "pattern": "[[a]"})}, "has a part that is not supported"),
         ({"grammar": "some/where:else/rules.lark"}, "neither a grammar nor a file"),
