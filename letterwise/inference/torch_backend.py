@@ -5,7 +5,7 @@ tokens (row, position, id) ──Counts──▶ what counts say ──Transform
 All texts are read together: one character of each, or more of one that has a prompt to read. But a product of matrices may add
 up in another order when it has other sizes, which changes the last bits, and now and then a character. So a pass is filled up:
 on a CPU to a multiple of `ROWS`, which all give the same bits (tests/inference/test_engine.py), elsewhere always to `CHUNK`, as
-rows cost next to nothing there.
+rows cost next to nothing there. Where even that does not help, in models a few numbers wide, texts are read one after another.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import nn
 
 from letterwise.inference.backend import CHUNK, Draw
 from letterwise.inference.constraints.constraint import constraint_cache
@@ -22,6 +23,8 @@ from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
 
 ROWS = 8  # of a matrix on a CPU: with fewer, its library adds up in other orders
+# With fewer columns than NARROW, and sums of no multiple of SUMMED numbers, it does so in the rows of one matrix, too.
+NARROW, SUMMED = 12, 8
 
 
 class TorchBackend:
@@ -44,6 +47,8 @@ class TorchCache:
         weights, counts = backend.model.tokens.weight, backend.counts
         self.backend, self.device = backend, weights.device
         self.rows = ROWS if self.device.type == "cpu" else CHUNK
+        products = [part for part in backend.model.modules() if isinstance(part, nn.Linear)]
+        self.alike = all(part.out_features >= NARROW or part.in_features % SUMMED == 0 for part in products)
         self.kept = KVCache(backend.config, rows, like=weights.detach())
         self.windows = np.full((rows, counts.order if counts else 0), -1)  # what counts look at; -1 is no character
 
@@ -57,6 +62,10 @@ class TorchCache:
     @torch.inference_mode()
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read tokens (row, position, id), a row's in their order. For the `wanted` ones, `logits[row]` is what follows."""
+        if not self.alike and len(tokens) > 1:  # each as the first row of a matrix of its own
+            for i in range(len(tokens)):
+                self.read(tokens[i : i + 1], np.zeros(int(i in wanted), int), logits)
+            return
         order = np.argsort(tokens[:, 0], kind="stable")  # rows beside each other are read in one go
         asked = np.zeros(len(tokens), bool)
         asked[wanted] = True
