@@ -106,12 +106,13 @@ def test_any_chunking_gives_the_answer_of_the_window_alone(
 
 @pytest.mark.parametrize("kind", READERS)
 @settings(max_examples=20)
-@given(lines=st.lists(texts, min_size=1, max_size=30), seed=st.integers(0, 99), many_threads=st.booleans())
+@given(lines=st.lists(texts, min_size=1, max_size=12), seed=st.integers(0, 99), many_threads=st.booleans())
 def test_texts_side_by_side_are_read_as_each_alone(
     kind: str, model: Transformer, lines: list[list[int]], seed: int, many_threads: bool
 ) -> None:
     """To the last bit, whatever the company, the chunks and the number of threads: so a seed writes the same in any batch."""
     reader, chunks = READERS[kind](model, counts_for(model)), np.random.default_rng(seed)
+    piece = 1 if kind == "compiled" else 7  # PyTorch takes longer
     if many_threads and isinstance(reader, CompiledBackend):
         reader.threads = ThreadPool(3, min_work=1)
     engine = Engine(reader, len(lines))
@@ -126,7 +127,7 @@ def test_texts_side_by_side_are_read_as_each_alone(
     together = [sequence.logits() for sequence in company]
     for got, line in zip(together, lines, strict=True):
         one = Sequence(reader)
-        np.testing.assert_array_equal(got, [one.read([id]) for id in line][-1])
+        np.testing.assert_array_equal(got, [one.read(line[i : i + piece]) for i in range(0, len(line), piece)][-1])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
