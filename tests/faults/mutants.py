@@ -11,6 +11,7 @@ import random
 import resource
 import struct
 import sys
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -194,8 +195,13 @@ def main(folder: Path, first: int, last: int) -> None:
     doing: list[str] = []
     watching = False
 
+    copies = folder.parent / f"copies-{first}"  # a .pth is read from a temporary copy
+    copies.mkdir()
+    tempfile.tempdir = str(copies)
+    allowed = (str(cache_dir()), str(copies))  # the first is where a text's ids are kept
+
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if not watching or (arguments and str(arguments[0]).startswith(str(cache_dir()))):  # where a text's ids are kept
+        if not watching or (arguments and str(arguments[0]).startswith(allowed)):
             return
         if event.startswith(FORBIDDEN) or (event == "open" and set(str(arguments[1])) & set("wax+")):
             doing.append(f"{event} {arguments!r}"[:200])
@@ -216,6 +222,7 @@ def main(folder: Path, first: int, last: int) -> None:
         ends[ended if ended in ("loaded", "refused") else "bad"] += 1
         if ended not in ("loaded", "refused"):
             bad.append(f"mutant {number} of {path.name}: {ended}")
+    bad += [f"left {path.name}" for path in copies.iterdir()]
     print(json.dumps({"ends": ends, "bad": bad}))
 
 
