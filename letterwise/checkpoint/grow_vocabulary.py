@@ -1,6 +1,6 @@
 """Grow vocabulary: the same model over more characters. What it knows of the old ones stays, whatever their new ids.
 
-ModelFile over V characters, Vocabulary of V' ──grown──▶ ModelFile over V': rows and columns of new characters are 0
+ModelFile over V characters, Vocabulary of V' ──grown──▶ ModelFile over V'; what is new in it is 0, until finetuning.py fills it
 
 Which axes of which weights have a place for each character is not listed here: they are those whose length depends on V.
 """

@@ -8,7 +8,7 @@ sliding   windows overlap by half; a character is scored where it sees most, wit
 
 For a model of lines each line is a text of its own: its first window begins with the line break before it.
 
-Both predict every character but the text's first exactly once, in float32, in batches whose size depends on the model
+All three predict every character but the text's first exactly once, in float32, in batches whose size depends on the model
 alone: the same model and text give the same figures, whoever asks. Windows bound what the transformer sees; counts, for a
 model that has them, always know the last few characters of the text, as they do when it writes.
 """

@@ -1,4 +1,4 @@
-"""A model of lines, asked in every way: evaluate, score, follow, cost and compress agree, and no line depends on another."""
+"""A model of lines, asked in every way: evaluate, score, follow and cost agree, and no line depends on another."""
 
 import math
 import re
