@@ -164,7 +164,7 @@ class TrainOptions(TypedDict, total=False):
     """count at most this many characters, the last ones of the training part (default: 16777216)"""
     rng_seed: int
     """seed of everything random (default: 1337)"""
-    init_from: str | None
+    init_from: str | PathLike[str] | None
     """fine-tune: start from this model's weights, vocabulary and counts, and keep its architecture"""
     freeze: str | PathLike[str] | Sequence[str]
     """with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention"""

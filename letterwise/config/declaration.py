@@ -10,6 +10,7 @@ import math
 import re
 import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
@@ -224,7 +225,10 @@ class TrainingConfig:
     )
     rng_seed: int = knob(1337, "seed of everything random", min=0, max=2**63 - 1)
     init_from: str | None = knob(
-        None, "fine-tune: start from this model's weights, vocabulary and counts, and keep its architecture", metavar="FILE"
+        None,
+        "fine-tune: start from this model's weights, vocabulary and counts, and keep its architecture",
+        metavar="FILE",
+        takes=str | PathLike[str] | None,
     )
     freeze: tuple[str, ...] = knob(
         (), "with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention", metavar="NAME"

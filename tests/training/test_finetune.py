@@ -81,8 +81,9 @@ def test_a_domain_is_learned_and_the_base_is_remembered_in_the_file(
 
 def test_what_is_compiled_writes_as_the_plain_model_expects(bases: dict[str, str], domain: Path, tmp_path: Path) -> None:
     """Counts of two texts are read by the kernel as by NumPy."""
-    result = train({"init_from": bases["fast"], "input_file": (str(domain),), "max_iters": 4}, out=str(tmp_path / "o"))
-    model = letterwise.load(result.model_path)
+    model = letterwise.train(
+        domain, init_from=Path(bases["fast"]), freeze=["head"], max_iters=4, out=tmp_path / "o", progress=False
+    )
     for prompt in ("An ", "The cat sat o", "An öd ρ", "!"):
         expected = model.vocabulary.decode([int(model.logits(prompt)[-1].argmax())])
         assert model.generate(prompt, num_tokens=1, greedy=True) == expected
