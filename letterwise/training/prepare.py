@@ -25,7 +25,7 @@ from letterwise.progress import Progress
 from letterwise.runtime.device import find_runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
-from letterwise.training.finetune.base import Base, open_base, recipe, settled
+from letterwise.training.finetune.base import Base, with_base
 from letterwise.training.finetune.finetuning import start
 from letterwise.training.finetune.freeze import freeze
 from letterwise.training.meter import Meter
@@ -61,12 +61,9 @@ def train(
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress, base = started or clock(), progress or Progress(), None
-    if not resume and flags.get("init_from"):
-        base = open_base(flags["init_from"])
-        flags = settled(flags, base)
+    started, progress = started or clock(), progress or Progress()
+    base, flags, values = (None, flags, flags) if resume else with_base(flags)
     asked = set(flags)
-    values = flags | recipe(flags) if base else flags
     config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else values))
     directory, state = run_directory(config, out, model_path), None
     with ExitStack() as held:

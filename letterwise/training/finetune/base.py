@@ -1,6 +1,6 @@
 """Base: the model that a run starts from, and what it settles for the run.
 
---init_from FILE ──open_base──▶ Base ──settled──▶ flags: its architecture, and the recipe for fine-tuning
+--init_from FILE ──open_base──▶ Base ──with_base──▶ what was asked, with its architecture; and the recipe for fine-tuning
 """
 
 import hashlib
@@ -76,6 +76,18 @@ def open_base(path: str) -> Base:
     file = load_model(path)
     with Path(path).open("rb") as content:
         return Base(path, file, hashlib.file_digest(content, "sha256").hexdigest())
+
+
+def with_base(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any], dict[str, Any]]:
+    """The base model that was asked for, if any; what is settled by asking for it; and that with the recipe's defaults.
+
+    Raises `UserError` as `open_base` and `settled` do.
+    """
+    if not flags.get("init_from"):
+        return None, flags, flags
+    base = open_base(flags["init_from"])
+    flags = settled(flags, base)
+    return base, flags, flags | recipe(flags)
 
 
 def settled(flags: dict[str, Any], base: Base) -> dict[str, Any]:

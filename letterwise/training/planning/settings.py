@@ -24,7 +24,7 @@ from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
-from letterwise.training.finetune.base import Base, open_base, recipe, settled
+from letterwise.training.finetune.base import Base, recipe, with_base
 from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
 
 MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
@@ -35,9 +35,8 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
 
     Raises `UserError` when minutes are missing, or something asked for cannot be done.
     """
-    base = open_base(flags["init_from"]) if flags.get("init_from") else None
-    flags = settled(flags, base) if base else flags
-    config = absolute(resolve(flags | recipe(flags) if base else flags))
+    base, flags, values = with_base(flags)
+    config = absolute(resolve(values))
     if not config.training.minutes:
         raise UserError("a plan needs to know how long to train: give --minutes.")
     progress, asked = progress or Progress(), set(flags)
