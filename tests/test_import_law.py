@@ -24,14 +24,14 @@ FLOW = [
     {"checkpoint", "memorization"},
     {"inference", "evaluation"},
     {"online"},
-    {"training", "compression"},
+    {"training", "compression", "interop"},
     {"api", "comparison"},
     {"cli"},
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 LEVEL_PACKAGES = {f"letterwise.{group}" for group in LEVEL}
 FRONT_DOOR = LEVEL["cli"] - 1  # `import letterwise` opens all of it: only the command line may
-WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "api"}
+WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "interop", "api"}
 WITHOUT_TORCH = {"errors", "machine", "printable", "units", "text_encoding", "atomic", "stdin", "compiling", "progress"}
 WITHOUT_TORCH |= {"config", "data", "ngrams", "memorization", "comparison", "cli"}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
@@ -40,6 +40,8 @@ WITHOUT_TORCH |= {
     "inference",
     "runtime.accelerator",
     "runtime.waiting",
+    "interop.architecture",
+    "interop.weight_names",
     "checkpoint.container",
     "checkpoint.model_file",
     "checkpoint.training_state",
