@@ -104,8 +104,8 @@ class TrainOptions(TypedDict, total=False):
     """kind of normalization (default: layer)"""
     norm_order: Literal["post", "pre"]
     """normalize after each residual addition, or before each component (default: pre)"""
-    activation: Literal["relu", "gelu", "relu_squared", "swiglu"]
-    """nonlinearity in the feed-forward (default: relu_squared)"""
+    activation: Literal["relu", "gelu", "gelu_erf", "relu_squared", "swiglu"]
+    """nonlinearity in the feed-forward (gelu is GPT-2's tanh form, gelu_erf nanoGPT's exact one) (default: relu_squared)"""
     bias: bool
     """biases in linear layers and layer norms (default: False)"""
     tied: bool

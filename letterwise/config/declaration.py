@@ -83,7 +83,9 @@ class ModelConfig:
     )
     norm: Literal["layer", "rms"] = knob("layer", "kind of normalization")
     norm_order: Literal["post", "pre"] = knob("pre", "normalize after each residual addition, or before each component")
-    activation: Literal["relu", "gelu", "relu_squared", "swiglu"] = knob("relu_squared", "nonlinearity in the feed-forward")
+    activation: Literal["relu", "gelu", "gelu_erf", "relu_squared", "swiglu"] = knob(
+        "relu_squared", "nonlinearity in the feed-forward (gelu is GPT-2's tanh form, gelu_erf nanoGPT's exact one)"
+    )
     bias: bool = knob(False, "biases in linear layers and layer norms")
     tied: bool = knob(False, "the output layer reuses the token embedding")
     qk_norm: bool = knob(True, "normalize queries and keys")
@@ -133,7 +135,7 @@ class ModelConfig:
     def gated(self) -> bool:
         """Does one half of what the feed-forward's first layer gives gate the other?"""
         match self.activation:
-            case "relu" | "gelu" | "relu_squared":
+            case "relu" | "gelu" | "gelu_erf" | "relu_squared":
                 return False
             case "swiglu":
                 return True
@@ -146,7 +148,7 @@ class ModelConfig:
         match self.activation:
             case "relu":
                 return self.hidden
-            case "gelu" | "relu_squared":
+            case "gelu" | "gelu_erf" | "relu_squared":
                 return 2 * self.hidden
             case "swiglu":
                 return 4 * self.hidden

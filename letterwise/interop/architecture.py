@@ -54,6 +54,8 @@ def spelled(config: ModelConfig) -> str:
             return "ReLU"
         case "gelu":
             return "GELU"
+        case "gelu_erf":
+            return "exact GELU"
         case "relu_squared":
             return "squared ReLU"
         case "swiglu":

@@ -25,7 +25,7 @@ CONFIGS = st.fixed_dictionaries(
         "tied": st.booleans(),
         "norm": st.sampled_from(["layer", "rms"]),
         "norm_order": st.sampled_from(["pre", "post"]),
-        "activation": st.sampled_from(["relu", "gelu", "relu_squared", "swiglu"]),
+        "activation": st.sampled_from(["relu", "gelu", "gelu_erf", "relu_squared", "swiglu"]),
         "positions": st.sampled_from(["learned", "rotary"]),
         "n_head": st.just(4),
         "n_kv_head": st.sampled_from([1, 2, 4]),

@@ -113,6 +113,7 @@ def test_what_is_ours_alone_is_named() -> None:
     ("preset", "changes", "named"),
     [
         ("llama", {"activation": "gelu"}, "GELU without a gate"),
+        ("llama", {"activation": "gelu_erf"}, "exact GELU without a gate"),
         ("llama", {"norm_order": "post"}, "norms after each component"),
         ("llama", {"norm": "layer"}, "layer norm"),
         ("gpt2", {"activation": "swiglu"}, "SwiGLU"),

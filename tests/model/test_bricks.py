@@ -14,7 +14,7 @@ from letterwise.config import ModelConfig
 from letterwise.model import build, initialize
 from letterwise.model.attention import Attention, attend, attend_written_out
 from letterwise.model.block import PostNormBlock, PreNormBlock, SharedDropout, build_dropout
-from letterwise.model.feedforward import FeedForward, gelu, relu_squared, swiglu
+from letterwise.model.feedforward import FeedForward, gelu, gelu_erf, relu_squared, swiglu
 from letterwise.model.normalization import build_norm, build_unit_norm
 from letterwise.model.positions import LearnedPositions, RotaryPositions, rotate
 from letterwise.model.transformer import Softcap
@@ -122,17 +122,20 @@ def test_norms_by_formula() -> None:
 def test_activations_by_hand() -> None:
     x = torch.tensor([-2.0, 0.0, 3.0, 1.0])
     assert relu_squared(x).tolist() == [0, 0, 9, 1]
-    torch.testing.assert_close(gelu(x), x * 0.5 * (1 + torch.erf(x / math.sqrt(2))), rtol=0, atol=1e-3)
+    normal = torch.tensor([-2.0 * 0.0227501, 0.0, 3.0 * 0.9986501, 0.8413447])  # x·Φ(x), Φ from a table
+    torch.testing.assert_close(gelu_erf(x), normal, rtol=0, atol=1e-6)
+    torch.testing.assert_close(gelu(x), normal, rtol=0, atol=1e-3)
     gates = [z / (1 + math.exp(-z)) for z in (-2.0, 0.0)]
     torch.testing.assert_close(swiglu(x), torch.tensor([gates[0] * 3, gates[1] * 1]))
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu", "relu_squared", "swiglu"])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "gelu_erf", "relu_squared", "swiglu"])
 def test_feedforward_by_formula(activation: str) -> None:
     config = ModelConfig(n_embd=8, n_head=2, activation=activation, bias=True)
     feed, x = FeedForward(config), torch.randn(2, 3, 8)
     hidden = x @ feed.up.weight.T + feed.up.bias
-    shaped = {"relu": F.relu, "gelu": gelu, "relu_squared": relu_squared, "swiglu": swiglu}[activation](hidden)
+    formulas = {"relu": F.relu, "gelu": gelu, "gelu_erf": F.gelu, "relu_squared": relu_squared, "swiglu": swiglu}
+    shaped = formulas[activation](hidden)
     assert shaped.size(-1) == (24 if activation == "swiglu" else 32)
     torch.testing.assert_close(feed(x), shaped @ feed.down.weight.T + feed.down.bias)
 

@@ -19,8 +19,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from letterwise.compiling.arithmetic import exact, exp, normalize, tanh
-from letterwise.inference.cpu.layout import GELU, RELU, RELU_SQUARED, SWIGLU, KernelConfig, Weights, qkv_size, take, up_size
+from letterwise.compiling.arithmetic import exact, exp, normal_cdf, normalize, tanh
+from letterwise.inference.cpu.layout import (
+    GELU,
+    GELU_ERF,
+    RELU,
+    RELU_SQUARED,
+    SWIGLU,
+    KernelConfig,
+    Weights,
+    qkv_size,
+    take,
+    up_size,
+)
 from letterwise.inference.cpu.matmul import LANES, dot_keys, matmul, padded, strip_offset, tile_offset, weighted_sum
 from letterwise.inference.cpu.threads import barrier
 from letterwise.ngrams.reader import Tables, read_on
@@ -163,6 +174,10 @@ def activate(activation, x, bias, y):
             v = x[i] + bias[i]
             bent = tanh(np.float32(math.sqrt(2 / math.pi)) * (v + np.float32(0.044715) * v * v * v))
             y[i] = np.float32(0.5) * v * (one + bent)
+    elif activation == GELU_ERF:
+        for i in range(hidden):
+            v = x[i] + bias[i]
+            y[i] = v * normal_cdf(v)
     elif activation == RELU_SQUARED:
         for i in range(hidden):
             v = max(x[i] + bias[i], zero)

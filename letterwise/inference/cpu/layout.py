@@ -15,7 +15,7 @@ from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
 from letterwise.inference.cpu.matmul import LANES, OUTPUTS, padded, to_tiles
 
-RELU, GELU, RELU_SQUARED, SWIGLU = range(4)  # activations by number, as the kernel knows them
+RELU, GELU, RELU_SQUARED, SWIGLU, GELU_ERF = range(5)  # activations by number, as the kernel knows them
 VECTORS = (
     "attention_norm.weight", "attention_norm.bias", "feedforward_norm.weight", "feedforward_norm.bias", "attention.out.bias",
     "feedforward.down.bias",
@@ -34,7 +34,7 @@ class KernelConfig(NamedTuple):
     hidden: int  # F: what `down` takes; `up` gives twice that with swiglu
     block_size: int
     orders: int  # K: how many orders of counts the prior has; 0 without counts
-    activation: int  # RELU, GELU, RELU_SQUARED or SWIGLU
+    activation: int  # RELU, GELU, RELU_SQUARED, SWIGLU or GELU_ERF
     rotary: bool
     rms_norm: bool
     post_norm: bool
@@ -81,6 +81,8 @@ def activation_of(config: ModelConfig) -> int:
             return RELU
         case "gelu":
             return GELU
+        case "gelu_erf":
+            return GELU_ERF
         case "relu_squared":
             return RELU_SQUARED
         case "swiglu":
