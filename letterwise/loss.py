@@ -4,10 +4,10 @@ logits (B T V), targets (B T) ──▶ mean of -ln p(target), nats per characte
 """
 
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from letterwise.data.batches import NO_TARGET
+from letterwise.shapes import Float, Int
 
 
 def cross_entropy(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:

@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOW = [
-    {"errors", "machine", "printable", "units"},
+    {"errors", "machine", "printable", "shapes", "units"},
     {"text_encoding", "atomic", "stdin", "compiling", "progress"},
     {"config"},
     {"data", "model"},
@@ -32,8 +32,8 @@ LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 LEVEL_PACKAGES = {f"letterwise.{group}" for group in LEVEL}
 FRONT_DOOR = LEVEL["cli"] - 1  # `import letterwise` opens all of it: only the command line may
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "interop", "api"}
-WITHOUT_TORCH = {"errors", "machine", "printable", "units", "text_encoding", "atomic", "stdin", "compiling", "progress"}
-WITHOUT_TORCH |= {"config", "data", "ngrams", "memorization", "comparison", "cli"}
+WITHOUT_TORCH = {"errors", "machine", "printable", "shapes", "units", "text_encoding", "atomic", "stdin", "compiling"}
+WITHOUT_TORCH |= {"progress", "config", "data", "ngrams", "memorization", "comparison", "cli"}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {
     "api",
@@ -47,6 +47,12 @@ WITHOUT_TORCH |= {
     "checkpoint.training_state",
 }
 WITH_TRANSFORMER = {"inference.torch_backend"}
+NOT_TO_GENERATE = {  # what `generate` loads only where it is needed: each costs every start some hundredths of a second
+    "torch", "jaxtyping", "rich", "llguidance", "pooch", "zstandard", "filelock", "constriction", "pydivsufsort", "rapidfuzz",
+    "asyncio", "unittest", "letterwise.data.prepare", "letterwise.training", "letterwise.evaluation", "letterwise.online",
+    "letterwise.inference.constraints.constraint", "letterwise.inference.constraints.normalize",
+}  # fmt: skip
+ONLY_TO_COMPILE = {"numba.np.npdatetime", "numba.np.linalg"}  # registering all of it takes as long as loading numba
 MAY_PRINT = {"letterwise.cli", "letterwise.progress"}
 
 Sources = dict[str, str]  # "letterwise.model.block" → its text; a package goes by its own name
@@ -225,3 +231,26 @@ sys.exit("torch" in sys.modules)"""
         [sys.executable, "-c", script], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def loaded_by_generate() -> set[str]:
+    """The modules that a process has, after `letterwise generate` wrote a text with a model that reads counts."""
+    model = "tests/golden/format3-model.safetensors"
+    words = ["generate", "--model_path", model, "--seed", "The ", "--num_tokens", "3", "--greedy", "--device", "cpu"]
+    script = f"import sys; from letterwise.cli import main; print(main({words})); print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, check=False, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("The cat0\n"), done.stderr
+    return {*done.stdout.split("\n")[1].split()}
+
+
+def test_generating_loads_no_more_than_it_needs() -> None:
+    assert loaded_by_generate() & NOT_TO_GENERATE == set()
+
+
+def test_code_that_was_compiled_before_is_loaded_without_the_compiler() -> None:
+    command = [sys.executable, "-m", "letterwise.inference.cpu.ahead"]  # compiles it, unless that was done before
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert loaded_by_generate() & ONLY_TO_COMPILE == set()

@@ -12,7 +12,6 @@ from letterwise.config import DataConfig
 from letterwise.config.arguments import Files, file_names
 from letterwise.config.file_names import local
 from letterwise.config.presets import asked_values
-from letterwise.data.prepare import prepare
 from letterwise.progress import Progress, progress_for_caller
 from letterwise.runtime.waiting import share_processors
 
@@ -80,6 +79,8 @@ def read_text(
 
     With `vocab="byte"`, any bytes; those that are no UTF-8 are lone surrogates in it, as a byte model's vocabulary spells them.
     """
+    from letterwise.data.prepare import prepare
+
     config = DataConfig(input_file=file_names(input_file), encoding=encoding, vocab=vocab)
     stream = prepare(config, note=(progress or Progress()).note)
     return stream.vocabulary.decode(stream.part("all"))

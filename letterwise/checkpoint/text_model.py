@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from letterwise.checkpoint.model_file import ModelFile
@@ -16,6 +15,7 @@ from letterwise.data.line_ends import plain_ends, reads_plain_ends
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts
+from letterwise.shapes import Float
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,17 @@ ModelFile ──its record: fingerprint, sources, bounds──▶ cache, or the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from letterwise.checkpoint.model_file import ModelFile
-from letterwise.data.prepare import TextGone, encode_corpus, training_text
-from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Tally, Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.progress import Note
+
+if TYPE_CHECKING:
+    from letterwise.data.token_stream import TokenStream
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,13 @@ class Reading:
     note: Note
 
 
-def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --input_file.") -> TokenStream:
+def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --input_file.") -> "TokenStream":
     """The text of training: as the cache kept it, or read anew and compared.
 
     Raises `UserError` that ends in `missing` when it is not there.
     """
+    from letterwise.data.prepare import TextGone, training_text
+
     record, base = file.data, file.lineage[-1]["vocabulary"] if file.lineage else None
     try:
         return training_text(
@@ -54,8 +58,10 @@ def validation_text(file: ModelFile, note: Note) -> str:
         return ""
 
 
-def named_text(file: ModelFile, names: Sequence[str], how: Reading, *, in_order: bool) -> TokenStream:
+def named_text(file: ModelFile, names: Sequence[str], how: Reading, *, in_order: bool) -> "TokenStream":
     """Another text, read and cut as the text of training was; `in_order`, its lines stay where they are."""
+    from letterwise.data.prepare import encode_corpus
+
     config = replace(file.config.data, input_file=tuple(names), dataset=None, val_file=(), encoding=how.encoding)
     return encode_corpus(config, file.vocabulary, unknown=how.unknown, in_order=in_order, note=how.note)
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import letterwise
+from letterwise.cli import garbage
 from letterwise.cli.flags import Parser, normalized
 from letterwise.cli.output import discard, logged_to_stderr, to_stderr, words_to_stdout
 from letterwise.errors import UserError, did_you_mean
@@ -44,6 +45,7 @@ class Terminated(BaseException):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; the exit code."""
+    garbage.leave_be()
     with ending_in_order(), logged_to_stderr():
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)

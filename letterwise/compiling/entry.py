@@ -65,11 +65,11 @@ class Entry:
         """Whether it is compiled by now. The first time, has it compiled."""
         if Settings.DISABLE_JIT:
             return False
+        types = tuple(map(self.dispatcher.typeof_pyval, arguments))
         with LOCK:
             if not MEANWHILE:
                 self.compiled = True
             elif self.job is None:
-                types = tuple(map(self.dispatcher.typeof_pyval, arguments))
                 path = self.dispatcher._cache.path(types, self.dispatcher.targetctx.codegen())
                 if path is None or path.exists():
                     self.compiled = True
@@ -81,6 +81,8 @@ class Entry:
             if not (self.compiled or AHEAD or Entry.announced):
                 Entry.announced = True
                 LOG.warning("compiling the engine for this processor, once: for some ten seconds, or more, writing is slow …")
+        if self.compiled:
+            self.dispatcher.compile(types)  # called for the first time, it would look for plug-ins of numba's before
         return self.compiled
 
 

@@ -27,6 +27,7 @@ from numba.core import event as events
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
 from letterwise.compiling import store
@@ -63,7 +64,6 @@ class DiskCache(NullCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """What another process compiled for this signature; None if there is no whole entry."""
-        target_context.refresh()
         path = self.path(sig, target_context.codegen())
         if path is None:
             return None
@@ -74,6 +74,7 @@ class DiskCache(NullCache):
             return None
         try:
             with held_back():
+                rtsys.initialize(target_context)  # what machine code may call; numba would load all it compiles with, besides
                 return CompileResult._rebuild(target_context, *pickle.loads(entry))
         except Exception:  # whatever a pickle may raise
             store.remove(path)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError, finite
 from letterwise.model.attention import Attention
+from letterwise.shapes import Float
 
 
 @torch.no_grad()

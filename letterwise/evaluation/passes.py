@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.batches import NO_TARGET, sweep
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
+from letterwise.shapes import Float, Int
 
 OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
 PROTOCOLS = (*OVERLAPS,)

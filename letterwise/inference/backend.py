@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
-from letterwise.inference.constraints.constraint import Compile
+from letterwise.inference.constraints.cache import Compile
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.sampling.sampler import SamplerState
+from letterwise.shapes import Bool, Float, Int
 
 CHUNK = 64  # characters that a cache reads at a time
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from letterwise.config.accounting import cache_bytes
 from letterwise.data.vocabulary import Vocabulary
@@ -24,6 +23,7 @@ from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.stop import StopFinder
 from letterwise.machine import memory_available
+from letterwise.shapes import Float
 
 
 @dataclass

@@ -16,7 +16,6 @@ from typing import Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer
 
 from letterwise.compiling.jit import clock
 from letterwise.data.vocabulary import require_ids
@@ -28,6 +27,7 @@ from letterwise.inference.constraints.language.dfa import END
 from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.windows import Windows
+from letterwise.shapes import Bool, Float, Integer
 
 AHEAD, FASTER = 2**20, 4  # characters in one step at most; a step may have so many times those of the one before
 SequenceEnd = Literal["", "length", "match", "time"]

@@ -10,20 +10,20 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from jaxtyping import Integer
 
 from letterwise.config.accounting import cache_bytes
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.backend import Backend
 from letterwise.inference.beam import likeliest
-from letterwise.inference.constraints.constraint import constraint_for
+from letterwise.inference.constraints.cache import constraint_for
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Engine, Sequence
 from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.stop import StopFinder
+from letterwise.shapes import Integer
 
 if TYPE_CHECKING:
     from letterwise.data.suffix_array import Suffixes

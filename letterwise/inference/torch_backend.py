@@ -12,15 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from letterwise.inference.backend import CHUNK, Draw
-from letterwise.inference.constraints.constraint import constraint_cache
+from letterwise.inference.constraints.cache import constraint_cache
 from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import biased
 from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
+from letterwise.shapes import Bool, Float, Int
 
 ROWS = 8  # of a matrix on a CPU: with fewer, its library adds up in other orders
 # With fewer columns than NARROW, and sums of no multiple of SUMMED numbers, it does so in the rows of one matrix, too.

@@ -15,9 +15,9 @@ read yet, it stands after a line break.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from letterwise.inference.backend import CHUNK, Backend
+from letterwise.shapes import Float
 
 
 class Windows:

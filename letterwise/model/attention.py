@@ -11,13 +11,13 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
 from letterwise.model.kv_cache import LayerCache
 from letterwise.model.normalization import build_unit_norm
 from letterwise.model.positions import Angles, build_turn
+from letterwise.shapes import Float
 
 WRITTEN_OUT_UP_TO = 512  # positions; beyond, its (T, S) matrices no longer fit the processor's cache
 

@@ -7,7 +7,6 @@ pre-norm    x ─▶ x + attention(norm(x)) ─▶ x + feedforward(norm(x))     
 from typing import assert_never
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
@@ -16,6 +15,7 @@ from letterwise.model.feedforward import FeedForward
 from letterwise.model.kv_cache import LayerCache
 from letterwise.model.normalization import build_norm
 from letterwise.model.positions import Angles
+from letterwise.shapes import Float
 
 
 class Block(nn.Module):

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import assert_never
 
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
+from letterwise.shapes import Float
 
 
 def relu_squared(x: Float[Tensor, "*any F"]) -> Float[Tensor, "*any F"]:

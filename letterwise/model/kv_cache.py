@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from letterwise.config import ModelConfig
+from letterwise.shapes import Float, Int
 
 FUSED, LINE = 512, 16  # keys that the fused kernel takes at once on a CPU; numbers in a line of its cache
 

@@ -7,10 +7,10 @@ rms      x / root-mean-square  · gain           (Zhang & Sennrich 2019): the me
 from typing import assert_never
 
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
+from letterwise.shapes import Float
 
 EPSILON = 1e-5
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import assert_never
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
+from letterwise.shapes import Float, Int
 
 PositionIndex = slice | Int[Tensor, "B T"]
 Angles = tuple[Float[Tensor, "*B 1 T half"], Float[Tensor, "*B 1 T half"]] | None

@@ -11,10 +11,10 @@ predict. Where p comes from is not known here: it is passed with the tokens.
 """
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
+from letterwise.shapes import Float
 
 
 class Prior(nn.Module):

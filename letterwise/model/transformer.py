@@ -9,7 +9,6 @@ Logits out, loss outside: softmax(logits[b, t]) is the distribution of the chara
 from typing import assert_never
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
@@ -18,6 +17,7 @@ from letterwise.model.kv_cache import CacheStep
 from letterwise.model.normalization import build_norm, build_unit_norm
 from letterwise.model.positions import build_positions
 from letterwise.model.prior import Prior
+from letterwise.shapes import Float, Int
 
 
 class Softcap(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.beam import likeliest
-from letterwise.inference.constraints.constraint import constraint_for
+from letterwise.inference.constraints.cache import constraint_for
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.engine import Sequence
 from letterwise.inference.sampling.sampler import Sampler, SamplerState

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.constraints.constraint import Constraint, constraint_for
+from letterwise.inference.constraints.cache import constraint_for
+from letterwise.inference.constraints.constraint import Constraint
 from letterwise.inference.constraints.earley_guide import EarleyGuide
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.language import nfa

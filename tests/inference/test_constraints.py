@@ -17,7 +17,8 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.inference.constraints.constraint import Constraint, constraint_for
+from letterwise.inference.constraints.cache import constraint_for
+from letterwise.inference.constraints.constraint import Constraint
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import MAX_CHARS, Limits
 from letterwise.inference.constraints.llguidance.completion import BudgetSpent, find_completion

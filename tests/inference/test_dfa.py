@@ -14,7 +14,8 @@ from benchmarks.constraints import VOCABULARY, cases
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.inference.constraints.constraint import Constraint, constraint_cache, constraint_for
+from letterwise.inference.constraints.cache import constraint_cache, constraint_for
+from letterwise.inference.constraints.constraint import Constraint
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.earley_guide import EarleyGuide
 from letterwise.inference.constraints.language import nfa

@@ -14,10 +14,7 @@ A text may end wherever it matches. It ends there with the probability of all ch
 model wants to leave the pattern. `\\d+` writes a number, and stops when something else than a digit is drawn.
 """
 
-import functools
 import math
-from collections.abc import Callable
-from dataclasses import replace
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.constraints.dfa_guide import DFAGuide
@@ -26,7 +23,6 @@ from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.language.dfa import START
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance.guide import LLGuidanceGuide
-from letterwise.inference.constraints.normalize import normalized
 from letterwise.inference.constraints.refusal import refusal
 from letterwise.inference.constraints.regex_checks import check_size
 from letterwise.inference.constraints.request import ConstraintRequest
@@ -68,16 +64,3 @@ class Constraint:
         if self.rtn:
             return EarleyGuide(self.rtn, max_ids)
         return LLGuidanceGuide(self.matcher.fork(), max_ids, self.rest, self.request.phrases, max_seconds)
-
-
-Compile = Callable[[Vocabulary, Limits], Constraint]
-
-
-def constraint_cache() -> Compile:
-    """What compiles constraints for a model, which owns it: the last ones are kept, and go when the model goes."""
-    return functools.lru_cache(maxsize=16)(Constraint)
-
-
-def constraint_for(vocabulary: Vocabulary, limits: Limits, compiled: Compile = Constraint) -> Constraint:
-    """The constraint of these limits, from a `constraint_cache`. A schema or grammar may be the name of a file."""
-    return compiled(vocabulary, replace(normalized(limits), max_seconds=math.inf))

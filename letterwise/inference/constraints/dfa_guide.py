@@ -1,9 +1,9 @@
 """DFA guide: one text in a regular language, by table look-up."""
 
 import numpy as np
-from jaxtyping import Bool
 
 from letterwise.inference.constraints.language.dfa import DFA, START
+from letterwise.shapes import Bool
 
 
 class DFAGuide:

@@ -12,12 +12,12 @@ short enough, goes on with it. Nothing is searched for, and no text gets stuck.
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from letterwise.errors import UserError
 from letterwise.inference.constraints.language.dfa import START
 from letterwise.inference.constraints.language.expression import START_RULE
 from letterwise.inference.constraints.language.rtn import NEVER, RTN
+from letterwise.shapes import Bool, Int
 
 MAX_ITEMS = 20_000  # in one set: as many ways to read one text are more than it is worth
 

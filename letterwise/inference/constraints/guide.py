@@ -6,7 +6,8 @@ allowed() (V,) ──▶ a character is drawn ──advance(id)──▶ allowed
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+
+from letterwise.shapes import Bool
 
 
 @runtime_checkable

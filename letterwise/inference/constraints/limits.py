@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
 
 from letterwise.config.generation import ConstraintConfig, StopConfig
 from letterwise.config.knob import check
 from letterwise.data.vocabulary import SHOWN, Vocabulary, code_points
 from letterwise.errors import UserError
+from letterwise.shapes import Bool
 
 MAX_CHARS = 10_000  # of a text under a constraint: its automaton grows with every character
 

@@ -11,7 +11,6 @@ import json
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from letterwise.data.vocabulary import SHOWN, Vocabulary
 from letterwise.errors import UserError, sentence
@@ -40,6 +39,7 @@ from letterwise.inference.constraints.llguidance.completion import MAX_SECONDS, 
 from letterwise.inference.constraints.llguidance.grammars import ONE_LINE, grammar_of, one_character, with_regular_parts
 from letterwise.inference.constraints.llguidance.matcher import Matcher, Tokenizer, intersection, lark_regex
 from letterwise.inference.constraints.llguidance.messages import NOTHING_FITS
+from letterwise.shapes import Bool
 
 BYTES = Vocabulary("byte")
 

@@ -7,11 +7,10 @@ tokens (row, position, id) ──kernel──▶ logits (V,) of what follows tho
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from letterwise.config import ModelConfig
 from letterwise.inference.backend import CHUNK, Draw
-from letterwise.inference.constraints.constraint import constraint_cache
+from letterwise.inference.constraints.cache import constraint_cache
 from letterwise.inference.constraints.language.dfa import END
 from letterwise.inference.cpu import decode, kernel
 from letterwise.inference.cpu.dfa_tables import DFATables
@@ -22,6 +21,7 @@ from letterwise.inference.sampling.filters import FILTERS
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
 from letterwise.ngrams.reader import NgramReader, Tables, tables
+from letterwise.shapes import Bool, Float, Int
 
 MIN_WORK = 2**22  # products: with fewer for each thread, waking it takes longer than they do
 MAX_WORK = 2**29  # products of one call: some 40 ms, after which Ctrl-C is heard and text is shown

@@ -6,10 +6,10 @@ DFAs ──pack──▶ numbers (N,) = classes, transitions, distances of each,
 from collections.abc import Iterable
 
 import numpy as np
-from jaxtyping import Int
 
 from letterwise.compiling.parts import part
 from letterwise.inference.constraints.language.dfa import DFA
+from letterwise.shapes import Int
 
 NONE = (-1, 0, 0)  # the position of the DFA of a text that has none
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.shapes import Float
 
 if TYPE_CHECKING:
     from letterwise.data.suffix_array import Suffixes

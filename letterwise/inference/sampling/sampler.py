@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from letterwise.config.generation import SamplerConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError, quoted
 from letterwise.inference.sampling.filters import FLOOR, Filters, filtered, is_distribution, sample, softmax
+from letterwise.shapes import Bool, Float, Int
 
 Logits = Float[np.ndarray, "V"]
 MAX_NATS = 1e6  # of a penalty or bias

@@ -6,11 +6,11 @@ What helps to predict two characters ahead helps to predict one. The second head
 """
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
+from letterwise.shapes import Float, Int
 
 
 class MultiTokenHead(nn.Module):

@@ -8,9 +8,9 @@ An orthogonal step moves all directions of a matrix equally, also those in which
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
+from letterwise.shapes import Float
 from letterwise.training.optimizers.without_compiler import WithoutCompiler
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic x → ax + bx³ + cx⁵, tuned for slope at 0 (Jordan et al. 2024)

@@ -10,9 +10,9 @@ gets stuck. This check is cheap, so the kernel draws many characters in a row.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
 
 from letterwise.inference.sampling.filters import compiled, sample
+from letterwise.shapes import Int
 
 START = 1  # the state in which nothing is written yet; after state 0 nothing can follow
 UNREACHABLE = 2**31 - 1  # a distance: no accepting state is ahead

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.expression import CharClass, Expression, TooLarge
 from letterwise.inference.constraints.language.nfa import NFA, Budget
 from letterwise.inference.constraints.language.subset_construction import distinct_classes
+from letterwise.shapes import Bool, Int
 
 NEVER = 10**9  # a cost: no number of characters is enough; two of them still fit into an int64
 MAX_COSTS = 2**22  # numbers in `costs`

@@ -10,11 +10,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Int
 
 from letterwise.inference.constraints.language.dfa import DFA, START, UNREACHABLE
 from letterwise.inference.constraints.language.expression import CharClass, Expression, TooLarge
 from letterwise.inference.constraints.language.nfa import MAX_CLASSES, NFA, Budget
+from letterwise.shapes import Bool, Int
 
 Subset = tuple[frozenset[int], ...]  # the states of each NFA
 

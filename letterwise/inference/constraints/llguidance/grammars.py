@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Bool
 
 from letterwise.data.vocabulary import Vocabulary, code_points
 from letterwise.errors import UserError
@@ -16,6 +15,7 @@ from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.constraints.llguidance.matcher import intersection, lark_regex, library
 from letterwise.inference.constraints.llguidance.messages import in_plain_words
 from letterwise.inference.constraints.schema_checks import without_escaped_characters
+from letterwise.shapes import Bool
 
 ANY_TEXT, ONE_LINE = "(?s:.)*", r"[^\n]*\n?"
 

@@ -8,11 +8,11 @@ import copy
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
 
 from letterwise.errors import UserError
 from letterwise.inference.constraints.llguidance.completion import MAX_STEPS, BudgetSpent, find_completion
 from letterwise.inference.constraints.llguidance.matcher import Matcher
+from letterwise.shapes import Bool
 
 STEPS_AHEAD, SECONDS_AHEAD = 300, 0.5  # budget of the search for where one character leads
 

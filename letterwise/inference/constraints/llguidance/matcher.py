@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.llguidance.messages import in_plain_words
+from letterwise.shapes import Bool
 
 START_FUEL, STEP_FUEL = 50_000_000, 5_000_000  # llguidance's budgets: at most about 1 s at the start, 0.3 s a step
 SHORT_GRAMMAR, MAX_GRAMMAR = 500, 200_000  # characters
