@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 MAX_FILES, MAX_LINES, MAX_FUNCTION_LINES, MAX_PARAMETERS = 12, 400, 60, 8
 
 # The one place for what may be larger, and why: a folder, a file, or a function as FILE:NAME.
-EXCEPTIONS: dict[str, str] = {}
+EXCEPTIONS: dict[str, str] = {"letterwise/cli/commands": "a file for each command"}
 
 
 def too_large(path: str, source: str) -> Iterator[tuple[str, str]]:

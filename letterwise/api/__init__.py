@@ -5,7 +5,8 @@
 loaded    a model file, and what is built from it when needed    model     LanguageModel: all of that together
 write     what it writes                                         train     from a text to a LanguageModel
 score     how it scores texts                                    classify  which of several models finds a text likeliest
-compress  any bytes, compressed by its predictions               options   keywords of generate and train (`make docs`)
+compress  any bytes, compressed by its predictions               export    files that other programs read
+options   keywords of generate and train (`make docs`)
 
 PyTorch is imported only by what needs it: a model file is read without it.
 """

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from letterwise.api.compress import Compressor
+from letterwise.api.export import Exporter
 from letterwise.api.score import Reader
 from letterwise.api.write import Writer
 from letterwise.checkpoint import load_model, save_model
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class LanguageModel(Writer, Reader, Compressor):
+class LanguageModel(Writer, Reader, Compressor, Exporter):
     """A trained model, to generate and score with.
 
     Attributes:

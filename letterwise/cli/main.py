@@ -27,6 +27,7 @@ COMMANDS = {
     "novelty": "show how much of a text is copied from the training text",
     "compress": "compress any file with the predictions of a model",
     "decompress": "restore a compressed file, with the same model",
+    "export": "write a model as transformers, llama.cpp, onnxruntime or a browser read it",
     "compare": "compare runs: their figures, and which settings differ",
     "inspect": "show what is inside a model file",
     "completion": "write a script with which a shell completes commands and flags",

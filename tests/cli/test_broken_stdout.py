@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from command import ENVIRONMENT, ROOT, letterwise, running
+from made_models import made
 
 from letterwise.cli import main, output
 from letterwise.cli.main import COMMANDS
@@ -80,6 +81,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
     model, text = ["--model_path", str(tiny.run_dir / "model.safetensors")], ["--input_file", str(folder / "t.txt")]
     packed, away = str(folder / "packed"), ["--output_file", str(folder / "out")]
     tiny.compress_file(folder / "t.txt", packed)
+    made("gpt2").save(folder / "gpt2.pth")
     tiny.generate("The", num_tokens=2)
     list(tiny.score("The cat"))
     return {
@@ -91,6 +93,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "novelty": [*model, *text],
         "compress": [*model, *text, *away],
         "decompress": [*model, "--input_file", packed, *away],
+        "export": ["--model_path", str(folder / "gpt2.pth"), "--to", "hf", "--output_dir", str(folder / "hf"), "--overwrite"],
         "inspect": model,
         "compare": [str(tiny.run_dir), model[1]],
         "completion": ["bash"],

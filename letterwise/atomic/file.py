@@ -1,4 +1,4 @@
-"""Atomic files: what reaches the disk is all of it or none of it.
+"""File: written whole, or not at all.
 
 bytes ──write beside──▶ name.tmp-RANDOM ──flush, fsync──▶ rename ──▶ name ──fsync──▶ directory
 
@@ -81,11 +81,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes, *, previous: Path 
 
 
 @contextmanager
-def refusals(path: str) -> Generator[None]:
+def refusals(path: str, kinds: tuple[type[Exception], ...] = (OSError, ValueError)) -> Generator[None]:
     """Turns what the operating system refuses while `path` is written into a `UserError`."""
     try:
         yield
-    except (OSError, ValueError) as error:  # ValueError: a name that is none, like one with a NUL in it
+    except kinds as error:  # ValueError: a name that is none, like one with a NUL in it
         why = error.strerror if isinstance(error, OSError) else None
         raise UserError(f"cannot write {path!r}: {sentence(why or error)} Make room there, or choose another place.") from error
 
@@ -135,14 +135,14 @@ def _closing(said: str, opened: Callable[[], BinaryIO]) -> Generator[BinaryIO]:
 def _own(place: Path) -> BinaryIO:
     """A new file beside `place`, never through a link that someone laid here, with a lock that says its writer lives."""
     while True:
-        file = place.with_name(f"{_stem(place.name)}.tmp-{secrets.token_hex(RANDOM_BYTES)}").open("xb")
-        if _locked(file.fileno()) and os.fstat(file.fileno()).st_nlink:
+        file = temporary_name(place).open("xb")
+        if lock(file.fileno()) and os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # somebody took it for a leftover, between two lines
 
 
-def _locked(handle: int) -> bool:
-    """Get the lock of an open file. A file system without locks gives it to everyone who made the file."""
+def lock(handle: int) -> bool:
+    """Get the lock of an open file or folder. A file system without locks gives it to everyone."""
     if fcntl:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,6 +166,16 @@ def _like(handle: int, old: Path) -> None:
         os.fchmod(handle, stat.S_IMODE(known.st_mode))
 
 
+def temporary_name(place: Path) -> Path:
+    """A new name beside `place`, for what is to take its place."""
+    return place.with_name(f"{_stem(place.name)}.tmp-{secrets.token_hex(RANDOM_BYTES)}")
+
+
+def temporary_names(place: Path) -> Generator[Path]:
+    """What is there under such names, and nothing else, like out.tmp-notes."""
+    yield from place.parent.glob(f"{glob.escape(_stem(place.name))}.tmp-{'[0-9a-f]' * 2 * RANDOM_BYTES}")
+
+
 def _stem(name: str) -> str:
     """What the names of temporary files begin with: the name, shortened where it would leave them no room."""
     if len(os.fsencode(name)) + len(".tmp-") + 2 * RANDOM_BYTES <= LONGEST_NAME:
@@ -177,8 +187,7 @@ def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left beside `path`: the temporary files that nobody holds a lock on."""
     if not fcntl:
         return
-    ours = f"{glob.escape(_stem(path.name))}.tmp-{'[0-9a-f]' * 2 * RANDOM_BYTES}"  # and nothing else, like out.tmp-notes
-    for leftover in path.parent.glob(ours):
+    for leftover in temporary_names(path):
         with contextlib.suppress(OSError):
             if leftover.is_symlink():
                 leftover.unlink()

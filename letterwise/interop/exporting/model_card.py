@@ -1,0 +1,141 @@
+"""Model card: what a stranger wants to know of a model before they use it, from its own record.
+
+ModelFile ──▶ README.md: YAML for huggingface.co, then what it is, how good, from which text and how it was trained
+
+Names of texts come from anybody. They stand in code spans, or as JSON, which is YAML.
+"""
+
+import json
+import math
+from typing import Any
+
+from letterwise.checkpoint.model_file import ModelFile
+from letterwise.checkpoint.texts import Reading, part_ids
+from letterwise.config.accounting import parameters
+from letterwise.errors import UserError
+from letterwise.printable import printable
+from letterwise.progress import Note
+from letterwise.units import bits
+
+SCORED_CHARS = 2**17  # at most about so many, spread evenly: more takes long and says little more
+PROTOCOLS = {
+    "blocks": "windows of a whole context side by side: the first character of each has nothing before it",
+    "sliding": "each character has at least half a context before it",
+}
+
+
+def model_card(file: ModelFile, note: Note) -> str:
+    """The README of a model. Figures are measured now where its validation text is there, else those of training."""
+    rows = measured(file, note) or recorded(file)
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["letterwise", "character-level"],
+        "model-index": [{"name": title(file), "results": [_result(file, row) for row in rows]}],
+    }
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in front.items() if rows or key != "model-index"), "---"]
+    return "\n".join([*lines, *_body(file, rows)]) + "\n"
+
+
+def title(file: ModelFile) -> str:
+    """What it is called: by its texts."""
+    return f"A character-level model of {', '.join(map(_plain, file.data['sources'])) or 'a text'}"
+
+
+def measured(file: ModelFile, note: Note) -> list[dict[str, Any]]:
+    """Bits per character of the validation part of its own text, by each protocol; nothing where that text is gone."""
+    from letterwise.checkpoint.text_model import text_model
+    from letterwise.evaluation import evaluate
+
+    try:
+        ids, _, _ = part_ids(file, None, "val", Reading("error", None, note))
+    except UserError:
+        return []
+    every, rows, model = math.ceil(len(ids) / SCORED_CHARS), [], text_model(file)
+    for protocol, meaning in PROTOCOLS.items():
+        note(f"scoring the validation part for the model card ({protocol}) …")
+        score = evaluate(model, ids, protocol=protocol, every=every)
+        rows.append({"protocol": protocol, "bits": score.bits_per_char, "chars": score.chars, "meaning": meaning})
+    return rows
+
+
+def recorded(file: ModelFile) -> list[dict[str, Any]]:
+    """The best validation that training wrote down."""
+    best = [row for row in file.history if row["best"] and row["val_nats_per_char"] is not None]
+    return [
+        {"protocol": "blocks", "bits": bits(row["val_nats_per_char"]), "chars": row.get("val_chars"), "meaning": "in training"}
+        for row in best[-1:]
+    ]
+
+
+def opening(file: ModelFile) -> str:
+    """A prompt that its vocabulary can spell."""
+    if file.line_break is not None:
+        return "\n"
+    written = file.history[-1]["sample"].split() if file.history else []
+    return next(iter(written), file.vocabulary.decode([len(file.vocabulary) // 2]))
+
+
+def _result(file: ModelFile, row: dict[str, Any]) -> dict[str, Any]:
+    name = f"bits per character ({row['protocol']})"
+    return {
+        "task": {"type": "text-generation"},
+        "dataset": {"name": ", ".join(map(_plain, file.data["sources"])) or "text", "type": "text", "split": "validation"},
+        "metrics": [{"type": "bits_per_character", "name": name, "value": round(row["bits"], 4)}],
+    }
+
+
+def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
+    model, training, vocabulary, data = file.config.model, file.config.training, file.vocabulary, file.data
+    alphabet = "all 256 bytes" if vocabulary.kind == "byte" else f"{len(vocabulary)} characters"
+    lines = [
+        f"# {title(file)}",
+        "",
+        f"A transformer of {parameters(model, len(vocabulary)).total:,} parameters that reads and writes {alphabet}, one token "
+        f"for each: {model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, context {model.block_size}.",
+        "",
+        "```python",
+        "from transformers import pipeline",
+        "",
+        'write = pipeline("text-generation", model=".")',
+        f'print(write({json.dumps(opening(file))}, max_length={model.block_size})[0]["generated_text"])',
+        "```",
+        "",
+        "A character outside the vocabulary is an error. A text and what is written after it must fit the context.",
+    ]
+    if file.line_break is not None:
+        lines.append(
+            "It is a model of lines: each begins after a line break, so a prompt begins with one, and a line ends with one."
+        )
+    if rows:
+        lines += ["", "## How good it is", "", "On the validation part of its text, which it did not learn from:", ""]
+        lines += ["| protocol | bits per character | characters | |", "|---|---|---|---|"]
+        lines += [f"| {row['protocol']} | {row['bits']:.4f} | {row['chars'] or '?'} | {row['meaning']} |" for row in rows]
+        lines += [f"| {name} | {value:.4f} | | to compare with |" for name, value in data.get("baselines", {}).items()]
+    lines += ["", "## What it learned from", ""]
+    lines += [
+        f"* text: {', '.join(f'`{_plain(name)}`' for name in data['sources'])}",
+        f"* sha256 of the text: `{data['fingerprint']}`",
+    ]
+    lines += [
+        f"* fine-tuned from the model `{each['model'][:16]}` of the text `{each['fingerprint'][:16]}`" for each in file.lineage
+    ]
+    lines += ["", "## How it was trained", "", f"* preset `{file.config.preset}`, size `{file.config.size}`"]
+    lines.append(f"* {training.optimizer}, batch {training.batch_size}, peak learning rate {training.learning_rate:g}")
+    if file.history:
+        last = file.history[-1]
+        lines.append(f"* {last['step']:,} steps, {last['chars']:,} characters, {last['seconds']:.0f} s")
+    lines += [
+        "",
+        "Trained and exported with Letterwise.",
+        "",
+        "## Licence",
+        "",
+        "To be filled in by whoever owns the text and the model.",
+    ]
+    return lines
+
+
+def _plain(name: str) -> str:
+    """A name without what would end a code span or a line."""
+    return printable(name, one_line=True).replace("`", "'")

@@ -1,0 +1,31 @@
+"""Models for exports: any bricks, small, with weights that are far from where training begins."""
+
+from typing import Any
+
+import numpy as np
+
+import letterwise
+from letterwise.checkpoint.model_file import ModelFile
+from letterwise.config.accounting import weight_shapes
+from letterwise.config.presets import resolve
+from letterwise.data.vocabulary import Vocabulary
+
+CHARS = "\n abcdefgh"
+SHAPE = dict(n_layer=2, n_head=4, n_embd=32, block_size=24)
+
+
+def made(preset: str, vocabulary: Vocabulary = Vocabulary("char", CHARS), **changes: Any) -> letterwise.LanguageModel:  # noqa: B008
+    """A model with random weights. Its text is nowhere."""
+    config = resolve({"preset": preset, **SHAPE, "counts_order": 0, **changes})
+    draw = np.random.default_rng(0)
+    weights = {
+        name: (draw.normal(size=shape) * 0.3 + ("norm" in name and name.endswith("weight"))).astype(np.float32)
+        for name, shape in weight_shapes(config.model, len(vocabulary)).items()
+    }
+    record = {"fingerprint": "0" * 64, "sources": ["a text"], "bounds": [90, 100, 100]}
+    return letterwise.LanguageModel(ModelFile(config, vocabulary, weights, record, []), "cpu")
+
+
+def ids_of(model: letterwise.LanguageModel, length: int = SHAPE["block_size"]) -> np.ndarray:
+    """Random characters."""
+    return np.random.default_rng(1).integers(0, len(model.vocabulary), length)
