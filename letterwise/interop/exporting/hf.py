@@ -12,13 +12,12 @@ import safetensors.numpy
 from letterwise.checkpoint.model_file import ModelFile
 from letterwise.config import ModelConfig
 from letterwise.errors import UserError
-from letterwise.interop.architecture import Architecture, nearest, obstacles
+from letterwise.interop.architecture import Architecture, nearest
 from letterwise.interop.exporting.model_card import model_card
+from letterwise.interop.exporting.plain import EPSILON, fitting_heads, require_plain
 from letterwise.interop.exporting.tokenizer import tokenizer_config, tokenizer_json
-from letterwise.interop.weight_names import HF_GPT2, HF_LLAMA, HF_OPT, Format, heads_written_out, to_theirs
+from letterwise.interop.weight_names import HF_GPT2, HF_LLAMA, HF_OPT, Format, to_theirs
 from letterwise.progress import Note
-
-EPSILON = 1e-5  # as model/normalization.py has it
 
 
 def write(file: ModelFile, folder: Path, *, weights: Literal["float32", "float16"] = "float32", note: Note) -> None:
@@ -34,26 +33,11 @@ def write(file: ModelFile, folder: Path, *, weights: Literal["float32", "float16
     }
     for name, content in described.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    target = nearest(file.config.model)
-    arrays, config = heads_for(target, file)
-    theirs = {name: array.astype(weights) for name, array in to_theirs(arrays, config, weight_format(target)).items()}
+    arrays, config = fitting_heads(file)
+    theirs = to_theirs(arrays, config, weight_format(nearest(config)))
+    theirs = {name: array.astype(weights) for name, array in theirs.items()}
     (folder / "model.safetensors").write_bytes(safetensors.numpy.save(theirs, metadata={"format": "pt"}))
     (folder / "README.md").write_text(model_card(file, note), encoding="utf-8", errors="backslashreplace")
-
-
-def require_plain(config: ModelConfig, program: str) -> None:
-    """Raises `UserError` that names what a model has and its nearest architecture has not."""
-    if parts := obstacles(config):
-        listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-        raise UserError(
-            f"{program} has no model with {listed}: train one with `letterwise train --preset "
-            f"{'llama' if nearest(config) == 'llama' else 'gpt2'}`."
-        )
-
-
-def heads_for(target: Architecture, file: ModelFile) -> tuple[dict[str, Any], ModelConfig]:
-    """The weights, and their configuration, with as many key/value heads as an architecture can have."""
-    return (file.weights, file.config.model) if target == "llama" else heads_written_out(file.weights, file.config.model)
 
 
 def weight_format(target: Architecture) -> Format:
