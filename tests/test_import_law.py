@@ -113,6 +113,8 @@ def broken_laws(sources: Sources) -> list[str]:
                 broken.append(f"{name} imports {other}, which does not say from where")
             if other.split(".")[0] == "torch" and mine not in WITH_TORCH:
                 broken.append(f"{name} imports torch")
+            if other.split(".")[0] == "jaxtyping" and mine != "shapes":
+                broken.append(f"{name} imports jaxtyping, which users need not have")
             if other.split(".")[0] == "letterwise" and group_of(other) != mine:
                 theirs = FRONT_DOOR if other == "letterwise" else LEVEL.get(group_of(other))
                 if theirs is None or theirs >= LEVEL[mine]:
@@ -157,6 +159,7 @@ def test_the_package_keeps_the_law() -> None:
         ("model.prior", "from letterwise.ngrams import count_ngrams", "imports letterwise.ngrams"),
         ("data.batches", "def late():\n    import torch.utils.data", "imports torch"),
         ("config", "from torch import nn", "imports torch"),
+        ("loss", "from jaxtyping import Float", "imports jaxtyping, which users need not have"),
         ("loss", "print(1)", "prints"),
         ("training.trainer", "def late():\n    print('step')", "prints"),
     ],
