@@ -42,8 +42,9 @@ class Budget:
         if self.spent(step, seconds):
             return True
         if self.timed:
-            if seconds > self.config.minutes * 60 * (1 - 0.5 / TIMED_VALIDATIONS):
-                return False  # the last one is near
+            near = seconds > self.config.minutes * 60 * (1 - 0.5 / TIMED_VALIDATIONS)
+            if near or self.done(step, seconds + self.validation_s) >= 1:
+                return False  # the last one is near, or nothing could be learned between this one and the last
             each_s = max(self.config.minutes * 60 / TIMED_VALIDATIONS, self.validation_s / VALIDATING_SHARE)
             return seconds - validated_s >= each_s
         return step % self.config.eval_interval == 0

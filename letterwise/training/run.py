@@ -42,7 +42,8 @@ class TrainingDiverged(Exception):
 class Run:
     """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs.
 
-    Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns.
+    Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns. Its first step
+    here is taken after `began_s` of its `seconds`: loading, planning and counting come before.
     """
 
     config: Config
@@ -61,6 +62,7 @@ class Run:
 
     step: int = 0
     seconds: float = 0.0
+    began_s: float = 0.0
     rows: list[dict[str, Any]] = field(default_factory=list)
     best_weights: dict[str, np.ndarray] = field(default_factory=dict)
     every: int = 0
@@ -79,8 +81,8 @@ class Run:
 
     @property
     def validated_s(self) -> float:
-        """When the last validation was, in seconds of the run."""
-        return self.rows[-1]["seconds"] if self.rows else 0.0
+        """When the last validation was, in seconds of the run; before the first, when the first step was."""
+        return self.rows[-1]["seconds"] if self.rows else self.began_s
 
     @property
     def best(self) -> dict[str, Any] | None:

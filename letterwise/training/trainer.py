@@ -53,7 +53,7 @@ class Trainer:
             layers = [] if run.config.runtime.compile else list(run.model.blocks)  # a compiled one is not to be looked into
             with Interruption(self.progress.note) as interruption, between_layers(layers, interruption.check):
                 self.saver.save(run)  # before anything can happen
-                run.seconds = clock() - started
+                run.began_s = run.seconds = clock() - started
                 while run.validation_due() or not run.finished():
                     self.go_on(started, interruption, choice)
                 self.saver.finish(run)

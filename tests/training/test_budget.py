@@ -46,6 +46,11 @@ def test_validations_that_take_long_are_rare() -> None:
     assert [budget.validation_due(5, seconds, 0) for seconds in (15, 39, 41)] == [False, False, True]
 
 
+def test_no_validation_where_nothing_could_be_learned_between_it_and_the_last() -> None:
+    budget = Budget(TrainingConfig(minutes=0.5), validation_s=1.0)  # it ends at 30 - 1 - 1 seconds
+    assert [budget.validation_due(5, seconds, 0.0) for seconds in (26.9, 27.1, 28.1)] == [True, False, True]
+
+
 def test_nothing_to_train_is_over_at_once() -> None:
     assert Budget(TrainingConfig(max_iters=0)).spent(0, 0.0)
     assert Budget(TrainingConfig(max_iters=0, minutes=1.0)).spent(0, 0.0)

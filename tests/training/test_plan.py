@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from letterwise.config import Config
+from letterwise.config.accounting import flops_per_char
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.runtime.device import find_runtime
-from letterwise.training.planning.plan import SHAPES, Plan, choose, context_for, make_plan
+from letterwise.training.planning.plan import SHAPES, Plan, choose, context_for, make_plan, measured_flops
 
 GFLOPS = 1e9
 
@@ -74,6 +75,20 @@ def test_the_machine_is_measured() -> None:
     config = resolve({"minutes": 1.0})
     made = make_plan(config, set(), chars=10_000, vocab_size=20, runtime=find_runtime(config.runtime))
     assert "GFLOP/s measured here" in made.lines[0]
+
+
+@pytest.mark.parametrize(("step_s", "steps"), [(0.01, 6), (0.3, 3), (5.0, 2)])
+def test_where_steps_are_slow_fewer_are_measured(monkeypatch: pytest.MonkeyPatch, step_s: float, steps: int) -> None:
+    """By a clock of the test's own, which is looked at twice a step; of two, the second counts."""
+    looks = [look * step_s for look in range(100)]
+    left = iter(looks)
+    monkeypatch.setattr("time.monotonic", lambda: next(left))
+    config = resolve({"minutes": 1.0})
+    flops = measured_flops(config, 65, find_runtime(config.runtime))
+    assert len(looks) - len(list(left)) == 2 * steps
+    probe = config.with_values({**SHAPES[1]})
+    chars = SHAPES[1]["batch_size"] * SHAPES[1]["block_size"]
+    assert flops == pytest.approx(3 * flops_per_char(probe.model, 65) * chars / step_s)
 
 
 def test_a_context_for_lines_holds_nearly_all_of_them() -> None:

@@ -230,6 +230,17 @@ def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(
     assert 2 <= len(rates) <= 9
 
 
+def test_a_slow_start_is_no_reason_to_validate_after_one_step(
+    text_file: Path, tmp_path: Path, ticking: Callable[[], float]
+) -> None:
+    """A quarter of the minutes pass before the first step: the first validation comes an eighth after it."""
+    listener = Listener()
+    asked = flags(text_file, minutes=0.1, counts_order=0)
+    train(asked, out=str(tmp_path / "o"), progress=listener, started=ticking() - 1.5)
+    assert listener.rows[0]["step"] > 1
+    assert listener.rows[0]["seconds"] > 1.5 + 6 / 8
+
+
 def counting_alone(model: letterwise.LanguageModel, text: str) -> float:
     """Nats per character of the validation part, by counts of the training part, read from the text itself."""
     ids, (train_end, val_end, _) = model.vocabulary.encode(text), model.data["bounds"]

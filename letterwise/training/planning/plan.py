@@ -45,6 +45,7 @@ MIN_RATE = 0.02  # of the usual learning rate
 LINES_WITHIN, CONTEXT_STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
 MAX_LINE_CONTEXT = 256  # characters: a longer context only where the shape has it anyway
 PROBE_STEPS = 6  # the first warms up, and single ones may be disturbed: so the median of the others is taken
+MIN_PROBE_STEPS, PROBE_S = 2, 0.8  # where they are slow, because other programs run, fewer must do
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,8 @@ def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
     shape = (probe.training.batch_size, probe.model.block_size)
     tokens = torch.randint(vocab_size, shape, device=runtime.device)
     log_prior = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
-    seconds = []
-    for _ in range(PROBE_STEPS):
+    seconds: list[float] = []
+    while len(seconds) < PROBE_STEPS and (len(seconds) < MIN_PROBE_STEPS or sum(seconds) < PROBE_S):
         began = time.monotonic()
         with runtime.autocast():
             nats = cross_entropy(model(tokens, log_prior=log_prior), tokens)
