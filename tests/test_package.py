@@ -48,6 +48,8 @@ def test_the_wheel_runs_in_an_environment_of_its_own(built: Path, tmp_path: Path
     words = ["--model_path", "run/model.safetensors", "--seed", "The", "--num_tokens", "5"]
     assert run(python, "-m", "letterwise", "generate", *words, cwd=tmp_path).startswith("The")
     assert (site / "letterwise/py.typed").exists()
+    page = "from letterwise.interop.exporting.page.assemble import assembled; print(assembled({}, ''))"
+    assert run(python, "-c", page, cwd=tmp_path).startswith("<!doctype html>")
 
 
 def test_the_source_holds_what_the_readme_starts_with(built: Path) -> None:

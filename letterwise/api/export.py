@@ -14,7 +14,7 @@ from letterwise.config.file_names import local
 from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Progress
 
-Target = Literal["hf", "gguf", "onnx"]
+Target = Literal["hf", "gguf", "onnx", "html"]
 Weights = Literal["float32", "float16", "int8"]
 EXTRA = "pip install 'letterwise[export]'"
 WRITTEN = {  # by any exporter: a folder that holds nothing else is an export
@@ -80,6 +80,8 @@ def exporter(to: Target) -> Callable[..., None]:
             from letterwise.interop.exporting.gguf import write
         case "onnx":
             from letterwise.interop.exporting.onnx import write
+        case "html":
+            from letterwise.interop.exporting.html import write
         case _:
             assert_never(to)
     return write

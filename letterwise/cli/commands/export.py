@@ -11,7 +11,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     parser.add_argument("--model_path", metavar="FILE", required=True, help="model file that `letterwise train` wrote")
     parser.add_argument(
         "--to",
-        choices=("hf", "gguf", "onnx"),
+        choices=("hf", "gguf", "onnx", "html"),
         required=True,
         help="for whom: transformers (hf), llama.cpp (gguf), onnxruntime (onnx), a browser without anything else (html)",
     )

@@ -1,0 +1,102 @@
+"""Describe: what a page knows of its model, as plain containers: how to compute, how to spell, and what to tell a person.
+
+ModelFile ──▶ {"config", "vocabulary", "line_break", "texts", "title", "facts", …}
+
+All of it ends as JSON, and the page shows it as text. Of the sources it has file names, never folders: the page is for others.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+
+from letterwise.checkpoint import ModelFile
+from letterwise.config import ModelConfig
+from letterwise.config.accounting import parameters
+from letterwise.ngrams import Counts
+from letterwise.ngrams.adapt import texts
+from letterwise.units import bits
+
+SPELLED = ("n_kv_head", "ffn_hidden")  # what may be left to a default is written out: "n_kv_head", "hidden"
+IN_TRAINING = ("dropout", "shared_dropout", "zero_output")  # knobs that change nothing once a model is trained
+SOURCE = re.compile(r"^(dataset:|.*[/\\])", re.DOTALL)  # what comes before a source's own name
+
+
+def description(file: ModelFile) -> dict[str, Any]:
+    """All but the numbers and the facts about them."""
+    vocabulary = file.vocabulary
+    return {
+        "config": config_of(file.config.model, len(vocabulary)),
+        "vocab_size": len(vocabulary),
+        "vocabulary": {"kind": vocabulary.kind, "points": vocabulary.points.tolist()},
+        "line_break": file.line_break,
+        "texts": len(texts(file.counts)) if file.counts else 0,
+        "title": " + ".join(sources(file)) or "a text",
+    }
+
+
+def config_of(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
+    """The configuration as the engine reads it, with nothing left to a default."""
+    names = [f.name for f in fields(config) if f.name not in (*SPELLED, *IN_TRAINING)]
+    spelled = {"n_kv_head": config.kv_heads, "hidden": config.hidden, "gated": config.gated}
+    return {name: getattr(config, name) for name in names} | spelled | {"orders": config.mixed_orders(vocab_size)}
+
+
+def counts_arrays(counts: Counts | None) -> dict[str, np.ndarray]:
+    """What was counted, of each text and level: how long each row is, and the character and count of each entry. All of it."""
+    arrays: dict[str, np.ndarray] = {}
+    for i, text in enumerate(texts(counts) if counts else ()):
+        for j, level in enumerate(text.levels):
+            parts = {"lengths": np.diff(level.starts), "characters": level.characters, "counts": level.counts}
+            arrays |= {f"counts.{i}.{j}.{name}": _smallest(values) for name, values in parts.items()}
+    return arrays
+
+
+def _smallest(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
+
+
+def sources(file: ModelFile) -> list[str]:
+    """What it learned from, the last text first, without folders."""
+    learned = [file.data["sources"], *(entry["sources"] for entry in reversed(file.lineage))]
+    return list(dict.fromkeys(SOURCE.sub("", name) for names in learned for name in names if name not in ("", "-")))
+
+
+def facts(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None) -> list[tuple[str, str]]:
+    """What a person may want to know, label and value."""
+    config, vocabulary = file.config.model, file.vocabulary
+    found = [("Learned from", ", ".join(sources(file)) or "a text without a name")]
+    if file.data["bounds"][0] > 0:
+        found.append(("Characters learned from", f"{file.data['bounds'][0]:,}"))
+    if (nats := best_nats(file)) is not None:
+        found.append(("Surprise on text it had not seen", f"{bits(nats):.3f} bits per character"))
+    kind = "bytes" if vocabulary.kind == "byte" else "characters"
+    found += [
+        ("Alphabet", f"{len(vocabulary):,} {kind}"),
+        ("Parameters", f"{parameters(config, len(vocabulary)).total:,}"),
+        ("Shape", f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} wide"),
+        ("Context", f"{config.block_size:,} characters"),
+    ]
+    if file.counts:
+        entries = sum(len(level.characters) for text in texts(file.counts) for level in text.levels)
+        found.append(("Counts", f"{entries:,} n-grams of up to {config.counts_order} characters, all of them, exactly"))
+    return [*found, ("Weights", price(file, arrays, cost))]
+
+
+def price(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None) -> str:
+    """What kinds of number its weights became, and what that costs."""
+    kinds = list(dict.fromkeys(arrays[name].dtype.name for name in file.weights))
+    if kinds == ["float32"]:
+        return "float32, as they were trained"
+    if cost is None:
+        measured = "what that costs was not measured, since the model's own validation text is gone"
+    else:
+        measured = f"that costs {cost:+.5f} nats per character on the model's own validation text"
+    return f"rounded to {' and '.join(kinds)}; {measured}"
+
+
+def best_nats(file: ModelFile) -> float | None:
+    """Of the validation whose weights these are: the last that was the best."""
+    return next((row["val_nats_per_char"] for row in reversed(file.history) if row["best"]), None)
