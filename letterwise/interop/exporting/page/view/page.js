@@ -153,7 +153,8 @@ function setBusy(now) {
 }
 
 function fail(message) {
-  busy = true;
+  setBusy(true);
+  element("stop").disabled = true;
   element("status").textContent = `This browser could not run the model (${message}). A current Firefox, Chrome or Safari can.`;
 }
 
