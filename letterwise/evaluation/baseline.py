@@ -5,6 +5,7 @@ ids of the training part ──count──▶ how often each character occurs �
 
 import lzma
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from letterwise.ngrams import Counts
 XZ = 9 | lzma.PRESET_EXTREME
 
 CHUNK = 2**22
-WINDOWS = 16  # counted together
+WINDOWS, NUMBERS = 16, 2**24  # counted together: so many windows at most, and log-probabilities
 XZ_MAX_CHARS = 2**24  # characters: xz takes half a second for each million
 
 
@@ -37,20 +38,29 @@ def xz_bits(ids: np.ndarray, vocabulary: Vocabulary) -> float | None:
 
 
 def baseline_bits(
-    counts: Counts, training: np.ndarray, held_out: np.ndarray, *, block_size: int, every: int, line_break: int | None
+    counts: Counts,
+    training: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    block_size: int,
+    every: int,
+    line_break: int | None,
+    between: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """What a model is to be compared with, in bits per character, over just the characters that `evaluate` scores.
 
-    These are the targets in each `every`-th window of `held_out` (N,), which must be 2 or more.
+    These are the targets in each `every`-th window of `held_out` (N,), which must be 2 or more. `between` is called after each
+    batch of windows, and may raise to give up.
     """
     targets: list[np.ndarray] = []
-    nats = 0.0
-    for together in sweep(held_out, block_size, WINDOWS, every=every, line_break=line_break):
+    nats, windows = 0.0, max(1, min(WINDOWS, NUMBERS // (block_size * counts.vocab_size)))
+    for together in sweep(held_out, block_size, windows, every=every, line_break=line_break):
         for starts, inputs, following in together:
             asked, log_probs = following != NO_TARGET, counts.log_probs_at(held_out, starts, inputs.shape[1])[:, :, 0]
             known = np.take_along_axis(log_probs, np.maximum(following, 0)[..., None], -1)[..., 0]
             nats -= float(known[asked].sum(dtype=np.float64))
             targets.append(following[asked])
+        between()
     scored = np.concatenate(targets)
     return {
         "letter frequencies alone": frequency_bits(training, scored, counts.vocab_size),

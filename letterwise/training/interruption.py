@@ -22,7 +22,10 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 PATIENCE_S = 2.0  # then a note says what is still being done
-WAITING = "stopping: a layer, the optimizer's step or a file is still being finished. A second signal ends the run at once."
+WAITING = (
+    "stopping: a layer, a look-up in the counts, the optimizer's step or a file is still being finished. "
+    "A second signal ends the run at once."
+)
 
 
 class Interrupted(Exception):

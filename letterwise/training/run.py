@@ -6,6 +6,7 @@ TrainingState, all that a restart needs
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,14 +93,20 @@ class Run:
     @property
     def baselines(self) -> dict[str, float]:
         """What the model is compared with, over the very characters that validations score; empty before the first."""
+        self.compare(lambda: None)
+        return self.compared[1]
+
+    def compare(self, between: Callable[[], None]) -> None:
+        """Find out the baselines, if they are not known. `between` is called now and then, and may raise to give up."""
         held_out = self.stream.part("val")
         if self.every and self.compared[0] != self.every and len(held_out) >= 2:
             windows = {"block_size": self.config.model.block_size, "every": self.every, "line_break": self.stream.line_break}
-            found = baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows)
+            found = baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows, between=between)
             if self.finetuning:
-                found[UNTOUCHED] = evaluate(self.finetuning.untouched, held_out, every=self.every).bits_per_char
+                found[UNTOUCHED] = evaluate(
+                    self.finetuning.untouched, held_out, every=self.every, between=between
+                ).bits_per_char
             self.compared = (self.every, found)
-        return self.compared[1]
 
     def finished(self) -> bool:
         """Whether there is nothing left to do: the budget is spent, or the last `patience` validations brought no new best."""

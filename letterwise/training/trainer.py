@@ -7,6 +7,7 @@ and validating disturbs nothing.
 """
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from letterwise.training.saver import Saver
 from letterwise.training.validation import validate
 
 PROGRESS_STEPS, PROGRESS_S = 10, 1.0  # steps, or seconds, between looks at the loss: each look makes a GPU wait
+PRIOR_NUMBERS = 2**26  # log-probabilities that are looked up between two looks for a signal
 MAX_ROLLBACKS = 2  # of a run that diverged
 
 
@@ -73,7 +75,7 @@ class Trainer:
                 self.validate(interruption)
             else:
                 began = clock()
-                self.take_step()
+                self.take_step(interruption.check)
                 if choice:
                     choice.took(clock() - began)
             run.seconds = clock() - started
@@ -98,12 +100,15 @@ class Trainer:
         run.budget.validation_s = clock() - began  # saving included
         run.meter.restart()  # its clock, without that
 
-    def take_step(self) -> None:
-        """Learn from one batch. Raises `TrainingDiverged` when a look at the loss finds NaN."""
+    def take_step(self, check: Callable[[], None]) -> None:
+        """Learn from one batch. Raises `TrainingDiverged` when a look at the loss finds NaN.
+
+        `check` is called now and then before the weights change, and may raise to give up.
+        """
         run = self.run
         done = run.budget.done(run.step, run.seconds)
         run.optimizers.set_learning_rate(run.learning_rate_factor(run.step))
-        run.meter.add(accumulate(run, self.sources, done))
+        run.meter.add(accumulate(run, self.sources, done, check))
         run.optimizers.step()
         run.step += 1
         if run.step % PROGRESS_STEPS == 0 or run.seconds - self.shown_s >= PROGRESS_S:
@@ -157,8 +162,10 @@ def batches_of(run: Run, stream: TokenStream, sequences: int) -> Batches | LineB
     return Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
 
 
-def accumulate(run: Run, sources: list[Source], done: float) -> Tensor:
+def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[], None]) -> Tensor:
     """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats.
+
+    `check` is called between its parts, beside those between layers, and may raise to give up.
 
     What multi-token prediction adds to the loss moves the weights, but is not in the figure. It ends as the run does.
     """
@@ -174,19 +181,32 @@ def accumulate(run: Run, sources: list[Source], done: float) -> Tensor:
         for begins, x, y in zip(*split, strict=True):
             if not len(x):  # a few long lines may be fewer than the pieces
                 continue
-            share, log_prior = (y != NO_TARGET).sum() / chars, prior_at(run, source.crossfitted, begins, x.shape[1])
+            share, log_prior = (y != NO_TARGET).sum() / chars, prior_at(run, source.crossfitted, begins, x.shape[1], check)
             with run.runtime.autocast():
                 h = run.model.states(x, log_prior=log_prior)
+                check()
                 loss = nats = cross_entropy(run.model.scores(h, log_prior), y)
                 if run.multi_token:
                     loss = nats + training.lookahead * (1 - done) * run.multi_token(h, y)
+            check()
             (loss * share).backward()
             total += nats.detach() * share
     return total
 
 
-def prior_at(run: Run, crossfitted: CrossFitted | None, starts: np.ndarray, length: int) -> Tensor | None:
-    """ln p by cross-fitted counts in windows of a training text, where the model learns beside counts."""
+def prior_at(
+    run: Run, crossfitted: CrossFitted | None, starts: np.ndarray, length: int, check: Callable[[], None]
+) -> Tensor | None:
+    """ln p by cross-fitted counts in windows of a training text, where the model learns beside counts.
+
+    Where the vocabulary is large, some windows at a time, as that takes seconds; `check` is called between.
+    """
     if not crossfitted or not run.model.prior:
         return None
-    return torch.from_numpy(crossfitted.log_probs_at(starts, length, run.model.prior.orders)).to(run.runtime.device)
+    orders = run.model.prior.orders
+    together = max(1, PRIOR_NUMBERS // (length * orders * len(run.stream.vocabulary)))
+    parts = []
+    for first in range(0, len(starts), together):
+        check()
+        parts.append(crossfitted.log_probs_at(starts[first : first + together], length, orders))
+    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts)).to(run.runtime.device)

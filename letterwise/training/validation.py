@@ -20,7 +20,7 @@ from letterwise.progress import Note, Progress
 from letterwise.training.run import Run, TrainingDiverged
 
 SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
-PROBE_CHARS = 2**13  # scored once to know how long a validation takes
+PROBE_CHARS, PROBE_SCORES = 2**13, 2**23  # scored once to know how long a validation takes: characters, and logits
 VALIDATION_SHARE = 0.03  # of a run's minutes, each time
 LONG_VALIDATION_S = 60
 
@@ -34,11 +34,12 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
     train_nats, held_out, nats = run.mean_nats(), run.stream.part("val"), None
     score: Score | None = None
     if len(held_out) >= 2:
-        run.every = run.every or window_stride(run, held_out, progress.note)
+        run.every = run.every or window_stride(run, held_out, progress.note, between)
         score = scored(run, held_out, every=run.every, between=between)
         nats = score.nats_per_char
         if not math.isfinite(nats):
             raise TrainingDiverged(f"the validation loss became {nats} by step {run.step}")
+        run.compare(between)
     best, rate = run.best, run.learning_rate_factor(run.step - 1) if run.step else 0.0
     best_nats = best["val_nats_per_char"] if best else None
     row = {
@@ -54,22 +55,23 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         "chars_per_second": round(run.meter.chars_per_second()),
         "best": nats is None or best_nats is None or nats < best_nats,
     }
-    if run.finetuning and (old := run.finetuning.old_nats(run.text_model)) is not None:
+    if run.finetuning and (old := run.finetuning.old_nats(run.text_model, between)) is not None:
         row["old_val_nats_per_char"] = old
+    row["sample"] = sample(run, between)
     progress.held_out(row)
-    row["sample"] = sample(run)
     run.rows.append(row)
     run.best_weights = weights_of(run.model) if row["best"] else run.best_weights
 
 
-def window_stride(run: Run, held_out: np.ndarray, note: Note) -> int:
+def window_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[[], None]) -> int:
     """Validate on every n-th window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
     training, chars = run.config.training, len(held_out)
     if training.eval_chars:
         return math.ceil(chars / training.eval_chars)
+    probe = held_out[: min(PROBE_CHARS, max(run.config.model.block_size + 1, PROBE_SCORES // len(run.stream.vocabulary)))]
     began = clock()
-    scored(run, held_out[:PROBE_CHARS])
-    seconds = (clock() - began) * max(1.0, chars / PROBE_CHARS)
+    scored(run, probe, between=between)
+    seconds = (clock() - began) * chars / len(probe)
     if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
         stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
         note(f"Validating on every {nth(stride)} window to save time; change with --eval_chars.")
@@ -84,14 +86,19 @@ def scored(run: Run, held_out: np.ndarray, **options: Any) -> Score:
     return evaluate(run.text_model, held_out, **options)
 
 
-def sample(run: Run) -> str:
+def sample(run: Run, between: Callable[[], None]) -> str:
     """What the model writes now, from nothing."""
     run.model.eval()
     sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
     model = TorchBackend(run.model, run.counts, run.stream.line_break)
-    (text,) = generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits).texts()
-    run.model.train()
-    return text
+    pieces = []
+    try:
+        for _, piece in generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits):
+            pieces.append(piece)
+            between()
+    finally:
+        run.model.train()
+    return "".join(pieces)
 
 
 def nth(n: int) -> str:

@@ -479,6 +479,49 @@ def test_a_step_is_cut_between_layers(text_file: Path, tmp_path: Path, monkeypat
     same_state(tmp_path / "cut", tmp_path / "whole")
 
 
+@pytest.mark.parametrize("place", ["probe", "validation", "baselines", "sample", "counts of a step"])
+def test_what_takes_long_with_a_large_vocabulary_is_cut(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """A signal comes the second time (in the probe, the first) that something is done, and it is not done again."""
+    from letterwise.data import batches
+    from letterwise.evaluation import baseline, passes
+    from letterwise.inference.engine import Engine
+    from letterwise.ngrams import CrossFitted
+    from letterwise.training.interruption import Interrupted
+
+    evaluation = sys.modules["letterwise.evaluation.evaluate"]  # by that name the package has the function
+    done, at = [0], 1 if place == "probe" else 2
+    monkeypatch.setattr(passes, "NUMBERS_IN_FLIGHT", {"cpu": 1})  # a window at a time
+    monkeypatch.setattr(baseline, "WINDOWS", 1)
+    monkeypatch.setattr(trainer, "PRIOR_NUMBERS", 1)
+
+    def signalling(function: Callable) -> Callable:
+        def signals(*arguments: Any, **options: Any) -> Any:
+            done[0] += 1
+            if done[0] == at:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return function(*arguments, **options)
+
+        return signals
+
+    def sweep(*arguments: Any, **options: Any) -> Any:
+        yield from map(signalling(lambda windows: windows), batches.sweep(*arguments, **options))
+
+    if place in ("probe", "validation"):
+        monkeypatch.setattr(evaluation, "total_nats", signalling(evaluation.total_nats))
+    elif place == "baselines":
+        monkeypatch.setattr(baseline, "sweep", sweep)
+    elif place == "sample":
+        monkeypatch.setattr(Engine, "step", signalling(Engine.step))
+    else:
+        monkeypatch.setattr(CrossFitted, "log_probs_at", signalling(CrossFitted.log_probs_at))
+    asked = flags(text_file, **({"eval_chars": 2000} if place == "validation" else {}))  # then there is no probe
+    with pytest.raises(Interrupted, match="stopped after step 0; the state after step 0 is saved"):
+        train(asked, out=str(tmp_path / "o"))
+    assert done == [at]
+
+
 def test_what_a_signal_waits_for_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     from letterwise.training import interruption
 

@@ -4,6 +4,7 @@ Base, the run's vocabulary ──start──▶ weights and counts to begin with
 FineTuning ──at each validation──▶ how well the base's own text is still known        ──replay──▶ batches of that text
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,11 +50,15 @@ class FineTuning:
         """The validation part of the base's own text; empty where there is none."""
         return self.old.part("val") if self.old else np.zeros(0, self.start.vocabulary.dtype)
 
-    def old_nats(self, model: TextModel) -> float | None:
-        """Nats per character of the base's validation text, or of a part of it, spread evenly; None where it is gone."""
+    def old_nats(self, model: TextModel, between: Callable[[], None] = lambda: None) -> float | None:
+        """Nats per character of the base's validation text, or of a part of it, spread evenly; None where it is gone.
+
+        `between` is called now and then, and may raise to give up.
+        """
         if len(self.old_held_out) < 2:
             return None
-        return evaluate(model, self.old_held_out, every=-(-len(self.old_held_out) // OLD_CHARS)).nats_per_char
+        every = -(-len(self.old_held_out) // OLD_CHARS)
+        return evaluate(model, self.old_held_out, every=every, between=between).nats_per_char
 
     @cached_property
     def old_nats_before(self) -> float | None:
