@@ -24,6 +24,7 @@ from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.interop.exporting import html
 from letterwise.interop.exporting.page.assemble import inert
+from letterwise.interop.exporting.page.describe import description
 from letterwise.interop.exporting.page.rounding import restored, rounded
 from letterwise.progress import Progress
 
@@ -231,7 +232,7 @@ def test_hostile_characters_are_only_text(opened: Any) -> None:
     assert not {"img", "iframe", "svg"} & set(kinds)
     shown = page.page.evaluate("document.getElementById('text').textContent")
     assert not set("\u202e\u2028\0\ufeff") & set(shown)  # they have no shape, or turn what is around them: a sign is shown
-    assert page.page.inner_text("#title").startswith("script><!--<img")
+    assert page.page.inner_text("#title") == r"script><!--<img src=x onerror=window.hacked=1>\u2028, \ud800<b>\u202e"
 
 
 @pytest.mark.browser
@@ -257,6 +258,33 @@ def test_a_character_shows_what_else_could_have_come(trained: Trained, opened: A
 
 
 @pytest.mark.browser
+def test_accents_are_drawn_on_their_letters(opened: Any) -> None:
+    """Two characters, predicted one after the other, in one place: their bits add up."""
+    page = opened(made("gpt2", Vocabulary("char", "\nae\u0301\u200d\U0001f468\U0001f469")))
+    page.page.check("input[value=score]", force=True)
+    page.ask("ae\u0301a\U0001f468\u200d\U0001f469a")
+    spans = page.page.evaluate("[...document.querySelectorAll('#text b')].map((b) => b.textContent)")
+    assert spans == ["a", "e\u0301", "a", "\U0001f468\u200d\U0001f469", "a"]
+    assert page.page.evaluate("text.items.map((item) => item.steps.length)") == [0, 2, 1, 3, 1]
+    assert page.page.evaluate("text.items.reduce((sum, item) => sum + item.bits, 0) - text.bits") == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.browser
+def test_a_senseless_value_is_not_sent(opened: Any) -> None:
+    """The browser says what is wrong, also where the field was folded away."""
+    page = opened(made("gpt2"))
+    written = page.ask("a", length=10, seed=1)
+    for button in ("#go", "#more"):
+        page.page.fill("#top_p", "1.5")
+        page.page.evaluate("document.getElementById('options').open = false")
+        page.page.click(button)
+        assert page.page.evaluate("document.getElementById('options').open")
+        assert page.text() == written
+    page.page.check("input[value=score]", force=True)  # where no field of it matters
+    assert page.ask("abc") == "abc"
+
+
+@pytest.mark.browser
 def test_nan_is_said(opened: Any) -> None:
     model = made("gpt2")
     model.file.weights["norm.weight"][:] = np.float32(3e38)
@@ -273,6 +301,20 @@ def test_what_rounding_costs_is_measured_or_said_to_be_unknown(trained: Trained,
     assert "as they were trained" in exported(model, tmp_path / "exact", weights="float32")[1][-1]
     assert "was not measured" in exported(made("gpt2"), tmp_path / "gone")[1][-1]
     assert exported(model, tmp_path / "small", weights="int8")[0].stat().st_size < path.stat().st_size
+
+
+def test_the_title_has_some_of_the_sources(tmp_path: Path) -> None:
+    names = [f"/home/me/poem{i}.txt" for i in range(50)]
+    plain = made("gpt2").file
+    base = {
+        "model": "1" * 64,
+        "fingerprint": "2" * 64,
+        "sources": ["dataset:python-docs"],
+        "vocabulary": plain.vocabulary.to_json(),
+    }
+    for sources, title in ((names, "poem0.txt, poem1.txt, poem2.txt and 48 others"), (["-"], "python-docs")):
+        assert description(replace(plain, data=plain.data | {"sources": sources, "lineage": [base]}))["title"] == title
+    assert description(replace(plain, data=plain.data | {"sources": []}))["title"] == "a text without a name"
 
 
 def test_a_page_larger_than_browsers_open_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

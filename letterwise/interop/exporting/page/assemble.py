@@ -16,7 +16,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 ENGINE = ("simd", "memory", "bricks", "counts", "transformer", "windows", "sampler", "unpack")  # in the order they are read
-VIEW = ("alphabet", "coloured", "page")
+VIEW = ("alphabet", "coloured", "details", "page")
 PART = re.compile(r"\{\{(\w+)\}\}")
 
 

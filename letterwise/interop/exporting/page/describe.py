@@ -17,6 +17,7 @@ from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
+from letterwise.printable import printable
 from letterwise.units import bits
 
 SPELLED = ("n_kv_head", "ffn_hidden")  # what may be left to a default is written out: "n_kv_head", "hidden"
@@ -33,7 +34,7 @@ def description(file: ModelFile) -> dict[str, Any]:
         "vocabulary": {"kind": vocabulary.kind, "points": vocabulary.points.tolist()},
         "line_break": file.line_break,
         "texts": len(texts(file.counts)) if file.counts else 0,
-        "title": " + ".join(sources(file)) or "a text",
+        "title": listed(sources(file), 3),
     }
 
 
@@ -61,13 +62,20 @@ def _smallest(values: np.ndarray) -> np.ndarray:
 def sources(file: ModelFile) -> list[str]:
     """What it learned from, the last text first, without folders."""
     learned = [file.data["sources"], *(entry["sources"] for entry in reversed(file.lineage))]
-    return list(dict.fromkeys(SOURCE.sub("", name) for names in learned for name in names if name not in ("", "-")))
+    names = (SOURCE.sub("", name) for names in learned for name in names)
+    return [printable(name, one_line=True) for name in dict.fromkeys(names) if name not in ("", "-")]
+
+
+def listed(names: list[str], most: int) -> str:
+    """Some of them, and how many others there are."""
+    some = ", ".join(names[:most]) or "a text without a name"
+    return some if len(names) <= most else f"{some} and {len(names) - most:,} others"
 
 
 def facts(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None) -> list[tuple[str, str]]:
     """What a person may want to know, label and value."""
     config, vocabulary = file.config.model, file.vocabulary
-    found = [("Learned from", ", ".join(sources(file)) or "a text without a name")]
+    found = [("Learned from", listed(sources(file), 30))]
     if file.data["bounds"][0] > 0:
         found.append(("Characters learned from", f"{file.data['bounds'][0]:,}"))
     if (nats := best_nats(file)) is not None:

@@ -48,8 +48,8 @@ class ColouredText {
 
   add(item, kind = "") {
     const last = this.items.at(-1), span = this.element.lastElementChild;
-    if (last && !kind && last.bits !== null && (JOINS.test(item.text) || last.text.endsWith("\u200d")) && !SHAPELESS.test(last.text)) {
-      last.text += item.text; // an accent is drawn on the character before it
+    if (this.joins(item, last)) {
+      last.text += item.text;
       last.bits += item.bits;
       last.steps = last.steps.concat(item.steps);
       span.textContent = last.text;
@@ -64,6 +64,12 @@ class ColouredText {
     this.items.push(item);
     this.colour(fresh, item);
     this.element.append(fresh);
+  }
+
+  // Is it drawn as one with the one before it? Both were predicted, and it is an accent, or a part of the same emoji.
+  joins(item, last) {
+    if (!last?.steps.length || !item.steps.length || SHAPELESS.test(last.text)) return false;
+    return JOINS.test(item.text) || last.text.endsWith("\u200d");
   }
 
   colour(span, { bits }) {

@@ -3,6 +3,14 @@
 "use strict";
 
 const element = (id) => document.getElementById(id);
+const amount = (value) => Math.round(value).toLocaleString("en");
+
+// The value of a number field.
+const number = (id) => Number(element(id).value);
+
+// The seed that is asked for, or else the one that was drawn.
+const seed = () => Number(element("seed").value || element("seed").placeholder);
+
 const page = JSON.parse(element("page").textContent);
 const alphabet = new Alphabet(page.vocabulary);
 const text = new ColouredText(element("text"), alphabet, showDetails);
@@ -10,7 +18,8 @@ const MOST_READ = 50_000; // characters of a text that is read: a browser draws 
 const score = () => element("ask").elements.mode.value === "score";
 
 let worker;
-let busy = true; // until the worker has said that it is ready, or done
+let awake = false; // has the worker said that it is ready?
+let busy = true; // does it compute?
 let started, shown; // when it was asked, and how many characters have come since
 let queue = []; // characters of a text that is being read, which are not yet shown
 let remark = ""; // what there is to say of the text that was given
@@ -36,7 +45,10 @@ function start() {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) element("ask").requestSubmit();
   });
   element("stop").addEventListener("click", () => worker.postMessage({ stop: true }));
-  element("more").addEventListener("click", () => ask({ more: { length: number("length") } }));
+  element("more").addEventListener("click", () => {
+    if (element("ask").reportValidity()) ask({ more: { length: number("length") } });
+  });
+  element("options").addEventListener("invalid", () => (element("options").open = true), true); // so that it can be seen
   element("copy").addEventListener("click", copy);
   document.addEventListener("click", ({ target }) => {
     if (!element("sheet").contains(target) && !element("details").contains(target)) text.choose(null);
@@ -55,18 +67,14 @@ function start() {
 
 function changeMode() {
   element("prompt-label").textContent = score() ? "A text to read" : "How the text begins";
-  element("prompt").placeholder = score() ? "Paste a text, and see what surprises the model." : "How should it begin? It may stay empty.";
+  element("prompt").placeholder = score()
+    ? "Paste a text, and see what surprises the model."
+    : "How should it begin? It may stay empty.";
   element("prompt").rows = score() ? 6 : 2;
   element("go").textContent = score() ? "Read" : "Write";
-  element("options").hidden = score();
+  element("options").hidden = element("filters").disabled = score();
   element("more").disabled = true;
 }
-
-// The value of a number field.
-const number = (id) => Number(element(id).value);
-
-// The seed that is asked for, or else the one that was drawn.
-const seed = () => Number(element("seed").value || element("seed").placeholder);
 
 function write() {
   const prompt = alphabet.encode(element("prompt").value);
@@ -105,7 +113,8 @@ function begin(characters) {
   text.clear();
   queue = [];
   const strange = [...new Set(characters.filter(({ ids }) => ids.length === 0).map((character) => named(character.text)))];
-  remark = strange.length ? `Not in its alphabet, and left out: ${strange.slice(0, 12).join(" ")}${strange.length > 12 ? " …" : ""}. ` : "";
+  const some = strange.slice(0, 12).join(" ") + (strange.length > 12 ? " …" : "");
+  remark = strange.length ? `Not in its alphabet, and left out: ${some}. ` : "";
   element("sheet").hidden = false;
 }
 
@@ -128,7 +137,10 @@ function heard({ ready, written = [], done, stopped, failed }) {
   shown += written.length;
   if (shown) element("speed").textContent = `${amount((1000 * shown) / (performance.now() - started))} characters/s`;
   if (ready || done) setBusy(false);
-  if (ready) element("status").textContent = "";
+  if (ready) {
+    awake = true;
+    element("status").textContent = "";
+  }
   if (done) element("status").textContent = remark + summary(stopped);
 }
 
@@ -139,8 +151,6 @@ function summary(stopped) {
   if (score()) return `${average}${stopped ? ", stopped" : ""}.`;
   return `${average}.${element("greedy").checked ? "" : ` Seed ${seed()}.`}`;
 }
-
-const amount = (value) => Math.round(value).toLocaleString("en");
 
 function setBusy(now) {
   busy = now;
@@ -155,7 +165,9 @@ function setBusy(now) {
 function fail(message) {
   setBusy(true);
   element("stop").disabled = true;
-  element("status").textContent = `This browser could not run the model (${message}). A current Firefox, Chrome or Safari can.`;
+  element("status").textContent = awake
+    ? `It cannot go on: ${message}.`
+    : `This browser could not run the model (${message}). A current Firefox, Chrome or Safari can.`;
 }
 
 async function copy() {
@@ -166,26 +178,4 @@ async function copy() {
     getSelection().selectAllChildren(element("text"));
     element("status").textContent = "The text is selected: copy it with your keyboard.";
   }
-}
-
-// What the model thought of a character, and what else it had expected there.
-function showDetails(item) {
-  element("details").hidden = !item;
-  if (!item) return;
-  const step = item.steps[0];
-  element("what").textContent = named(item.text);
-  element("how").textContent = step ? `${percent(2 ** -item.bits)}, ${item.bits.toFixed(2)} bits` : "given, not predicted";
-  element("others").replaceChildren(...(step?.likeliest ?? []).map((id, i) => {
-    const li = document.createElement("li"), chance = document.createElement("span");
-    li.textContent = named(alphabet.spell(id));
-    chance.textContent = percent(step.chances[i]);
-    li.classList.toggle("chosen", id === step.id);
-    li.style.setProperty("--chance", `${100 * step.chances[i]}%`);
-    li.append(chance);
-    return li;
-  }));
-}
-
-function percent(p) {
-  return p >= 0.1 ? `${(100 * p).toFixed(0)} %` : p >= 0.0001 ? `${(100 * p).toPrecision(2)} %` : `1 in ${Math.round(1 / p).toLocaleString("en")}`;
 }
