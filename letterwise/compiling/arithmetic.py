@@ -114,10 +114,16 @@ def sum_of(x, center, squared):
 
 @exact
 def normalize(x, rms, y):
-    """y = x at unit length: by deviation from the mean, or by root mean square."""
+    """y = x at unit length: by deviation from the mean, or by root mean square.
+
+    Where squares overflow, deviations are NaN and the others 0, as PyTorch has them.
+    """
     size, mean = np.float32(x.size), np.float32(0)
     if not rms:
         mean = sum_of(x, mean, False) / size
-    scale = np.float32(1) / np.sqrt(sum_of(x, mean, True) / size + EPSILON)
+    squares = sum_of(x, mean, True)
+    scale = np.float32(1) / np.sqrt(squares / size + EPSILON)
+    if not rms:
+        scale += squares - squares  # 0, or NaN
     for i in range(x.size):
         y[i] = (x[i] - mean) * scale

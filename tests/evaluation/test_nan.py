@@ -10,10 +10,14 @@ from command import refused
 import letterwise
 from letterwise.api import LanguageModel
 from letterwise.checkpoint import save_model
+from letterwise.checkpoint.weights import load_weights, weights_of
+from letterwise.config.presets import resolve
 from letterwise.errors import Diverged, UserError
 from letterwise.evaluation import evaluate
+from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
+from letterwise.model import build, initialize
 from letterwise.online import evaluate as evaluate_online
 
 TEXT = "The cat sat on the mat. "
@@ -52,6 +56,30 @@ ASKED = {
 def test_one_sentence_whatever_is_asked(diverged: Path, what: str) -> None:
     with pytest.raises(Diverged):
         ASKED[what](letterwise.load(diverged, device="cpu"))
+
+
+@pytest.mark.parametrize("part", ["tokens", "qkv", "up", "norm", "head"])
+@pytest.mark.parametrize("preset", ["classic", "gpt2", "llama", "fast"])
+def test_weights_of_1e30_are_the_same_to_both_engines(preset: str, part: str) -> None:
+    """Where squares overflow in a normalization, the compiled engine went on with zeros and PyTorch's said NaN."""
+    config = resolve({"preset": preset, "n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 8, "counts_order": 0}).model
+    model, random = initialize(build(config, 10), 0).eval(), np.random.default_rng(0)
+    weights = {
+        name: weight if weight.any() else 0.02 * random.normal(size=weight.shape) for name, weight in weights_of(model).items()
+    }
+    weights = {name: np.float32(weight * (1e30 if part in name else 1)) for name, weight in weights.items()}
+    load_weights(model, weights)
+
+    def told(backend: CompiledBackend | TorchBackend) -> np.ndarray | None:
+        try:
+            return Sequence(backend).read([1, 2, 3, 4, 5, 6])
+        except Diverged:
+            return None
+
+    compiled, in_pytorch = told(CompiledBackend(config, 10, weights)), told(TorchBackend(model))
+    assert (compiled is None) == (in_pytorch is None)
+    assert compiled is None or compiled == pytest.approx(in_pytorch, rel=1e-3)
+    assert part not in ("qkv", "up") or compiled is None, "and there is one that overflows"
 
 
 def test_nothing_is_left_behind(diverged: Path, tmp_path: Path) -> None:
