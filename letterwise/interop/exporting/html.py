@@ -29,6 +29,8 @@ def write(file: ModelFile, folder: Path, *, weights: Weights = "float16", note: 
             f"the page would have {len(parts.numbers) / 1e6:,.0f} MB, and browsers open none above {MAX_PAGE / 1e6:,.0f} MB: "
             "train a smaller model with --size, or export to another target."
         )
+    if weights != "float32":
+        note("measuring what rounding the weights costs …")
     cost = None if weights == "float32" else cost_nats(file, arrays, note)
     page = description(file) | {"arrays": parts.arrays, "facts": facts(file, arrays, cost)}
     content = assembled(page, parts.numbers).encode()
