@@ -134,10 +134,37 @@ def test_stdin_that_finds_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
         def write(self, content: bytes) -> None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(corpus.tempfile, "NamedTemporaryFile", Full)
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(corpus.tempfile, "TemporaryFile", Full)
     monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": io.BytesIO(b"text")}))
     with pytest.raises(UserError, match=r"'stdin'.*No space left on device.*TMPDIR"):
         names("-")
+
+
+def test_stdin_without_end_leaves_room_and_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two readers of what is kept do not disturb each other; and what ends the process at once, leaves no file."""
+
+    class Endless:
+        def read(self, size: int) -> bytes:
+            return b"the cat\n" * (size // 8)
+
+    monkeypatch.setattr(corpus.tempfile, "tempdir", str(tmp_path))
+    kept = corpus._spooled("stdin", b"abc", io.BytesIO(b"def"), print)
+    assert list(tmp_path.iterdir()) == []
+    one, other = kept.pieces(), kept.pieces()
+    assert [next(one), next(other)] == [b"abcdef"] * 2
+    assert [*one, *other] == []
+    notes: list[str] = []
+    disk = shutil.disk_usage(tmp_path)
+    looks = iter([*[disk.total // 2] * 9, disk.total // 21])
+    monkeypatch.setattr(corpus.shutil, "disk_usage", lambda path: disk._replace(free=next(looks)))
+    monkeypatch.setattr(corpus, "NOTED", 3 * corpus.CHUNK)
+    with pytest.raises(UserError, match="the disk is nearly full"):
+        corpus._spooled("stdin", b"abc", Endless(), notes.append)
+    assert len(notes) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_only_a_model_names_is_regular_and_small_and_compared_first(

@@ -10,7 +10,9 @@ import difflib
 import glob
 import itertools
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +24,7 @@ from letterwise.config import DataConfig
 from letterwise.config.file_names import is_address
 from letterwise.data.reading.datasets import DATASETS, dataset_text
 from letterwise.data.reading.own_files import files_in, is_model_file, is_of_a_run
-from letterwise.data.reading.source import CHUNK, Source, read, recognized, refuse
+from letterwise.data.reading.source import CHUNK, Source, recognized, refuse
 from letterwise.data.reading.unpack import is_archive, packed_by, unpacked
 from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Note
@@ -31,6 +33,7 @@ from letterwise.text_encoding import SNIFFED, Spelling, canonical_encoding, kind
 MAX_FILES = 100_000  # that are looked at where a model names the text
 MAGIC = 16  # bytes at the start by which a model file is recognised
 SHOWN = 3  # names of what is left out
+NOTED, LEFT_FREE = 2**28, 0.05  # of what can be read only once: bytes that are noted; the share of the disk that it leaves
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Finder:
         while len(start) < SNIFFED and (chunk := stream.read(SNIFFED - len(start))):
             start += chunk
         self._texts([Source(name, lambda: iter([start]))], named=True)
-        return self._texts([_spooled(name, start, stream)], named=True)
+        return self._texts([_spooled(name, start, stream, self.note)], named=True)
 
     def _folder(self, name: str, found: Iterator[Path], left_out: list[Path]) -> list[Source]:
         """The text among files, some of which are archives."""
@@ -213,26 +216,48 @@ def _pieces(opened: Callable[[], BinaryIO]) -> Iterator[bytes]:
             yield chunk
 
 
-def _spooled(name: str, start: bytes, rest: BinaryIO) -> Source:
-    """What can be read only once, kept in a temporary file while it is needed."""
+class _Kept:
+    """A temporary file without a name: whatever ends the process, nothing is left behind."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this)
+        weakref.finalize(self, self.file.close)
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, wherever others are reading in it."""
+        place = 0
+        while self.file.seek(place) == place and (chunk := self.file.read(CHUNK)):
+            place += len(chunk)
+            yield chunk
+
+
+def _spooled(name: str, start: bytes, rest: BinaryIO, note: Note) -> Source:
+    """What can be read only once, kept in a temporary file while it is needed. It may have no end: so some room is left."""
     try:
-        kept = tempfile.NamedTemporaryFile()  # noqa: SIM115 (closed, and so removed, with the last reference to the source)
+        kept = _Kept()
     except OSError as error:
-        raise _no_room(name, error) from error
-    chunk = start
+        raise _no_room(name, error.strerror) from error
+    chunk, size, noted = start, 0, NOTED
     while chunk:
         try:
-            kept.write(chunk)
-            kept.flush()
+            kept.file.write(chunk)
+            kept.file.flush()
+            disk = shutil.disk_usage(tempfile.gettempdir())
         except OSError as error:
-            raise _no_room(name, error) from error
+            raise _no_room(name, error.strerror) from error
+        size += len(chunk)
+        if disk.free < disk.total * LEFT_FREE:
+            raise _no_room(name, f"after {size >> 20:,} MiB the disk is nearly full")
+        if size >= noted:
+            note(f"{name!r} is read to its end, and kept in {tempfile.gettempdir()!r} meanwhile: {size >> 20:,} MiB so far.")
+            noted *= 2
         chunk = rest.read(CHUNK)
-    return Source(name, lambda: read(kept.name))
+    return Source(name, kept.pieces)
 
 
-def _no_room(name: str, error: OSError) -> UserError:
+def _no_room(name: str, why: str | None) -> UserError:
     return UserError(
-        f"{name!r} can be read only once and is kept in {tempfile.gettempdir()!r} meanwhile, which fails ({error.strerror}): "
+        f"{name!r} can be read only once and is kept in {tempfile.gettempdir()!r} meanwhile, which fails ({why}): "
         "make room there, set TMPDIR to another folder, or put the text into a file and name that."
     )
 
