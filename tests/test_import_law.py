@@ -44,6 +44,7 @@ WITHOUT_TORCH |= {
     "interop.weight_names",
     "checkpoint.container",
     "checkpoint.model_file",
+    "checkpoint.torch_archive",
     "checkpoint.training_state",
 }
 WITH_TRANSFORMER = {"inference.torch_backend"}

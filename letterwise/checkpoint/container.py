@@ -11,12 +11,10 @@ import hashlib
 import io
 import json
 import os
-import pickletools
 import re
 import shutil
 import stat
 import tempfile
-import zipfile
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +23,7 @@ from typing import IO, Any
 import numpy as np
 import safetensors.numpy
 
+from letterwise.checkpoint.torch_archive import BYTES_PER_PART, MIN_PARTS, Refused, first_line, load_archive
 from letterwise.errors import UserError, sentence
 
 KEY = "letterwise"  # one metadata key: safetensors writes several in random order
@@ -32,8 +31,7 @@ WEIGHTS = "weights"  # beside it, in a .pth, the tensors
 CHECKSUM = "checksum"
 ARCHIVE = b"PK\x03\x04"  # a .pth begins so
 EXTENSIONS = (".safetensors", ".pth")
-# How many parts a header or pickle may have, and tensors a file: MIN_… in any case, and one for every BYTES_PER_… of the file.
-MIN_PARTS, BYTES_PER_PART = 50_000, 32
+# How many tensors a file may name: MIN_… in any case, and one for every BYTES_PER_… of the file.
 MIN_TENSORS, BYTES_PER_TENSOR = 2_000, 1_024
 MAX_HEADER = 100_000_000  # bytes: more, the safetensors library does not read
 ALIGNED = 64  # bytes: a line of the processor's cache
@@ -53,9 +51,7 @@ BEGINNING = 16  # bytes that show the form
 NEITHER = "is not a model file, or is damaged: it is neither .safetensors nor .pth, or not all there"
 COPIES = 2  # of all weights, that are made when a .safetensors is put together
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # in JSON
-# All that a .pth needs beyond plain containers. Of these, only the second is ever called.
-NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
-NAMES |= {f"torch {kind}Storage" for kind in ("Float", "Byte", "Short", "Int", "Long", "Double", "BFloat16", "Half")}
+OURS = "use a model file that Letterwise wrote, best a .safetensors"
 
 
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray], form: str) -> bytes:
@@ -85,15 +81,15 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
             start = file.read(BEGINNING)
             regular, is_archive = stat.S_ISREG(os.fstat(file.fileno()).st_mode), start.startswith(ARCHIVE)
             if not regular and not is_archive and start[8:10] != b'{"':  # a device can be endless
-                raise _Refused(NEITHER)
+                raise Refused(NEITHER)
             if regular and not is_archive:
                 header, arrays = _read_safetensors(path)
             else:
-                with _copied(file, start) as copy:
+                with copied(file, start) as copy:
                     header, arrays = _read_pth(copy) if is_archive else _read_safetensors(copy)
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
-    except _Refused as refused:
+    except Refused as refused:
         raise Damaged(f"{str(path)!r} {sentence(refused)}") from refused
     has_checksum = isinstance(header, dict) and CHECKSUM in header and not _is_newer(header.get("version"), newest)
     if has_checksum and header[CHECKSUM] != checksum(header, arrays):
@@ -102,7 +98,7 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
 
 
 @contextmanager
-def _copied(file: IO[bytes], start: bytes) -> Generator[Path]:
+def copied(file: IO[bytes], start: bytes) -> Generator[Path]:
     """A copy of a file whose `start` was read. A pipe brings it once, and a .pth is mapped into memory to be read.
 
     Where somebody else cuts short what is mapped, the system ends this process without a word. Nobody else has the copy.
@@ -138,22 +134,18 @@ class Damaged(UserError):
     """What is in the file is not what was once written there, or never was such a file."""
 
 
-class _Refused(Exception):
-    """What is wrong with the file, as the end of a sentence that begins with its name."""
-
-
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
-    """By NumPy alone: the library would map the file into memory, as `_copied` tells."""
+    """By NumPy alone: the library would map the file into memory, as `copied` tells."""
     with path.open("rb") as file:
         size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
         if not 0 < length <= min(size - 8, MAX_HEADER):
-            raise _Refused(NEITHER)
+            raise Refused(NEITHER)
         header_json = file.read(length)
         content = _aligned(size - 8 - length)
         if file.readinto(content.data) != len(content) or file.read(1):
-            raise _Refused("changed while it was read: wait until it is written")
+            raise Refused("changed while it was read: wait until it is written")
     if header_json.count(b'"data_offsets"') > MIN_TENSORS + size // BYTES_PER_TENSOR:
-        raise _Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
+        raise Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
         named = parsed(header_json.decode(), size)
         header = parsed(named.pop("__metadata__", {}).get(KEY, "null"))
@@ -162,7 +154,7 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
         if ends[:-1] != sorted(place["data_offsets"][0] for place in named.values()) or ends[-1] != len(content):
             raise ValueError("its tensors leave gaps, or overlap")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
+        raise Refused(f"is not a model file, or is damaged: {first_line(error)}") from error
     return header, arrays
 
 
@@ -176,7 +168,7 @@ def _aligned(size: int) -> np.ndarray:
 def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
     """The part of `content` (bytes) that a safetensors header names."""
     if dtype not in DTYPES:
-        raise _Refused(f"is damaged: {name[:40]!r} has dtype {str(dtype)[:40]}")
+        raise Refused(f"is damaged: {name[:40]!r} has dtype {str(dtype)[:40]}")
     first, last = data_offsets
     if any(type(number) is not int or number < 0 for number in (first, last, *shape)):
         raise ValueError(f"{name[:40]!r} lies nowhere")
@@ -186,51 +178,21 @@ def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_of
 def _read_pth(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     import torch
 
-    size = path.stat().st_size
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or sum(e.file_size for e in entries) > size:
-                raise _Refused("is not a model file: what it holds unpacks to more than the file itself")
-            pickles = [entry for entry in entries if entry.filename.endswith("data.pkl")]
-            if len(pickles) != 1:
-                raise _Refused("is not a model file, or is damaged: it has no data.pkl")
-            _check_pickle(archive.read(pickles[0]), size)
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mapped, a tensor cannot reach outside
-    except _Refused:
-        raise
-    except Exception as error:  # whatever torch, pickle or zip object to: it is not one of our files
-        raise _Refused(f"is not a model file, or is damaged: {_first_line(error)}") from error
+    size, content = path.stat().st_size, load_archive(path, OURS)
     if not isinstance(content, dict) or not isinstance(content.get(WEIGHTS), dict):
         return None, {}
     header, arrays = content.get(KEY), {}
     for name, tensor in content[WEIGHTS].items():
         if not isinstance(name, str) or type(tensor) is not torch.Tensor or not tensor.is_contiguous():
-            raise _Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
+            raise Refused(f"is damaged: {str(name)[:40]!r} is not a tensor")
         if tensor.dtype == torch.bfloat16:
-            raise _Refused(f"is damaged: {name[:40]!r} has dtype bfloat16")
+            raise Refused(f"is damaged: {name[:40]!r} has dtype bfloat16")
         arrays[name] = tensor.detach().numpy().copy()  # out of the mapped file
     return (parsed(header) if isinstance(header, str) else _plain_header(header, size)), arrays
 
 
-def _check_pickle(pickled: bytes, size: int) -> None:
-    """Raises `_Refused` unless a pickle makes plain containers and tensors only, and not too many, read without running it."""
-    max_parts = MIN_PARTS + size // BYTES_PER_PART
-    for parts, (opcode, argument, _) in enumerate(pickletools.genops(pickled)):
-        if parts > max_parts:
-            raise _Refused(f"is damaged: {size:,} bytes cannot hold as many parts as it names")
-        if opcode.name in ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4") or (
-            opcode.name == "GLOBAL" and argument not in NAMES
-        ):
-            name = str(argument).replace(" ", ".") if opcode.name == "GLOBAL" else opcode.name
-            raise _Refused(
-                f"contains pickled code ({name[:60]!r}), which Letterwise never runs: "
-                "use a model file that Letterwise wrote, best a .safetensors"
-            )
-
-
 def _plain_header(header: Any, size: int) -> Any:
-    """A header from before format 3, in containers. Raises `_Refused` when its parts, shared ones each time, are too many."""
+    """A header from before format 3, in containers. Raises `Refused` when its parts, shared ones each time, are too many."""
     left, max_parts = [header], MIN_PARTS + size // BYTES_PER_PART
     for seen in range(max_parts + 1):
         if not left:
@@ -239,19 +201,15 @@ def _plain_header(header: Any, size: int) -> Any:
         left += [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list | tuple) else []
         if seen + len(left) > max_parts or not isinstance(node, dict | list | tuple | str | int | float | None):
             break
-    raise _Refused("is damaged: its header has too many parts, or parts that are not plain containers")
+    raise Refused("is damaged: its header has too many parts, or parts that are not plain containers")
 
 
 def parsed(text: str, size: int = 0) -> Any:
-    """JSON as plain containers. Raises `_Refused` on what is none, or would unfold to far more than its length, or `size`."""
+    """JSON as plain containers. Raises `Refused` on what is none, or would unfold to far more than its length, or `size`."""
     outside = STRING.sub("", text)
     if sum(map(outside.count, ",[{")) > MIN_PARTS + max(size, len(text)) // BYTES_PER_PART:
-        raise _Refused(f"is damaged: a header of {len(text):,} characters cannot hold as many parts")
+        raise Refused(f"is damaged: a header of {len(text):,} characters cannot hold as many parts")
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise _Refused(f"is damaged: its header is not JSON: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200].rstrip(".")
+        raise Refused(f"is damaged: its header is not JSON: {first_line(error)}") from error
