@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from letterwise.errors import UserError
 
 if TYPE_CHECKING:
-    from letterwise.api import LanguageModel, classify, load, train
+    from letterwise.api import LanguageModel, classify, import_model, load, train
     from letterwise.config import Config
     from letterwise.data.vocabulary import Vocabulary
     from letterwise.evaluation import Score
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Config", "LanguageModel", "Line", "Progress", "Samples", "Score", "UserError", "Vocabulary", "__version__", "classify",
-    "load", "train",
+    "import_model", "load", "train",
 ]  # fmt: skip
 
 PLACES = {  # where each is; loaded when it is first asked for
-    **dict.fromkeys(("LanguageModel", "classify", "load", "train"), "api"),
+    **dict.fromkeys(("LanguageModel", "classify", "import_model", "load", "train"), "api"),
     "Config": "config",
     "Line": "evaluation.score",
     "Progress": "progress",

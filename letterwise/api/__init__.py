@@ -12,8 +12,9 @@ PyTorch is imported only by what needs it: a model file is read without it.
 """
 
 from letterwise.api.classify import classify
+from letterwise.api.import_model import import_model
 from letterwise.api.model import LanguageModel, load
 from letterwise.api.options import GenerateOptions, TrainOptions
 from letterwise.api.train import read_text, train
 
-__all__ = ["GenerateOptions", "LanguageModel", "TrainOptions", "classify", "load", "read_text", "train"]
+__all__ = ["GenerateOptions", "LanguageModel", "TrainOptions", "classify", "import_model", "load", "read_text", "train"]

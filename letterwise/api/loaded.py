@@ -91,7 +91,8 @@ class LoadedModel:
         """What its training text holds, ready to be searched. Raises `UserError` when that text is gone."""
         from letterwise.data.suffix_array import suffixes_of
 
+        missing = "one that is fine-tuned from it knows its own." if self.file.imported else "train it again."
         try:
-            return suffixes_of(own_text(self.file, Progress().note, missing="train it again."))
+            return suffixes_of(own_text(self.file, Progress().note, missing=missing))
         except UserError as error:
             raise UserError(f"the training text is needed, to know what is copied from it: {error}") from error

@@ -30,7 +30,7 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
         config: how it was built and trained.
         vocabulary: its characters and their ids; `model.vocabulary.encode("text")`.
         history: a row per validation, as in metrics.jsonl.
-        data: the text it was trained on: fingerprint, sources, bounds of its parts.
+        data: the text it was trained on: fingerprint, sources, bounds of its parts; or where the model was imported from.
         params: how many numbers were trained.
         device: where it computes.
         transformer: the PyTorch module.
@@ -43,6 +43,7 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
         lines = " of lines" if self.config.data.lines else ""
         validated = [row["val_nats_per_char"] for row in self.history if row["best"] and row["val_nats_per_char"] is not None]
         quality = f"best validation {bits(validated[-1]):.4f} bits per character" if validated else "no validation"
+        quality = f"imported ({self.file.imported})" if self.file.imported else quality
         return (
             f"<LanguageModel{lines}: {self.config.preset} {self.config.size}, {self.params:,} parameters, "
             f"context {model.block_size}, {alphabet}, {quality}, on {self.device}>"

@@ -42,6 +42,8 @@ FIGURES: dict[str, tuple[type, ...]] = {
     "best": (bool,),
     "sample": (str,),
 }
+UNKNOWN_TEXT: dict[str, Any] = {"fingerprint": "0" * 64, "sources": [], "bounds": [0, 0, 0]}  # record of an imported model
+LONGEST_PROGRAM = 40  # characters of its name
 REQUIRED_FIGURES = FIGURES.keys() - {"val_chars", "val_nats_low", "val_nats_high"}
 
 
@@ -50,6 +52,7 @@ class ModelFile:
     """Everything a model file holds.
 
     `data` records the text it learned: fingerprint, sources, bounds, baselines; and the `lineage` of one that was fine-tuned.
+    Of a model that was `imported` the text is not known: `UNKNOWN_TEXT`.
     `history` has a row per validation. `counts` is there when the model learned beside them (`counts_order`).
     """
 
@@ -64,6 +67,11 @@ class ModelFile:
     def line_break(self) -> int | None:
         """The id that each example begins after, for a model of lines; None for others."""
         return self.vocabulary.line_break if self.config.data.lines else None
+
+    @property
+    def imported(self) -> str | None:
+        """The program whose model it was, `nanoGPT`, `Llama`; None for one that was trained here."""
+        return self.data.get("imported", {}).get("from")
 
     @property
     def lineage(self) -> list[dict[str, Any]]:
@@ -84,11 +92,11 @@ class ModelFile:
         }
 
 
-def check_extension(path: str | Path) -> Path:
-    """The path, if its extension names a form that can be written. Raises `UserError` otherwise."""
+def check_extension(path: str | Path, flag: str = "--model_path") -> Path:
+    """The path that a flag gave, if its extension names a form that can be written. Raises `UserError` otherwise."""
     path = Path(path)
     if path.suffix not in EXTENSIONS:
-        raise UserError(f"--model_path {str(path)!r} must end in {' or '.join(EXTENSIONS)}.")
+        raise UserError(f"{flag} {str(path)!r} must end in {' or '.join(EXTENSIONS)}.")
     return path
 
 
@@ -190,6 +198,14 @@ def check_record(data: Any) -> None:
     lineage = data.get("lineage", [])
     if not isinstance(lineage, list) or not all(_is_ancestor(entry) for entry in lineage):
         raise UserError("its record of the models it was fine-tuned from is not complete")
+    if "imported" in data and not _is_origin(data["imported"]):
+        raise UserError("its record of where it was imported from is not complete")
+
+
+def _is_origin(entry: Any) -> bool:
+    if not isinstance(entry, dict) or entry.keys() != {"from", "sha256"} or not all(isinstance(v, str) for v in entry.values()):
+        return False
+    return 0 < len(entry["from"]) <= LONGEST_PROGRAM and bool(re.fullmatch("[0-9a-f]{64}", entry["sha256"]))
 
 
 def _is_ancestor(entry: Any) -> bool:

@@ -35,6 +35,8 @@ def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --
     """
     from letterwise.data.prepare import TextGone, training_text
 
+    if file.imported:
+        raise UserError(f"this model was imported ({file.imported}), and what text it learned is not known here: {missing}")
     record, base = file.data, file.lineage[-1]["vocabulary"] if file.lineage else None
     try:
         return training_text(

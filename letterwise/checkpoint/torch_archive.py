@@ -1,6 +1,6 @@
 """Torch archive: what `torch.save` wrote, read without running anything that it brings.
 
-    path ──zip: nothing unpacks to more──▶ pickle: known names only ──torch.load, weights_only, mapped──▶ containers and tensors
+path ──zip: nothing unpacks to more──▶ pickle: known names only ──torch.load, weights_only, mapped──▶ containers and tensors
 """
 
 import pickletools
@@ -14,7 +14,9 @@ from typing import Any
 MIN_PARTS, BYTES_PER_PART = 50_000, 32
 # All that tensors in plain containers need. Of these, only the second is ever called.
 NAMES = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}
-NAMES |= {f"torch {kind}Storage" for kind in ("Float", "Byte", "Short", "Int", "Long", "Double", "BFloat16", "Half")}
+NAMES |= {
+    f"torch {kind}Storage" for kind in ("Float", "Byte", "Char", "Bool", "Short", "Int", "Long", "Double", "BFloat16", "Half")
+}
 OPCODES_OF_CODE = ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4")
 
 
@@ -40,7 +42,7 @@ def load_archive(path: Path, instead: str, records: Mapping[str, type] | None = 
             if len(pickles) != 1:
                 raise Refused("is not a model file, or is damaged: it has no data.pkl")
             check_pickle(archive.read(pickles[0]), size, NAMES | records.keys(), instead)
-        known = [(kind, name.replace(" ", ".")) for name, kind in records.items()]
+        known: list[Any] = [(kind, name.replace(" ", ".")) for name, kind in records.items()]
         with torch.serialization.safe_globals(known) if known else nullcontext():
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)  # mapped, a tensor cannot reach outside
     except Refused:

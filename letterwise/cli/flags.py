@@ -29,7 +29,7 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
 
 PLACES = {"FILE": local, "DIR": local, "PATH": expanded}  # how the names of each metavar are read
 OUTPUTS = ("output_file", "html")
-INPUTS = ("model_path", "input_file", "calibrate", "runs")
+INPUTS = ("model_path", "input_file", "calibrate", "runs", "checkpoint", "meta", "vocabulary_from")
 OUTPUT_HELP = "file to write; it appears complete or not at all; - for stdout"
 ENCODING_HELP = "text encoding (default: utf-8, or detected from the first bytes)"
 
@@ -181,7 +181,7 @@ def bias(word: str) -> tuple[str, float]:
 
 def _named(action: argparse.Action, value: Any) -> Any:
     """What a flag names, one thing or several, as the system knows it. Raises `UserError` for what is no such name."""
-    flag, name_of = action.option_strings[0], PLACES.get(str(action.metavar), str)
+    flag, name_of = [*action.option_strings, str(action.metavar)][0], PLACES.get(str(action.metavar), str)
     for name in _listed(value):
         if name == "":
             raise UserError(f"{flag} is empty: name something, or leave it out.")
@@ -197,8 +197,9 @@ def _spare_inputs(given: dict[str, Any]) -> None:
         for flag in set(INPUTS) & set(given):
             for name in _listed(given[flag]):
                 if _one_file(given[output], name):
+                    reader = "FILE" if flag == "checkpoint" else f"--{flag}"
                     raise UserError(
-                        f"--{output} {quoted(given[output])} is what --{flag} reads, and would be lost: name another file."
+                        f"--{output} {quoted(given[output])} is what {reader} reads, and would be lost: name another file."
                     )
 
 

@@ -8,7 +8,8 @@ import sys
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from types import FrameType
+from keyword import iskeyword
+from types import FrameType, ModuleType
 from typing import Any
 
 import letterwise
@@ -29,10 +30,12 @@ COMMANDS = {
     "decompress": "restore a compressed file, with the same model",
     "export": "write a model as transformers, llama.cpp, onnxruntime or a browser read it",
     "compare": "compare runs: their figures, and which settings differ",
+    "import": "turn a checkpoint of another program into a model file",
     "inspect": "show what is inside a model file",
     "completion": "write a script with which a shell completes commands and flags",
 }
 
+OPERANDS = {"import": "FILE "}  # what a command takes beside flags
 FLAG = re.compile(r"(?<![\w-])--[a-z]\w*")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
@@ -114,15 +117,23 @@ def _run(arguments: list[str]) -> int:
     except FileNotFoundError:  # libraries that are loaded below end the process there, without a word of ours
         raise UserError("the current folder is no longer there: `cd` to one that is.") from None
     share_processors()  # before the command loads PyTorch
-    command = importlib.import_module(f"letterwise.cli.commands.{name}")
-    usage = f"letterwise {name} [--flag value …]"
-    parser = Parser(prog=f"letterwise {name}", usage=usage, description=f"{COMMANDS[name].capitalize()}.")
+    command = command_module(name)
+    parser = Parser(
+        prog=f"letterwise {name}",
+        usage=f"letterwise {name} {OPERANDS.get(name, '')}[--flag value …]",
+        description=f"{COMMANDS[name].capitalize()}.",
+    )
     rest = normalized(rest)
     command.add_flags(parser, rest)
     try:
         return command.run(parser.parse(rest))
     except UserError as error:
         raise UserError(placed(str(error), name)) from error
+
+
+def command_module(name: str) -> ModuleType:
+    """Where a command is: in a file of its name, and `import` in import_model.py, as a keyword names no module."""
+    return importlib.import_module(f"letterwise.cli.commands.{name}{'_model' if iskeyword(name) else ''}")
 
 
 def placed(message: str, command: str) -> str:
@@ -141,7 +152,7 @@ def placed(message: str, command: str) -> str:
 def flags_of(command: str) -> set[str]:
     """Every flag of a command."""
     parser = Parser(prog=f"letterwise {command}")
-    importlib.import_module(f"letterwise.cli.commands.{command}").add_flags(parser, [])
+    command_module(command).add_flags(parser, [])
     return {option for action in parser._actions for option in action.option_strings}
 
 

@@ -139,6 +139,11 @@ def read_run(name: str) -> ComparedRun:
     path = find_model(name)
     file = load_model(path)
     rows = read_rows(path, file.history)
+    if file.imported:
+        raise UserError(
+            f"{name!r} was imported ({file.imported}), and its text is not known here: fine-tune it with "
+            f"`letterwise train --init_from`, or score it with `letterwise evaluate`."
+        )
     if not file.history:
         raise UserError(f"{name!r} has no validation yet: let its training go on.")
     return ComparedRun(name, path, file.config, len(file.vocabulary), file.data, rows, file.history[-1])

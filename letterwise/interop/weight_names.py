@@ -48,6 +48,19 @@ NANOGPT = Format({  # also minGPT's
     "head": "lm_head",
 })  # fmt: skip
 
+MINGPT_2020 = Format({  # minGPT's until 2022
+    "tokens": "tok_emb",
+    "positions": "pos_emb",
+    "blocks.{n}.attention_norm": "blocks.{n}.ln1",
+    "blocks.{n}.attention.qkv": ("blocks.{n}.attn.query", "blocks.{n}.attn.key", "blocks.{n}.attn.value"),
+    "blocks.{n}.attention.out": "blocks.{n}.attn.proj",
+    "blocks.{n}.feedforward_norm": "blocks.{n}.ln2",
+    "blocks.{n}.feedforward.up": "blocks.{n}.mlp.0",
+    "blocks.{n}.feedforward.down": "blocks.{n}.mlp.2",
+    "norm": "ln_f",
+    "head": "head",
+})  # fmt: skip
+
 HF_GPT2 = replace(NANOGPT, transposed=True, biases=True)
 
 HF_LLAMA = Format({

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import importlib
 import io
 import os
 import re
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from letterwise.cli.flags import Parser
-from letterwise.cli.main import COMMANDS, main
+from letterwise.cli.main import COMMANDS, command_module, main
 
 LIMIT_S, WAIT_S = 120, 1800  # of one request, in processor time and in all: what takes so long here runs, or waits, without end
 FLAG = re.compile(r"(?<![\w-])--[a-z][\w-]*")
@@ -90,7 +89,7 @@ def in_time() -> Generator[None]:
 def flags_of(command: str) -> dict[str, argparse.Action]:
     """Every flag of a command."""
     parser = Parser(prog=f"letterwise {command}")
-    importlib.import_module(f"letterwise.cli.commands.{command}").add_flags(parser, [])
+    command_module(command).add_flags(parser, [])
     return {option: action for action in parser._actions for option in action.option_strings if option.startswith("--")}
 
 

@@ -82,6 +82,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
     packed, away = str(folder / "packed"), ["--output_file", str(folder / "out")]
     tiny.compress_file(folder / "t.txt", packed)
     made("gpt2").save(folder / "gpt2.pth")
+    made("gpt2").export("hf", folder / "theirs")
     tiny.generate("The", num_tokens=2)
     list(tiny.score("The cat"))
     return {
@@ -94,6 +95,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "compress": [*model, *text, *away],
         "decompress": [*model, "--input_file", packed, *away],
         "export": ["--model_path", str(folder / "gpt2.pth"), "--to", "hf", "--output_dir", str(folder / "hf"), "--overwrite"],
+        "import": [str(folder / "theirs"), "--output_file", str(folder / "imported.pth")],
         "inspect": model,
         "compare": [str(tiny.run_dir), model[1]],
         "completion": ["bash"],

@@ -1,7 +1,6 @@
 """Hostile values: every flag of every command takes them, or refuses them in one sentence, in a limited time."""
 
 import contextlib
-import importlib
 import os
 import random
 import shutil
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from in_process import ask, flags_of, foreign_flags
+from made_models import made
 
 from letterwise.cli.flags import Parser, normalized
-from letterwise.cli.main import COMMANDS
+from letterwise.cli.main import COMMANDS, command_module
 from letterwise.errors import UserError
 
 NUMBERS = (
@@ -66,6 +66,8 @@ def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     text, packed = tmp_path / "t.txt", tmp_path / "packed"
     text.write_text("The cat sat on the mat. ")
     assert ask("compress", *model, "--input_file", text, "--output_file", packed).code == 0
+    theirs = tmp_path / "theirs"
+    made("gpt2").export("hf", theirs)
     return {
         "train": ("--input_file", text_file, "--out", "run", "--overwrite", *SMALL),
         "plan": ("--input_file", text_file, *SMALL),
@@ -75,6 +77,7 @@ def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "novelty": (*model, "--input_file", text),
         "compress": (*model, "--input_file", text, "--output_file", "out"),
         "decompress": (*model, "--input_file", packed, "--output_file", "out"),
+        "import": (theirs, "--output_file", "out.pth"),
         "inspect": model,
         "compare": (tiny.run_dir, tiny.run_dir),
         "completion": ("bash",),
@@ -107,7 +110,7 @@ def test_two_dashes_are_a_value_like_others(command: str) -> None:
     """`--stop --` is asked for where dashes are in the text; to argparse, before Python 3.13, it is no value at all."""
     for flag, action in flags_of(command).items():
         parser = Parser(prog="letterwise")
-        importlib.import_module(f"letterwise.cli.commands.{command}").add_flags(parser, [])
+        command_module(command).add_flags(parser, [])
         for each in parser._actions:
             each.required = False
         if action.nargs == 0:

@@ -1,7 +1,6 @@
 """`letterwise completion`: a shell's script that completes commands, flags, choices and file names. Written by shtab."""
 
 import argparse
-import importlib
 from typing import Any
 
 from letterwise.cli.flags import Parser
@@ -27,14 +26,14 @@ def whole_parser() -> argparse.ArgumentParser:
     """All commands as one parser, with what shtab wants to know of each flag: its choices, or that it names a file."""
     from shtab import DIR, FILE
 
-    from letterwise.cli.main import COMMANDS
+    from letterwise.cli.main import COMMANDS, command_module
 
     whole = argparse.ArgumentParser(prog="letterwise")
     whole.add_argument("--version", action="store_true", help="show the version")
     commands = whole.add_subparsers(parser_class=Parser)
     for name, what in COMMANDS.items():
         parser = commands.add_parser(name, help=what)
-        importlib.import_module(f"letterwise.cli.commands.{name}").add_flags(parser, [])
+        command_module(name).add_flags(parser, [])
         for action in parser._actions:
             metavar = action.metavar if isinstance(action.metavar, str) else ""
             if "|" in metavar:

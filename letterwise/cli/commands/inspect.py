@@ -44,10 +44,14 @@ def facts(file: "ModelFile") -> dict[str, str]:
     shape = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, context {model.block_size}"
     lines = "lines of " if file.config.data.lines else ""
     characters = repr(vocabulary.characters) if vocabulary.kind == "char" else "every byte"
+    learned = f"{lines}{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})"
+    trained = f"{training.optimizer}, batch {training.batch_size}, rng_seed {training.rng_seed}"
+    if file.imported:
+        learned = trained = f"not known here: the model was imported ({file.imported})"
     return {
         "model": f"{file.config.preset} {file.config.size}: {shape}",
         "bricks": f"{model.positions} positions, {model.norm} norm ({model.norm_order}), {model.activation}",
         "vocabulary": f"{len(vocabulary)}: {characters if len(characters) < 400 else characters[:400] + '…'}",
-        "learned from": f"{lines}{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})",
-        "trained with": f"{training.optimizer}, batch {training.batch_size}, rng_seed {training.rng_seed}",
+        "learned from": learned,
+        "trained with": trained,
     }

@@ -22,6 +22,7 @@ PROTOCOLS = {
     "blocks": "windows of a whole context side by side: the first character of each has nothing before it",
     "sliding": "each character has at least half a context before it",
 }
+LICENCE = ["", "## Licence", "", "To be filled in by whoever owns the text and the model."]
 
 
 def model_card(file: ModelFile, note: Note) -> str:
@@ -113,6 +114,12 @@ def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
         lines += [f"| {row['protocol']} | {row['bits']:.4f} | {row['chars'] or '?'} | {row['meaning']} |" for row in rows]
         lines += [f"| {name} | {value:.4f} | | to compare with |" for name, value in data.get("baselines", {}).items()]
     lines += ["", "## What it learned from", ""]
+    if file.imported:
+        return [
+            *lines,
+            f"It was imported ({_plain(file.imported)}): what text it learned, and how, is not known here.",
+            *LICENCE,
+        ]
     lines += [
         f"* text: {', '.join(f'`{_plain(name)}`' for name in data['sources'])}",
         f"* sha256 of the text: `{data['fingerprint']}`",
@@ -125,15 +132,7 @@ def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
     if file.history:
         last = file.history[-1]
         lines.append(f"* {last['step']:,} steps, {last['chars']:,} characters, {last['seconds']:.0f} s")
-    lines += [
-        "",
-        "Trained and exported with Letterwise.",
-        "",
-        "## Licence",
-        "",
-        "To be filled in by whoever owns the text and the model.",
-    ]
-    return lines
+    return [*lines, "", "Trained and exported with Letterwise.", *LICENCE]
 
 
 def _plain(name: str) -> str:
