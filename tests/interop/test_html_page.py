@@ -128,9 +128,8 @@ def rounded_alike(model: letterwise.LanguageModel, weights: Any) -> letterwise.L
 def test_the_page_writes_what_generate_writes(preset: str, trained: Trained, opened: Any) -> None:
     """Far past a full context of 256, where new windows begin."""
     model, prompt = trained[preset], "abc "
-    for weights in ("float32", "float16"):
-        wanted = rounded_alike(model, weights).generate(prompt, num_tokens=700, greedy=True)
-        assert opened(model, weights=weights).ask(prompt, length=700, greedy=True) == prompt + wanted
+    wanted = rounded_alike(model, "float16").generate(prompt, num_tokens=700, greedy=True)
+    assert opened(model, weights="float16").ask(prompt, length=700, greedy=True) == prompt + wanted
 
 
 @pytest.mark.browser
@@ -165,7 +164,7 @@ def test_stopped_and_continued_is_never_stopped(trained: Trained, opened: Any) -
 def test_what_each_character_costs(trained: Trained, opened: Any) -> None:
     """The same as the engine says, character by character; what the model has never seen is left out, and said."""
     model = trained["fast"]
-    page, text = opened(model, weights="float32"), model.generate("a", num_tokens=400, rng_seed=2)
+    page, text = opened(model, weights="float32"), model.generate("a", num_tokens=300, rng_seed=2)
     page.page.check("input[value=score]", force=True)
     page.page.fill("#prompt", text[:200] + "é" + text[200:])
     page.page.click("#go")

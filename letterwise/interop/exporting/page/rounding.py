@@ -13,7 +13,7 @@ from typing import Literal, assert_never
 import numpy as np
 
 from letterwise.checkpoint import ModelFile
-from letterwise.errors import UserError
+from letterwise.errors import UserError, finite
 from letterwise.progress import Note
 
 Weights = Literal["float16", "float32", "int8"]
@@ -54,7 +54,10 @@ def restored(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def cost_nats(file: ModelFile, arrays: Mapping[str, np.ndarray], note: Note) -> float | None:
-    """How many nats per character the rounded weights lose on the model's own validation text; None where that is gone."""
+    """How many nats per character the rounded weights lose on the model's own validation text; None where that is gone.
+
+    Raises `Diverged` where the model answers with NaN.
+    """
     from letterwise.checkpoint.text_model import text_model  # these load PyTorch
     from letterwise.checkpoint.texts import own_text
     from letterwise.evaluation import evaluate
@@ -69,4 +72,4 @@ def cost_nats(file: ModelFile, arrays: Mapping[str, np.ndarray], note: Note) -> 
     before, after = (
         evaluate(text_model(each), ids, every=every).nats_per_char for each in (file, replace(file, weights=restored(arrays)))
     )
-    return after - before
+    return finite(after - before)
