@@ -15,6 +15,14 @@ def cross_entropy(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_TARGET)
 
 
+def soft_cross_entropy(
+    logits: Float[Tensor, "B T V"], probabilities: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]
+) -> Float[Tensor, ""]:
+    """Mean surprise where each next character is drawn from `probabilities`, in nats; over the places that have a target."""
+    each = F.cross_entropy(logits.flatten(0, 1).float(), probabilities.flatten(0, 1), reduction="none")
+    return each[targets.flatten() != NO_TARGET].mean()
+
+
 def each_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"]) -> Float[Tensor, "n"]:
     """The surprise of each target, in nats."""
     return F.cross_entropy(logits.float(), targets, reduction="none")

@@ -24,7 +24,8 @@ FLOW = [
     {"checkpoint", "memorization"},
     {"inference", "evaluation"},
     {"online"},
-    {"training", "compression", "interop"},
+    {"training", "compression"},
+    {"interop"},
     {"api", "comparison"},
     {"cli"},
 ]

@@ -10,12 +10,14 @@ from typing import Literal, assert_never, get_args
 
 from letterwise.api.loaded import LoadedModel
 from letterwise.atomic import replacing_folder
+from letterwise.config.arguments import argument
 from letterwise.config.file_names import local
 from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Progress
 
 Target = Literal["hf", "gguf", "onnx", "html"]
 Weights = Literal["float32", "float16", "int8"]
+Student = Literal["llama", "gpt2"]
 EXTRA = "pip install 'letterwise[export]'"
 WRITTEN = {  # by any exporter: a folder that holds nothing else is an export
     "README.md", "config.json", "generation_config.json", "index.html", "model.gguf", "model.safetensors", "onnx/model.onnx",
@@ -40,6 +42,8 @@ class Exporter(LoadedModel):
         output_dir: str | PathLike[str],
         *,
         weights: Weights | None = None,
+        distill: float = 0.0,
+        student: Student = "llama",
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Exported:
@@ -49,20 +53,27 @@ class Exporter(LoadedModel):
             to: "hf" (transformers), "gguf" (llama.cpp), "onnx" (onnxruntime, transformers.js), "html" (a page for a browser).
             output_dir: the folder; it appears complete or not at all.
             weights: "float32", "float16" or "int8", where the target has it (None: float16 for "html", float32 for others).
+            distill: train a plain model for so many minutes on what this one predicts, and export that one instead (0: off).
+                Then one without a teacher is trained for as long, to compare. The text of training is read again.
+            student: what that plain model is: "llama" or "gpt2".
             overwrite: replace the folder of an earlier export.
             progress: is notified of what takes long, and of what the copy does otherwise than the model.
 
         Raises:
             UserError: the target has no place for a part of the model, which is named; the folder is not empty; a package is
-                missing; or the operating system refuses.
+                missing; the text of training is gone (`distill`); or the operating system refuses.
         """
-        for value, allowed in ((to, get_args(Target)), (weights or "float32", get_args(Weights))):
-            if value not in allowed:
+        for value, kind in ((to, Target), (weights or "float32", Weights), (student, Student)):
+            if value not in (allowed := get_args(kind)):
                 raise UserError(f"{value!r} is not known here: {did_you_mean(str(value), allowed)}")
-        place, progress = local(output_dir), progress or Progress()
+        place, progress, file = local(output_dir), progress or Progress(), self.file
         with replacing_folder(place, replaceable=WRITTEN if overwrite else None) as folder:
+            if minutes := argument("distill", distill, float, 0):
+                from letterwise.interop.exporting.student import distilled
+
+                file = distilled(file, minutes, student, progress)
             try:
-                exporter(to)(self.file, folder, **({"weights": weights} if weights else {}), note=progress.note)
+                exporter(to)(file, folder, **({"weights": weights} if weights else {}), note=progress.note)
             except ModuleNotFoundError as error:
                 raise UserError(f"--to {to} needs the package {error.name}, which is not installed: {EXTRA}.") from error
             files = {

@@ -170,6 +170,8 @@ class TrainOptions(TypedDict, total=False):
     """with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention"""
     replay: float
     """with --init_from, this share of each batch is the base model's own text, so that it is not forgotten (default: 0.0)"""
+    teacher: str | PathLike[str] | None
+    """distillation: learn what this model predicts, beside the characters that really follow"""
     device: str
     """auto, cpu, cuda, cuda:1, mps (default: auto)"""
     dtype: Literal["auto", "float32", "bfloat16"]

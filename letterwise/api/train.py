@@ -47,8 +47,9 @@ def train(
     flags: dict[str, Any] = dict(options)
     files = {"input_file": file_names(input_file), "val_file": file_names(flags.get("val_file"))}
     flags |= {name: names for name, names in files.items() if names is not None}
-    if flags.get("init_from") is not None:
-        flags["init_from"] = local(flags["init_from"])
+    for name in ("init_from", "teacher"):
+        if flags.get(name) is not None:
+            flags[name] = local(flags[name])
     if "freeze" in flags:
         flags["freeze"] = (flags["freeze"],) if isinstance(flags["freeze"], str) else tuple(flags["freeze"])
     file, out, model_path = (None if path is None else local(path) for path in (config, out, model_path))

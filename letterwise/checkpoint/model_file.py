@@ -195,9 +195,9 @@ def check_record(data: Any) -> None:
     )
     if not sound:
         raise UserError("its record of the training text is not complete")
-    lineage = data.get("lineage", [])
-    if not isinstance(lineage, list) or not all(_is_ancestor(entry) for entry in lineage):
-        raise UserError("its record of the models it was fine-tuned from is not complete")
+    lineage, teacher = data.get("lineage", []), data.get("teacher")
+    if not isinstance(lineage, list) or not all(_is_ancestor(entry) for entry in [*lineage, *([teacher] if teacher else [])]):
+        raise UserError("its record of the models it was made from is not complete")
     if "imported" in data and not _is_origin(data["imported"]):
         raise UserError("its record of where it was imported from is not complete")
 

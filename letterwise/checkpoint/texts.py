@@ -37,7 +37,8 @@ def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --
 
     if file.imported:
         raise UserError(f"this model was imported ({file.imported}), and what text it learned is not known here: {missing}")
-    record, base = file.data, file.lineage[-1]["vocabulary"] if file.lineage else None
+    record = file.data
+    before = file.lineage[-1] if file.lineage else record.get("teacher")  # whose characters the vocabulary holds, too
     try:
         return training_text(
             file.config.data,
@@ -45,7 +46,7 @@ def own_text(file: ModelFile, note: Note, *, missing: str = "name a text with --
             file.vocabulary,
             record["bounds"][2],
             note,
-            base=base and Vocabulary.from_json(base),
+            base=Vocabulary.from_json(before["vocabulary"]) if before else None,
         )
     except TextGone as error:
         raise UserError(f"{error}: {missing}") from error

@@ -31,8 +31,8 @@ class TrainingState:
 
     `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every` and `validation_s` are how
     validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
-    often the run diverged and went back; `rows` are those of metrics.jsonl; `base` is the sha256 of the model file that the run
-    was started from, "" for none.
+    often the run diverged and went back; `rows` are those of metrics.jsonl; `base` and `teacher` are the sha256 of the model
+    files that the run was started from and is taught by, "" for none.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
@@ -55,6 +55,7 @@ class TrainingState:
     lookahead: dict[str, np.ndarray]
     optimizers: dict[str, np.ndarray]
     base: str = ""
+    teacher: str = ""
 
     def check(self, vocab_size: int) -> None:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
@@ -66,14 +67,16 @@ class TrainingState:
 
 
 ARRAYS = ("weights", "best", "lookahead", "optimizers")
+YOUNGER = ("base", "teacher")  # than version 3: written where there is one
 HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*ARRAYS, "config")}
 
 
 def save_state(path: Path, state: TrainingState) -> None:
     """Write the state, whole or not at all. The one that was there becomes the previous one."""
     header = {name: getattr(state, name) for name in HEADER} | {"config": state.config.to_json()}
-    if not state.base:
-        del header["base"]
+    for name in YOUNGER:
+        if not header[name]:
+            del header[name]
     arrays = {f"{part}.{name}": array for part in ARRAYS for name, array in getattr(state, part).items()}
     content = pack({"format": FORMAT, "version": VERSION, **header}, arrays, ".safetensors")
     write_bytes(path, content, previous=previous(path))
@@ -136,7 +139,7 @@ def read_state(path: Path) -> TrainingState:
     if CHECKSUM not in header:
         raise Damaged(str(damaged_state("it has no checksum", path)))
     try:
-        values = {name: header[name] for name in HEADER if name in header or name != "base"}
+        values = {name: header[name] for name in HEADER if name in header or name not in YOUNGER}
         for name, kind in HEADER.items():
             if name not in values:
                 continue

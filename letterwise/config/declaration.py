@@ -20,10 +20,10 @@ from letterwise.errors import UserError, did_you_mean, quoted, sentence
 from letterwise.text_encoding import read_text_file
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
-FILES = ("input_file", "val_file", "init_from")  # knobs that name files
+FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name files
 LATER = {  # knobs younger than model format 3: written where they are on
     "data": ("lines", "encoding", "test_fraction"),
-    "training": ("init_from", "freeze", "replay"),
+    "training": ("init_from", "freeze", "replay", "teacher"),
 }
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
@@ -240,6 +240,13 @@ class TrainingConfig:
         "with --init_from, this share of each batch is the base model's own text, so that it is not forgotten",
         min=0,
         below=1,
+    )
+
+    teacher: str | None = knob(
+        None,
+        "distillation: learn what this model predicts, beside the characters that really follow",
+        metavar="FILE",
+        takes=str | PathLike[str] | None,
     )
 
     def __post_init__(self) -> None:

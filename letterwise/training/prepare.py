@@ -19,14 +19,15 @@ from letterwise.data.batches import require_window
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
-from letterwise.model import build, initialize
+from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import ORDER, Counts, CrossFitted, adapt, count_ngrams, cross_fit
 from letterwise.progress import Progress
-from letterwise.runtime.device import find_runtime
+from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
+from letterwise.training.distill.teacher import taught, teacher_for
 from letterwise.training.finetune.base import Base, with_base
-from letterwise.training.finetune.finetuning import start
+from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
 from letterwise.training.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
@@ -34,7 +35,7 @@ from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
 from letterwise.training.planning.settings import absolute, days_note, fitted, note_adapted, open_text, planned
 from letterwise.training.report.result import TrainResult, result
-from letterwise.training.resume import resume_notes, resumed_base, resumed_config
+from letterwise.training.resume import resume_notes, resumed_config, resumed_models
 from letterwise.training.run import Run
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.saver import Saver
@@ -62,6 +63,7 @@ def train(
     `Interrupted`, after saving, when a signal asks to stop.
     """
     started, progress = started or clock(), progress or Progress()
+    teacher, flags = (None, flags) if resume else taught(flags)
     base, flags, values = (None, flags, flags) if resume else with_base(flags)
     asked = set(flags)
     config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else values))
@@ -73,15 +75,15 @@ def train(
         if resume:
             state = load_state(directory.state, progress.note)
             config = resumed_config(state, flags)
-            base = resumed_base(state)
+            base, teacher = resumed_models(state)
             directory = directory if model_path else directory.with_model(state.model_path)
         else:
             if not overwrite:
                 directory.refuse_if_used()
             note_adapted(progress, "what was asked", bent(flags))
         held.enter_context(enough_memory(config))
-        directory.refuse_to_replace(config.training.init_from)
-        run = prepare_run(config, directory, state, progress, asked, base)
+        directory.refuse_to_replace(config.training.init_from or config.training.teacher)
+        run = prepare_run(config, directory, state, progress, asked, base, teacher)
         saver = Saver(run.config.training, progress.note)
         directory.make()
         if not there:
@@ -125,6 +127,7 @@ def prepare_run(
     progress: Progress,
     asked: set[str],
     base: Base | None = None,
+    teacher: Base | None = None,
 ) -> Run:
     """Text, plan, model and optimizers for a run.
 
@@ -134,7 +137,8 @@ def prepare_run(
     torch.set_num_threads(runtime.threads)
     available = memory_available() if runtime.device.type == "cpu" else None  # a GPU's own runs out with a sentence
     fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
-    config, stream = open_text(config, state, progress, asked, base.file.vocabulary if base else None)
+    known = base or teacher  # whose characters are known, too
+    config, stream = open_text(config, state, progress, asked, known.file.vocabulary if known else None)
     if config.training.minutes and config.model.n_layer and not state and not base:
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
@@ -150,14 +154,8 @@ def prepare_run(
         require_window(stream.part("train"), config.model.block_size, "training")
     if state:
         state.check(len(stream.vocabulary))  # before anything of that size is built
-    model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
     finetuning = start(base, stream.vocabulary, progress.note) if base else None
-    if finetuning:
-        load_weights(model, finetuning.start.weights)
-        freeze(model, config.training.freeze)
-    if config.runtime.compile:
-        for block in model.blocks:
-            block.compile()
+    model = built(config, stream, runtime, finetuning)
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     before = finetuning.start.counts if finetuning else None
     counts, crossfitted = count(config, stream, before)
@@ -176,7 +174,20 @@ def prepare_run(
         budget=Budget(training),
         meter=Meter(training.sequences * config.model.block_size),
         finetuning=finetuning,
+        teacher=teacher_for(teacher, stream, runtime.device) if teacher else None,
     )
+
+
+def built(config: Config, stream: TokenStream, runtime: Runtime, finetuning: FineTuning | None) -> Transformer:
+    """The run's transformer as it begins: with random weights, or those that it is fine-tuned from."""
+    model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
+    if finetuning:
+        load_weights(model, finetuning.start.weights)
+        freeze(model, config.training.freeze)
+    if config.runtime.compile:
+        for block in model.blocks:
+            block.compile()
+    return model
 
 
 def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[Counts | None, CrossFitted | None]:

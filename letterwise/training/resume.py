@@ -32,14 +32,18 @@ def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
     return new_config
 
 
-def resumed_base(state: TrainingState) -> Base | None:
-    """The model that the run was started from. Raises `UserError` when it is gone, or another."""
-    path = state.config.training.init_from
+def resumed_models(state: TrainingState) -> tuple[Base | None, Base | None]:
+    """The models that the run was started from, and is taught by. Raises `UserError` when one is gone, or another."""
+    training = state.config.training
+    return _same(training.init_from, state.base, "was started from"), _same(training.teacher, state.teacher, "is taught by")
+
+
+def _same(path: str | None, digest: str, role: str) -> Base | None:
     if not path:
         return None
     base = open_base(path)
-    if base.digest != state.base:
-        raise UserError(f"{path!r} is not the model that this run was started from: bring that one back, or start anew.")
+    if base.digest != digest:
+        raise UserError(f"{path!r} is not the model that this run {role}: bring that one back, or start anew.")
     return base
 
 

@@ -24,6 +24,7 @@ from letterwise.model import Transformer
 from letterwise.ngrams import Counts, CrossFitted
 from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
+from letterwise.training.distill.teacher import Teacher
 from letterwise.training.finetune.finetuning import FineTuning
 from letterwise.training.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
@@ -60,6 +61,7 @@ class Run:
     budget: Budget
     meter: Meter
     finetuning: FineTuning | None = None
+    teacher: Teacher | None = None
 
     step: int = 0
     seconds: float = 0.0
@@ -159,6 +161,7 @@ class Run:
             lookahead=as_arrays(self.multi_token.state_dict()) if self.multi_token else {},
             optimizers=as_arrays(self.optimizers.tensors()),
             base=self.finetuning.base.digest if self.finetuning else "",
+            teacher=self.teacher.base.digest if self.teacher else "",
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -187,4 +190,6 @@ class Run:
         }
         if self.finetuning:
             record["lineage"] = self.finetuning.base.lineage
+        if self.teacher:
+            record["teacher"] = self.teacher.base.lineage[-1]
         return ModelFile(self.config, self.stream.vocabulary, self.best_weights, record, history, self.counts)

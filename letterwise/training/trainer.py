@@ -19,7 +19,7 @@ from letterwise.compiling.jit import clock
 from letterwise.data.batches import NO_TARGET, Batches, LineBatches
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
-from letterwise.loss import cross_entropy
+from letterwise.loss import cross_entropy, soft_cross_entropy
 from letterwise.ngrams import CrossFitted
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
@@ -30,6 +30,7 @@ from letterwise.training.validation import validate
 
 PROGRESS_STEPS, PROGRESS_S = 10, 1.0  # steps, or seconds, between looks at the loss: each look makes a GPU wait
 PRIOR_NUMBERS = 2**26  # log-probabilities that are looked up between two looks for a signal
+TEACHER_WEIGHT = 0.9  # of a teacher's predictions in the loss; the rest is for the characters that really follow
 MAX_ROLLBACKS = 2  # of a run that diverged
 
 
@@ -167,7 +168,8 @@ def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[],
 
     `check` is called between its parts, beside those between layers, and may raise to give up.
 
-    What multi-token prediction adds to the loss moves the weights, but is not in the figure. It ends as the run does.
+    What a teacher and multi-token prediction add to the loss moves the weights, but is not in the figure. The latter ends as
+    the run does.
     """
     training, device = run.config.training, run.runtime.device
     torch.manual_seed((training.rng_seed * 1_000_003 + run.step) % 2**63)  # dropout's randomness
@@ -185,9 +187,13 @@ def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[],
             with run.runtime.autocast():
                 h = run.model.states(x, log_prior=log_prior)
                 check()
-                loss = nats = cross_entropy(run.model.scores(h, log_prior), y)
+                logits = run.model.scores(h, log_prior)
+                loss = nats = cross_entropy(logits, y)
+                if run.teacher:
+                    soft = soft_cross_entropy(logits, run.teacher.probabilities(begins, x), y)
+                    loss = TEACHER_WEIGHT * soft + (1 - TEACHER_WEIGHT) * nats
                 if run.multi_token:
-                    loss = nats + training.lookahead * (1 - done) * run.multi_token(h, y)
+                    loss = loss + training.lookahead * (1 - done) * run.multi_token(h, y)
             check()
             (loss * share).backward()
             total += nats.detach() * share

@@ -124,6 +124,10 @@ def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
         f"* text: {', '.join(f'`{_plain(name)}`' for name in data['sources'])}",
         f"* sha256 of the text: `{data['fingerprint']}`",
     ]
+    if taught := data.get("teacher"):
+        lines.append(
+            f"* beside the text, it learned what the model `{taught['model'][:16]}` of that text predicts (distillation)"
+        )
     lines += [
         f"* fine-tuned from the model `{each['model'][:16]}` of the text `{each['fingerprint'][:16]}`" for each in file.lineage
     ]

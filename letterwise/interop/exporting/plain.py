@@ -21,8 +21,8 @@ def require_plain(config: ModelConfig, program: str, lacks: Sequence[str] = ()) 
     if parts := [*obstacles(config), *lacks]:
         listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
         raise UserError(
-            f"{program} has no model with {listed}: train one with `letterwise train --preset "
-            f"{'llama' if nearest(config) == 'llama' else 'gpt2'}`."
+            f"{program} has no model with {listed}: add --distill MINUTES for a plain model that learns what this one "
+            "predicts, or take --to html or onnx, which have room for all."
         )
 
 

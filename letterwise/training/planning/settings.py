@@ -24,6 +24,7 @@ from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
+from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
 from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
 
@@ -35,6 +36,7 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
 
     Raises `UserError` when minutes are missing, or something asked for cannot be done.
     """
+    teacher, flags = taught(flags)
     base, flags, values = with_base(flags)
     config = absolute(resolve(values))
     if not config.training.minutes:
@@ -43,7 +45,7 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
     if base:
         config, stream = open_text(config, None, progress, asked, base.file.vocabulary)
         return fitted(config, asked, stream, progress), finetuning_plan(config, flags, base, stream)
-    config, stream = open_text(config, None, progress, asked)
+    config, stream = open_text(config, None, progress, asked, teacher.file.vocabulary if teacher else None)
     runtime = find_runtime(config.runtime)
     with process_state_kept():
         torch.set_num_threads(runtime.threads)
@@ -137,6 +139,7 @@ def absolute(config: Config) -> Config:
 
     data, training = config.data, config.training
     data = replace(data, input_file=anchored(data.input_file), val_file=anchored(data.val_file))
-    if training.init_from:
-        training = replace(training, init_from=anchored((training.init_from,))[0])
+    for name in ("init_from", "teacher"):
+        if path := getattr(training, name):
+            training = replace(training, **{name: anchored((path,))[0]})
     return replace(config, data=data, training=training)

@@ -1,0 +1,84 @@
+"""Teacher: a model whose predictions another one learns, beside the characters that really follow.
+
+windows of the text ──its transformer, and cross-fitted counts──▶ probabilities (B T V) ──soft targets──▶ the student's loss
+
+What it predicts of text that its counts have counted would be far too sure. So for its own text the counts are cross-fitted, as
+when it learned itself: each passage is predicted from all others.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from letterwise.checkpoint.text_model import TextModel, text_model
+from letterwise.data.token_stream import TokenStream
+from letterwise.errors import UserError, quoted
+from letterwise.ngrams import CrossFitted, cross_fit
+from letterwise.ngrams.adapt import texts
+from letterwise.shapes import Float, Int
+from letterwise.training.finetune.base import Base, open_base
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """`crossfitted` is what its counts say of its own text; None for another text, or where it has no counts."""
+
+    base: Base
+    model: TextModel
+    ids: np.ndarray
+    crossfitted: CrossFitted | None
+
+    @torch.no_grad()
+    def probabilities(self, starts: np.ndarray, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
+        """Of each next character, in windows of the training text that begin at `starts` (B,) and hold `inputs`."""
+        transformer, length = self.model.transformer, inputs.shape[1]
+        if self.crossfitted and transformer.prior:
+            found = self.crossfitted.log_probs_at(starts, length, transformer.prior.orders)
+            log_prior = torch.from_numpy(found).to(inputs.device)
+        else:
+            log_prior = self.model.log_prior(self.ids, starts, length)
+        return transformer(inputs, log_prior=log_prior).float().softmax(-1)
+
+
+def taught(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any]]:
+    """The teacher that was asked for, if any, and what was asked with its defaults: its context, and its kind of text.
+
+    Raises `UserError` where something else was asked for that it cannot do, or a base model beside it.
+    """
+    if not flags.get("teacher"):
+        return None, flags
+    if flags.get("init_from"):
+        raise UserError(f"--teacher {quoted(flags['teacher'])} and --init_from: a run has one model to go by, give one.")
+    teacher = open_base(flags["teacher"])
+    config = teacher.file.config
+    context = flags.get("block_size")
+    if isinstance(context, int) and context > config.model.block_size:
+        raise UserError(
+            f"the teacher reads {config.model.block_size} characters at once: lower --block_size {context} to that."
+        )
+    own = {"block_size": config.model.block_size, "vocab": config.data.vocab, "lines": config.data.lines}
+    for name in ("vocab", "lines"):
+        if name in flags and flags[name] != own[name]:
+            raise UserError(f"the teacher {teacher.path!r} has {name}={quoted(own[name])}: leave out --{name}.")
+    return teacher, own | flags
+
+
+def teacher_for(base: Base, stream: TokenStream, device: torch.device) -> Teacher:
+    """A teacher for a text. Raises `UserError` where the text has characters that the teacher does not know."""
+    file = base.file
+    if stream.vocabulary != file.vocabulary:
+        new = sorted(set(stream.vocabulary.characters) - set(file.vocabulary.characters))
+        raise UserError(f"the teacher {base.path!r} does not know {quoted(''.join(new[:12]))}: train without these characters.")
+    crossfitted = None
+    if file.counts and file.data["fingerprint"] == stream.fingerprint:
+        *before, _ = texts(file.counts)
+        training, order = file.config.training, file.config.model.counts_order
+        folds, chars = training.counts_folds, training.counts_chars
+        text, line_break = stream.part("train"), stream.line_break
+        crossfitted = cross_fit(
+            text, len(stream.vocabulary), order, folds=folds, max_chars=chars, line_break=line_break, before=before
+        )
+    return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)
