@@ -133,6 +133,13 @@ def test_the_page_writes_what_generate_writes(preset: str, trained: Trained, ope
 
 
 @pytest.mark.browser
+def test_the_thread_has_simd(opened: Any) -> None:
+    """Its policy lets the page's thread compile the few instructions that make it fast."""
+    (worker,) = opened(made("gpt2")).page.workers
+    assert worker.evaluate("windows.transformer.memory.compiled !== null")
+
+
+@pytest.mark.browser
 def test_a_prompt_may_be_empty_and_long(trained: Trained, opened: Any) -> None:
     model = trained["fast"]
     page, long = opened(model, weights="float32"), model.generate("a", num_tokens=900, rng_seed=1)

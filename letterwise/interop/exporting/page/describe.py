@@ -84,9 +84,10 @@ def facts(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None)
     found += [
         ("Alphabet", f"{len(vocabulary):,} {kind}"),
         ("Parameters", f"{parameters(config, len(vocabulary)).total:,}"),
-        ("Shape", f"{config.n_layer} layers, {config.n_head} heads, {config.n_embd} wide"),
-        ("Context", f"{config.block_size:,} characters"),
     ]
+    if config.n_layer:
+        found.append(("Transformer", f"layers: {config.n_layer}, heads: {config.n_head}, width: {config.n_embd}"))
+        found.append(("Context", f"{config.block_size:,} {kind}"))
     if file.counts:
         entries = sum(len(level.characters) for text in texts(file.counts) for level in text.levels)
         found.append(("Counts", f"{entries:,} n-grams of up to {config.counts_order} characters, all of them, exactly"))
