@@ -6,6 +6,8 @@ The checkpoints are made here as these programs make them. What real ones of the
 import json
 import math
 import pickle
+import re
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from in_process import ask
+from made_models import made
 from torch import Tensor
 
 import letterwise
@@ -22,6 +25,7 @@ from letterwise.checkpoint import load_model, save_model
 from letterwise.errors import UserError
 from letterwise.units import bits
 
+PAGE = Path(__file__).parents[2] / "docs/import.md"
 CHARS = "zeta\n bcd"  # by token, in no order
 LAYERS, HEADS, WIDTH, CONTEXT = 2, 2, 16, 12
 TEXT = "zebra bed\ntea cab".replace("r", "d")
@@ -296,3 +300,28 @@ def test_it_can_be_fine_tuned(imported: Path, tmp_path: Path) -> None:
     (before,) = model.file.lineage
     assert (before["sources"], before["fingerprint"]) == ([], "0" * 64)
     assert bits(model.history[-1]["val_nats_per_char"]) < model.data["baselines"]["base model"]
+    assert (
+        ask("export", "--model_path", tmp_path / "run/model.safetensors", "--to", "hf", "--output_dir", tmp_path / "hf").code
+        == 0
+    )
+    assert re.search(
+        r"fine-tuned from the model `[0-9a-f]{16}` of a text that is not known", (tmp_path / "hf/README.md").read_text()
+    )
+
+
+def test_every_command_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of docs/import.md, with small models of these names."""
+    monkeypatch.chdir(tmp_path)
+    saved(tmp_path / "out-shakespeare-char/ckpt.pt", nanogpt(drawn(), bias=True))
+    saved(tmp_path / "out-shakespeare-char/meta.pkl", meta())
+    saved(tmp_path / "out/chargpt/model.pt", mingpt(drawn(tied=False)))
+    (tmp_path / "out/chargpt/config.json").write_text(json.dumps({"model": {"n_head": HEADS}}))
+    (tmp_path / "input.txt").write_text(CHARS)
+    (tmp_path / "sonnets.txt").write_text("a quiet bed beta at tea\n" * 60)
+    made("llama").export("hf", tmp_path / "my-llama")
+    (block,) = re.findall(r"```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    commands = [shlex.split(line, comments=True)[1:] for line in block.splitlines()]
+    assert len(commands) == 4
+    for command in commands:
+        answer = ask(*command, *(("--minutes=0", "--max_iters=2") if command[0] == "train" else ()))
+        assert answer.code == 0, answer

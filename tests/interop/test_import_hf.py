@@ -15,9 +15,11 @@ from made_models import CHARS, ids_of, made
 import letterwise
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.interop.importing.tokenizer import ANY_CHARACTER
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+tokenizers = pytest.importorskip("tokenizers", reason="tokenizers is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers
 LETTERS = "qzyx\n abcé"  # by token, in no order
 SHAPES: dict[str, dict[str, Any]] = {
@@ -217,6 +219,21 @@ TOKENIZERS: list[tuple[dict[str, Any], str]] = [
     ({"normalizer": {"type": "Lowercase"}}, "changes texts before it reads them (normalizer Lowercase)"),
     ({"pre_tokenizer": {"type": "Whitespace"}}, "does not split texts into single characters (pre_tokenizer Whitespace)"),
     ({"pre_tokenizer": None}, "does not split texts into single characters (pre_tokenizer None)"),
+    (
+        {"added_tokens": [{"content": "<s>"}], "model": {"type": "WordLevel", "vocab": {"<s>": 0}}},
+        "has special tokens only, and none that is a character",
+    ),
+    (
+        {
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+            "model": {"type": "BPE", "vocab": {"a": 0, "\u0143": 1}},
+        },
+        "splits texts into bytes, and has 2 of the 256",
+    ),
+    (
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True}, "model": {"type": "BPE", "vocab": WORDS}},
+        "(pre_tokenizer ByteLevel)",
+    ),
     ({"added_tokens": [7, {"content": None}, None], "pre_tokenizer": 3}, "does not split texts into single characters"),
 ]
 
@@ -227,6 +244,34 @@ def test_a_tokenizer_of_anything_but_characters_is_refused(more: dict[str, Any],
     answer = ask("import", folder, "--output_file", tmp_path / "model.safetensors")
     assert answer.code == 2, answer
     assert sentence in answer.sentence
+
+
+@pytest.mark.parametrize("pattern", [*({"Regex": regex} for regex in ANY_CHARACTER), {"String": ""}], ids=str)
+def test_what_is_taken_for_a_split_into_characters_is_one(pattern: dict[str, str], tmp_path: Path) -> None:
+    text, split = (
+        "ab  \n\n\r\né\u0301\U0001f468\u200d\U0001f469\0",
+        {"type": "Split", "pattern": pattern, "behavior": "Isolated"},
+    )
+    described = tokenizer({c: id for id, c in enumerate(sorted(set(text)))}, pre_tokenizer={**split, "invert": False})
+    read = tokenizers.Tokenizer.from_str(json.dumps(described))
+    assert [token for token, _ in read.pre_tokenizer.pre_tokenize_str(text)] == list(text)
+    folder = saved(theirs("gpt2"), tmp_path / "hf", pre_tokenizer={**split, "invert": False})
+    assert letterwise.import_model(folder).vocabulary.characters == "".join(sorted(LETTERS))
+
+
+def test_a_tokenizer_of_ascii_bytes_is_one_of_characters(tmp_path: Path) -> None:
+    """Byte-level tokenizers spell a space Ġ and a line break Ċ."""
+    spelled = {"Ġ": 0, "Ċ": 1, **{letter: 2 + place for place, letter in enumerate("zyxabcde")}}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False, "trim_offsets": True}
+    model = {"type": "BPE", "vocab": spelled, "merges": []}
+    read = tokenizers.Tokenizer.from_str(json.dumps(tokenizer({}, model=model, pre_tokenizer=byte_level)))
+    assert read.encode("a \nb").ids == [5, 0, 1, 6]
+    folder = saved(theirs("gpt2"), tmp_path / "hf", model=model, pre_tokenizer=byte_level)
+    ours = letterwise.import_model(folder)
+    assert ours.vocabulary.characters == "\n abcdexyz"
+    with torch.no_grad():
+        logits = theirs("gpt2")(torch.tensor([[5, 0, 1, 6]])).logits[0]
+    assert torch.allclose(ours.logits("a \nb"), logits[:, [1, 0, 5, 6, 7, 8, 9, 4, 3, 2]], atol=1e-4)
 
 
 def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import math
 from typing import Any
 
-from letterwise.checkpoint.model_file import ModelFile
+from letterwise.checkpoint.model_file import UNKNOWN_TEXT, ModelFile
 from letterwise.checkpoint.texts import Reading, part_ids
 from letterwise.config.accounting import parameters
 from letterwise.errors import UserError
@@ -128,9 +128,10 @@ def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
         lines.append(
             f"* beside the text, it learned what the model `{taught['model'][:16]}` of that text predicts (distillation)"
         )
-    lines += [
-        f"* fine-tuned from the model `{each['model'][:16]}` of the text `{each['fingerprint'][:16]}`" for each in file.lineage
-    ]
+    for each in file.lineage:
+        known = each["fingerprint"] != UNKNOWN_TEXT["fingerprint"]
+        text = f"the text `{each['fingerprint'][:16]}`" if known else "a text that is not known"
+        lines.append(f"* fine-tuned from the model `{each['model'][:16]}` of {text}")
     lines += ["", "## How it was trained", "", f"* preset `{file.config.preset}`, size `{file.config.size}`"]
     lines.append(f"* {training.optimizer}, batch {training.batch_size}, peak learning rate {training.learning_rate:g}")
     if file.history:

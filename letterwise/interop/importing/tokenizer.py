@@ -11,7 +11,7 @@ from letterwise.interop.importing.characters import is_character
 from letterwise.interop.importing.files import about, read_json
 from letterwise.interop.importing.original import Tokens
 
-ANY_CHARACTER = (r"[\s\S]", r"[\S\s]", "(?s).", "(?s:.)", r".|\n", r"[\d\D]", r"[\w\W]", "")
+ANY_CHARACTER = (r"[\s\S]", r"[\S\s]", r"[\d\D]", r"[\w\W]", "(?m).", "(?m:.)", ".|\n", r".|\n", "")  # as Oniguruma reads them
 
 
 def tokens_of(path: Path, rows: int) -> Tokens:
@@ -29,6 +29,8 @@ def tokens_of(path: Path, rows: int) -> Tokens:
         _require_no_merges(described["model"], named)
         by_bytes, special = _splits_into_bytes(described), _special(described)
         ordinary = {token: id for token, id in named.items() if token not in special or is_character(token)}
+        if not ordinary:
+            raise Refused("has special tokens only, and none that is a character")
         longer = [token for token in ordinary if not is_character(token)]
         if longer:
             raise Refused(
@@ -74,6 +76,8 @@ def _splits_into_bytes(described: dict[str, Any]) -> bool:
         case {"type": "ByteLevel", "add_prefix_space": False} if by_model:
             return True
         case {"type": "Split", "pattern": {"Regex": str(pattern)}, "behavior": "Isolated"} if pattern in ANY_CHARACTER:
+            return False
+        case {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated"}:
             return False
         case _:
             raise Refused(f"does not split texts into single characters (pre_tokenizer {_kind(before)})")
