@@ -1,8 +1,11 @@
 """Import of what is damaged, or made to do harm: one sentence, nothing runs, and nothing is written."""
 
+import contextlib
 import json
+import math
 import os
 import pickle
+import random
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,9 +16,12 @@ import numpy as np
 import pytest
 import torch
 from in_process import ask
+from made_models import made
 from test_import import CHARS, HEADS, LAYERS, drawn, meta, nanogpt, saved
 
+import letterwise
 from letterwise.checkpoint.torch_archive import Refused
+from letterwise.errors import UserError
 from letterwise.interop.importing.plain_pickle import read_plain_pickle
 
 RAN = "LETTERWISE_TEST_RAN"
@@ -231,3 +237,43 @@ def test_a_state_dict_of_many_names_of_one_tensor_takes_no_more_than_the_file(tm
     saved(tmp_path / "meta.pkl", meta("".join(map(chr, range(32, 32 + 9 * 32)))))
     (tmp_path / "config.json").write_text(json.dumps({"model": {"n_head": 2}}))
     assert "cannot hold the weights of the model that it describes" in refused(tmp_path, checkpoint)
+
+
+def changed_somewhere(described: Any, draw: random.Random) -> None:
+    """One value of a JSON object becomes another, of any kind."""
+    places = list(described) if isinstance(described, dict) else list(range(len(described)))
+    place = draw.choice(places)
+    if isinstance(described[place], dict | list) and described[place] and draw.random() < 0.6:
+        changed_somewhere(described[place], draw)
+    else:
+        described[place] = draw.choice([None, True, -1, 0, 3, 1e300, math.nan, "x", [], {}, [1], {"a": 1}, 10**30, 2**31])
+
+
+def taken_or_refused(path: Path) -> None:
+    """Anything else is a traceback."""
+    with contextlib.suppress(UserError):
+        letterwise.import_model(path)
+
+
+def test_what_is_damaged_anywhere_is_taken_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    checkpoint, folder = saved(tmp_path / "ckpt.pt", nanogpt(drawn(), bias=True)), tmp_path / "hf"
+    saved(tmp_path / "meta.pkl", meta())
+    made("llama").export("hf", folder)
+    whole = checkpoint.read_bytes()
+    begin = whole.index(b"data.pkl")
+    for _ in range(80):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice((1, 1, 3, 10))):
+            place = draw.randrange(begin, begin + 6000) if draw.random() < 0.7 else draw.randrange(len(whole))
+            damaged[place] = draw.randrange(256)
+        checkpoint.write_bytes(damaged)
+        taken_or_refused(checkpoint)
+    for name in ("config.json", "tokenizer.json"):
+        content = (folder / name).read_text()
+        for _ in range(150):
+            described = json.loads(content)
+            changed_somewhere(described, draw)
+            (folder / name).write_text(json.dumps(described))
+            taken_or_refused(folder)
+        (folder / name).write_text(content)

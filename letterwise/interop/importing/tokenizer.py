@@ -54,8 +54,9 @@ def _named(model: Any) -> dict[str, int]:
 
 def _special(described: dict[str, Any]) -> set[str]:
     """Tokens that no text is split into unless it spells them out: <unk>, <s>, …"""
-    added = described.get("added_tokens") or []
-    named = {entry["content"] for entry in added if isinstance(entry, dict) and isinstance(entry.get("content"), str)}
+    added = described.get("added_tokens")
+    entries = added if isinstance(added, list) else []
+    named = {entry["content"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("content"), str)}
     unknown = described["model"].get("unk_token")
     return named | ({unknown} if isinstance(unknown, str) else set())
 
