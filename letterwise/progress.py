@@ -10,8 +10,9 @@ import html
 import io
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import timedelta
 from typing import Any, TextIO, cast
 
@@ -20,6 +21,7 @@ from letterwise.units import bits
 
 PLAIN_INTERVAL_S = 10.0
 NOTEBOOK_INTERVAL_S = 0.25
+SILENT_S, AGAIN_S = 2.0, 15.0  # nobody waits longer without a word; then one every so many seconds
 
 Note = Callable[[str], None]  # takes something worth knowing, in a sentence
 
@@ -183,6 +185,27 @@ def progress_for_caller() -> Progress:
     ipython = sys.modules.get("IPython")  # which a notebook has loaded
     shell = ipython.get_ipython() if ipython else None
     return NotebookProgress() if getattr(shell, "kernel", None) else progress_for_terminal()
+
+
+@contextlib.contextmanager
+def announced(note: Note, what: str) -> Generator[None]:
+    """Says `what` is being done, where the block takes long: "reading the text"."""
+    over, began = threading.Event(), time.monotonic()
+
+    def say() -> None:
+        if over.wait(SILENT_S):
+            return
+        note(f"{what} …")
+        while not over.wait(AGAIN_S):
+            note(f"still {what}, for {time.monotonic() - began:.0f} s now …")
+
+    thread = threading.Thread(target=say, name="letterwise-announcing", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def held_out_text(row: dict[str, Any]) -> str:

@@ -5,6 +5,8 @@ import os
 import pty
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +18,7 @@ from letterwise import progress
 from letterwise.progress import (
     NotebookProgress,
     PlainProgress,
+    announced,
     duration_text,
     held_out_text,
     progress_for_caller,
@@ -167,3 +170,19 @@ letterwise.train({str(text_file)!r}, out={str(tmp_path / "silent")!r}, progress=
     assert "step 20/20 · loss" in last["text/plain"]
     assert any("chars/s" in content["data"]["text/plain"] for _, content in shown)
     assert "chars/s" not in last["text/plain"]
+
+
+def test_what_takes_long_is_said_and_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
+    with announced(notes.append, "doing little"):
+        pass
+    assert notes == []
+    monkeypatch.setattr(progress, "SILENT_S", 0.0)
+    monkeypatch.setattr(progress, "AGAIN_S", 0.01)
+    twice = threading.Event()
+    with announced(lambda note: (notes.append(note), len(notes) == 2 and twice.set()), "reading the text"):
+        assert twice.wait(60)
+    assert notes[:2] == ["reading the text …", "still reading the text, for 0 s now …"]
+    said = len(notes)
+    time.sleep(0.05)
+    assert len(notes) == said, "nothing comes when it is over"

@@ -153,7 +153,7 @@ class TrainOptions(TypedDict, total=False):
     eval_interval: int
     """steps between validations (default: 250)"""
     eval_chars: int
-    """validate on this many characters, spread evenly (0: all, or what --minutes leaves time for) (default: 0)"""
+    """validate on this many characters, spread evenly (0: up to 2 million, or what --minutes has time for) (default: 0)"""
     save_interval: str
     """save a state for --resume this often: 60s, 5min, or 500 (steps) (default: 60s)"""
     patience: int

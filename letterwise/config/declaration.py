@@ -217,7 +217,10 @@ class TrainingConfig:
     grad_clip: float = knob(1.0, "clip the norm of the gradient to this (0: off; muon's matrices need none)", min=0, below=1e12)
     eval_interval: int = knob(250, "steps between validations", min=1, max=MAX_COUNT)
     eval_chars: int = knob(
-        0, "validate on this many characters, spread evenly (0: all, or what --minutes leaves time for)", min=0, max=MAX_COUNT
+        0,
+        "validate on this many characters, spread evenly (0: up to 2 million, or what --minutes has time for)",
+        min=0,
+        max=MAX_COUNT,
     )
     save_interval: str = knob("60s", "save a state for --resume this often: 60s, 5min, or 500 (steps)")
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", min=0, max=MAX_COUNT)

@@ -18,7 +18,7 @@ from letterwise.data.reading.corpus import Corpus, open_corpus
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError, clause
-from letterwise.progress import Note
+from letterwise.progress import Note, announced
 
 BYTES_PER_CHAR, SLACK_BYTES = 16, 2**24  # what a text may take that a model names: four times what UTF-32 takes, and 16 MiB
 LARGE_VOCABULARY = 2**15  # Chinese texts have up to ten thousand
@@ -29,7 +29,8 @@ def prepare(config: DataConfig, *, base: Vocabulary | None = None, note: Note) -
 
     The vocabulary of a `base` model is part of it. Raises `UserError` when the text cannot be read, or is empty.
     """
-    return _prepare(TextRequest(config, open_corpus(config, note), base=base), note)
+    with announced(note, "reading the text"):
+        return _prepare(TextRequest(config, open_corpus(config, note), base=base), note)
 
 
 def encode_corpus(
@@ -41,7 +42,8 @@ def encode_corpus(
     `Vocabulary.encode`), and \\r\\n is read as \\n where the vocabulary lacks \\r.
     """
     config = replace(config, vocab=vocabulary.kind)
-    return _prepare(TextRequest(config, open_corpus(config, note), vocabulary, unknown, in_order), note)
+    with announced(note, "reading the text"):
+        return _prepare(TextRequest(config, open_corpus(config, note), vocabulary, unknown, in_order), note)
 
 
 class TextGone(UserError):
@@ -65,6 +67,14 @@ def training_text(
         return cached
     if "-" in (*config.input_file, *config.val_file):
         raise TextGone("this model was trained on stdin, and its text is no longer in the cache")
+    with announced(note, "reading the text of training"):
+        return _read_anew(config, fingerprint, vocabulary, chars, note, base)
+
+
+def _read_anew(
+    config: DataConfig, fingerprint: str, vocabulary: Vocabulary, chars: int, note: Note, base: Vocabulary | None
+) -> TokenStream:
+    """The files of `training_text`, compared with what is known of them."""
     try:
         corpus = open_corpus(config, note, regular_only=True)
         request = TextRequest(config, _with_line_ends(corpus, whole=True) if config.lines else corpus, base=base)

@@ -21,7 +21,7 @@ from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import ORDER, Counts, CrossFitted, adapt, count_ngrams, cross_fit
-from letterwise.progress import Progress
+from letterwise.progress import Progress, announced
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
@@ -157,9 +157,10 @@ def prepare_run(
     finetuning = start(base, stream.vocabulary, progress.note) if base else None
     model = built(config, stream, runtime, finetuning)
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
-    before = finetuning.start.counts if finetuning else None
-    counts, crossfitted = count(config, stream, before)
-    training = config.training
+    training, before = config.training, finetuning.start.counts if finetuning else None
+    with announced(progress.note, "counting n-grams"):
+        counts, crossfitted = count(config, stream, before)
+        baseline_counts = counts or count_whole(config, stream, ORDER)
     return Run(
         config=config,
         directory=directory,
@@ -170,7 +171,7 @@ def prepare_run(
         optimizers=build_optimizers(model, training, multi_token),
         counts=counts,
         crossfitted=crossfitted,
-        baseline_counts=counts or count_whole(config, stream, ORDER),
+        baseline_counts=baseline_counts,
         budget=Budget(training),
         meter=Meter(training.sequences * config.model.block_size),
         finetuning=finetuning,

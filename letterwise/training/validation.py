@@ -23,6 +23,7 @@ SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
 PROBE_CHARS, PROBE_SCORES = 2**13, 2**23  # scored once to know how long a validation takes: characters, and logits
 VALIDATION_SHARE = 0.03  # of a run's minutes, each time
 LONG_VALIDATION_S = 60
+MANY_CHARS = 2**21  # to validate on: enough to know the mean within some thousandths of a nat
 
 
 def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
@@ -64,10 +65,17 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
 
 
 def window_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[[], None]) -> int:
-    """Validate on every n-th window: all of them, unless `eval_chars` or a run's minutes ask for fewer."""
+    """Validate on every n-th window: all of them, unless `eval_chars`, a run's minutes or a very long text ask for fewer.
+
+    In a run of steps that does not depend on how fast the machine is.
+    """
     training, chars = run.config.training, len(held_out)
     if training.eval_chars:
         return math.ceil(chars / training.eval_chars)
+    if chars > MANY_CHARS and not training.minutes:
+        stride = math.ceil(chars / MANY_CHARS)
+        note(f"Validating on every {nth(stride)} window, as {chars:,} characters would take long; change with --eval_chars.")
+        return stride
     probe = held_out[: min(PROBE_CHARS, max(run.config.model.block_size + 1, PROBE_SCORES // len(run.stream.vocabulary)))]
     began = clock()
     scored(run, probe, between=between)

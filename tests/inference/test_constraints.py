@@ -213,6 +213,7 @@ def test_a_search_that_finds_nothing_says_so() -> None:
         ({"regex": "a+", "exclude": "a"}, "--charset and --exclude leave no text that matches: 'a' would"),
         ({"regex": "a+", "must_contain": ("b",)}, "of at most 10,000 characters, matches all that is asked"),
         ({"must_contain": ("€",)}, "--must_contain '€' cannot be written: the model has never seen '€'"),
+        ({"must_contain": ("a" * 5000,)}, "num_tokens=\\d+ is too short: --must_contain alone takes 5000"),
         ({"regex": "a(?=b)"}, r"--regex: '\(\?=b\)' is look-around, which is not supported"),
         ({"regex": r"(a)\1"}, "is a back-reference"),
         ({"regex": "[a"}, "unclosed character class"),

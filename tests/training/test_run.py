@@ -30,6 +30,7 @@ from letterwise.ngrams import count_ngrams
 from letterwise.progress import PlainProgress, Progress
 from letterwise.training import prepare, trainer
 from letterwise.training.prepare import train
+from letterwise.training.report.result import estimate_words
 
 ROOT = Path(__file__).parents[2]
 TIMED = ("seconds", "chars_per_second")
@@ -304,6 +305,22 @@ def test_eval_chars_takes_fewer_windows(text_file: Path, tmp_path: Path) -> None
         rows.append(listener.rows[-1])
     assert rows[0]["train_nats_per_char"] == rows[1]["train_nats_per_char"]
     assert rows[0]["val_nats_per_char"] != rows[1]["val_nats_per_char"]
+
+
+def test_a_very_long_text_is_validated_in_part(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a run of steps, too; all of it where that is asked for."""
+    from letterwise.training import validation
+
+    monkeypatch.setattr(validation, "MANY_CHARS", 100)
+    rows = {}
+    for eval_chars in (0, 10**6):
+        listener = Listener()
+        asked = flags(text_file, max_iters=1, eval_chars=eval_chars)
+        result = train(asked, out=str(tmp_path / f"{eval_chars}"), progress=listener)
+        rows[eval_chars] = listener.rows[-1]
+        assert any("change with --eval_chars" in note for note in listener.notes) == (not eval_chars)
+        assert bool(estimate_words(result)) == (not eval_chars)
+    assert 32 <= rows[0]["val_chars"] < rows[10**6]["val_chars"] / 2
 
 
 def test_a_large_validation_part_does_not_eat_the_minutes(

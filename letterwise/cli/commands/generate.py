@@ -60,7 +60,7 @@ def run(flags: dict[str, Any]) -> int:
     seed = flags.pop("rng_seed", secrets.randbits(32))
     _agree(flags)
     if encoding and not named:
-        raise UserError(f"--encoding {encoding} tells how to read --seed_file: give that, too.")
+        raise UserError(f"--encoding {encoding!r} tells how to read --seed_file: give that, too.")
     from letterwise.api import load
 
     model = load(path, device=device)

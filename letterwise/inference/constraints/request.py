@@ -42,6 +42,7 @@ from letterwise.inference.constraints.llguidance.messages import NOTHING_FITS
 from letterwise.shapes import Bool
 
 BYTES = Vocabulary("byte")
+LONG_PHRASE = 1000  # characters: to find out how many a text takes that holds a longer one, is slow
 
 
 class ConstraintRequest:
@@ -58,6 +59,11 @@ class ConstraintRequest:
             if unknown := [character for character in text if character not in vocabulary]:
                 raise UserError(f"--must_contain {text[:SHOWN]!r} cannot be written: the model has never seen {unknown[0]!r}.")
         self.phrases = [vocabulary.encode(text).tolist() for text in self.texts]
+        needed = max(map(len, self.phrases), default=0)
+        if needed > max(limits.num_tokens, LONG_PHRASE):
+            raise UserError(
+                f"num_tokens={limits.num_tokens} is too short: --must_contain alone takes {needed}. Raise --num_tokens."
+            )
 
     @property
     def without_dead_ends(self) -> bool:
