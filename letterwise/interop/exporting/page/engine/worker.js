@@ -11,7 +11,8 @@
 
 "use strict";
 
-const SHOWN = 6, AWAKE = 40; // milliseconds of work between two looks at what the page wants
+const SHOWN = 6;
+const AWAKE = 100; // milliseconds of work between two looks at what the page wants. It draws all of its text after each.
 
 let windows, options, random, stopped;
 
