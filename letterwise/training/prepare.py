@@ -154,7 +154,8 @@ def prepare_run(
         require_window(stream.part("train"), config.model.block_size, "training")
     if state:
         state.check(len(stream.vocabulary))  # before anything of that size is built
-    finetuning = start(base, stream.vocabulary, progress.note) if base else None
+    replay = config.training.replay
+    finetuning = start(base, stream.vocabulary, progress.note, replay=replay) if base else None
     model = built(config, stream, runtime, finetuning)
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     training, before = config.training, finetuning.start.counts if finetuning else None

@@ -1,6 +1,7 @@
 """Fine-tuning: what the base model knew is where it was, and what was asked cannot contradict it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -195,3 +196,14 @@ def test_models_of_lines_and_of_bytes(tiny_lines, line_file: Path, domain: Path,
     bytes_ = train({**FLAGS, "max_iters": 4, "vocab": "byte", "input_file": (str(text_file),)}, out=str(tmp_path / "b"))
     result = train({"init_from": bytes_.model_path, "input_file": (str(domain),), "max_iters": 4}, out=str(tmp_path / "c"))
     assert load_model(result.model_path).vocabulary.kind == "byte"
+
+
+def test_replaying_a_text_that_is_gone_is_refused(domain: Path, tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "base.txt").write_text(TEXT)
+    base = train({**FLAGS, "input_file": (str(tmp_path / "base.txt"),), "max_iters": 2}, out=str(tmp_path / "base")).model_path
+    (tmp_path / "base.txt").unlink()
+    shutil.rmtree(cache)
+    flags = {"init_from": base, "input_file": (str(domain),), "max_iters": 2}
+    with pytest.raises(UserError, match="learns the base model's own text again, which is not there"):
+        train({**flags, "replay": 0.3}, out=str(tmp_path / "o"))
+    assert train(flags, out=str(tmp_path / "p")).old_bits_per_char is None

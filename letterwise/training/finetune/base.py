@@ -59,7 +59,7 @@ class Base:
     def own_text(self, note: Note) -> TokenStream | None:
         """The text that the base model learned; None when it is gone, which is noted."""
         try:
-            return own_text(self.file, note, missing="how much of it is forgotten is not measured, and none of it replayed.")
+            return own_text(self.file, note, missing="how much of it is forgotten is not measured.")
         except UserError as error:
             note(str(error))
             return None

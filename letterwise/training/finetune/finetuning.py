@@ -17,6 +17,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate
@@ -82,9 +83,14 @@ class FineTuning:
         )
 
 
-def start(base: Base, vocabulary: Vocabulary, note: Note) -> FineTuning:
-    """The base model over the run's vocabulary, characters that are new to it ready to be learned, and its own text."""
+def start(base: Base, vocabulary: Vocabulary, note: Note, *, replay: float = 0.0) -> FineTuning:
+    """The base model over the run's vocabulary, characters that are new to it ready to be learned, and its own text.
+
+    Raises `UserError` where some of that text is to be replayed, and it is gone.
+    """
     file, old = base.grown(vocabulary), base.own_text(note)
+    if replay and not old:
+        raise UserError(f"--replay {replay:g} learns the base model's own text again, which is not there: leave it out.")
     new = np.setdiff1d(np.arange(len(vocabulary)), base.ids_in(vocabulary, np.arange(len(base.file.vocabulary))))
     if len(new):
         model = text_model(file)
