@@ -56,7 +56,7 @@ class RotaryPositions(nn.Module):
         """Compute the tables where they lie (on "meta" there is nothing to fill): pair i turns by position · base^(-2i/D)."""
         if self.cos.is_meta:
             return
-        pair = torch.arange(0, self.head_dim, 2, dtype=torch.float64) / self.head_dim
+        pair = 2 * torch.arange(self.head_dim // 2, dtype=torch.float64) / self.head_dim
         turns = torch.outer(torch.arange(self.block_size, dtype=torch.float64), self.base**-pair)
         self.cos.copy_(turns.cos())
         self.sin.copy_(turns.sin())

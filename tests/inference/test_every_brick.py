@@ -36,17 +36,28 @@ def test_the_bricks_are_found() -> None:
 def test_what_writes_equals_the_model_with_every_value_of_every_brick(values: tuple[str, ...]) -> None:
     """At every place of a context, whatever else the model is built from."""
     for rest in REST:
-        model = lively(ModelConfig(**{**SHAPE, "counts_order": 3, **dict(zip(BRICKS, values, strict=True)), **rest}))
-        ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
-        counts, log_prior = counts_for(model), None
-        if counts and model.prior:
-            log_prior = torch.from_numpy(counts.log_probs_at(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
-        with torch.no_grad():
-            plain = model(ids, log_prior=log_prior)[0].numpy()
-        for backend in (compiled(model, counts), TorchBackend(model, counts)):
-            sequence = Sequence(backend)
-            for place, id in enumerate(ids[0].tolist()):
-                np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(rest))
+        assert_all_say_the_same({"counts_order": 3, **dict(zip(BRICKS, values, strict=True)), **rest})
+
+
+@pytest.mark.parametrize("shape", [{"n_embd": 3, "n_head": 1}, {"n_embd": 5, "n_head": 5}, {"n_embd": 15, "n_head": 3}])
+def test_an_odd_width_without_layers(shape: dict[str, int]) -> None:
+    """Rotary positions are of no use there. Half a pair of them took the place of the weights behind it."""
+    assert_all_say_the_same({"n_layer": 0, "counts_order": 3, **shape})
+
+
+def assert_all_say_the_same(bricks: dict[str, Any]) -> None:
+    """Both backends give what the model gives, at every place of a context."""
+    model = lively(ModelConfig(**{**SHAPE, **bricks}))
+    ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
+    counts, log_prior = counts_for(model), None
+    if counts and model.prior:
+        log_prior = torch.from_numpy(counts.log_probs_at(ids[0].numpy(), np.array([0]), 12, model.prior.orders))
+    with torch.no_grad():
+        plain = model(ids, log_prior=log_prior)[0].numpy()
+    for backend in (compiled(model, counts), TorchBackend(model, counts)):
+        sequence = Sequence(backend)
+        for place, id in enumerate(ids[0].tolist()):
+            np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(bricks))
 
 
 DECIDE: dict[str, Callable[[ModelConfig], Any]] = {

@@ -213,7 +213,7 @@ def pack_weights(config: ModelConfig, kernel: KernelConfig, arrays: dict[str, np
 
 def rotations(config: ModelConfig) -> np.ndarray:
     """Cosines and sines of every position and pair (2, block_size, D/2), as in model/positions.py."""
-    pair = np.arange(0, config.head_dim, 2) / config.head_dim
+    pair = 2 * np.arange(config.head_dim // 2) / config.head_dim
     angles = np.outer(np.arange(config.block_size), config.rotary_base**-pair)
     return np.stack((np.cos(angles), np.sin(angles)))
 
