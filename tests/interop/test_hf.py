@@ -173,9 +173,10 @@ def test_the_model_card_is_read_by_the_hub(tmp_path: Path, text_file: Path) -> N
 
 def test_names_of_texts_cannot_leave_their_place_in_the_card(tmp_path: Path) -> None:
     model = made("gpt2")
-    model.file.data["sources"] = ["`evil`\n---\n# Title <script>", "a: b\x1b[31m"]
+    model.file.data["sources"] = ["/home/ada/`evil`\n---\n# Title <script>", "a: b\x1b[31m"]
     model.export("hf", tmp_path / "hf")
     card = (tmp_path / "hf/README.md").read_text()
     assert card.count("\n---\n") == 1
     assert "`evil`" not in card
+    assert "/home/ada" not in card
     assert "\x1b" not in card

@@ -16,6 +16,7 @@ from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.interop.architecture import nearest, spelled
 from letterwise.interop.exporting.plain import EPSILON, fitting_heads, require_plain
+from letterwise.interop.exporting.record import listed, sources
 from letterwise.interop.exporting.tokenizer import require_whole_characters
 from letterwise.interop.weight_names import GGUF_GPT2, GGUF_LLAMA, to_theirs
 from letterwise.progress import Note
@@ -52,7 +53,7 @@ def lacking(config: ModelConfig) -> list[str]:
     found = []
     if nearest(config) == "opt":
         found.append("norms after each component")
-    if config.activation not in ("gelu", "gelu_erf", "swiglu"):
+    if config.activation in ("relu", "relu_squared") and nearest(config) != "llama":
         found.append(spelled(config))
     return found
 
@@ -60,7 +61,7 @@ def lacking(config: ModelConfig) -> list[str]:
 def add_shape(writer: "GGUFWriter", file: ModelFile) -> None:
     """What llama.cpp has to know of the architecture."""
     model = file.config.model
-    writer.add_name(", ".join(file.data["sources"]).encode("utf-8", "replace").decode())
+    writer.add_name(listed(sources(file), 3))
     writer.add_context_length(model.block_size)
     writer.add_embedding_length(model.n_embd)
     writer.add_block_count(model.n_layer)

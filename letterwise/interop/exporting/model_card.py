@@ -2,7 +2,7 @@
 
 ModelFile ──▶ README.md: YAML for huggingface.co, then what it is, how good, from which text and how it was trained
 
-Names of texts come from anybody. They stand in code spans, or as JSON, which is YAML.
+Names of texts come from anybody. In the YAML they are JSON, which is YAML, too.
 """
 
 import json
@@ -13,6 +13,7 @@ from letterwise.checkpoint.model_file import UNKNOWN_TEXT, ModelFile
 from letterwise.checkpoint.texts import Reading, part_ids
 from letterwise.config.accounting import parameters
 from letterwise.errors import UserError
+from letterwise.interop.exporting.record import best_validation, listed, sources
 from letterwise.printable import printable
 from letterwise.progress import Note
 from letterwise.units import bits
@@ -40,7 +41,12 @@ def model_card(file: ModelFile, note: Note) -> str:
 
 def title(file: ModelFile) -> str:
     """What it is called: by its texts."""
-    return f"A character-level model of {', '.join(map(_plain, file.data['sources'])) or 'a text'}"
+    return f"A character-level model of {texts_of(file)}"
+
+
+def texts_of(file: ModelFile) -> str:
+    """Its texts by name, where a line break or a backtick could end what they stand in."""
+    return listed([name.replace("`", "'") for name in sources(file)], 3)
 
 
 def measured(file: ModelFile, note: Note) -> list[dict[str, Any]]:
@@ -62,11 +68,10 @@ def measured(file: ModelFile, note: Note) -> list[dict[str, Any]]:
 
 def recorded(file: ModelFile) -> list[dict[str, Any]]:
     """The best validation that training wrote down."""
-    best = [row for row in file.history if row["best"] and row["val_nats_per_char"] is not None]
-    return [
-        {"protocol": "blocks", "bits": bits(row["val_nats_per_char"]), "chars": row.get("val_chars"), "meaning": "in training"}
-        for row in best[-1:]
-    ]
+    if not (row := best_validation(file)):
+        return []
+    nats, chars = row["val_nats_per_char"], row.get("val_chars")
+    return [{"protocol": "blocks", "bits": bits(nats), "chars": chars, "meaning": "as it was measured in training"}]
 
 
 def opening(file: ModelFile) -> str:
@@ -81,7 +86,7 @@ def _result(file: ModelFile, row: dict[str, Any]) -> dict[str, Any]:
     name = f"bits per character ({row['protocol']})"
     return {
         "task": {"type": "text-generation"},
-        "dataset": {"name": ", ".join(map(_plain, file.data["sources"])) or "text", "type": "text", "split": "validation"},
+        "dataset": {"name": texts_of(file), "type": "text", "split": "validation"},
         "metrics": [{"type": "bits_per_character", "name": name, "value": round(row["bits"], 4)}],
     }
 
@@ -117,11 +122,11 @@ def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
     if file.imported:
         return [
             *lines,
-            f"It was imported ({_plain(file.imported)}): what text it learned, and how, is not known here.",
+            f"It was imported ({printable(file.imported, one_line=True)}): what text it learned, and how, is not known here.",
             *LICENCE,
         ]
     lines += [
-        f"* text: {', '.join(f'`{_plain(name)}`' for name in data['sources'])}",
+        f"* text: `{texts_of(file)}`",
         f"* sha256 of the text: `{data['fingerprint']}`",
     ]
     if taught := data.get("teacher"):
@@ -138,8 +143,3 @@ def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
         last = file.history[-1]
         lines.append(f"* {last['step']:,} steps, {last['chars']:,} characters, {last['seconds']:.0f} s")
     return [*lines, "", "Trained and exported with Letterwise.", *LICENCE]
-
-
-def _plain(name: str) -> str:
-    """A name without what would end a code span or a line."""
-    return printable(name, one_line=True).replace("`", "'")

@@ -18,7 +18,7 @@ EPSILON = 1e-5  # as model/normalization.py has it
 
 def require_plain(config: ModelConfig, program: str, lacks: Sequence[str] = ()) -> None:
     """Raises `UserError` that names the parts of a model that a program has not; `lacks` are those that are known already."""
-    if parts := [*obstacles(config), *lacks]:
+    if parts := list(dict.fromkeys((*obstacles(config), *lacks))):
         listed = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
         raise UserError(
             f"{program} has no model with {listed}: add --distill MINUTES for a plain model that learns what this one "

@@ -5,7 +5,6 @@ ModelFile ──▶ {"config", "vocabulary", "line_break", "texts", "title", "fa
 All of it ends as JSON, and the page shows it as text. Of the sources it has file names, never folders: the page is for others.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
@@ -15,14 +14,13 @@ import numpy as np
 from letterwise.checkpoint import ModelFile
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
+from letterwise.interop.exporting.record import best_validation, listed, sources
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
-from letterwise.printable import printable
 from letterwise.units import bits
 
 SPELLED = ("n_kv_head", "ffn_hidden")  # what may be left to a default is written out: "n_kv_head", "hidden"
 IN_TRAINING = ("dropout", "shared_dropout", "zero_output")  # knobs that change nothing once a model is trained
-SOURCE = re.compile(r"^(dataset:|.*[/\\])", re.DOTALL)  # what comes before a source's own name
 
 
 def description(file: ModelFile) -> dict[str, Any]:
@@ -59,27 +57,14 @@ def _smallest(values: np.ndarray) -> np.ndarray:
     return values.astype(np.min_scalar_type(int(values.max(initial=0))))
 
 
-def sources(file: ModelFile) -> list[str]:
-    """What it learned from, the last text first, without folders."""
-    learned = [file.data["sources"], *(entry["sources"] for entry in reversed(file.lineage))]
-    names = (SOURCE.sub("", name) for names in learned for name in names)
-    return [printable(name, one_line=True) for name in dict.fromkeys(names) if name not in ("", "-")]
-
-
-def listed(names: list[str], most: int) -> str:
-    """Some of them, and how many others there are."""
-    some = ", ".join(names[:most]) or "a text without a name"
-    return some if len(names) <= most else f"{some} and {len(names) - most:,} others"
-
-
 def facts(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None) -> list[tuple[str, str]]:
     """What a person may want to know, label and value."""
     config, vocabulary = file.config.model, file.vocabulary
     found = [("Learned from", listed(sources(file), 30))]
     if file.data["bounds"][0] > 0:
         found.append(("Characters learned from", f"{file.data['bounds'][0]:,}"))
-    if (nats := best_nats(file)) is not None:
-        found.append(("Surprise on text it had not seen", f"{bits(nats):.3f} bits per character"))
+    if best := best_validation(file):
+        found.append(("Surprise on text it had not seen", f"{bits(best['val_nats_per_char']):.3f} bits per character"))
     kind = "bytes" if vocabulary.kind == "byte" else "characters"
     found += [
         ("Alphabet", f"{len(vocabulary):,} {kind}"),
@@ -104,8 +89,3 @@ def price(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None)
     else:
         measured = f"that costs {cost:+.5f} nats per character on the model's own validation text"
     return f"rounded to {' and '.join(kinds)}; {measured}"
-
-
-def best_nats(file: ModelFile) -> float | None:
-    """Of the validation whose weights these are: the last that was the best."""
-    return next((row["val_nats_per_char"] for row in reversed(file.history) if row["best"]), None)
