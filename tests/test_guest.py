@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -86,6 +87,12 @@ def test_training_that_fails_or_is_stopped_leaves_no_trace(text_file: Path, tmp_
     assert process_state() == before
 
 
+def exported(tiny: Any, to: Any) -> None:
+    """The model for another program, in a folder that goes at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        tiny.export(to, f"{folder}/{to}")
+
+
 CALLS: dict[str, Callable[[Any], object]] = {
     "generate": lambda tiny: tiny.generate("The cat", num_tokens=20),
     "samples": lambda tiny: tiny.samples("The cat", num_tokens=20, num_samples=3, regex="[a-z ]*[.]").texts(),
@@ -94,6 +101,8 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "score": lambda tiny: list(tiny.score("The cat sat.")),
     "novelty": lambda tiny: tiny.novelty("The cat sat on the mat."),
     "compress": lambda tiny: tiny.decompress(tiny.compress(b"The cat sat on the mat.")),
+    "export": lambda tiny: exported(tiny, "html"),
+    "export that traces": lambda tiny: exported(tiny, "onnx"),
     "compress online": lambda tiny: tiny.decompress(tiny.compress(b"The cat sat.", online=True)),
 }
 

@@ -8,6 +8,7 @@ ModelFile ──its own transformer, with a cache that is a function──torch.
 import json
 import logging
 import math
+import os
 import tempfile
 import warnings
 from collections.abc import Generator, Sequence
@@ -86,7 +87,8 @@ def write(file: ModelFile, folder: Path, *, weights: str = "float32", note: Note
     described = {"tokenizer.json": tokenizer_json(file.vocabulary), "tokenizer_config.json": tokenizer_config(model.block_size)}
     if not obstacles(model):  # transformers.js wants to know whose model it is
         described |= {"config.json": {**config_json(file), "dtype": weights}, "generation_config.json": generation_config(file)}
-    import onnxscript  # noqa: F401  it is missing before the graph is traced, not after
+    with quiet():
+        import onnxscript  # noqa: F401  it is missing before the graph is traced, not after
 
     if sum(array.nbytes for array in file.weights.values()) > MAX_BYTES:
         raise UserError("an ONNX file holds at most 2 GiB, and the weights of this model are more: use --to hf.")
@@ -132,8 +134,8 @@ def traced(transformer: Transformer) -> bytes:
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """PyTorch's exporter speaks of its own future, and of packages that nobody needs here."""
-    logger = logging.getLogger("torch.onnx")
+    """PyTorch's exporter speaks of its own future and of packages that nobody needs here, and leaves settings behind."""
+    logger, environment = logging.getLogger("torch.onnx"), dict(os.environ)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -142,3 +144,5 @@ def quiet() -> Generator[None]:
             yield
     finally:
         logger.setLevel(level)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
