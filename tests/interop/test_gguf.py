@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_models import made
+from made_models import choices, made
 
 import letterwise
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.interop.architecture import obstacles
+from letterwise.interop.exporting.gguf import lacking
 
 xllamacpp = pytest.importorskip("xllamacpp", reason="xllamacpp, which is llama.cpp, is not installed")
 gguf = pytest.importorskip("gguf", reason="gguf is not installed")
@@ -62,6 +64,22 @@ def test_distributions_are_the_same(preset: str, changes: dict[str, Any], allowe
         assert found.keys() == set(model.vocabulary.characters)
         for character, log_prob in found.items():
             assert log_prob == pytest.approx(ours[model.vocabulary.characters.index(character)], abs=allowed)
+
+
+@pytest.mark.parametrize(("preset", "brick", "value"), choices())
+def test_every_brick_is_equal_there_or_refused(preset: str, brick: str, value: Any, tmp_path: Path) -> None:
+    model = made(preset, **{brick: value})
+    config = model.config.model
+    if [*obstacles(config), *lacking(config)]:
+        with pytest.raises(UserError, match="has no model with"):
+            model.export("gguf", tmp_path / "gguf")
+    else:
+        ours, found = (
+            model.logits("fade a cab")[-1].log_softmax(-1),
+            exported(model, tmp_path / "gguf").log_probs("fade a cab", 10),
+        )
+        away = [abs(found[c] - float(ours[i])) for i, c in enumerate(model.vocabulary.characters)]
+        assert max(away) < (2e-5 if preset == "llama" else 5e-3)  # its GELU is a table of float16, of the tanh form
 
 
 @pytest.mark.parametrize("preset", ["gpt2", "llama"])

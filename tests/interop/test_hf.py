@@ -3,18 +3,16 @@
 import json
 import os
 import shutil
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from made_models import CHARS, SHAPE, ids_of, made
+from made_models import CHARS, SHAPE, choices, ids_of, made
 
 import letterwise
 from letterwise.api.export import WRITTEN
-from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.interop.architecture import obstacles
@@ -42,17 +40,6 @@ def difference(model: letterwise.LanguageModel, theirs: Any) -> float:
     ids = ids_of(model)
     with torch.no_grad():
         return float((theirs(torch.tensor(ids)[None]).logits[0] - model(ids)).abs().max())
-
-
-def choices() -> list[tuple[str, str, Any]]:
-    """Every value of every brick, in each of the presets that travel."""
-    hints = get_type_hints(ModelConfig)
-    found = []
-    for f in fields(ModelConfig):
-        values = get_args(hints[f.name]) if get_origin(hints[f.name]) is not None else (False, True)
-        if hints[f.name] is bool or isinstance(values[0], str):
-            found += [(preset, f.name, value) for preset in ORDINARY for value in values]
-    return [*found, ("llama", "n_kv_head", 1), ("gpt2", "n_kv_head", 2), ("classic", "n_kv_head", 2), ("llama", "n_head", 2)]
 
 
 @pytest.mark.parametrize(("preset", "brick", "value"), choices())

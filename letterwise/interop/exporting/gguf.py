@@ -7,7 +7,7 @@ of its tokenizers takes any set of characters as it is.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, assert_never
 
 import numpy as np
 
@@ -50,12 +50,14 @@ def write(file: ModelFile, folder: Path, *, weights: Literal["float32", "float16
 
 def lacking(config: ModelConfig) -> list[str]:
     """What transformers has and llama.cpp has not."""
-    found = []
-    if nearest(config) == "opt":
-        found.append("norms after each component")
-    if config.activation in ("relu", "relu_squared") and nearest(config) != "llama":
-        found.append(spelled(config))
-    return found
+    found = ["norms after each component"] if nearest(config) == "opt" else []
+    match config.activation:
+        case "relu" | "relu_squared":
+            return found if nearest(config) == "llama" else [*found, spelled(config)]
+        case "gelu" | "gelu_erf" | "swiglu":
+            return found
+        case _:
+            assert_never(config.activation)
 
 
 def add_shape(writer: "GGUFWriter", file: ModelFile) -> None:
