@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,8 @@ class Death:
         io.open = opened
         take_step = Trainer.take_step
 
-        def counted(trainer: Trainer) -> None:
-            take_step(trainer)
+        def counted(trainer: Trainer, check: Callable[[], None]) -> None:
+            take_step(trainer, check)
             self.step = trainer.run.step
 
         Trainer.take_step = counted
@@ -128,6 +129,9 @@ def main(folder: Path, share: int, rest: int) -> None:
         out = folder / f"killed-{at}"
         where = life(out, text, at)
         if where is None:
+            break
+        if "error" in where:  # it died of something else, and would again at every call
+            print(json.dumps({"at": at, **where}), flush=True)
             break
         from letterwise.checkpoint import load_state
 

@@ -3,6 +3,7 @@
 import json
 import math
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,12 @@ def test_resuming_goes_on_with_what_is_missing(text_file: Path, tmp_path: Path, 
     whole = repeat(flags, seeds=3, out=str(tmp_path / "whole"))
     step, taken = trainer.Trainer.take_step, []
 
-    def counted(self: trainer.Trainer) -> None:
+    def counted(self: trainer.Trainer, check: Callable[[], None]) -> None:
         if len(taken) == 6:  # in the middle of the second run
             taken.append((0, 0))
             raise Interrupted(signal.SIGTERM)
         taken.append((self.run.config.training.rng_seed, self.run.step))
-        step(self)
+        step(self, check)
 
     monkeypatch.setattr(trainer.Trainer, "take_step", counted)
     with pytest.raises(Interrupted):
