@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from runs import MINUTES, SHAPE, TEXT, essence
 
-from letterwise import atomic
+from letterwise.atomic import file as atomic_file
 from letterwise.checkpoint import load_state
 from letterwise.progress import Progress
 from letterwise.training.prepare import train
@@ -110,12 +110,12 @@ class Life(RuleBasedStateMachine):
 
     @rule(calls=st.integers(1, 25))
     def kill_inside_a_save(self, calls: int) -> None:
-        real, atomic.os = atomic.os, DyingOs(calls)
+        real, atomic_file.os = atomic_file.os, DyingOs(calls)
         try:
             with contextlib.suppress(Killed):
                 self.go()
         finally:
-            atomic.os = real
+            atomic_file.os = real
 
     @precondition(lambda self: (self.out / "state.safetensors").exists() and (self.out / "state.previous.safetensors").exists())
     @rule(place=st.floats(0, 1), bit=st.integers(0, 7), cut=st.booleans())
