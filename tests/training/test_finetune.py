@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tiny_run import FLAGS, LINE_FLAGS, TEXT
 import letterwise
 from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.text_model import text_model
+from letterwise.cli.commands.train import closing_words
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.evaluation import evaluate
@@ -207,3 +209,16 @@ def test_replaying_a_text_that_is_gone_is_refused(domain: Path, tmp_path: Path, 
     with pytest.raises(UserError, match="learns the base model's own text again, which is not there"):
         train({**flags, "replay": 0.3}, out=str(tmp_path / "o"))
     assert train(flags, out=str(tmp_path / "p")).old_bits_per_char is None
+
+
+def test_what_does_better_than_fine_tuning_is_said(bases: dict[str, str], domain: Path, tmp_path: Path) -> None:
+    flags = {"init_from": bases["gpt2"], "input_file": (str(domain),), "max_iters": 1}
+    result = train(flags, out=str(tmp_path / "o"))
+
+    def words(bits: float, *, counting: float, base: float) -> str:
+        baselines = {"counting alone": counting, "base model": base}
+        return closing_words(replace(result, best_val_bits_per_char=bits, baselines=baselines))
+
+    assert "The base model does better" in words(2.0, counting=3.0, base=1.9)
+    assert "a run from nothing begins with that: leave out --init_from" in words(2.0, counting=1.9, base=2.5)
+    assert "does better" not in words(2.0, counting=2.1, base=2.5)
