@@ -220,5 +220,5 @@ def test_what_does_better_than_fine_tuning_is_said(bases: dict[str, str], domain
         return closing_words(replace(result, best_val_bits_per_char=bits, baselines=baselines))
 
     assert "The base model does better" in words(2.0, counting=3.0, base=1.9)
-    assert "a run from nothing begins with that: leave out --init_from" in words(2.0, counting=1.9, base=2.5)
+    assert "Counting alone does better, and preset fast begins with that" in words(2.0, counting=1.9, base=2.5)
     assert "does better" not in words(2.0, counting=2.1, base=2.5)

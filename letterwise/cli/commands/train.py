@@ -90,9 +90,7 @@ def closing_words(result: Any) -> str:
     if bits is not None and untouched is not None and untouched < bits:
         held_out += "\nThe base model does better as it was: it needs no fine-tuning for this text, or more minutes."
     elif bits is not None and untouched is not None and result.baselines["counting alone"] < bits:
-        held_out += (
-            "\nCounting alone does better, and a run from nothing begins with that: leave out --init_from, or train longer."
-        )
+        held_out += "\nCounting alone does better, and preset fast begins with that: leave out --init_from, or train longer."
     held_out += f"\n{forgetting_words(result)}; --replay 0.3 keeps more of it" if forgetting_words(result) else ""
     held_out += f"\n{result.advice}"
     more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
