@@ -15,10 +15,11 @@ from letterwise.checkpoint.model_file import ModelFile
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.interop.architecture import nearest, spelled
-from letterwise.interop.exporting.plain import EPSILON, fitting_heads, require_plain
+from letterwise.interop.exporting.plain import fitting_heads, require_plain
 from letterwise.interop.exporting.record import listed, sources
 from letterwise.interop.exporting.tokenizer import require_whole_characters
 from letterwise.interop.weight_names import GGUF_GPT2, GGUF_LLAMA, to_theirs
+from letterwise.model.normalization import EPSILON
 from letterwise.progress import Note
 
 if TYPE_CHECKING:

@@ -5,7 +5,6 @@
 ModelFile ──its own transformer, with a cache that is a function──torch.onnx──▶ onnx/model.onnx, tokenizer
 """
 
-import json
 import logging
 import math
 import os
@@ -23,9 +22,7 @@ from torch.export import Dim
 from letterwise.checkpoint.model_file import ModelFile
 from letterwise.checkpoint.weights import restore
 from letterwise.errors import UserError
-from letterwise.interop.architecture import obstacles
-from letterwise.interop.exporting.hf import config_json, generation_config
-from letterwise.interop.exporting.tokenizer import tokenizer_config, tokenizer_json
+from letterwise.interop.exporting.descriptions import write_descriptions
 from letterwise.model import Transformer
 from letterwise.model.kv_cache import CacheStep, LayerCache
 from letterwise.progress import Note
@@ -83,19 +80,14 @@ def write(file: ModelFile, folder: Path, *, weights: str = "float32", note: Note
     """Write the folder's files. Raises `UserError` for other weights than float32, and for half a character."""
     if weights != "float32":
         raise UserError(f"--to onnx has no --weights {weights}: it writes float32.")
-    model = file.config.model
-    described = {"tokenizer.json": tokenizer_json(file.vocabulary), "tokenizer_config.json": tokenizer_config(model.block_size)}
-    if not obstacles(model):  # transformers.js wants to know whose model it is
-        described |= {"config.json": {**config_json(file), "dtype": weights}, "generation_config.json": generation_config(file)}
     with quiet():
         import onnxscript  # noqa: F401  it is missing before the graph is traced, not after
 
     if sum(array.nbytes for array in file.weights.values()) > MAX_BYTES:
         raise UserError("an ONNX file holds at most 2 GiB, and the weights of this model are more: use --to hf.")
+    write_descriptions(file, folder, weights)  # an odd vocabulary is refused before the graph is traced
     note("tracing the graph, which takes about ten seconds …")
     content = traced(restore(file))
-    for name, each in described.items():
-        (folder / name).write_text(json.dumps(each, indent=2) + "\n", encoding="utf-8")
     (folder / "onnx").mkdir()
     (folder / "onnx/model.onnx").write_bytes(content)
     if file.counts:

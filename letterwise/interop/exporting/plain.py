@@ -13,8 +13,6 @@ from letterwise.errors import UserError
 from letterwise.interop.architecture import nearest, obstacles
 from letterwise.interop.weight_names import heads_written_out
 
-EPSILON = 1e-5  # as model/normalization.py has it
-
 
 def require_plain(config: ModelConfig, program: str, lacks: Sequence[str] = ()) -> None:
     """Raises `UserError` that names the parts of a model that a program has not; `lacks` are those that are known already."""

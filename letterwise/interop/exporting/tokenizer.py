@@ -10,9 +10,9 @@ from typing import Any
 
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
+from letterwise.interop.byte_names import byte_names
 
 UNKNOWN = "<unk>"  # named, since WordLevel wants a name, and in no vocabulary: it is longer than a character
-PRINTABLE_BYTES = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
 
 
 def tokenizer_json(vocabulary: Vocabulary) -> dict[str, Any]:
@@ -55,9 +55,3 @@ def require_whole_characters(vocabulary: Vocabulary) -> None:
             f"the vocabulary holds {halves[0]!r}, half a character, which no tokenizer of another program reads: "
             "train on a text without it, or with --vocab byte."
         )
-
-
-def byte_names() -> list[str]:
-    """What byte-level tokenizers call each byte: printable ones by their own character, the others by 256 and more."""
-    others = iter(range(256, 512))
-    return [chr(byte) if byte in PRINTABLE_BYTES else chr(next(others)) for byte in range(256)]

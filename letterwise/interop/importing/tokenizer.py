@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from letterwise.checkpoint.torch_archive import Refused
+from letterwise.interop.byte_names import byte_names
 from letterwise.interop.importing.characters import is_character
 from letterwise.interop.importing.files import about, read_json
 from letterwise.interop.importing.original import Tokens
 
+BYTES = {name: byte for byte, name in enumerate(byte_names())}
 ANY_CHARACTER = (r"[\s\S]", r"[\S\s]", r"[\d\D]", r"[\w\W]", "(?m).", "(?m:.)", ".|\n", r".|\n", "")  # as Oniguruma reads them
 
 
@@ -96,13 +98,3 @@ def _as_bytes(characters: list[str | None]) -> Tokens:
     if max(found) < 128 and len(set(found)) == len(found):
         return Tokens(characters)
     raise Refused(f"splits texts into bytes, and has {len(set(found))} of the 256")
-
-
-def _byte_spellings() -> dict[str, int]:
-    """How byte-level tokenizers spell each byte: what Latin-1 can print as it is, the others by characters from U+0100 on."""
-    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
-
-
-BYTES = _byte_spellings()
