@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from letterwise.config import PARTS
-from letterwise.config.generation import GENERATION
+from letterwise.config.generation import GENERATION, SamplerConfig
 from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields
 from letterwise.config.presets import PRESETS, SIZES
 
@@ -66,7 +66,11 @@ def options_module() -> str:
         "from collections.abc import Mapping, Sequence",
         "from os import PathLike",
         "from typing import Any, Literal, TypedDict",
-        *typed_dict("GenerateOptions", "How to choose, when to stop, and what may be written.", GENERATION, but="num_samples"),
+        *typed_dict("SamplerOptions", "How to choose.", [SamplerConfig]),
+        *typed_dict(
+            "GenerateOptions", "How to choose, when to stop, and what may be written.",
+            [kind for kind in GENERATION if kind is not SamplerConfig], but="num_samples", base="SamplerOptions",
+        ),
         *typed_dict("TrainOptions", "Every option of training but `input_file`.", PARTS.values(), but="input_file"),
         f"    preset: {literal(PRESETS)}",
         '    """architecture and training recipe"""',
@@ -76,9 +80,9 @@ def options_module() -> str:
     ])  # fmt: skip
 
 
-def typed_dict(name: str, what: str, kinds: Iterable[type], *, but: str) -> Iterator[str]:
+def typed_dict(name: str, what: str, kinds: Iterable[type], *, but: str = "", base: str = "TypedDict") -> Iterator[str]:
     """The lines of a class with a key for each option but one, and its help under it."""
-    yield from ("", "", f"class {name}(TypedDict, total=False):", f'    """{what}"""', "")
+    yield from ("", "", f"class {name}({base}, total=False):", f'    """{what}"""', "")
     for kind in kinds:
         for f, hint in typed_fields(kind):
             if f.name != but:

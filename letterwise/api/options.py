@@ -8,13 +8,9 @@ from os import PathLike
 from typing import Any, Literal, TypedDict
 
 
-class GenerateOptions(TypedDict, total=False):
-    """How to choose, when to stop, and what may be written."""
+class SamplerOptions(TypedDict, total=False):
+    """How to choose."""
 
-    rng_seed: int | None
-    """the same seed gives the same text; sample k uses seed N+k"""
-    unknown: Literal["error", "skip"]
-    """characters outside the vocabulary (default: error)"""
     temperature: float
     """below 1 safer, above 1 wilder (default: 1.0)"""
     top_k: int
@@ -39,6 +35,15 @@ class GenerateOptions(TypedDict, total=False):
     """always the likeliest character (default: False)"""
     beam: int
     """beam search with N beams: the likeliest text it finds (0: off) (default: 0)"""
+
+
+class GenerateOptions(SamplerOptions, total=False):
+    """How to choose, when to stop, and what may be written."""
+
+    rng_seed: int | None
+    """the same seed gives the same text; sample k uses seed N+k"""
+    unknown: Literal["error", "skip"]
+    """characters outside the vocabulary (default: error)"""
     num_tokens: int
     """characters to write (default: 100; with --lines: at most 1000 in a line)"""
     stop: str | Sequence[str]

@@ -6,19 +6,23 @@ prompt, options ──▶ RequestConfig · Sampler · Limits ──▶ Samples �
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar, Unpack
+from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
 
 from letterwise.api.loaded import LoadedModel
-from letterwise.api.options import GenerateOptions
+from letterwise.api.options import GenerateOptions, SamplerOptions
 from letterwise.checkpoint.texts import own_text
 from letterwise.config.arguments import argument, parts
 from letterwise.config.generation import RequestConfig, explained
 from letterwise.data.lines import LineSet
+from letterwise.errors import UserError
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.generate import Samples, generate
+from letterwise.inference.generate import Samples, generate, or_line_break
 from letterwise.inference.lines import WrittenLines, one_line, require_lines
-from letterwise.inference.sampling.sampler import Sampler
+from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.progress import Progress
+
+if TYPE_CHECKING:
+    from letterwise.inference.next_character import NextCharacters
 
 LONGEST_LINE = 1000  # characters, if nothing else is asked
 
@@ -87,6 +91,43 @@ class Writer(LoadedModel):
             ' on the'
         """
         return "".join(self.stream(prompt, **options))
+
+    def next_characters(
+        self,
+        text: str = "",
+        *,
+        n: int = 10,
+        unknown: Literal["error", "skip"] = "error",
+        charset: str | None = None,
+        exclude: str = "",
+        **options: Unpack[SamplerOptions],
+    ) -> "NextCharacters":
+        """What may follow a text, the likeliest first: the model's probability, that of its counts alone, and what is drawn.
+
+        Args:
+            text: as `prompt` of `generate`.
+            n: how many characters to list.
+            unknown, charset, exclude, options: as for `samples`; they change what is drawn, and nothing else.
+
+        Raises:
+            UserError: unknown characters, or values without sense.
+
+        Example:
+            >>> found = model.next_characters("The cat sat o", top_k=1)
+            >>> [(c.character, c.probability > 0.9, c.drawn) for c in found.likeliest if c.drawn]
+            [('n', True, 1.0)]
+        """
+        from letterwise.inference.next_character import next_characters
+
+        n, text = argument("n", n, int, 10), argument("text", text, str, "")
+        (sampler,), limits = parts(options, Sampler), Limits(charset=charset, exclude=exclude)
+        if n < 1:
+            raise UserError(f"n={n} must be 1 or more: it says how many characters to list.")
+        if sampler.beam:
+            raise UserError(f"beam={sampler.beam} looks for whole texts and draws no character: leave it out.")
+        state = SamplerState(sampler, self.vocabulary, only=limits.characters(self.vocabulary))
+        ids = or_line_break(self.vocabulary.encode(text, unknown), self.vocabulary)
+        return next_characters(self.backend, self.vocabulary, ids, state, counts=self.file.counts, n=n)
 
     def lines(
         self,

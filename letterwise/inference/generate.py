@@ -155,11 +155,14 @@ def generate(
     """
     if len(rng_seeds) > 1 and sampler.beam:
         raise UserError(f"beam={sampler.beam} finds one text, always the same: leave out --num_samples.")
-    ids = vocabulary.encode(prompt, unknown=unknown)
+    ids = vocabulary.encode(prompt, unknown)
     copies = None
     if limits.max_copy:
         assert training
         copies = CopyLimit(training, vocabulary, limits.max_copy, ids)
-    if len(ids) == 0 and "\n" in vocabulary:
-        ids = vocabulary.encode("\n")
-    return Samples(backend, vocabulary, Request(ids, sampler, limits, copies=copies), rng_seeds)
+    return Samples(backend, vocabulary, Request(or_line_break(ids, vocabulary), sampler, limits, copies=copies), rng_seeds)
+
+
+def or_line_break(ids: Integer[np.ndarray, "n"], vocabulary: Vocabulary) -> Integer[np.ndarray, "m"]:
+    """What a text goes on from: `ids`, or an imagined line break for none of them, where the vocabulary has one."""
+    return vocabulary.encode("\n") if len(ids) == 0 and "\n" in vocabulary else ids
