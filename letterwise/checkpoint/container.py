@@ -97,6 +97,21 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
     return header, arrays
 
 
+def read_header(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Header of a .safetensors file, and what it says of its arrays, by name: of a large file the beginning.
+
+    The arrays are not read, so that no checksum is compared. Raises `UserError` where there is no such file, or a damaged one.
+    """
+    try:
+        with path.open("rb") as file:
+            named, header = _safetensors_header(file, os.fstat(file.fileno()).st_size)
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
+    except Refused as refused:
+        raise Damaged(f"{str(path)!r} {sentence(refused)}") from refused
+    return header, named
+
+
 @contextmanager
 def copied(file: IO[bytes], start: bytes) -> Generator[Path]:
     """A copy of a file whose `start` was read. A pipe brings it once, and a .pth is mapped into memory to be read.
@@ -137,18 +152,12 @@ class Damaged(UserError):
 def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     """By NumPy alone: the library would map the file into memory, as `copied` tells."""
     with path.open("rb") as file:
-        size, length = os.fstat(file.fileno()).st_size, int.from_bytes(file.read(8), "little")
-        if not 0 < length <= min(size - 8, MAX_HEADER):
-            raise Refused(NEITHER)
-        header_json = file.read(length)
-        content = _aligned(size - 8 - length)
+        size = os.fstat(file.fileno()).st_size
+        named, header = _safetensors_header(file, size)
+        content = _aligned(size - file.tell())
         if file.readinto(content.data) != len(content) or file.read(1):
             raise Refused("changed while it was read: wait until it is written")
-    if header_json.count(b'"data_offsets"') > MIN_TENSORS + size // BYTES_PER_TENSOR:
-        raise Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
-        named = parsed(header_json.decode(), size)
-        header = parsed(named.pop("__metadata__", {}).get(KEY, "null"))
         arrays = {name: _array(content, name, **place) for name, place in named.items()}
         ends = [0, *sorted(place["data_offsets"][1] for place in named.values())]
         if ends[:-1] != sorted(place["data_offsets"][0] for place in named.values()) or ends[-1] != len(content):
@@ -156,6 +165,21 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Refused(f"is not a model file, or is damaged: {first_line(error)}") from error
     return header, arrays
+
+
+def _safetensors_header(file: IO[bytes], size: int) -> tuple[dict[str, Any], Any]:
+    """Where the arrays of a file of `size` bytes lie, by name, and our header. The file then stands at their begin."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(size - 8, MAX_HEADER):
+        raise Refused(NEITHER)
+    header_json = file.read(length)
+    if header_json.count(b'"data_offsets"') > MIN_TENSORS + size // BYTES_PER_TENSOR:
+        raise Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
+    try:
+        named = parsed(header_json.decode(), size)
+        return named, parsed(named.pop("__metadata__", {}).get(KEY, "null"))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Refused(f"is not a model file, or is damaged: {first_line(error)}") from error
 
 
 def _aligned(size: int) -> np.ndarray:

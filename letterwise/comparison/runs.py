@@ -5,7 +5,6 @@ names ──▶ model file (configuration, record of the text) + metrics.jsonl (
 Figures only stand side by side where they come from the same characters: `Comparison.same_characters` says whether they do.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from letterwise.config import Config
 from letterwise.config.accounting import parameters
 from letterwise.config.presets import knob_values
 from letterwise.errors import UserError
+from letterwise.training.metrics.rows import of_kind, parsed
 from letterwise.units import bits
 
 PROTOCOL = "blocks"  # how training validates
@@ -172,9 +172,9 @@ def read_rows(model: Path, history: list[dict[str, Any]]) -> list[dict[str, Any]
     """All validations of the run, from a metrics.jsonl beside the model that belongs to it; else those in the model file."""
     for path in (model.parent / "metrics.jsonl", model.with_suffix("") / "metrics.jsonl"):
         try:
-            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+            rows = of_kind(parsed(path.read_bytes()), None)
             check_rows(rows)
-        except (OSError, ValueError, KeyError, RecursionError, UserError):
+        except (OSError, UserError):
             continue
         if rows[: len(history)] == history:
             return rows

@@ -29,7 +29,7 @@ from letterwise.training.distill.teacher import taught, teacher_for
 from letterwise.training.finetune.base import Base, with_base
 from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
-from letterwise.training.meter import Meter
+from letterwise.training.metrics.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import fitted_to_memory, needs, size_text

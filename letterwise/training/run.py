@@ -26,7 +26,7 @@ from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import Teacher
 from letterwise.training.finetune.finetuning import FineTuning
-from letterwise.training.meter import Meter
+from letterwise.training.metrics.meter import Meter
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import Optimizers
 from letterwise.training.optimizers.schedule import learning_rate_factor

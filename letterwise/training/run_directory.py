@@ -21,6 +21,13 @@ from letterwise.checkpoint.training_state import previous
 from letterwise.config import Config
 from letterwise.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+LOOKED_AT_S = 0.2  # a lock may be held for a moment by who only asks whether it is
+
 
 @dataclass(frozen=True)
 class RunDirectory:
@@ -43,13 +50,18 @@ class RunDirectory:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object per validation."""
+        """One JSON object per validation, and between them per so many steps: metrics/rows.py."""
         return self.path / "metrics.jsonl"
 
     @property
     def report(self) -> Path:
         """The page about the finished run."""
         return self.path / "report.html"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains here."""
+        return self.path / ".lock"
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -80,9 +92,9 @@ class RunDirectory:
 
         Raises `UserError` when another process is writing.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.lock)
         try:
-            lock.acquire(blocking=False)
+            lock.acquire(timeout=LOOKED_AT_S)
         except Timeout:
             raise UserError(f"another process trains in {str(self.path)!r}: wait for it, or choose another --out.") from None
         except OSError as error:
@@ -91,6 +103,24 @@ class RunDirectory:
             yield
         finally:
             lock.release()
+
+    def is_written(self) -> bool:
+        """Whether a process holds the lock at this moment, and so trains here. Nothing is made, and nothing is left."""
+        if not fcntl:
+            return False  # Windows: it is not known
+        try:
+            handle = os.open(self.lock, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return False
+        finally:
+            os.close(handle)
+        return False
 
     def refuse_if_used(self) -> None:
         """Raises `UserError` when a run or a model is here already."""

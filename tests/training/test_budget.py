@@ -5,7 +5,7 @@ import torch
 
 from letterwise.config import TrainingConfig
 from letterwise.training.budget import Budget
-from letterwise.training.meter import Meter
+from letterwise.training.metrics.meter import Meter
 
 
 def test_steps() -> None:

@@ -1,0 +1,218 @@
+"""Runs folder: the runs below a folder, as they are now, for others to show: while they learn, and after.
+
+folder ──list_runs──▶ RunSummary of each, the newest first
+folder, name, how many rows are known ──read_rows──▶ the rows that came since
+
+Nothing that a name or a link says leads out of the folder, and nothing in it is run: what is no run, or damaged, is left out.
+"""
+
+import math
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from letterwise.checkpoint.container import read_header
+from letterwise.checkpoint.model_file import COUNTS, stored_config
+from letterwise.config import Config
+from letterwise.errors import UserError
+from letterwise.training.metrics.rows import END, Row, of_kind, parsed
+from letterwise.training.run_directory import RunDirectory
+from letterwise.units import bits
+
+MAX_METRICS = 2**26  # bytes: a larger file is no metrics.jsonl
+KEPT = 256  # files, of which it is remembered what they said, as long as they do not change
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as it is now.
+
+    `state` is "training" while a process holds the run's lock, "finished" where training came to its end, and else "stopped":
+    interrupted, killed, or made before ends were written down. `params` counts weights. `text` is the name of what it learns,
+    without folders. `best_nats` is the best validation so far, per character. `step` and `seconds` are those of the last row.
+    What is not known is None. `model_path` is there once there is a model file, in the run or beside it.
+    """
+
+    name: str
+    path: Path
+    model_path: Path | None
+    state: Literal["training", "finished", "stopped"]
+    preset: str | None
+    size: str | None
+    params: int | None
+    text: str | None
+    minutes: float | None
+    max_iters: int | None
+    step: int
+    seconds: float | None
+    rows: int
+    best_nats: float | None
+    modified: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, and no path; with `best_bits`."""
+        nats = self.best_nats
+        figures = {name: value for name, value in asdict(self).items() if name not in ("path", "model_path")}
+        return {**figures, "best_bits": None if nats is None else bits(nats), "has_model": self.model_path is not None}
+
+
+class _Described(NamedTuple):
+    config: Config | None
+    params: int | None
+    step: Any
+    model_path: Any
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows of metrics.jsonl from number `first` on: as many as were known, or 0 where the run went back or began anew."""
+
+    first: int
+    rows: list[Row]
+
+
+def list_runs(folder: str | Path) -> list[RunSummary]:
+    """The runs in `folder`, or in a run's folder of repeats (`NAME/seed-1`), the one that changed last first."""
+    folder = Path(folder)
+    found = [_summary(folder, path) for path in _run_paths(folder)]
+    return sorted((run for run in found if run), key=lambda run: (-run.modified, run.name))
+
+
+def read_rows(folder: str | Path, name: str, since_row: int = 0) -> NewRows:
+    """Rows of the run that `list_runs` calls `name`, without the first `since_row`. A line comes once it is whole.
+
+    Raises `UserError` when there is no such run in `folder`.
+    """
+    folder = Path(folder)
+    path = next((path for path in _run_paths(folder) if _name(folder, path) == name), None)
+    if path is None:
+        raise UserError(f"there is no run {name!r} here.")
+    rows = _rows(folder, path)
+    first = since_row if 0 <= since_row <= len(rows) else 0
+    return NewRows(first, list(rows[first:]))
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _run_paths(folder: Path) -> Iterator[Path]:
+    """The folders that may be runs. A link that leads out of `folder` is none."""
+    for path in _folders(folder, folder):
+        if _is_run(path):
+            yield path
+        else:
+            yield from (seed for seed in _folders(folder, path) if seed.name.startswith("seed-") and _is_run(seed))
+
+
+def _folders(home: Path, folder: Path) -> Iterator[Path]:
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError:
+        return
+    yield from (path for path in paths if _inside(home, path) and path.is_dir())
+
+
+def _is_run(path: Path) -> bool:
+    run = RunDirectory(path, path / "model.safetensors")
+    return any(map(os.path.lexists, (run.metrics, run.state)))
+
+
+def _inside(home: Path, path: Path) -> bool:
+    """Whether a path is there, and leads to a place in `home`."""
+    try:
+        return path.resolve(strict=True).is_relative_to(home.resolve())
+    except (OSError, RuntimeError):  # not there; links in a circle
+        return False
+
+
+def _stat(home: Path, path: Path) -> os.stat_result | None:
+    """Of a regular file in `home`; None where it is none."""
+    try:
+        found = path.stat() if _inside(home, path) else None
+    except OSError:
+        return None
+    return found if found and stat.S_ISREG(found.st_mode) else None
+
+
+def _rows(home: Path, path: Path) -> tuple[Row, ...]:
+    metrics = RunDirectory(path, path).metrics
+    found = _stat(home, metrics)
+    if not found or found.st_size > MAX_METRICS:
+        return ()
+    return _read_metrics(metrics, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@lru_cache(KEPT)
+def _read_metrics(path: Path, *file: int) -> tuple[Row, ...]:
+    """Of one state of a `file`: when it was written, how large it is, and which one."""
+    try:
+        with path.open("rb") as opened:
+            return tuple(parsed(opened.read(MAX_METRICS)))
+    except OSError:
+        return ()
+
+
+@lru_cache(KEPT)
+def _described(path: Path, weights: str, *file: int) -> _Described | None:
+    """What a state or a model file tells; None where it is damaged. Names of `weights` begin so."""
+    try:
+        header, arrays = read_header(path)
+        shapes = [array["shape"] for name, array in arrays.items() if name.startswith(weights) and not name.startswith(COUNTS)]
+        params = sum(math.prod(shape) for shape in shapes)
+        return _Described(stored_config(header["config"]), params, header.get("step", 0), header.get("model_path", path.name))
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _summary(home: Path, path: Path) -> RunSummary | None:
+    run = RunDirectory(path, path / "model.safetensors")
+    files = [found for file in (run.state, run.metrics) if (found := _stat(home, file))]
+    if not files:
+        return None
+    rows, described = _rows(home, path), _Described(None, None, 0, run.relative_model_path)
+    for file, weights in ((run.model_path, ""), (run.state, "weights.")):
+        if found := _stat(home, file):
+            described = _described(file, weights, found.st_mtime_ns, found.st_size, found.st_ino) or described
+    config, params, step, model = described
+    last: Row = rows[-1] if rows else {"step": step}
+    best = [row for row in of_kind(rows, None) if row.get("best") and _is_number(row.get("val_nats_per_char"))]
+    return RunSummary(
+        name=_name(home, path),
+        path=path,
+        model_path=_model_path(home, run, model),
+        state="training" if run.is_written() else "finished" if last.get("kind") == END else "stopped",
+        preset=config.preset if config else None,
+        size=config.size if config else None,
+        params=params,
+        text=_text(config) if config else None,
+        minutes=config.training.minutes if config else None,
+        max_iters=config.training.max_iters if config else None,
+        step=last["step"] if type(last["step"]) is int else 0,
+        seconds=last["seconds"] if _is_number(last.get("seconds")) else None,
+        rows=len(rows),
+        best_nats=best[-1]["val_nats_per_char"] if best else None,
+        modified=max(found.st_mtime for found in files),
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _text(config: Config) -> str:
+    names = [Path(name).name or name for name in config.data.input_file]
+    return ", ".join(names) or config.data.dataset or "python-docs"
+
+
+def _model_path(home: Path, run: RunDirectory, relative: Any) -> Path | None:
+    """The model file that a state names, if it is there, and in `home`."""
+    try:
+        path = run.with_model(relative).model_path
+    except (UserError, TypeError, ValueError, OSError):
+        return None
+    return path if _stat(home, path) else None

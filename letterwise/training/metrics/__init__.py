@@ -1,0 +1,1 @@
+"""Metrics: what is written down of a run as it learns."""
