@@ -15,12 +15,15 @@ from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.texts import validation_text
 from letterwise.config.arguments import argument
 from letterwise.config.file_names import local
+from letterwise.config.parts import Part, parts
 from letterwise.progress import Progress
 from letterwise.units import bits
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from letterwise.evaluation.inside import EmbeddingMap
 
 
 class LanguageModel(Writer, Reader, Compressor, Exporter):
@@ -86,6 +89,43 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
         from letterwise.evaluation.inside import attention
 
         return attention(self.text_model, self.vocabulary.encode(argument("text", text, str, "")))
+
+    def lens(self, text: str) -> "Tensor":
+        """What the model would predict if its layers ended earlier (the logit lens): logits (layers + 1, T, V), a tensor.
+
+        Row 0 is after the embedding, row n after layer n; the last one is `logits`. Each is read by the last normalization and
+        the head. In a model with n-gram counts, their prediction is added in every row as the head adds it: what all rows have
+        in common may be what counting knows, and what differs is what layers make of it. Errors as for calling the model.
+
+        Example:
+            >>> guesses = model.lens("The cat")
+            >>> guesses.shape, bool((guesses[-1] == model.logits("The cat")).all())
+            (torch.Size([3, 7, 17]), True)
+        """
+        from letterwise.evaluation.inside import lens
+
+        return lens(self.text_model, self.vocabulary.encode(argument("text", text, str, "")))
+
+    def embedding_map(self) -> "EmbeddingMap":
+        """Where its characters lie in the plane that shows most of their embedding: `points` (V, 2), `explained` shares.
+
+        Example:
+            >>> found = model.embedding_map()
+            >>> found.points.shape, 0 < sum(found.explained) <= 1
+            ((17, 2), True)
+        """
+        from letterwise.evaluation.inside import embedding_map
+
+        return embedding_map(self.file.weights["tokens.weight"])
+
+    def parts(self) -> list[Part]:
+        """Its parts: how many trained numbers each has, the file under letterwise/model that is it, and what it does.
+
+        Example:
+            >>> [part.name for part in model.parts()][:3], sum(part.params for part in model.parts()) == model.params
+            (['embedding', 'positions', 'prior'], True)
+        """
+        return parts(self.config.model, len(self.vocabulary))
 
     def held_out(self, progress: Progress | None = None) -> str:
         """The validation part of the text that it was trained on; "" when that is gone."""

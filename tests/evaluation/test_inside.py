@@ -9,7 +9,7 @@ from test_prior import SHAPE, lively
 from letterwise.api import LanguageModel
 from letterwise.config.presets import PRESETS
 from letterwise.errors import UserError
-from letterwise.evaluation.inside import attention, logits
+from letterwise.evaluation.inside import attention, embedding_map, lens, logits
 from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model.attention import Attention
@@ -83,3 +83,54 @@ def test_what_a_person_asks(tiny: LanguageModel, tiny_lines: LanguageModel) -> N
 def test_what_cannot_be(tiny: LanguageModel, ids: list, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         tiny(ids)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_lens_ends_in_the_logits(preset: str) -> None:
+    model, counts = model_and_counts(preset)
+    read_with = beside(model, counts)
+    stages = lens(read_with, IDS)
+    assert stages.shape == (model.config.n_layer + 1, len(IDS), 13)
+    torch.testing.assert_close(stages[-1], logits(read_with, IDS), rtol=0, atol=0)
+    assert not any(part._forward_hooks for part in model.modules())
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_lens_is_the_model_without_its_later_blocks(preset: str) -> None:
+    """The oracle: the same model, from which blocks were taken away."""
+    model, counts = model_and_counts(preset)
+    read_with = beside(model, counts)
+    stages, blocks = lens(read_with, IDS), model.blocks
+    try:
+        for n in range(len(blocks) + 1):
+            model.blocks = blocks[:n]
+            torch.testing.assert_close(stages[n], logits(read_with, IDS), rtol=1e-5, atol=1e-5)
+    finally:
+        model.blocks = blocks
+    assert not len(blocks) or (stages[0] - stages[-1]).abs().max() > 0.1
+
+
+def test_the_map_of_an_embedding_is_its_first_two_principal_components() -> None:
+    """The oracle: eigenvectors of the covariance. Turning all axes or the embedding's sign changes no distance in the map."""
+    embedding = np.random.default_rng(0).normal(size=(40, 7)) * np.array([9, 5, 1, 1, 1, 1, 1])
+    found = embedding_map(embedding.astype(np.float32))
+    variances, axes = np.linalg.eigh(np.cov(embedding.T, bias=True))
+    projected = (embedding - embedding.mean(0)) @ axes[:, [-1, -2]]
+    np.testing.assert_allclose(np.abs(found.points), np.abs(projected), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found.explained, variances[[-1, -2]] / variances.sum(), rtol=1e-4)
+    assert (found.points.max(0) == np.abs(found.points).max(0)).all()
+    np.testing.assert_allclose(embedding_map(-embedding).points, embedding_map(embedding).points)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (5, 1), (2, 2)])
+def test_the_map_of_what_has_no_plane(shape: tuple[int, int]) -> None:
+    found = embedding_map(np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape))
+    assert found.points.shape == (shape[0], 2)
+    np.testing.assert_allclose(found.points[:, 1], 0, atol=1e-9)
+    assert found.explained == pytest.approx((float(shape[0] > 1), 0.0))
+
+
+def test_the_lens_takes_one_text(tiny: LanguageModel) -> None:
+    for ids, sentence in (([], "not one text"), ([[1]], "not one text"), ([0] * 33, "does not fit"), ([27], "id 27 is not")):
+        with pytest.raises(UserError, match=sentence):
+            lens(tiny.text_model, ids)
