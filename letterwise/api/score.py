@@ -18,6 +18,7 @@ from letterwise.units import nats
 
 if TYPE_CHECKING:
     from letterwise.evaluation import Score
+    from letterwise.evaluation.by_character import CharacterScores
     from letterwise.evaluation.rank import Ranked
     from letterwise.evaluation.score import Characters, ScoredText
     from letterwise.memorization.novelty import Novelty
@@ -104,6 +105,33 @@ class Reader(LoadedModel):
         how = reading(unknown, encoding, progress)
         scored, tally = self._scored(text, input_file, protocol, how, closely=closely)
         return self._lines(scored, tally)
+
+    def score_characters(self, text: str, *, protocol: Protocol = "blocks") -> "CharacterScores":
+        r"""What each character of a text costs, in the text's own order and number: to be shown upon it.
+
+        `protocol` as for `score`; characters outside the vocabulary cost 33.4 bits. With the rank and the likeliest
+        alternatives of each, the sum of each line, and what n-gram counts alone would have cost.
+
+        Raises:
+            UserError: as for `score`.
+
+        Example:
+            >>> found = model.score_characters("The dog sat on the log.\n")
+            >>> len(found.bits), found.chars, found.unknown, found.total_bits < found.counting_bits
+            (24, 23, 1, True)
+        """
+        from letterwise.data.offsets import places
+        from letterwise.evaluation.by_character import by_character, counting_bits
+        from letterwise.evaluation.heatmap import speller
+
+        text, how = argument("text", text, str, ""), reading("score", None, None)
+        scored, _ = self._scored(text, None, protocol, how, closely=True)
+        ids, plain = self.text_model.encode(text), self.text_model.reads_plain_ends("score")
+        where = places(text, self.vocabulary, plain_ends=plain)
+        found = by_character(text, where, scored, speller(self.vocabulary), len(self.vocabulary))
+        if (counts := self.file.counts) is None:
+            return found
+        return replace(found, counting_bits=counting_bits(counts, ids, self.file.line_break))
 
     def heat_map(
         self,
@@ -233,6 +261,28 @@ class Reader(LoadedModel):
             plain = reads_plain_ends(self.vocabulary, lines=self.file.line_break is not None, oov=how.unknown == "score")
             ids = self.vocabulary.encode(plain_ends(text) if plain else text, how.unknown)
         return novelty(ids, self.vocabulary, self.suffixes, nearest=nearest)
+
+    def verbatim_runs(self, text: str, *, min_chars: int = 20) -> list[tuple[int, int]]:
+        """The maximal runs of so many characters or more that occur in the training text, too: where each begins and ends.
+
+        Runs may overlap. Raises `UserError` as `novelty` does.
+
+        Example:
+            >>> text = "My cat sat on the mat. It purrs."
+            >>> [text[start:end] for start, end in model.verbatim_runs(text)]
+            [' cat sat on the mat. ']
+        """
+        from letterwise.data.offsets import places, whole
+        from letterwise.memorization.novelty import windows
+
+        text, min_chars = argument("text", text, str, ""), argument("min_chars", min_chars, int, 20)
+        plain = reads_plain_ends(self.vocabulary, lines=self.file.line_break is not None, oov=True)
+        ids, where = (
+            self.vocabulary.encode(plain_ends(text) if plain else text, "score"),
+            places(text, self.vocabulary, plain_ends=plain),
+        )
+        found = [whole(where, *run) for _, runs in windows(ids, self.suffixes) for run in runs.tolist()]
+        return [(start, end) for start, end in found if end - start >= max(1, min_chars)]
 
     def cost(self, text: str) -> float:
         """What a whole text costs, in bits, after an imagined line break; a character that the vocabulary lacks costs 33.4.
