@@ -15,6 +15,7 @@ from letterwise.config import PARTS
 from letterwise.config.generation import GENERATION, SamplerConfig
 from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields
 from letterwise.config.presets import PRESETS, SIZES
+from letterwise.serve.config import LimitConfig, PlaceConfig
 
 FLAGS = Path(__file__).with_name("flags.md")
 OPTIONS = FLAGS.parents[1] / "letterwise/api/options.py"
@@ -24,10 +25,10 @@ EMPTY: tuple[object, ...] = (None, (), {}, "", math.inf)  # defaults that need n
 def flags_page() -> str:
     """Every option with its meaning and its default; and what presets and sizes make of those of training."""
     lines = [
-        "# Every flag of `letterwise train` and `letterwise generate`",
+        "# Every flag of `letterwise train`, `letterwise generate` and `letterwise serve`",
         "",
-        "Made from `letterwise/config/declaration.py` and `generation.py` by `make docs`. TOML keys and Python",
-        "keywords have the same names.",
+        "Made from `letterwise/config/declaration.py`, `generation.py` and `letterwise/serve/config.py` by `make docs`.",
+        "TOML keys and Python keywords have the same names.",
         "",
         "## `letterwise train`",
     ]
@@ -39,6 +40,9 @@ def flags_page() -> str:
             lines.append(f"* `{name}`: " + (", ".join(f"{k} {v}" for k, v in chosen.items()) or "the defaults above"))
     lines += ["", "## `letterwise generate`"]
     for kind in GENERATION:
+        lines += ["", f"### {(kind.__doc__ or '').splitlines()[0]}", "", *table(kind)]
+    lines += ["", "## `letterwise serve`"]
+    for kind in (PlaceConfig, LimitConfig):
         lines += ["", f"### {(kind.__doc__ or '').splitlines()[0]}", "", *table(kind)]
     return "\n".join(lines) + "\n"
 

@@ -27,14 +27,15 @@ FLOW = [
     {"training", "compression"},
     {"interop"},
     {"api", "comparison"},
+    {"serve"},
     {"cli"},
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 LEVEL_PACKAGES = {f"letterwise.{group}" for group in LEVEL}
-FRONT_DOOR = LEVEL["cli"] - 1  # `import letterwise` opens all of it: only the command line may
+FRONT_DOOR = LEVEL["api"]  # `import letterwise` opens all of it: only what is above may
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "interop", "api"}
 WITHOUT_TORCH = {"errors", "machine", "printable", "shapes", "units", "text_encoding", "atomic", "stdin", "compiling"}
-WITHOUT_TORCH |= {"progress", "config", "data", "ngrams", "memorization", "comparison", "cli"}
+WITHOUT_TORCH |= {"progress", "config", "data", "ngrams", "memorization", "comparison", "serve", "cli"}
 # Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {
     "api",

@@ -6,7 +6,7 @@ prompt, options ──▶ RequestConfig · Sampler · Limits ──▶ Samples �
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack
 
 from letterwise.api.loaded import LoadedModel
 from letterwise.api.options import GenerateOptions, SamplerOptions
@@ -65,7 +65,7 @@ class Writer(LoadedModel):
             >>> model.samples("The cat", num_samples=2, regex=" sat on the (mat|log)").texts()
             [' sat on the ...', ' sat on the ...']
         """
-        request, sampler, limits = parts({**options, "num_samples": num_samples}, RequestConfig, Sampler, Limits)
+        request, sampler, limits = asked({**options, "num_samples": num_samples})
         prompt, first = argument("prompt", prompt, str, ""), first_seed(request)
         return self._write(prompt, request, sampler, limits, range(first, first + request.num_samples))
 
@@ -167,7 +167,7 @@ class Writer(LoadedModel):
         """
         n, prompt = argument("n", n, int, 0), argument("prompt", prompt, str, "")
         given = {name: value for name, value in options.items() if value is not None}
-        request, sampler, limits = parts({"num_tokens": LONGEST_LINE} | given, RequestConfig, Sampler, Limits)
+        request, sampler, limits = asked({"num_tokens": LONGEST_LINE} | given)
         require_lines(n, self.vocabulary, sampler)
         known, missing = (), "without it nobody can tell what is new: leave out --new."
         if new:
@@ -198,6 +198,16 @@ class Writer(LoadedModel):
             unknown=request.unknown,
             training=self.suffixes if limits.max_copy else None,
         )
+
+
+def asked(options: dict[str, Any]) -> tuple[RequestConfig, Sampler, Limits]:
+    """What the options ask for; a schema or a grammar may be the name of a file. Raises `UserError`."""
+    request, sampler, limits = parts(options, RequestConfig, Sampler, Limits)
+    if limits.json_schema is not None or limits.grammar is not None:
+        from letterwise.api.constraint_files import with_files
+
+        limits = with_files(limits)
+    return request, sampler, limits
 
 
 def first_seed(request: RequestConfig) -> int:

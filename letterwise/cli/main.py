@@ -30,6 +30,7 @@ COMMANDS = {
     "decompress": "restore a compressed file, with the same model",
     "export": "write a model as transformers, llama.cpp, onnxruntime or a browser read it",
     "compare": "compare runs: their figures, and which settings differ",
+    "serve": "open a page to write and look with, and answer as OpenAI's API does",
     "import": "turn a checkpoint of another program into a model file",
     "inspect": "show what is inside a model file",
     "completion": "write a script with which a shell completes commands and flags",

@@ -31,6 +31,7 @@ from letterwise.shapes import Bool, Float, Integer
 
 AHEAD, FASTER = 2**20, 4  # characters in one step at most; a step may have so many times those of the one before
 SequenceEnd = Literal["", "length", "match", "time"]
+Watch = abc.Callable[[int, Float[np.ndarray, "V"]], None]  # takes an id, and the logits (V,) before it
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
@@ -166,9 +167,13 @@ class Sequence:
         guide: Guide | None = None,
         copies: CopyLimit | None = None,
         max_seconds: float = math.inf,
+        watch: Watch | None = None,
     ) -> None:
-        """Write at most n characters behind what it was given to read, in the next steps of its engine."""
-        self.state, self.left, self.guide, self.copies = state, n, guide, copies
+        """Write at most n characters behind what it was given to read, in the next steps of its engine.
+
+        `watch` is called with each of them and the logits that it was drawn from.
+        """
+        self.state, self.left, self.guide, self.copies, self.watch = state, n, guide, copies, watch
         self.dfa_guide = guide if isinstance(guide, DFAGuide) else None
         self.until = clock() + max_seconds if max_seconds < math.inf else math.inf
         self.ahead, self.undecided = 1, False
@@ -184,7 +189,7 @@ class Sequence:
     @property
     def free(self) -> bool:
         """Does its next character depend on the model's logits alone, and on a DFA?"""
-        return self.guide is self.dfa_guide and self.copies is None and self.state.free
+        return self.guide is self.dfa_guide and self.copies is None and self.watch is None and self.state.free
 
     def collect(self) -> list[int]:
         """The ids that were written since the last time. Raises what went wrong."""
@@ -204,7 +209,7 @@ class Sequence:
                 self.undecided = True
             else:
                 self.allowed, self.accepting = self.guide.allowed(), self.guide.is_accepting()
-                self.undecided = np.count_nonzero(self.allowed) > (0 if self.accepting else 1)
+                self.undecided = np.count_nonzero(self.allowed) > (0 if self.accepting or self.watch else 1)
         except Exception as error:
             self.fail(error)
         return self.writing
@@ -217,6 +222,8 @@ class Sequence:
             if id is None:
                 self.ended = "match"
                 return
+            if self.watch:
+                self.watch(id, self.logits())
             self.state.saw((id,))
             self.engine.windows.pending.setdefault(self.row, []).append(id)
             self._write([id], guide is not None and guide.is_finished())

@@ -19,7 +19,7 @@ from letterwise.inference.beam import likeliest
 from letterwise.inference.constraints.cache import constraint_for
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.engine import Engine, Sequence
+from letterwise.inference.engine import Engine, Sequence, Watch
 from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.stop import StopFinder
@@ -34,13 +34,14 @@ SIDE_BY_SIDE, MEMORY = 64, 2**30  # so many texts at once at most, with keys and
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be written: behind which ids, by which sampler, within which limits, from which seed."""
+    """What is to be written: behind which ids, by which sampler, within which limits, from which seed, and who watches."""
 
     prompt: Integer[np.ndarray, "n"]
     sampler: Sampler
     limits: Limits
     rng_seed: int = 0
     copies: CopyLimit | None = None
+    watch: Watch | None = None
 
 
 class Generation:
@@ -62,7 +63,7 @@ class Generation:
         self.finder, self.decoder = StopFinder(limits.stop, limits.until_line), vocabulary.text_decoder()
         self.ended: Ended = ""
         if not sampler.beam:
-            sequence.begin(self.state, limits.num_tokens, self.guide, request.copies, limits.max_seconds)
+            sequence.begin(self.state, limits.num_tokens, self.guide, request.copies, limits.max_seconds, request.watch)
 
     def piece(self) -> str:
         """What was written since the last time, up to where the text ends: then its sequence leaves the engine."""
@@ -88,6 +89,11 @@ class Generation:
         return text
 
 
+def rows_for(backend: Backend, most: int) -> int:
+    """How many texts there is room for side by side."""
+    return max(1, min(most, MEMORY // max(1, cache_bytes(backend.config))))
+
+
 class Samples:
     """Continuations of one prompt, written side by side: iterate over (which, piece). `ended` says at last what ended each.
 
@@ -101,7 +107,7 @@ class Samples:
         self.ended: list[Ended] = [""] * len(rng_seeds)
         self.written = defaultdict[int, list[str]](list)  # the pieces of each
         self.waiting, self.running = enumerate(rng_seeds), dict[int, Generation]()
-        rows = max(1, min(SIDE_BY_SIDE, len(rng_seeds), MEMORY // max(1, cache_bytes(backend.config))))
+        rows = rows_for(backend, min(SIDE_BY_SIDE, len(rng_seeds)))
         self.engine, alone = Engine(backend, rows), len(rng_seeds) == 1
         self.prompt = self.engine.join() if alone else Sequence(backend)
         self.prompt.feed(request.prompt)

@@ -99,6 +99,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
         "inspect": model,
         "compare": [str(tiny.run_dir), model[1]],
         "completion": ["bash"],
+        "serve": ["--help"],  # what it answers goes to its clients
     }
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.constraints import VOCABULARY, cases
+from letterwise.api.constraint_files import with_files
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
@@ -229,14 +230,24 @@ def test_a_search_that_finds_nothing_says_so() -> None:
 )
 def test_what_no_text_can_meet_is_refused_at_the_start(request_: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        constraint_for(SMALL, Limits(**request_))
+        constraint_for(SMALL, with_files(Limits(**request_)))
 
 
 def test_a_file_is_read_anew(tmp_path: Path) -> None:
     file = tmp_path / "sentence.lark"
     for letter in "ab":
         file.write_text(f'start: "{letter}"')
-        assert writable(constraint_for(SMALL, Limits(grammar=str(file))).guide(), SMALL) == {letter}
+        assert writable(constraint_for(SMALL, with_files(Limits(grammar=str(file)))).guide(), SMALL) == {letter}
+
+
+def test_only_who_typed_a_name_may_mean_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "start: A").write_text('start: "b"')
+    (tmp_path / "1").write_text('{"const": 2}')
+    with pytest.raises(UserError):
+        constraint_for(SMALL, Limits(grammar="start: A"))
+    with pytest.raises(UserError, match="1"):
+        constraint_for(SMALL, Limits(json_schema="1"))
 
 
 @pytest.mark.parametrize(

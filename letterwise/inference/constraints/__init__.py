@@ -1,7 +1,7 @@
 """Constraints: what a text has to match, and which characters may follow so that it still can.
 
-limits                   what was asked for, as it was typed
-normalize                files read, and what cannot be kept refused (regex_checks, schema_checks)
+limits                   what was asked for
+normalize                what cannot be kept refused (regex_checks, schema_checks)
 request                  what is asked, and the forms that it compiles to
 language/                regular expressions, JSON schemas and grammars as automata
 llguidance/              the library that is asked for the rest

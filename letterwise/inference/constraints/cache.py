@@ -31,7 +31,7 @@ def constraint_cache() -> Compile:
 
 
 def constraint_for(vocabulary: Vocabulary, limits: Limits, compiled: Compile = compile_constraint) -> "Constraint":
-    """The constraint of these limits, from a `constraint_cache`. A schema or grammar may be the name of a file."""
+    """The constraint of these limits, from a `constraint_cache`."""
     from letterwise.inference.constraints.normalize import normalized
 
     return compiled(vocabulary, replace(normalized(limits), max_seconds=math.inf))

@@ -1,0 +1,59 @@
+"""Events: an answer in pieces, as server-sent events (HTML standard, section 9.2), and what ends when nobody reads on.
+
+pieces ──▶ data: {…}  data: {…}  data: [DONE]      an error in the middle: data: {"error": {…}}
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from letterwise.serve.errors import detail
+
+DONE = "data: [DONE]\n\n"
+
+
+class EventStream(StreamingResponse):
+    """Sends each piece as an event; whatever was held for it is let go when it ends, or when its reader has left."""
+
+    def __init__(self, pieces: AsyncIterator[dict[str, Any]], held: AsyncExitStack) -> None:
+        super().__init__(self._events(pieces), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self.held = held
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.held.aclose()
+
+    async def _events(self, pieces: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+        try:
+            async for piece in pieces:
+                yield f"data: {json.dumps(piece, ensure_ascii=False, separators=(',', ':'))}\n\n"
+        except Exception as error:
+            yield f"data: {json.dumps({'error': detail(error)[1].model_dump()})}\n\n"
+        yield DONE
+
+
+async def unless_gone(request: Request, work: Awaitable[Any]) -> Any:
+    """What the work gives; it is cancelled when the client leaves before."""
+    task = asyncio.ensure_future(work)
+    left = asyncio.ensure_future(_until_gone(request))
+    try:
+        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+        return await task
+    finally:
+        left.cancel()
+        task.cancel()
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

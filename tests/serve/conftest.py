@@ -1,0 +1,31 @@
+"""One server for the tests that do not stop it: three small models, and the runs that made them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the server is an extra: pip install 'letterwise[serve]'")
+pytest.importorskip("openai", reason="the real client is what the server is tested with: pip install openai")
+
+from serve.running import Running, running
+
+
+@pytest.fixture(scope="session")
+def byte_model(text_file: Path, tmp_path_factory: pytest.TempPathFactory):
+    """A `LanguageModel` of bytes."""
+    import letterwise
+
+    shape = dict(n_layer=1, n_head=2, n_embd=16, block_size=16, batch_size=8, max_iters=30, warmup_iters=2, eval_interval=30)
+    return letterwise.train(text_file, vocab="byte", out=tmp_path_factory.mktemp("run") / "bytes", **shape)
+
+
+@pytest.fixture(scope="session")
+def server(tiny, tiny_lines, byte_model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of `tiny` (the default), `lines` and `bytes`; its runs are that of `tiny`."""
+    folder = tmp_path_factory.mktemp("serve")
+    files = {"tiny": tiny, "lines": tiny_lines, "bytes": byte_model}
+    for name, model in files.items():
+        model.save(folder / f"{name}.safetensors")
+    with running(folder, "--model_path", *(f"{name}.safetensors" for name in files), "--runs", str(tiny.run_dir.parent)) as it:
+        yield it
