@@ -59,7 +59,7 @@ export function legend() {
     cell.textContent = bits % 5 === 0 ? bits : "";
     bar.append(cell);
   }
-  const [left, right, words] = ["expected", "surprising", "in bits: 1 is a coin toss, 10 are one chance in a thousand"].map((said, i) => {
+  const [left, right, words] = ["expected", "surprising", "1 bit is a coin toss, 10 one chance in a thousand"].map((said, i) => {
     const span = document.createElement("span");
     span.textContent = said;
     span.className = i === 2 ? "scale-words" : "";

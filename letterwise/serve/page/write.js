@@ -1,8 +1,346 @@
-// Write: a text that one goes on from. (This view is on its way.)
+// Write: a text that a person and a model write together.
+//
+//   keys ─────────────┐                                    ┌─▶ coloured text (write_text, write_mirror)
+//   "Go on" ──stream──┼──▶ items ──each change kept──▶ undo┼─▶ what comes here? (write_next) ──a branch──▶ stream
+//   "Three ways" ─────┘    (write_stream, write_three)     └─▶ link, files (write_share), the browser's own memory
+//
+// There is one writer at a time: whoever types stops the model.
 
-import { legend } from "./surprise.js";
+import { amount, legend } from "./surprise.js";
+import { History } from "./write_history.js";
+import { Next } from "./write_next.js";
+import { Settings } from "./write_settings.js";
+import { copy, linkTo, readLink, save } from "./write_share.js";
+import { endedBecause, written } from "./write_stream.js";
+import { Sheet } from "./write_text.js";
+import { Three } from "./write_three.js";
 
-export function mount(element) {
-  element.append(legend());
-  return { show() {}, hide() {} };
+const MEMORY = "letterwise text"; // where localStorage keeps it
+const MOST_KEPT = 100_000; // characters
+const SPEED_MS = 150; // between two words on how far it is
+const NARROW = window.matchMedia("(max-width: 64rem)"); // as in style.css: panels beside the text are drawers
+
+export function mount(element, app) {
+  element.append(document.getElementById("write-template").content.cloneNode(true));
+  const view = new Write(element, app);
+  return { show: () => view.show(), hide: () => view.keep() };
+}
+
+class Write {
+  constructor(element, app) {
+    Object.assign(this, { element, app, history: new History(), controller: null, lastSeed: null });
+    this.part = (selector) => element.querySelector(selector);
+    this.sheet = new Sheet({
+      area: this.part("textarea"),
+      mirror: this.part(".mirror"),
+      mark: this.part(".mark"),
+      edited: (before) => this.edited(before),
+      moved: (index, pointed) => this.moved(index, pointed),
+    });
+    this.settings = new Settings(this.part("form"), { refused: (...asked) => this.refused(...asked), changed: () => this.settingsChanged() });
+    this.next = new Next(this.part(".write-next"), {
+      app,
+      sheet: this.sheet,
+      settings: () => this.settings.values(),
+      branch: (index, item) => this.branch(index, item),
+    });
+    this.three = new Three(this.part(".write-three"), { app, chosen: (items) => this.chosen(items) });
+    this.part(".write-legend").append(legend());
+    this.listen();
+    this.remember();
+    app.onModel(() => this.modelChanged());
+    this.modelChanged();
+  }
+
+  listen() {
+    const actions = {
+      write: () => (this.controller ? this.stop() : this.goOn()),
+      three: () => this.growThree(),
+      undo: () => this.travel("undo"),
+      redo: () => this.travel("redo"),
+      copy: () => this.copyText(),
+      share: () => this.share(),
+      "save-text": () => save("letterwise.txt", "text/plain;charset=utf-8", this.sheet.text),
+      "save-json": () => save("letterwise.json", "application/json", this.asJson()),
+      defaults: () => this.settings.load(this.settings.first),
+      settings: () => this.toggleDrawer(this.part("#write-settings")),
+    };
+    this.element.addEventListener("click", ({ target }) => {
+      actions[target.closest("[data-do]")?.dataset.do]?.();
+      if (target.closest("[data-close]")) this.closeDrawers(true);
+      const menu = this.part(".menu");
+      if (!menu.contains(target) || target.closest("button")) menu.open = false;
+    });
+    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.sheet.area.addEventListener("beforeinput", (event) => {
+      const name = { historyUndo: "undo", historyRedo: "redo" }[event.inputType];
+      if (name) event.preventDefault();
+      if (name) this.travel(name);
+    });
+    this.part("#write-colours").addEventListener("change", ({ target }) => this.element.classList.toggle("plain", !target.checked));
+    window.addEventListener("pagehide", () => this.keep());
+  }
+
+  key(event) {
+    const command = event.ctrlKey || event.metaKey, own = event.target.closest("form") === null;
+    if (command && event.key === "Enter") this.goOn();
+    else if (event.key === "Escape") this.escape();
+    else if (command && own && !event.altKey && event.key.toLowerCase() === "z") this.travel(event.shiftKey ? "redo" : "undo");
+    else if (command && own && event.key.toLowerCase() === "y") this.travel("redo");
+    else return;
+    event.preventDefault();
+  }
+
+  escape() {
+    this.part(".menu").open = false;
+    if (this.controller) this.stop();
+    else this.closeDrawers(true);
+  }
+
+  async show() {
+    const shared = await readLink(location.hash);
+    if (!shared) return;
+    history.replaceState(null, "", "#write");
+    this.replaceAll(shared.text);
+    this.settings.load(shared.settings);
+    this.app.toast("This text came with the link. Undo brings back yours.");
+  }
+
+  // A text from elsewhere: yours stays behind "Undo".
+  replaceAll(text) {
+    this.stop();
+    this.history.keep(this.sheet.items);
+    this.sheet.set(Array.from(text, (character) => ({ character, bits: null })));
+    this.changed();
+  }
+
+  modelChanged() {
+    const facts = this.app.facts();
+    this.part("[data-do=write]").disabled = this.part("[data-do=three]").disabled = !facts;
+    if (!facts) return;
+    const known = facts.kind === "byte" ? "bytes" : `${amount(Array.from(facts.characters).length)} characters`;
+    const good = facts.bits_per_char === null ? "" : ` · ${facts.bits_per_char.toFixed(2)} bits a character`;
+    this.part(".write-facts").textContent = `Learned from ${facts.text?.split(/[\\/]/).at(-1) || "a text"} · knows ${known}${good}`;
+    this.next.again();
+  }
+
+  // What is asked for: the text so far, and how to go on.
+  request(length) {
+    this.lastSeed = this.settings.seed();
+    return { model: this.app.model(), prompt: this.sheet.text, max_tokens: length, seed: this.lastSeed, ...this.settings.values() };
+  }
+
+  goOn() {
+    this.stop();
+    this.history.keep(this.sheet.items);
+    return this.grow(this.settings.length);
+  }
+
+  // Put another character at a place, or none, and let the rest grow anew.
+  branch(index, item) {
+    this.stop();
+    const rest = this.sheet.items.length - index - (item ? 1 : 0);
+    this.history.keep(this.sheet.items);
+    this.sheet.replace(index, this.sheet.items.length, item ? [item] : []);
+    this.closeDrawers(false);
+    return this.grow(rest > 0 ? rest : this.settings.length);
+  }
+
+  async grow(length) {
+    if (!this.app.model()) return;
+    const { signal } = (this.controller = new AbortController());
+    const started = performance.now(), from = this.sheet.items.length;
+    let ended = null, said = 0;
+    this.three.close();
+    this.busy(true);
+    try {
+      for await (const piece of written(this.app.api, this.request(length), signal)) {
+        if (signal.aborted) return;
+        this.sheet.append(piece.items);
+        ended = piece.ended ?? ended;
+        if (performance.now() < said + SPEED_MS) continue;
+        this.showSpeed(from, length, started);
+        said = performance.now();
+      }
+      this.sheet.flush();
+      this.done(from, ended);
+    } catch (error) {
+      if (!signal.aborted) this.fail(error);
+    } finally {
+      if (this.controller?.signal === signal) this.rest();
+    }
+  }
+
+  showSpeed(from, length, started) {
+    const count = this.sheet.items.length + this.sheet.pending.length - from, seconds = (performance.now() - started) / 1000;
+    this.part(".write-speed").textContent = `${amount(count)} of ${amount(length)}${seconds > 0.5 ? ` · ${amount(count / seconds)} a second` : ""}`;
+  }
+
+  done(from, ended) {
+    const fresh = this.sheet.items.slice(from), bits = fresh.reduce((sum, item) => sum + item.bits, 0);
+    const sentence = fresh.length
+      ? `${endedBecause(ended)}${amount(fresh.length)} characters · ${(bits / fresh.length).toFixed(2)} bits each · seed ${this.lastSeed}`
+      : `${endedBecause(ended)}Nothing more could be written.`;
+    this.part(".write-speed").textContent = sentence;
+    this.part(".write-status").textContent = `Written: ${sentence}`;
+  }
+
+  fail(error) {
+    this.sheet.flush();
+    this.part(".write-error").textContent = error.message;
+    if (error.param) this.settings.blame(error.param, error.message);
+  }
+
+  // The model stops; what it wrote so far stays.
+  stop() {
+    if (!this.controller) return;
+    this.controller.abort();
+    this.sheet.flush();
+    this.part(".write-status").textContent = this.part(".write-speed").textContent = "Stopped.";
+    this.rest();
+  }
+
+  rest() {
+    this.controller = null;
+    this.busy(false);
+    this.sheet.goTo(this.sheet.items.length);
+    this.changed();
+  }
+
+  busy(is) {
+    const button = this.part("[data-do=write]");
+    button.textContent = is ? "Stop" : "Go on";
+    this.element.classList.toggle("writing", is);
+    if (is) this.part(".write-error").textContent = this.part(".write-speed").textContent = "";
+    if (is) this.next.look(null);
+  }
+
+  async growThree() {
+    this.stop();
+    this.part(".write-error").textContent = "";
+    try {
+      await this.three.grow(this.request(this.settings.length));
+    } catch (error) {
+      if (error.name !== "AbortError") this.fail(error);
+    }
+  }
+
+  chosen(items) {
+    this.history.keep(this.sheet.items);
+    this.sheet.append(items);
+    this.sheet.flush();
+    this.changed();
+    this.sheet.area.focus();
+    this.sheet.goTo(this.sheet.items.length);
+  }
+
+  edited(before) {
+    if (this.controller) {
+      this.sheet.forget();
+      this.controller.abort();
+      this.controller = null;
+      this.busy(false);
+    }
+    this.three.close();
+    this.history.keepTyping(before, performance.now());
+    this.changed();
+  }
+
+  moved(index, pointed) {
+    if (this.controller) return;
+    if (NARROW.matches && !this.part(".write-next").classList.contains("open")) {
+      const byModel = pointed && this.sheet.items[index]?.bits !== null;
+      if (!byModel) return;
+      this.toggleDrawer(this.part(".write-next"));
+    }
+    this.next.look(index);
+  }
+
+  travel(way) {
+    this.stop();
+    const items = this.history[way](this.sheet.items);
+    if (!items) return;
+    this.sheet.set(items);
+    this.changed();
+    this.next.look(null);
+  }
+
+  changed() {
+    for (const [name, states] of [["undo", this.history.past], ["redo", this.history.future]]) this.part(`[data-do=${name}]`).disabled = states.length === 0;
+    this.later(() => this.keep());
+  }
+
+  later(task) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(task, 800);
+  }
+
+  settingsChanged() {
+    this.next.again();
+    this.later(() => this.keep());
+  }
+
+  async refused(fields, signal) {
+    try {
+      await this.app.api.post("/v1/completions", { model: this.app.model(), prompt: "", max_tokens: 1, ...fields }, { signal });
+    } catch (error) {
+      if (error.status === 400 || error.status === 422) return error.message;
+    }
+    return null;
+  }
+
+  // On a narrow window the panels come from below, one at a time.
+  toggleDrawer(drawer) {
+    const open = !drawer.classList.contains("open");
+    this.closeDrawers(false);
+    drawer.classList.toggle("open", open);
+    const button = this.part("[data-do=settings]");
+    button.setAttribute("aria-expanded", String(open && drawer.id === button.getAttribute("aria-controls")));
+    if (open && drawer.id === button.getAttribute("aria-controls")) drawer.querySelector("[data-close]").focus();
+  }
+
+  closeDrawers(focus) {
+    const open = this.part(".drawer.open");
+    open?.classList.remove("open");
+    this.part("[data-do=settings]").setAttribute("aria-expanded", "false");
+    if (open && focus) this.part(open.id === "write-settings" ? "[data-do=settings]" : "textarea").focus();
+    if (NARROW.matches && open) this.sheet.markAt(null);
+  }
+
+  async copyText() {
+    await copy(this.sheet.text, this.sheet.area);
+    this.app.toast("The text is copied.");
+  }
+
+  async share() {
+    await copy(await linkTo({ text: this.sheet.text, settings: this.settings.dump(), model: this.app.model() }), this.sheet.area);
+    this.app.toast("A link is copied. It holds the text and the settings, and the server never sees them.");
+  }
+
+  asJson() {
+    const characters = this.sheet.items.map(({ character, bits }) => ({ character, by: bits === null ? "person" : "model", bits }));
+    return JSON.stringify({ model: this.app.model(), settings: this.settings.dump(), text: this.sheet.text, characters }, null, 1);
+  }
+
+  // The browser remembers the text and the settings until the next time.
+  keep() {
+    this.app.text = this.sheet.text;
+    const items = this.sheet.items.slice(-MOST_KEPT).map(({ character, bits }) => [character, bits && Number(bits.toFixed(2))]);
+    try {
+      localStorage.setItem(MEMORY, JSON.stringify({ items, settings: this.settings.dump() }));
+    } catch {
+      // A full or forbidden store loses nothing that is on the page.
+    }
+  }
+
+  remember() {
+    try {
+      const { items, settings } = JSON.parse(localStorage.getItem(MEMORY) ?? "{}");
+      this.settings.load(settings);
+      this.sheet.set((items ?? []).map(([character, bits]) => ({ character: String(character), bits: typeof bits === "number" ? bits : null })));
+      this.app.text = this.sheet.text;
+    } catch {
+      localStorage.removeItem(MEMORY);
+    }
+  }
 }

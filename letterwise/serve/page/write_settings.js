@@ -1,0 +1,128 @@
+// Settings: how the next character is chosen, as a person set it.
+//
+//   sliders and boxes ──values()──▶ fields of a request        a box that the server refuses ──▶ its sentence under the box
+
+const CHECKED = ["stop", "charset", "regex"]; // boxes whose contents may be wrong
+const PAUSE_MS = 350; // after the last key, before a box is tried
+const NEUTRAL = { top_k: 0, top_p: 1, min_p: 0 }; // values at which a filter removes nothing
+
+export class Settings {
+  // `refused(fields, signal)` asks the server whether it would take these fields: null, or its sentence.
+  constructor(form, { refused, changed }) {
+    Object.assign(this, { form, refused, changed, wrong: new Set(), timers: {} });
+    this.first = this.dump();
+    form.addEventListener("input", ({ target }) => this.touched(target));
+    form.addEventListener("submit", (event) => event.preventDefault());
+    this.show();
+  }
+
+  field(name) {
+    return this.form.elements[name];
+  }
+
+  // The fields of a request, without those that would do nothing.
+  values() {
+    const number = (name) => Number(this.field(name).value);
+    const fields = { temperature: number("temperature") };
+    for (const [name, neutral] of Object.entries(NEUTRAL)) if (number(name) !== neutral) fields[name] = number(name);
+    for (const name of CHECKED) Object.assign(fields, this.limit(name));
+    return fields;
+  }
+
+  limit(name) {
+    const value = this.field(name).value;
+    if (name !== "stop") return value ? { [name]: value } : {};
+    const texts = value.split("\n").filter((line) => line !== "");
+    return texts.length ? { stop: texts.map((line) => line.replace(/\\n/g, "\n")) } : {};
+  }
+
+  get length() {
+    const field = this.field("max_tokens");
+    return field.checkValidity() ? Number(field.value) : Number(field.defaultValue);
+  }
+
+  // The seed that is fixed, or another one each time, which is shown so that it can be kept.
+  seed() {
+    const field = this.field("seed");
+    if (!this.field("fixed").checked || field.value === "" || !field.checkValidity()) field.value = Math.floor(Math.random() * 1e6);
+    return Number(field.value);
+  }
+
+  touched(target) {
+    if (target.name === "seed") this.field("fixed").checked = target.value !== "";
+    if (CHECKED.includes(target.name)) this.tryOut(target.name);
+    this.show();
+    this.changed();
+  }
+
+  // Ask for the server's opinion of a box when the keys rest.
+  tryOut(name) {
+    const before = this.timers[name];
+    clearTimeout(before?.timer);
+    before?.controller.abort();
+    const controller = new AbortController();
+    const timer = setTimeout(() => this.judge(name, controller.signal), PAUSE_MS);
+    this.timers[name] = { timer, controller };
+  }
+
+  async judge(name, signal) {
+    const fields = this.limit(name);
+    const sentence = Object.keys(fields).length ? await this.refused(fields, signal) : null;
+    if (!signal.aborted) this.complain(name, sentence);
+  }
+
+  complain(name, sentence) {
+    const field = this.field(name);
+    sentence ? this.wrong.add(name) : this.wrong.delete(name);
+    field.removeAttribute("aria-invalid");
+    if (sentence) {
+      field.setAttribute("aria-invalid", "true");
+      field.closest("details").open = true;
+    }
+    document.getElementById(`error-${name}`).textContent = sentence ?? "";
+  }
+
+  // A request was refused for what stands in one of the boxes.
+  blame(name, sentence) {
+    if (CHECKED.includes(name)) this.complain(name, sentence);
+  }
+
+  // What the sliders say, in numbers and words.
+  show() {
+    for (const output of this.form.querySelectorAll("output")) {
+      const slider = document.getElementById(output.htmlFor.value);
+      output.textContent = inWords(slider.name, Number(slider.value));
+      slider.setAttribute("aria-valuetext", output.textContent);
+    }
+  }
+
+  // All that is set, for a link, and back. A value that no field here could have is left out.
+  dump() {
+    const values = {};
+    for (const { name, type, checked, value } of this.form.elements) if (name) values[name] = type === "checkbox" ? checked : value;
+    return values;
+  }
+
+  load(values) {
+    for (const field of this.form.elements) {
+      const value = values?.[field.name];
+      if (!field.name || value === undefined) continue;
+      if (field.type === "checkbox") field.checked = value === true;
+      else if (typeof value === "string") setValue(field, value.slice(0, 2000));
+    }
+    for (const name of CHECKED) this.tryOut(name);
+    this.show();
+  }
+}
+
+function setValue(field, value) {
+  const before = field.value;
+  field.value = value;
+  if (!field.checkValidity()) field.value = before;
+}
+
+function inWords(name, value) {
+  if (name === "temperature") return value === 0 ? "0 · always the likeliest" : value.toFixed(2);
+  if (value === NEUTRAL[name]) return "off";
+  return name === "top_k" ? String(value) : value.toFixed(2);
+}
