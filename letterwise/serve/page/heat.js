@@ -20,7 +20,7 @@ export class Heat {
     this.spoken = h("p", { class: "unseen", role: "status" });
     this.announce = announcer(this.spoken);
     this.end = h("div", { class: "look-end" });
-    const headings = ["line", "", "bits each, in all"].map((words) => h("span", {}, words));
+    const headings = ["line", "", "bits each · in all"].map((words) => h("span", {}, words));
     element.replaceChildren(h("div", { class: "look-row look-headings", "aria-hidden": "true" }, ...headings), this.list, this.end, this.spoken, h("p", { id: "heat-keys", class: "look-keys" },
       "Arrow keys go from character to character and from line to line, Home and End to the ends of a line; Escape lets go."));
     this.list.addEventListener("pointerover", ({ target }) => this.point(target));

@@ -1,0 +1,33 @@
+// Parts: where a model's parameters are, what each part does, and the file that does it.
+//
+//   /api/inspect ──▶ figures · a table with a bar for each part
+
+import { h } from "./elements.js";
+import { short } from "./spelling.js";
+import { amount, percent } from "./surprise.js";
+
+export class Parts {
+  constructor(element) {
+    this.element = element;
+  }
+
+  show({ params, flops_per_char: work, cache_bytes: cache, parts, files }) {
+    const most = Math.max(...parts.map((part) => part.params), 1);
+    const facts = [[amount(params), "parameters"], [short(work), "operations for each character"],
+      [`${short(cache)}B`, "of memory for a full context"]];
+    const rows = parts.map(({ name, params: count, file, says }) => {
+      const bar = h("span", { class: "bar look-part", "aria-hidden": "true" });
+      bar.style.setProperty("--share", `${(100 * count) / most}%`);
+      const source = files.includes(file) ? h("a", { href: `/source/${file}`, target: "_blank", rel: "noopener" }, h("code", {}, file))
+        : h("code", {}, file);
+      return h("tr", {}, h("th", { scope: "row" }, name, bar), h("td", {}, amount(count)), h("td", {}, percent(count / (params || 1))),
+        h("td", { class: "look-says" }, says, " ", source));
+    });
+    this.element.replaceChildren(
+      h("p", { class: "look-summary" }, ...facts.map(([figure, words]) => h("span", {}, h("b", {}, figure), ` ${words}`))),
+      h("table", { class: "table" }, h("caption", { class: "unseen" }, "Parameters of each part"),
+        h("thead", {}, h("tr", {}, ...["part", "parameters", "share"].map((name) => h("th", { scope: "col" }, name)),
+          h("th", { scope: "col", class: "look-says" }, "what it does"))),
+        h("tbody", {}, ...rows)));
+  }
+}
