@@ -1,16 +1,15 @@
-"""Page: a comparison as one HTML file that needs neither script nor network.
+"""Page: a comparison as one HTML file that needs no network.
 
-Comparison ──▶ all validation curves over one axis · the figures · the knobs that differ
+Comparison ──▶ the curves of all runs over one axis · the figures · the knobs that differ
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from letterwise.comparison.runs import PROTOCOL, ComparedRun, Comparison, in_bits, number
+from letterwise.comparison.runs import PROTOCOL, Comparison
 from letterwise.comparison.table import HEADINGS, labels, row, spelled
-from letterwise.training.report.chart import HUES, Curve, chart, document, escaped
+from letterwise.training.report.document import CURVES_HERE, document, escaped
 
 STYLE = """
 div { overflow-x: auto; }
@@ -32,31 +31,12 @@ def page(comparison: Comparison) -> str:
             [knob, *(spelled(without_folders(knob, v)) for v in values)] for knob, values in comparison.differences.items()
         )
         knobs = html_table(["knob", *(run.name for run in runs)], list(shown))
-    curves = chart(
-        [curve(run, name, i) for i, (run, name) in enumerate(zip(runs, names, strict=True))],
-        x_title="characters learned from",
-        y_title="validation, nats per character",
-        right=("bits per character", math.log(2)),
-        height=360,
-    )
     body = (
-        f"<p>{escaped(comparison.note)}</p>\n{curves}\n<h2>Best validation, protocol {PROTOCOL}</h2>\n{figures}\n"
+        f"<p>{escaped(comparison.note)}</p>\n{CURVES_HERE}\n<h2>Best validation, protocol {PROTOCOL}</h2>\n{figures}\n"
         f"<h2>Knobs that differ</h2>\n{knobs}"
     )
-    return document(f"{len(runs)} runs compared", STYLE, body)
-
-
-def curve(run: ComparedRun, name: str, i: int) -> Curve:
-    """One run's validations; after the colours are used up, dashed."""
-    rows = [row for row in run.rows if number(row, "chars") is not None]
-    nats = [number(row, "val_nats_per_char") for row in rows]
-    bits = [in_bits(y) for y in nats]
-    words = [
-        f"{four_decimals(y)} nats = {four_decimals(b)} bits at step {row['step']:,}"
-        for y, b, row in zip(nats, bits, rows, strict=True)
-    ]
-    best = next((i for i, row in enumerate(rows) if row["step"] == run.best["step"]), None)
-    return Curve(name, [row["chars"] for row in rows], nats, words, hue=i % HUES, dashed=i // HUES % 2 == 1, best=best)
+    drawn = [{"name": name, "rows": run.metrics} for run, name in zip(runs, names, strict=True)]
+    return document(f"{len(runs)} runs compared", STYLE, body, drawn)
 
 
 def html_table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
@@ -65,11 +45,6 @@ def html_table(headings: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
     lines += [f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in cells)}</tr>" for cells in rows]
     inside = "\n".join(lines)
     return f"<div><table>\n{inside}\n</table></div>"
-
-
-def four_decimals(figure: float | None) -> str:
-    """A figure as text; "" where there is none."""
-    return "" if figure is None else f"{figure:.4f}"
 
 
 def without_folders(knob: str, value: Any) -> Any:

@@ -1,6 +1,6 @@
 """Runs: what run directories and model files hold, side by side.
 
-names ──▶ model file (configuration, record of the text) + metrics.jsonl (a row per validation) ──▶ Comparison
+names ──▶ model file (configuration, record of the text) + metrics.jsonl ──▶ Comparison
 
 Figures only stand side by side where they come from the same characters: `Comparison.same_characters` says whether they do.
 """
@@ -17,7 +17,7 @@ from letterwise.config import Config
 from letterwise.config.accounting import parameters
 from letterwise.config.presets import knob_values
 from letterwise.errors import UserError
-from letterwise.training.metrics.rows import of_kind, parsed
+from letterwise.training.metrics.rows import Row, of_kind, parsed
 from letterwise.units import bits
 
 PROTOCOL = "blocks"  # how training validates
@@ -25,15 +25,20 @@ PROTOCOL = "blocks"  # how training validates
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run. `rows` are all its validations, or those up to the best where only the model file is left."""
+    """One run. `metrics` are the rows of metrics.jsonl; where only the model file is left, its validations up to the best."""
 
     name: str
     model_path: Path
     config: Config
     vocab_size: int
     record: dict[str, Any]
-    rows: list[dict[str, Any]]
-    best: dict[str, Any]
+    metrics: list[Row]
+    best: Row
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its validations."""
+        return of_kind(self.metrics, None)
 
     @property
     def nats(self) -> float | None:
@@ -138,7 +143,6 @@ def read_run(name: str) -> ComparedRun:
     """One run. Raises `UserError` when it is none, or nothing was measured in it yet."""
     path = find_model(name)
     file = load_model(path)
-    rows = read_rows(path, file.history)
     if file.imported:
         raise UserError(
             f"{name!r} was imported ({file.imported}), and its text is not known here: fine-tune it with "
@@ -146,7 +150,9 @@ def read_run(name: str) -> ComparedRun:
         )
     if not file.history:
         raise UserError(f"{name!r} has no validation yet: let its training go on.")
-    return ComparedRun(name, path, file.config, len(file.vocabulary), file.data, rows, file.history[-1])
+    return ComparedRun(
+        name, path, file.config, len(file.vocabulary), file.data, read_metrics(path, file.history), file.history[-1]
+    )
 
 
 def find_model(name: str) -> Path:
@@ -168,20 +174,21 @@ def find_model(name: str) -> Path:
     raise UserError(f"{name!r} holds no model: {instead}.")
 
 
-def read_rows(model: Path, history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All validations of the run, from a metrics.jsonl beside the model that belongs to it; else those in the model file."""
+def read_metrics(model: Path, history: list[Row]) -> list[Row]:
+    """The rows of a metrics.jsonl beside the model that belongs to it; else the validations in the model file."""
     for path in (model.parent / "metrics.jsonl", model.with_suffix("") / "metrics.jsonl"):
         try:
-            rows = of_kind(parsed(path.read_bytes()), None)
-            check_rows(rows)
+            rows = parsed(path.read_bytes())
+            validations = of_kind(rows, None)
+            check_rows(validations)
         except (OSError, UserError):
             continue
-        if rows[: len(history)] == history:
+        if validations[: len(history)] == history:
             return rows
     return history
 
 
-def number(row: dict[str, Any], name: str) -> Any:
+def number(row: Row, name: str) -> Any:
     """A figure of a row; None where it has none that is finite."""
     value = row.get(name)
     return value if isinstance(value, int | float) and math.isfinite(value) else None

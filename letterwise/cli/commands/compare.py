@@ -9,7 +9,7 @@ from letterwise.cli.output import is_stdout, json_to_stdout, to_stdout
 def add_flags(parser: Parser, arguments: list[str]) -> None:
     """The flags."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories or model files, two or more")
-    page = "also write a page with all validation curves and the tables; - for stdout, which then has no other table"
+    page = "also write a page with all curves and the tables; - for stdout, which then has no other table"
     parser.add_argument("--html", metavar="FILE", help=page)
     parser.add_argument("--json", action="store_true", help="one JSON object")
 

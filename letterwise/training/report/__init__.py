@@ -1,1 +1,1 @@
-"""Report: what a run has reached, in figures, words and a page with charts."""
+"""Report: what a run has reached, in figures, words and a page with curves."""
