@@ -1,6 +1,6 @@
 """Page: the files that a browser is sent. They are read once, at the start: no request reaches the disk.
 
-/ ──▶ index.html        /page/NAME ──▶ one of the files beside this one
+/ ──▶ index.html        /page/NAME ──▶ one of the files beside this one, or curves.js, which reports draw by, too
 """
 
 import hashlib
@@ -11,9 +11,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from letterwise.serve.errors import Refused
+from letterwise.training.report.document import CURVES
 
 KINDS = (".html", ".css", ".js", ".svg")
-FILES = {path.name: path.read_bytes() for path in sorted(Path(__file__).parent.iterdir()) if path.suffix in KINDS}
+OWN = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in KINDS)
+FILES = {path.name: path.read_bytes() for path in (*OWN, CURVES)}
 TAGS = {name: f'"{hashlib.sha256(content).hexdigest()[:16]}"' for name, content in FILES.items()}
 
 router = APIRouter(include_in_schema=False)

@@ -11,14 +11,14 @@ export function showDetail(element, fact) {
     element.replaceChildren(h("p", { class: "hint" }, "Rest on a character, or reach one by the arrow keys."));
     return;
   }
-  const { character, bits, probability, rank, alternatives, line, copied } = fact, predicted = !Number.isNaN(bits);
+  const { character, seen, bits, probability, rank, alternatives, line, copied } = fact, predicted = !Number.isNaN(bits);
   const facts = predicted ? [["probability", percent(probability)], ["surprise", `${bits.toFixed(2)} bits`]] : [];
-  if (rank) facts.push(["rank", ordinal(rank)]);
+  if (seen && rank) facts.push(["rank", ordinal(rank)]);
   const parts = [
     h("p", { class: "look-big" }, h("b", {}, glyph(character)), h("span", {}, named(character).length > 2 ? named(character) : "")),
     predicted ? h("dl", {}, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]))
       : h("p", { class: "hint" }, "Nothing comes before it, so nothing predicts it."),
-    predicted && !alternatives.length && h("p", { class: "hint" }, "The model has never seen this character."),
+    predicted && !seen && h("p", { class: "hint" }, "The model has never seen this character."),
     alternatives.length > 0 && bars(alternatives, character),
     h("p", { class: "hint" }, `Line ${amount(line.number)}: ${line.bits.toFixed(1)} bits over ${amount(line.chars)} `
       + `characters, ${line.bits_per_char.toFixed(2)} each.`),

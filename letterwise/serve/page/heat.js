@@ -43,9 +43,11 @@ export class Heat {
     this.abort?.abort();
   }
 
-  show(scored, order) {
+  // `characters`: all that the model has seen; "" where it reads bytes, and has seen them all.
+  show(scored, order, characters) {
     this.clear();
     this.scored = scored;
+    this.seen = characters ? new Set(characters) : null;
     this.order(order);
   }
 
@@ -136,7 +138,8 @@ export class Heat {
     const { bits, probabilities, ranks, known, likeliest, chances, spelled, rows } = this.scored;
     const row = rows.findLast((one) => one.start <= i), alternatives = [];
     for (let k = i * known; k < (i + 1) * known && likeliest[k] >= 0; k++) alternatives.push([spelled[likeliest[k]], chances[k]]);
-    return { character: Array.from(row.text)[i - row.start], bits: bits[i], probability: probabilities[i], rank: ranks[i], alternatives,
+    const character = Array.from(row.text)[i - row.start], seen = this.seen?.has(character) ?? true;
+    return { character, seen, bits: bits[i], probability: probabilities[i], rank: ranks[i], alternatives,
       line: row.line, copied: this.runs.find((run) => run.start <= i && i < run.start + run.length), span };
   }
 
@@ -164,9 +167,9 @@ export class Heat {
     this.say(this.fact(Number(next.dataset.i)));
   }
 
-  say({ character, bits, rank, alternatives }) {
+  say({ character, seen, bits, rank, alternatives }) {
     const others = alternatives.slice(0, 3).map(([other]) => quoted(other)).join(", ");
-    const how = Number.isNaN(bits) ? "not predicted" : `${bits.toFixed(1)} bits${rank ? `, rank ${rank}` : ""}`;
+    const how = Number.isNaN(bits) ? "not predicted" : `${bits.toFixed(1)} bits, ${seen ? `rank ${rank}` : "never seen"}`;
     this.announce(`${quoted(character)}: ${how}${others && `; expected ${others}`}`);
   }
 }

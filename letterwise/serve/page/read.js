@@ -154,7 +154,7 @@ class ReadView {
       this.say("");
       result.hidden = false;
       this.summarize(scored.summary);
-      this.heat.show(scored, this.parts.order.value);
+      this.heat.show(scored, this.parts.order.value, this.app.facts()?.characters ?? "");
       this.copied(await novelty, signal);
     } catch (error) {
       this.say(signal.aborted ? "" : error.message);
