@@ -44,7 +44,9 @@ class LimitConfig:
     max_tokens: int = knob(10_000, "characters to write in one text", min=1, max=10_000_000)
     max_choices: int = knob(64, "texts in one request: prompts times n", min=1, max=10_000)
     max_rows: int = knob(256, "texts written side by side with one model", min=1, max=10_000)
-    max_queue: int = knob(512, "texts that wait for their turn; more are answered with 429", min=0, max=1_000_000)
+    max_queue: int = knob(
+        512, "texts that wait for their turn (and requests of other kinds); more are answered with 429", min=0, max=1_000_000
+    )
     max_seconds: float = knob(300.0, "seconds for one request, its wait included", above=0, metavar="S")
     max_body: int = knob(4_000_000, "bytes in the body of a request", min=1_000, max=1_000_000_000)
     max_connections: int = knob(1_000, "connections at once; more are answered with 503", min=1, max=100_000)

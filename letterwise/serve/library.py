@@ -7,18 +7,20 @@ No name that is asked for becomes a path: it is looked up among those that are t
 """
 
 import asyncio
+import math
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from fastapi import Depends, Request
 
 from letterwise.api import LanguageModel, load
-from letterwise.checkpoint.container import EXTENSIONS
 from letterwise.comparison.runs import find_model
+from letterwise.comparison.runs_folder import list_runs
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.serve.config import ServeConfig
@@ -29,6 +31,7 @@ from letterwise.serve.scheduler import Scheduler
 from letterwise.serve.workers import Workers
 
 RUNS = "out"  # where `letterwise train` writes, if nothing else is said
+LOOK_S = 1.0  # how long it is believed which runs there are
 IDLE_S = 60.0  # a model that nobody used for so long may go
 RESERVE = 2**30  # bytes of memory that are to stay free
 PER_BYTE = 4  # bytes of memory that a byte of a model file may take
@@ -55,12 +58,9 @@ class Library:
 
     def __init__(self, config: ServeConfig, metrics: Metrics) -> None:
         """Raises `UserError` when a model file that was named is not there."""
-        self.config, self.metrics, self.workers = config, metrics, Workers()
-        self.named = named([Path(path) for path in config.place.model_path])
-        for path in self.named.values():
-            if not path.is_file():
-                raise UserError(f"--model_path {str(path)!r} is not there: train one with `letterwise train`.")
-        self.runs = Path(config.place.runs or RUNS)
+        self.config, self.metrics, self.workers = config, metrics, Workers(config.limits.max_queue)
+        self.named = named(config.place.model_path)
+        self.runs, self.found = Path(config.place.runs or RUNS), (-math.inf, dict[str, Path]())
         self.loaded = dict[Path, ServedModel]()
         self.locks = dict[Path, asyncio.Lock]()
         self.facts = dict[Path, tuple[Stamp, dict[str, Any]]]()
@@ -70,15 +70,20 @@ class Library:
         metrics.gauge("letterwise_characters_per_second", "Over ten seconds", metrics.characters_per_second)
 
     def paths(self) -> dict[str, Path]:
-        """The models, by name: those that were named, else (or if --runs was given) those of the runs, newest first."""
+        """The models, by name: those of --model_path; then (without it, or with --runs) those of the runs, newest first."""
         if self.named and self.config.place.runs is None:
             return self.named
-        return self.named | {name: path for name, path in runs_in(self.runs).items() if path not in self.named.values()}
+        now = time.monotonic()
+        if now - self.found[0] > LOOK_S:
+            self.found = now, {run.name: run.model_path for run in list_runs(self.runs) if run.model_path}
+        there = set(self.named.values())
+        runs = {name: path for name, path in self.found[1].items() if name not in self.named and path not in there}
+        return self.named | runs
 
     @asynccontextmanager
     async def model(self, name: str | None = None) -> AsyncGenerator[ServedModel]:
         """A model, loaded if need be, and kept while it is used. Raises `Refused` when there is none of that name."""
-        paths = await self.workers.run(self.paths)
+        paths = self.paths()
         if not paths:
             raise Refused(
                 404, "there is no model yet: train one with `letterwise train --input_file TEXT`.", code="model_not_found"
@@ -98,7 +103,7 @@ class Library:
 
     async def _loaded(self, name: str, path: Path) -> ServedModel:
         async with self.locks.setdefault(path, asyncio.Lock()):
-            there, now = self.loaded.get(path), await self.workers.run(stamp, path)
+            there, now = self.loaded.get(path), stamp(path)
             if there and there.stamp == now:
                 return there
             await self.make_room(PER_BYTE * now[1])
@@ -132,11 +137,12 @@ class Library:
 
     async def listing(self) -> list[dict[str, Any]]:
         """What /v1/models says: those whose file cannot be read are left out."""
-        return await self.workers.run(lambda: [entry for item in self.paths().items() if (entry := self._entry(*item))])
+        paths = self.paths()
+        return await self.workers.run(lambda: [entry for item in paths.items() if (entry := self._entry(*item))])
 
     async def entry(self, name: str) -> dict[str, Any]:
         """What it says of one. Raises `Refused` when there is none of that name."""
-        path = (await self.workers.run(self.paths)).get(name)
+        path = self.paths().get(name)
         found = await self.workers.run(self._entry, name, path) if path else None
         if found is None:
             raise no_model(name)
@@ -175,32 +181,20 @@ def stamp(path: Path) -> Stamp:
     return seen.st_mtime_ns, seen.st_size
 
 
-def named(paths: list[Path]) -> dict[str, Path]:
-    """A name for each file: its run's, or its own; with a number where there are several."""
+def named(files: Sequence[str]) -> dict[str, Path]:
+    """A name for each model file or run directory. Raises `UserError` for what is none."""
     names = dict[str, Path]()
-    for path in paths:
-        path = find_model(str(path))
-        name = path.resolve().parent.name if path.stem == "model" else path.stem
-        number = 2
-        while name in names:
-            name, number = f"{name.removesuffix(f'-{number - 1}')}-{number}", number + 1
+    for given in files:
+        path = find_model(given)
+        if not path.is_file():
+            raise UserError(f"--model_path {given!r} is not there: train a model with `letterwise train`.")
+        base = path.resolve().parent.name if path.stem == "model" else path.stem
+        name = next(name for name in chain([base], (f"{base}-{number}" for number in count(2))) if name not in names)
         names[name] = path
     return names
 
 
-def runs_in(folder: Path) -> dict[str, Path]:
-    """The models of the runs in a folder, by the names of their directories, newest first. Links are not followed."""
-    found = dict[str, Path]()
-    for directory, _, _ in sorted(os.walk(folder)):
-        place = Path(directory)
-        if len(place.relative_to(folder).parts) <= 2:
-            for path in (place / f"model{extension}" for extension in EXTENSIONS):
-                if path.is_file() and not path.is_symlink():
-                    found.setdefault(place.relative_to(folder).as_posix(), path)
-    return dict(sorted(found.items(), key=lambda item: -item[1].stat().st_mtime))
-
-
-def library_of(request: Request) -> Library:
+async def library_of(request: Request) -> Library:
     """The library of the application that was asked."""
     return request.app.state.library
 

@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 
 from letterwise.serve.errors import Refused
 
-THREADS, MOST = 4, 64  # so many at once; and with those that wait
+THREADS = 4
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
@@ -16,13 +16,13 @@ Given = ParamSpec("Given")
 class Workers:
     """Threads that event loops wait for."""
 
-    def __init__(self) -> None:
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="worker")
+    def __init__(self, max_queue: int) -> None:
+        self.threads, self.most = ThreadPoolExecutor(THREADS, thread_name_prefix="worker"), THREADS + max_queue
         self.taken = 0
 
     async def run(self, function: Callable[Given, Result], /, *given: Given.args, **named: Given.kwargs) -> Result:
         """What the function returns. Raises `Refused` when too many wait."""
-        if self.taken >= MOST:
+        if self.taken >= self.most:
             raise Refused.busy(f"{self.taken} requests are waiting to be computed already: try again later.", 2)
         self.taken += 1
         try:

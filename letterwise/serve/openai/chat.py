@@ -20,9 +20,8 @@ from letterwise.serve.openai.choices import Choices, finish_reason, prepare
 from letterwise.serve.openai.completions import Usage
 from letterwise.serve.openai.events import EventStream, unless_gone
 from letterwise.serve.openai.logprobs import chat_logprobs
-from letterwise.serve.openai.requests import MAX_LOGPROBS, Strict, WritingRequest, with_options
+from letterwise.serve.openai.requests import DEFAULT_TOKENS, MAX_LOGPROBS, Strict, WritingRequest, with_options
 
-DEFAULT_TOKENS = 300
 router = APIRouter(tags=["openai"])
 
 
@@ -47,7 +46,9 @@ class ChatRequest(WritingRequest):
     """A conversation, to be written on."""
 
     messages: list[Message] = Field(description="what was said so far", min_length=1, max_length=10_000)
-    max_tokens: int | None = Field(None, description="characters to write", json_schema_extra={"minimum": 0})
+    max_tokens: int | None = Field(
+        None, description=f"characters to write (default: {DEFAULT_TOKENS})", json_schema_extra={"minimum": 0}
+    )
     max_completion_tokens: int | None = Field(None, description="the same", json_schema_extra={"minimum": 0})
     logprobs: bool | None = Field(False, description="also tell the log-probability of each character")
     top_logprobs: int | None = Field(
@@ -114,7 +115,7 @@ async def chat(asked: ChatRequest, http: Request, library: LibraryOf) -> Any:
             asked,
             [template(asked.messages)],
             library.config.limits,
-            max_tokens=DEFAULT_TOKENS if tokens is None else tokens,
+            max_tokens=tokens,
             logprobs=top_of(asked),
             unknown=asked.unknown or "skip",
         )

@@ -92,7 +92,7 @@ async def prepare(
     prompts: list[Prompt],
     most: LimitConfig,
     *,
-    max_tokens: int,
+    max_tokens: int | None,
     logprobs: int | None,
     unknown: Unknown,
 ) -> Choices:
@@ -119,7 +119,8 @@ async def prepare(
         start = vocabulary.encode("\n") if len(ids) == 0 and "\n" in vocabulary else ids
         return Choice(ids, Request(start, sampler, limits, rng_seed, copies, watcher), watcher)
 
-    return Choices(served, most, await served.compute(built))
+    takes_time = limits.constrained or limits.max_copy
+    return Choices(served, most, await served.compute(built) if takes_time else built())
 
 
 def ids_of(prompt: Prompt, vocabulary: Vocabulary, most: LimitConfig, unknown: Unknown) -> np.ndarray:

@@ -27,7 +27,9 @@ class CompletionRequest(WritingRequest):
     prompt: str | list[str] | list[int] | list[list[int]] | None = Field(
         None, description="text, or ids, or several of them; without: any beginning"
     )
-    max_tokens: int | None = Field(DEFAULT_TOKENS, description="characters to write", json_schema_extra={"minimum": 0})
+    max_tokens: int | None = Field(
+        None, description=f"characters to write (default: {DEFAULT_TOKENS})", json_schema_extra={"minimum": 0}
+    )
     logprobs: int | None = Field(
         None, description="also tell the log-probability of each character, and so many of the likeliest there",
         json_schema_extra={"minimum": 0, "maximum": MAX_LOGPROBS},
@@ -87,7 +89,7 @@ async def complete(asked: CompletionRequest, http: Request, library: LibraryOf) 
             asked,
             prompts,
             most,
-            max_tokens=DEFAULT_TOKENS if asked.max_tokens is None else asked.max_tokens,
+            max_tokens=asked.max_tokens,
             logprobs=asked.logprobs,
             unknown=asked.unknown or "error",
         )

@@ -21,7 +21,7 @@ OTHERWISE = {"num_samples", "rng_seed", "logit_bias", "greedy", "beam", "num_tok
 LONGEST = {"regex": 10_000, "grammar": 100_000, "json_schema": 100_000, "charset": 10_000, "exclude": 10_000}
 MAX_TEXTS, LONGEST_TEXT = 64, 1_000  # of stop and must_contain
 MAX_LOGPROBS = 20
-DEFAULT_TOKENS = 100
+DEFAULT_TOKENS = 200
 Class = TypeVar("Class", bound=type[BaseModel])
 
 
@@ -95,8 +95,12 @@ class WritingRequest(Strict):
     metadata: dict[str, Any] | None = Field(None, description="is not used")
 
 
-def options_of(asked: WritingRequest, max_tokens: int, vocabulary: Vocabulary, most: LimitConfig) -> tuple[Sampler, Limits]:
+def options_of(
+    asked: WritingRequest, max_tokens: int | None, vocabulary: Vocabulary, most: LimitConfig
+) -> tuple[Sampler, Limits]:
     """How to draw, when to stop and what may be written. Raises `UserError`."""
+    if max_tokens is None:
+        max_tokens = min(DEFAULT_TOKENS, most.max_tokens)
     if max_tokens > most.max_tokens:
         raise UserError(f"max_tokens={max_tokens} is too large: this server writes {most.max_tokens:,} characters at most.")
     known = {f.name for kind in (SamplerConfig, StopConfig, ConstraintConfig) for f, _ in typed_fields(kind)}
