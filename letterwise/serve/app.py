@@ -56,6 +56,7 @@ def make_app(config: ServeConfig, write: Callable[[str], None]) -> FastAPI:
     for router in (*openai.ROUTERS, *verbs.ROUTERS, page.router):
         app.include_router(router)
     add_probes(app, metrics)
+    describe_truly(app)
     app.add_middleware(Guard, config=config)
     app.add_middleware(AccessLog, metrics=metrics, write=write, as_json=config.place.log_json)
     return app
@@ -89,6 +90,16 @@ async def look_around(app: FastAPI) -> None:
     while True:
         await asyncio.sleep(LOOK_AROUND_S)
         await app.state.library.make_room()
+
+
+def describe_truly(app: FastAPI) -> None:
+    """FastAPI says that it answers 422 to what is not valid; we answer 400."""
+    described = app.openapi()
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+    for name in ("HTTPValidationError", "ValidationError"):
+        described["components"]["schemas"].pop(name, None)
 
 
 def add_probes(app: FastAPI, metrics: Metrics) -> None:

@@ -74,7 +74,7 @@ def detail(error: Exception) -> tuple[int, ErrorDetail]:
         param = HTTP_NAMES.get(named[1], named[1]) if named else None
         status = 500 if isinstance(error, Diverged) else 400
         return status, ErrorDetail(message=in_fields(str(error)), type="invalid_request_error", param=param)
-    LOG.exception("a request failed", exc_info=error)
+    LOG.error("a request failed", exc_info=error)
     return 500, ErrorDetail(message="something went wrong here, and is in the server's log.", type="server_error")
 
 
@@ -117,12 +117,12 @@ def install(app: FastAPI) -> None:
         return answer(error)
 
     async def http(request: Request, error: Any) -> JSONResponse:
-        says = {404: "there is nothing at this address: see /docs.", 405: "this address does not take that method."}
+        says = {404: "there is nothing at this address: see /openapi.json.", 405: "this address does not take that method."}
         refusal = Refused(error.status_code, says.get(error.status_code, sentence(error.detail)))
         refusal.headers = dict(error.headers or {})
         return answer(refusal)
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
-    for kind in (Refused, UserError):
+    for kind in (Refused, UserError, Exception):
         app.add_exception_handler(kind, refused)

@@ -96,15 +96,12 @@ class Guard:
 
     async def _body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> bytes:
         """All of it. Raises `Refused` when it is too long, takes too long, or is no JSON by its head."""
-        if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        if scope["method"] != "POST":
             return b""
         too_long = Refused(413, f"the body is longer than {self.max_body:,} bytes: send less at once.", code="too_large")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self.max_body:
             raise too_long
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise Refused(415, f"Content-Type is {kind[:80]!r}: send JSON, as application/json.", code="content_type")
         parts, size = list[bytes](), 0
         try:
             async with asyncio.timeout(BODY_S):
@@ -117,9 +114,13 @@ class Guard:
                     if size > self.max_body:
                         raise too_long
                     if not message.get("more_body"):
-                        return b"".join(parts)
+                        break
         except TimeoutError:
             raise Refused(408, f"the body was not all there after {BODY_S:g} seconds.", code="timeout") from None
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if size and kind != "application/json":
+            raise Refused(415, f"Content-Type is {kind[:80]!r}: send JSON, as application/json.", code="content_type")
+        return b"".join(parts)
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

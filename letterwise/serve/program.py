@@ -110,6 +110,7 @@ def run(config: ServeConfig, note: Callable[[str], None]) -> int:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=int(config.limits.grace + LAST_WORDS_S) + 1,
                 limit_concurrency=config.limits.max_connections,

@@ -31,6 +31,8 @@ def normalized(limits: Limits) -> Limits:
 
 def _check_grammar(grammar: str) -> None:
     """Raises `UserError` when a regex in it depends on what is around it, or when it is not Lark's syntax."""
+    if not grammar.strip():
+        raise UserError('--grammar is empty: give a grammar, as start: "a" | "b", or leave out --grammar.')
     for token in QUOTED.finditer(grammar):
         if token["regex"]:
             checked_regex("--grammar", token["regex"][1:].rpartition("/")[0])
