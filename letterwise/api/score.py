@@ -117,7 +117,7 @@ class Reader(LoadedModel):
 
         Example:
             >>> found = model.score_characters("The dog sat on the log.\n")
-            >>> len(found.bits), found.chars, found.unknown, found.total_bits < found.counting_bits
+            >>> len(found.bits), found.predicted, found.unknown, found.total_bits < found.counting_bits
             (24, 23, 1, True)
         """
         from letterwise.data.offsets import places

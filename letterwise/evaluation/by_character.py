@@ -18,11 +18,15 @@ from letterwise.units import bits
 
 @dataclass(frozen=True)
 class LineBits:
-    """A line of a text: its number from 1, where it begins, how many of its characters were predicted, and what they cost."""
+    """A line of a text, its end included.
+
+    The `number` is from 1; the line begins at `start` and has so many `chars`, of which so many were `predicted`.
+    """
 
     number: int
     start: int
     chars: int
+    predicted: int
     bits: float
 
 
@@ -47,9 +51,9 @@ class CharacterScores:
     counting_bits: float | None
 
     @property
-    def chars(self) -> int:
-        """How many were predicted."""
-        return sum(line.chars for line in self.lines)
+    def predicted(self) -> int:
+        """How many of them were: all but the text's first, and what is part of a line break."""
+        return sum(line.predicted for line in self.lines)
 
     @property
     def total_bits(self) -> float:
@@ -81,7 +85,7 @@ def lines_of(text: str, cost: np.ndarray) -> list[LineBits]:
     found, start = [], 0
     for number, line in enumerate(split_lines(text), 1):
         here = cost[start : start + len(line)]
-        found.append(LineBits(number, start, int((~np.isnan(here)).sum()), float(np.nansum(here))))
+        found.append(LineBits(number, start, len(line), int((~np.isnan(here)).sum()), float(np.nansum(here))))
         start += len(line)
     return found
 

@@ -25,9 +25,10 @@ def test_a_characters_score_is_that_of_score(tiny: LanguageModel, protocol) -> N
     assert [found.alternatives[i][0][0] for i in (5, 40)] == [tiny.vocabulary.characters[likeliest[i]] for i in (5, 40)]
     assert found.unknown == 3  # ö and two line breaks, which the vocabulary lacks
     for mine, line in zip(found.lines, lines, strict=True):
-        assert (mine.number, mine.start, mine.chars) == (line.number, line.start, line.predicted)
+        assert (mine.number, mine.start, mine.chars) == (line.number, line.start, len(line.text))
+        assert mine.predicted == line.predicted
         assert mine.bits == pytest.approx(line.bits)
-    assert found.chars == len(TEXT) - 1
+    assert found.predicted == len(TEXT) - 1
     assert found.total_bits == pytest.approx(sum(line.bits for line in lines))
 
 
@@ -35,8 +36,8 @@ def test_counting_is_what_evaluate_sets_beside_it(tiny: LanguageModel, tmp_path:
     text = "The cat sat on the log. The mat sat on the cat. "
     (tmp_path / "t.txt").write_text(text)
     score, found = tiny.evaluate(tmp_path / "t.txt"), tiny.score_characters(text)
-    assert found.total_bits / found.chars == pytest.approx(score.bits_per_char, abs=1e-5)
-    assert found.counting_bits / found.chars == pytest.approx(score.counting_bits_per_char, abs=1e-5)
+    assert found.total_bits / found.predicted == pytest.approx(score.bits_per_char, abs=1e-5)
+    assert found.counting_bits / found.predicted == pytest.approx(score.counting_bits_per_char, abs=1e-5)
     strange = tiny.score_characters(text + "ö")
     assert strange.counting_bits == pytest.approx(found.counting_bits + OOV_BITS)
 
@@ -47,10 +48,10 @@ def test_lines_begin_after_their_line_break(tiny_lines: LanguageModel, tmp_path:
     assert not np.isnan(plain.bits).any()
     assert np.flatnonzero(np.isnan(found.bits)).tolist() == [4, 10]
     np.testing.assert_array_equal(np.delete(found.bits, [4, 10]), plain.bits)
-    assert [(line.start, line.chars) for line in found.lines] == [(0, 5), (6, 5)]
+    assert [(line.start, line.chars, line.predicted) for line in found.lines] == [(0, 6, 5), (6, 6, 5)]
     (tmp_path / "t.txt").write_text("bake\nlomi\n")
     score = tiny_lines.evaluate(tmp_path / "t.txt")
-    assert plain.counting_bits / plain.chars == pytest.approx(score.counting_bits_per_char, abs=1e-5)
+    assert plain.counting_bits / plain.predicted == pytest.approx(score.counting_bits_per_char, abs=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def test_a_character_of_two_bytes_costs_both(of_bytes: LanguageModel) -> None:
     assert found.bits[-1] == pytest.approx(bits[-4:].sum())
     assert [i for i in range(len(text)) if not found.ranks[i]] == [0, 8, 9, 15]
     assert all(len(found.alternatives[i]) == 5 * (found.ranks[i] > 0) for i in range(len(text)))
-    assert found.chars == len(text)
+    assert found.predicted == len(text)
     assert found.total_bits == pytest.approx(bits.sum())
 
 

@@ -1,13 +1,10 @@
 """`letterwise inspect`: a form over `load_model`."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from letterwise.cli.flags import Parser
 from letterwise.cli.output import json_to_stdout, to_stdout
 from letterwise.printable import printable
-
-if TYPE_CHECKING:
-    from letterwise.checkpoint import ModelFile
 
 
 def add_flags(parser: Parser, arguments: list[str]) -> None:
@@ -19,6 +16,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Show."""
     from letterwise.checkpoint import load_model
+    from letterwise.checkpoint.facts import facts
     from letterwise.config.accounting import cache_bytes, flops_per_char, parameters
 
     file = load_model(flags["model_path"])
@@ -36,22 +34,3 @@ def run(flags: dict[str, Any]) -> int:
         nats = "".join(f"  {name} {value:.4f}" for name, value in losses.items() if value is not None)
         to_stdout(f"  step {row['step']:>7}{nats} nats\n")
     return 0
-
-
-def facts(file: "ModelFile") -> dict[str, str]:
-    """What a person wants to know of a model, a line each."""
-    model, training, vocabulary = file.config.model, file.config.training, file.vocabulary
-    shape = f"{model.n_layer} layers, {model.n_head} heads, width {model.n_embd}, context {model.block_size}"
-    lines = "lines of " if file.config.data.lines else ""
-    characters = repr(vocabulary.characters) if vocabulary.kind == "char" else "every byte"
-    learned = f"{lines}{', '.join(file.data['sources'])} (fingerprint {file.data['fingerprint'][:16]})"
-    trained = f"{training.optimizer}, batch {training.batch_size}, rng_seed {training.rng_seed}"
-    if file.imported:
-        learned = trained = f"not known here: the model was imported ({file.imported})"
-    return {
-        "model": f"{file.config.preset} {file.config.size}: {shape}",
-        "bricks": f"{model.positions} positions, {model.norm} norm ({model.norm_order}), {model.activation}",
-        "vocabulary": f"{len(vocabulary)}: {characters if len(characters) < 400 else characters[:400] + '…'}",
-        "learned from": learned,
-        "trained with": trained,
-    }
