@@ -1,0 +1,126 @@
+"""Serve: many streams at once against the same requests one after another, and memory over thousands of requests.
+
+    python -m benchmarks.serve
+
+A model of size nano, hardly trained: what is written does not matter to speed. The server is a process of its own, and so is
+the client, which reads raw sockets and takes little of the processors that both share. Each text is compared with that of the
+same request alone.
+"""
+
+import asyncio
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import letterwise
+from benchmarks.record import flags, record
+
+SHAPE = dict(n_layer=4, n_head=4, n_embd=128, block_size=128)
+STREAMS, CHARS, ALONE, REQUESTS = 200, 300, 40, 10_000
+PROMPTS = ("The ", "And so ", "It was ")
+KINDS: dict[str, list[dict[str, Any]]] = {
+    "plain": [{}],
+    "mixed": [
+        {}, {"temperature": 0.7, "top_p": 0.9}, {"regex": "[a-z ,.]*"}, {"frequency_penalty": 0.2}, {"min_p": 0.05},
+        {"charset": "abcdefghijklmnopqrstuvwxyz ,.\n"}, {"top_k": 8, "repetition_penalty": 1.2}, {"must_contain": ["the"]},
+    ],
+}  # fmt: skip
+
+
+def main() -> None:
+    asked = flags(__doc__ or "").parse_args()
+    with tempfile.TemporaryDirectory() as workplace:
+        path = Path(workplace, "run")
+        letterwise.train(asked.text, out=path, progress=False, max_iters=5, eval_chars=1000, **SHAPE)
+        command = [sys.executable, "-m", "letterwise", "serve", "--model_path", path, "--port", "0"]
+        process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
+        assert process.stderr
+        port = int(re.findall(r":(\d+) ", process.stderr.readline())[0])
+        log = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)  # nobody reads on
+        try:
+            asyncio.run(one(port, 0, "plain"))  # loaded
+            for kind in KINDS:
+                for _ in range(asked.rounds):
+                    record(
+                        asked.append,
+                        benchmark="serve",
+                        contender=kind,
+                        streams=STREAMS,
+                        **SHAPE,
+                        **asyncio.run(both(port, kind)),
+                    )
+            record(asked.append, benchmark="serve", contender="memory", **asyncio.run(memory(port, process.pid)))
+        finally:
+            process.terminate()
+            log.terminate()
+
+
+def request(k: int, kind: str, chars: int = CHARS) -> dict[str, Any]:
+    """One of many, each a little different."""
+    some = KINDS[kind]
+    return {"prompt": PROMPTS[k % len(PROMPTS)], "max_tokens": chars, "seed": k, "stream": True, **some[k % len(some)]}
+
+
+async def one(port: int, k: int, kind: str, chars: int = CHARS) -> tuple[float, str]:
+    """Seconds to the first character, and the text of a request, byte by byte as it comes."""
+    body = json.dumps(request(k, kind, chars)).encode()
+    begun = time.perf_counter()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    head = "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    first, parts = 0.0, []
+    while part := await reader.read(2**16):
+        if not first and b'"text"' in part:
+            first = time.perf_counter() - begun
+        parts.append(part)
+    writer.close()
+    events = re.findall(rb"data: (\{.*\})", b"".join(parts))
+    return first, "".join(json.loads(event)["choices"][0]["text"] for event in events)
+
+
+async def both(port: int, kind: str) -> dict[str, Any]:
+    """All at once, and some of them one after another."""
+    begun = time.perf_counter()
+    together = await asyncio.gather(*(one(port, k, kind) for k in range(STREAMS)))
+    seconds = time.perf_counter() - begun
+    begun = time.perf_counter()
+    alone = [await one(port, k, kind) for k in range(ALONE)]
+    seconds_alone = time.perf_counter() - begun
+    assert [text for _, text in together[:ALONE]] == [text for _, text in alone], "a text depends on its company"
+    firsts = sorted(first for first, _ in together)
+    fast, slow = sum(len(text) for _, text in together) / seconds, sum(len(text) for _, text in alone) / seconds_alone
+    return {
+        "chars_per_second": round(fast),
+        "chars_per_second_one_by_one": round(slow),
+        "ratio": round(fast / slow, 2),
+        "first_char_p50": round(statistics.median(firsts), 3),
+        "first_char_p99": round(firsts[int(0.99 * STREAMS)], 3),
+        "first_char_alone": round(statistics.median(first for first, _ in alone), 4),
+    }
+
+
+async def memory(port: int, pid: int) -> dict[str, Any]:
+    """Megabytes after a thousand requests, and after ten thousand."""
+    sizes, done = {}, 0
+    for target in (1000, REQUESTS):
+        while done < target:
+            await asyncio.gather(*(one(port, done + k, "mixed", 20) for k in range(50)))
+            done += 50
+        sizes[f"megabytes_after_{target}"] = round(resident(pid) / 1e6, 1)
+    return sizes
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    main()
