@@ -11,10 +11,12 @@ text's keys and values grow.
 The order of a sum depends on nothing but its length: products are the same bits in any batch, with any number of threads.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -44,6 +46,17 @@ def padded(size, step=LANES):
     return (size + step - 1) // step * step
 
 
+def sums_at_once(wanted: int, each: int = 1) -> int:
+    """How many of the `wanted` sums, a power of two, times `each`, the processor's registers hold.
+
+    With AVX-512 there are 32 registers of 16 numbers. Else there are 16, of 8 numbers at most: two for each sum.
+    """
+    room = 24 if get_host_cpu_features().get("avx512f") else 6
+    while wanted * each > room:
+        wanted //= 2
+    return wanted
+
+
 def tile_product(vectors: int, prefetch: bool = False) -> Any:
     """A function for compiled code: eight outputs of so many vectors. With `prefetch` it fetches what is `ahead` in the matrix.
 
@@ -62,14 +75,17 @@ def tile_product(vectors: int, prefetch: bool = False) -> Any:
             x_step, y_step = cgutils.unpack_tuple(builder, steps)
             xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
 
-            def factors(k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+            def factors(outputs: range, k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
                 inputs, at = [code.load(code.offset(x, k)) for x in xs], builder.mul(k, number(OUTPUTS))
-                rows = [code.offset(weights, at, number(j * LANES)) for j in range(OUTPUTS)]
+                rows = [code.offset(weights, at, number(j * LANES)) for j in outputs]
                 for row in rows if prefetch else []:
                     code.prefetch(code.offset(row, ahead))
                 return [(row, x) for row in map(code.load, rows) for x in inputs]
 
-            sums = code.sums(x_step, LANES, OUTPUTS * vectors, factors)
+            sums, step = list[ir.Value](), sums_at_once(OUTPUTS, vectors)
+            for first_output in range(0, OUTPUTS, step):
+                some = range(first_output, first_output + step)
+                sums += code.sums(x_step, LANES, step * vectors, partial(factors, some))
             for v in range(vectors):
                 code.store(_pairwise(code, sums[v::vectors]), code.offset(outputs, builder.mul(y_step, number(v))))
             return context.get_dummy_value()
@@ -104,14 +120,16 @@ def strip_sum(typing_context, vectors, strip, weights, count, y, begin, ahead):
         _, strip, _, count, _, begin, ahead = arguments
         numbers, weights = code.begin(0, strip), code.begin(2)
 
-        def factors(t: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+        def factors(some: range, t: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
             at = builder.mul(t, number(LANES))
-            rows = [code.offset(numbers, at, number(j * LANES)) for j in range(ACCUMULATORS)]
-            for row in rows:
+            rows = {j: code.offset(numbers, at, number(j * LANES)) for j in some}
+            for row in rows.values():
                 code.prefetch(code.offset(row, ahead))
-            return [(code.load(row), code.broadcast(code.offset(weights, t, number(j)))) for j, row in enumerate(rows)]
+            return [(code.load(row), code.broadcast(code.offset(weights, t, number(j)))) for j, row in rows.items()]
 
-        sums = code.sums(count, ACCUMULATORS, ACCUMULATORS, factors)
+        sums, step = list[ir.Value](), sums_at_once(ACCUMULATORS)
+        for first in range(0, ACCUMULATORS, step):
+            sums += code.sums(count, ACCUMULATORS, step, partial(factors, range(first, first + step)))
         while len(sums) > 1:
             sums = [builder.fadd(one, other) for one, other in zip(sums[::2], sums[1::2], strict=True)]
         code.store(*sums, code.begin(4, begin))
