@@ -5,7 +5,8 @@ ids (T,) ───────────────▶ attention (layers, hea
 embedding (V, C) ───────▶ map (V, 2)
 """
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ def inputs(model: TextModel, given: np.ndarray) -> tuple[Int[Tensor, "B T"], Flo
     return torch.from_numpy(rows).to(model.device), torch.cat(known) if known else None
 
 
+def of_its_own(model: TextModel) -> TextModel:
+    """The same weights in modules of their own: a hook on these is called by no other thread that reads with the model."""
+    shared = {id(tensor): tensor for tensor in (*model.transformer.parameters(), *model.transformer.buffers())}
+    return replace(model, transformer=copy.deepcopy(model.transformer, shared))
+
+
 @torch.no_grad()
 def attention(model: TextModel, ids: Any) -> Float[Tensor, "layers H T T"]:
     """How much of each character every character reads, in each head of each layer: rows sum to 1, and none reads ahead.
@@ -56,16 +63,11 @@ def attention(model: TextModel, ids: Any) -> Float[Tensor, "layers H T T"]:
     Raises `UserError` as `logits` does.
     """
     seen: list[Tensor] = []
-    hooks = [
-        part.register_forward_pre_hook(lambda part, given: seen.append(part.weights(*given[:2])[0]))
-        for part in model.transformer.modules()
-        if isinstance(part, Attention)
-    ]
-    try:
-        logits(model, ids)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hooked = of_its_own(model)
+    for part in hooked.transformer.modules():
+        if isinstance(part, Attention):
+            part.register_forward_pre_hook(lambda part, given: seen.append(part.weights(*given[:2])[0]))
+    logits(hooked, ids)
     return torch.stack(seen) if seen else torch.zeros(0, model.transformer.config.n_head, len(ids), len(ids))
 
 
@@ -81,15 +83,12 @@ def lens(model: TextModel, ids: Any) -> Float[Tensor, "stages T V"]:
     given = np.asarray(torch.as_tensor(ids).cpu())
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iu":
         raise UserError(f"ids of shape {given.shape} and type {given.dtype} are not one text, (T,).")
-    (tokens, log_prior), transformer = inputs(model, given[None]), model.transformer
+    (tokens, log_prior), transformer = inputs(model, given[None]), of_its_own(model).transformer
     streams: list[Tensor] = []
     stages = [transformer.drop, *transformer.blocks]  # dropout of the embedding is the last before the first block
-    hooks = [part.register_forward_hook(lambda part, given, x: streams.append(x)) for part in stages]
-    try:
-        transformer.states(tokens, log_prior=log_prior)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for part in stages:
+        part.register_forward_hook(lambda part, given, x: streams.append(x))
+    transformer.states(tokens, log_prior=log_prior)
     scores = torch.cat([transformer.scores(transformer.norm(x), log_prior) for x in streams])
     finite(float(scores[-1].max()))
     return scores

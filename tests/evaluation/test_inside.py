@@ -1,5 +1,7 @@
 """Inside: logits are those of reading one character at a time, and attention is what mixes the values, for every preset."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -134,3 +136,14 @@ def test_the_lens_takes_one_text(tiny: LanguageModel) -> None:
     for ids, sentence in (([], "not one text"), ([[1]], "not one text"), ([0] * 33, "does not fit"), ([27], "id 27 is not")):
         with pytest.raises(UserError, match=sentence):
             lens(tiny.text_model, ids)
+
+
+def test_two_who_look_at_once_see_what_each_would_alone() -> None:
+    """On a server, threads read with one model at the same time."""
+    model, counts = model_and_counts("fast")
+    read_with, asked = beside(model, counts), {"attention": attention, "lens": lens}
+    alone = {name: look(read_with, IDS) for name, look in asked.items()}
+    with ThreadPoolExecutor(4) as threads:
+        found = [(name, threads.submit(look, read_with, IDS)) for _ in range(30) for name, look in asked.items()]
+    for name, future in found:
+        torch.testing.assert_close(future.result(), alone[name], rtol=1e-4, atol=1e-5)
