@@ -34,7 +34,7 @@ def main() -> None:
     random = np.random.default_rng(0)
     for text in model.samples("\n", num_tokens=each, num_samples=TEXTS, rng_seed=1).texts():
         ids = model.vocabulary.encode("\n" + text)
-        for some in passes(model.text_model, ids, protocol="sliding"):
+        for some in passes(model.text_model, ids, protocol="sliding", with_logits=True):
             shares = some.logits.double().softmax(-1).numpy()
             drawn, rows = some.targets.numpy(), np.arange(len(some.targets))
             below = shares.cumsum(-1)[rows, drawn] - shares[rows, drawn]

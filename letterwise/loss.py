@@ -28,6 +28,6 @@ def each_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"]) -> Float[
     return F.cross_entropy(logits.float(), targets, reduction="none")
 
 
-def total_nats(logits: Float[Tensor, "n V"], targets: Int[Tensor, "n"], lengths: list[int]) -> list[float]:
+def total_nats(nats: Float[Tensor, "n"], lengths: list[int]) -> list[float]:
     """Summed surprise over the targets of each window, of so many in turn, in nats, added up in float64."""
-    return [window.sum().item() for window in each_nats(logits, targets).double().cpu().split(lengths)]
+    return [window.sum().item() for window in nats.double().cpu().split(lengths)]

@@ -14,7 +14,7 @@ from letterwise.data.vocabulary import Tally, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.baseline import utf8_bytes, xz_bits
 from letterwise.evaluation.passes import passes
-from letterwise.loss import each_nats, total_nats
+from letterwise.loss import total_nats
 from letterwise.units import bits
 
 GROUPS = 100  # runs of neighbouring windows whose means show how much the mean of all may be off
@@ -76,10 +76,10 @@ def evaluate(
     nats, counted = 0.0, 0.0
     windows: list[tuple[float, int]] = []  # nats and characters of each
     for some in passes(model, ids, protocol=protocol, every=every):
-        each = total_nats(some.logits, some.targets, some.lengths)
+        each = total_nats(some.nats, some.lengths)
         nats += sum(each)
         windows += zip(each, some.lengths, strict=True)
-        counted += each_nats(some.log_prior, some.targets).double().sum().item() if some.log_prior is not None else 0.0
+        counted += some.counting_nats.double().sum().item() if some.counting_nats is not None else 0.0
         between()
     chars = sum(length for _, length in windows)
     alone = counted / chars if model.counts else None

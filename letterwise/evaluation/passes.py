@@ -1,6 +1,6 @@
 """Passes: a model over a text, window by window, by a stated protocol.
 
-    ids ──sweep──▶ windows ──TextModel──▶ logits (n V) of the targets, in the order of the text
+    ids ──sweep──▶ windows ──TextModel, a thread to a batch──▶ nats (n,) of the targets, in the order of the text
 blocks    windows of block_size side by side; a window's first character has no context (nanoGPT's, made deterministic)
 eighth    windows overlap by an eighth; a character is scored with at least an eighth of a context before it
 sliding   windows overlap by half; a character is scored where it sees most, with at least half a context before it
@@ -21,28 +21,40 @@ import torch
 from torch import Tensor
 
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.data.batches import NO_TARGET, sweep
+from letterwise.data.batches import NO_TARGET, Windows, sweep
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
+from letterwise.loss import each_nats
+from letterwise.runtime.side_by_side import side_by_side
 from letterwise.shapes import Float, Int
 
 OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
 PROTOCOLS = (*OVERLAPS,)
-NUMBERS_IN_FLIGHT = {"cpu": 2**20}  # widest activation of a batch: on a CPU, small enough to stay in cache
+NUMBERS_IN_FLIGHT = {"cpu": 2**19}  # widest activation of a batch: on a CPU, small enough to stay in cache
 DEFAULT_IN_FLIGHT = 2**26
+MAX_THREADS = 16  # that compute a batch each; more of them would wait for each other in Python
 
 
 @dataclass(frozen=True)
 class Pass:
-    """Some windows' targets, one after another: scores, what really followed, and how many of them each window has."""
+    """Some windows' targets, one after another, how surprising each is, and how many of them each window has."""
 
-    logits: Float[Tensor, "n V"]
     targets: Int[Tensor, "n"]
-    log_prior: Float[Tensor, "n V"] | None  # what counting alone says, where the model has counts
+    nats: Float[Tensor, "n"]
+    counting_nats: Float[Tensor, "n"] | None  # by counting alone, where the model has counts
     lengths: list[int]
+    logits: Float[Tensor, "n V"] | None  # where they were asked for
 
 
-def passes(model: TextModel, ids: np.ndarray, *, protocol: str = "blocks", every: int = 1, start: int = 0) -> Iterator[Pass]:
+def passes(
+    model: TextModel,
+    ids: np.ndarray,
+    *,
+    protocol: str = "blocks",
+    every: int = 1,
+    start: int = 0,
+    with_logits: bool = False,
+) -> Iterator[Pass]:
     """The windows of `ids` (N,), or each `every`-th of them. For a model of lines, the first of `ids` is its line break.
 
     The first begins at `start`: what is before it is known to counts only.
@@ -56,24 +68,36 @@ def passes(model: TextModel, ids: np.ndarray, *, protocol: str = "blocks", every
     overlap = overlap_of(protocol, block_size)
     require_ids(ids, transformer.vocab_size)
     widest = block_size * max(transformer.vocab_size, transformer.config.hidden)
-    batch = max(1, NUMBERS_IN_FLIGHT.get(device.type, DEFAULT_IN_FLIGHT) // widest)
+    fitting = NUMBERS_IN_FLIGHT.get(device.type, DEFAULT_IN_FLIGHT) // widest
+    threads = min(torch.get_num_threads(), MAX_THREADS) if device.type == "cpu" and fitting else 1
     was_training = transformer.training
     transformer.eval()
     try:
-        for together in sweep(ids[start:], block_size, batch, overlap=overlap, every=every, line_break=model.line_break):
-            made = []
-            for starts, inputs, targets in together:
-                x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-                asked, log_prior = y != NO_TARGET, model.log_prior(ids, start + starts, x.size(1))
-                with torch.inference_mode():
-                    states = transformer.states(x, log_prior=log_prior)[asked]
-                    log_prior = None if log_prior is None else log_prior[asked]
-                    logits = transformer.scores(states[None], None if log_prior is None else log_prior[None])[0]
-                alone = None if log_prior is None else log_prior[:, -1, :-1]
-                made.append(Pass(logits, y[asked], alone, asked.sum(-1).tolist()))
-            yield in_order(made, np.concatenate([windows.starts for windows in together]))
+        batches = sweep(ids[start:], block_size, max(1, fitting), overlap=overlap, every=every, line_break=model.line_break)
+        yield from side_by_side(lambda together: read(model, ids, together, start, with_logits), batches, threads)
     finally:
         transformer.train(was_training)
+
+
+def read(model: TextModel, ids: np.ndarray, together: list[Windows], start: int, with_logits: bool) -> Pass:
+    """What the model makes of a few batches of windows of `ids` (N,), whose places are counted from `start`."""
+    made = []
+    for starts, inputs, targets in together:
+        x, y = torch.from_numpy(inputs).to(model.device), torch.from_numpy(targets).to(model.device)
+        log_prior = model.log_prior(ids, start + starts, x.size(1))
+        asked, lengths = (y != NO_TARGET).flatten().nonzero()[:, 0], (y != NO_TARGET).sum(-1).tolist()
+        with torch.inference_mode():
+            states, y = picked(model.transformer.states(x, log_prior=log_prior), asked), picked(y, asked)
+            log_prior = None if log_prior is None else picked(log_prior, asked)
+            logits = model.transformer.scores(states[None], None if log_prior is None else log_prior[None])[0]
+            counting = None if log_prior is None else each_nats(log_prior[:, -1, :-1], y)
+            made.append(Pass(y, each_nats(logits, y), counting, lengths, logits if with_logits else None))
+    return in_order(made, np.concatenate([windows.starts for windows in together]))
+
+
+def picked(numbers: Tensor, places: Int[Tensor, "n"]) -> Tensor:
+    """(n, …) of (B, T, …), of which `places` count B·T: four times faster than by a mask."""
+    return numbers.flatten(0, 1).index_select(0, places)
 
 
 def overlap_of(protocol: str, block_size: int) -> int:
@@ -93,10 +117,12 @@ def in_order(made: list[Pass], starts: np.ndarray) -> Pass:
         windows = torch.cat(parts).split(lengths)
         return torch.cat([windows[i] for i in order])
 
-    priors = [some.log_prior for some in made if some.log_prior is not None]
+    counting = [some.counting_nats for some in made if some.counting_nats is not None]
+    logits = [some.logits for some in made if some.logits is not None]
     return Pass(
-        joined([some.logits for some in made]),
         joined([some.targets for some in made]),
-        joined(priors) if priors else None,
+        joined([some.nats for some in made]),
+        joined(counting) if counting else None,
         [lengths[i] for i in order],
+        joined(logits) if logits else None,
     )

@@ -7,6 +7,8 @@ the model at least as much per character. If lines are alike, no more than a sha
 less. A short line's mean varies more than a long one's, so a line is held against the held-out lines nearest to it in length.
 """
 
+import bisect
+import functools
 import heapq
 import itertools
 import json
@@ -24,6 +26,7 @@ NEIGHBOURS = 1000  # held-out lines that a line is held against
 MIN_LINES = 20
 MAX_HELD_OUT_CHARS = 2**16  # characters of the model's own held-out text to compare with: p-values have no use for more
 RUN = 2**16  # lines that are sorted in memory
+LENGTHS = 2**8  # of lines, whose neighbours are kept in memory
 NO_IDS, NO_BITS = np.zeros(0, np.int64), np.zeros(0)
 
 
@@ -47,17 +50,21 @@ class Calibration:
                 f"{len(seen)} held-out lines are too few to rank by, it takes {MIN_LINES}: name ordinary text with --calibrate."
             )
         self.lengths, self.costs = np.array(seen).T
+        self.neighbours = functools.lru_cache(LENGTHS)(self._neighbours)
 
     def rank(self, line: Line) -> Ranked:
         """Where a line stands among its neighbours in length."""
-        count = len(self.lengths)
-        width = min(count, NEIGHBOURS)
-        middle = sum(int(np.searchsorted(self.lengths, line.predicted, side)) for side in ("left", "right")) // 2
-        first = min(max(0, middle - width // 2), count - width)
+        ascending, mean, deviation = self.neighbours(line.predicted)
+        at_least = len(ascending) - bisect.bisect_left(ascending, line.bits_per_char)
+        return Ranked(line, (1 + at_least) / (1 + len(ascending)), (line.bits_per_char - mean) / max(deviation, 1e-9))
+
+    def _neighbours(self, length: int) -> tuple[list[float], float, float]:
+        """What the lines nearest to a length cost, the cheapest first; their mean and standard deviation."""
+        width = min(len(self.lengths), NEIGHBOURS)
+        middle = sum(int(np.searchsorted(self.lengths, length, side)) for side in ("left", "right")) // 2
+        first = min(max(0, middle - width // 2), len(self.lengths) - width)
         costs = self.costs[first : first + width]
-        at_least = int((costs >= line.bits_per_char).sum())
-        spread = max(float(costs.std()), 1e-9)
-        return Ranked(line, (1 + at_least) / (1 + width), (line.bits_per_char - float(costs.mean())) / spread)
+        return sorted(costs.tolist()), float(costs.mean()), float(costs.std())
 
 
 def rank(lines: Iterable[Line], calibration: Calibration, top: int = 0) -> Iterator[Ranked]:

@@ -17,7 +17,6 @@ from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary
 from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, overlap_of, passes
-from letterwise.loss import each_nats
 from letterwise.units import bits
 
 LIKELIEST = 5  # alternatives that are given for each character
@@ -125,8 +124,8 @@ class Scorer:
             parts.append(bits_only(ids[:1], np.zeros(1), alternatives))
         text = np.concatenate((self.before, ids))
         if len(text) - self.start > 1:
-            batches = passes(self.model, text, protocol=self.protocol, start=self.start)
-            parts += [_scored(some, self.closely) for some in batches]
+            batches = passes(self.model, text, protocol=self.protocol, start=self.start, with_logits=self.closely)
+            parts += [_scored(some) for some in batches]
         scored = joined(parts)
         self._go_on(text)
         return scored.cut(len(scored) - len(ids), len(scored))  # what the first window holds was scored before
@@ -197,11 +196,11 @@ def joined(parts: Sequence[Characters]) -> Characters:
     return Characters(*map(np.concatenate, zip(*(part.parts() for part in parts), strict=True)))
 
 
-def _scored(some: Pass, closely: bool) -> Characters:
-    surprise = each_nats(some.logits, some.targets).double().cpu().numpy() * bits(1.0)
+def _scored(some: Pass) -> Characters:
+    surprise = some.nats.double().cpu().numpy() * bits(1.0)
     finite(float(surprise.sum()))
     ids, logits = some.targets.cpu().numpy(), some.logits
-    if not closely:
+    if logits is None:
         return bits_only(ids, surprise)
     ranks = 1 + (logits > logits.gather(1, some.targets[:, None])).sum(-1)
     probabilities, likeliest = logits.float().softmax(-1).topk(min(LIKELIEST, logits.size(1)))

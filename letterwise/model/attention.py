@@ -46,8 +46,9 @@ class Attention(nn.Module):
     ) -> tuple[Float[Tensor, "B H T D"], Float[Tensor, "B K T D"], Float[Tensor, "B K T D"]]:
         """Queries, keys and values of T characters, as they are compared and mixed."""
         heads = self.qkv(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # (B H+2K T D)
-        q, k, v = heads.split(self.heads, dim=1)
-        return self.turn(self.normalize(q), angles), self.turn(self.normalize(k), angles), v
+        qk, v = heads.split([sum(self.heads[:2]), self.heads[2]], dim=1)
+        q, k = self.turn(self.normalize(qk), angles).split(self.heads[:2], dim=1)
+        return q, k, v
 
     def weights(self, x: Float[Tensor, "B T C"], angles: Angles = None) -> Float[Tensor, "B H T T"]:
         """How much of each position every position reads, softmax(q·kᵀ / √D): to be looked at, `forward` needs it not."""

@@ -1,6 +1,7 @@
 """Evaluate: the mean of what each character costs, however it is batched."""
 
 import math
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from priors import beside, counts_for
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.errors import UserError
 from letterwise.evaluation import Score, evaluate, passes
-from letterwise.loss import cross_entropy, total_nats
+from letterwise.loss import cross_entropy, each_nats, total_nats
 from letterwise.model import Transformer, build, initialize
 from letterwise.units import bits
 
@@ -69,6 +70,27 @@ def test_the_batch_size_does_not_matter(model: Transformer, monkeypatch: pytest.
     assert score_of(model).nats_per_char == pytest.approx(whole, abs=1e-6)
 
 
+@pytest.mark.parametrize("protocol", passes.PROTOCOLS)
+def test_the_number_of_threads_does_not_matter(model: Transformer, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
+    monkeypatch.setitem(passes.NUMBERS_IN_FLIGHT, "cpu", 2 * T * 64)  # two windows to a batch
+    alone, threads, read = score_of(model, protocol=protocol), set(), passes.read
+
+    def reading(*arguments) -> passes.Pass:
+        threads.add((threading.get_ident(), torch.get_num_threads()))
+        return read(*arguments)
+
+    monkeypatch.setattr(passes, "read", reading)
+    torch.set_num_threads(2)
+    try:
+        together = score_of(model, protocol=protocol)
+        assert (together.chars, together.nats_per_char) == (alone.chars, pytest.approx(alone.nats_per_char, abs=1e-6))
+        assert together.counting_nats_per_char == pytest.approx(alone.counting_nats_per_char, abs=1e-6)
+    finally:
+        torch.set_num_threads(1)
+    assert {count for _, count in threads} == {1, 2}  # a batch each; only the first window is everybody's
+    assert len(threads) == 3
+
+
 def test_nothing_is_disturbed(model: Transformer) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -119,5 +141,5 @@ def test_losses_by_hand() -> None:
     logits = torch.tensor([[[math.log(3), 0.0], [math.log(3), 0.0]]])
     targets = torch.tensor([[0, 1]])
     assert cross_entropy(logits, targets).item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
-    assert sum(total_nats(logits[0], targets[0], [1, 1])) == pytest.approx(math.log(4 / 3) + math.log(4))
+    assert sum(total_nats(each_nats(logits[0], targets[0]), [1, 1])) == pytest.approx(math.log(4 / 3) + math.log(4))
     assert bits(math.log(8)) == pytest.approx(3)
