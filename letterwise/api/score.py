@@ -17,6 +17,8 @@ from letterwise.progress import Progress
 from letterwise.units import nats
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from letterwise.evaluation import Score
     from letterwise.evaluation.by_character import CharacterScores
     from letterwise.evaluation.rank import Ranked
@@ -90,7 +92,7 @@ class Reader(LoadedModel):
             input_file: or its files. Without both, the validation part of the text that the model was trained on.
             protocol: "blocks", "eighth" or "sliding"; the mean over all lines is what `evaluate` gives by the same protocol.
             closely: also give each character's rank and the five likeliest.
-            unknown: characters outside the vocabulary: "score" charges 33.4 bits for each, "error", or "skip" drops them.
+            unknown: characters outside the vocabulary: "score" charges 33.4 bits for each, "error", or "skip" charges nothing.
             encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes show).
             progress: is notified while a text is read and a long one is scored.
 
@@ -104,7 +106,7 @@ class Reader(LoadedModel):
         """
         how = reading(unknown, encoding, progress)
         scored, tally = self._scored(text, input_file, protocol, how, closely=closely)
-        return self._lines(scored, tally)
+        return self._lines(scored, unknown, tally)
 
     def score_characters(self, text: str, *, protocol: Protocol = "blocks") -> "CharacterScores":
         r"""What each character of a text costs, in the text's own order and number: to be shown upon it.
@@ -190,10 +192,12 @@ class Reader(LoadedModel):
         top, how = argument("top", top, int, 0), reading(unknown, encoding, progress)
         if top < 0:
             raise UserError(f"--top {top} must be 0 (all) or more.")
-        ordinary, _ = whole_ids(self.file, file_names(calibrate), how)
+        ordinary, _ = self._ids(None, calibrate, how)
         ordinary = ordinary[:MAX_HELD_OUT_CHARS] if calibrate is None else ordinary
-        calibration = Calibration(self._lines(score(Scorer(self.text_model, protocol=protocol), ordinary)))
-        return rank(self._lines(*self._scored(text, input_file, protocol, how)), calibration, top)
+        scorer = Scorer(self.text_model, protocol=protocol, skips=unknown == "skip")
+        calibration = Calibration(self._lines(score(scorer, ordinary), unknown))
+        scored, tally = self._scored(text, input_file, protocol, how)
+        return rank(self._lines(scored, unknown, tally), calibration, top)
 
     def follow(
         self,
@@ -215,8 +219,8 @@ class Reader(LoadedModel):
         from letterwise.evaluation.score import Scorer
 
         require_choice(unknown)
-        scorer, tally = Scorer(self.text_model, protocol=protocol), Tally()
-        return self._lines(follow(scorer, pieces(chunks), tally, encoding=encoding, unknown=unknown), tally)
+        scorer, tally = Scorer(self.text_model, protocol=protocol, skips=unknown == "skip"), Tally()
+        return self._lines(follow(scorer, pieces(chunks), tally, encoding=encoding, unknown=unknown), unknown, tally)
 
     def novelty(
         self,
@@ -303,28 +307,37 @@ class Reader(LoadedModel):
         """The characters of a text, scored, and how many were skipped, which is noted."""
         from letterwise.evaluation.score import Scorer, score
 
+        ids, tally = self._ids(argument("text", text, str), input_file, how)
+        if tally.skipped:
+            how.note(f"{tally}.")
+        known = len(ids) - tally.skipped
+        if tally.skipped and not known:
+            raise UserError("the text has no character that the model knows: there is nothing to score.")
+        if known + (self.file.line_break is not None) < 2:
+            raise UserError(f"a text of {known} characters has nothing to predict: it takes 2 or more.")
+        if len(ids) >= ANNOUNCED_CHARS:
+            how.note(f"scoring {len(ids):,} characters")
+        return score(Scorer(self.text_model, protocol=protocol, closely=closely, skips=how.unknown == "skip"), ids), tally
+
+    def _ids(self, text: str | None, input_file: Files | None, how: Reading) -> "tuple[np.ndarray, Tally]":
+        """The ids of a text that is to be scored, also of characters that are skipped: how many these are, too."""
+        from letterwise.evaluation.score import count_oov
+
         require_choice(how.unknown)
-        text = argument("text", text, str)
+        skips = how.unknown == "skip" and self.vocabulary.kind == "char"
+        how = replace(how, unknown="score") if skips else how
         if text is None:
             ids, tally = whole_ids(self.file, file_names(input_file), how)
         else:
-            text = plain_ends(text) if self.text_model.reads_plain_ends(how.unknown) else text
-            ids = self.vocabulary.encode(text, how.unknown)
-            tally = Tally(len(text), len(text) - len(ids) if how.unknown == "skip" and self.vocabulary.kind == "char" else 0)
-        if tally.skipped:
-            how.note(f"{tally}.")
-        if len(ids) + (self.file.line_break is not None) < 2:
-            raise UserError(f"a text of {len(ids)} characters has nothing to predict: it takes 2 or more.")
-        if len(ids) >= ANNOUNCED_CHARS:
-            how.note(f"scoring {len(ids):,} characters")
-        return score(Scorer(self.text_model, protocol=protocol, closely=closely), ids), tally
+            ids, tally = self.text_model.encode(text, how.unknown), Tally(len(text))
+        return ids, replace(tally, skipped=count_oov(ids, len(self.vocabulary)) if skips else 0)
 
-    def _lines(self, scored: "Iterator[Characters]", tally: Tally | None = None) -> "ScoredText":
+    def _lines(self, scored: "Iterator[Characters]", unknown: Unknown, tally: Tally | None = None) -> "ScoredText":
         """Scored characters, line by line."""
         from letterwise.evaluation.score import ScoredText, lines
 
-        first_predicted = self.file.line_break is not None
-        return ScoredText(lines(scored, self.vocabulary, first_predicted=first_predicted), tally or Tally())
+        first_predicted, skips = self.file.line_break is not None, unknown == "skip"
+        return ScoredText(lines(scored, self.vocabulary, first_predicted=first_predicted, skips=skips), tally or Tally())
 
 
 def reading(unknown: Unknown, encoding: str | None, progress: Progress | None) -> Reading:

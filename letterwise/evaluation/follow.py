@@ -11,7 +11,7 @@ import numpy as np
 
 from letterwise.data.line_ends import PlainEnds
 from letterwise.data.vocabulary import Tally, Unknown
-from letterwise.evaluation.score import LONGEST, Characters, Scorer
+from letterwise.evaluation.score import LONGEST, Characters, Scorer, count_oov
 from letterwise.text_encoding import StreamDecoder
 
 TOGETHER = 2**13  # characters that are read together at most: lines should not wait for too many others
@@ -22,11 +22,13 @@ def follow(
 ) -> Iterator[Characters]:
     """The characters of the text whose bytes come in `chunks`, line by line; of a line over 65,536 characters, a part.
 
-    Those that are skipped are counted in `tally`.
+    Those that are skipped, and cost nothing, are counted in `tally`; they stay in their lines.
 
     Raises `UserError` on characters that the vocabulary lacks, unless they are to be scored or skipped.
     """
-    vocabulary, plain = scorer.model.vocabulary, scorer.model.reads_plain_ends(unknown)
+    vocabulary, skips = scorer.model.vocabulary, unknown == "skip"
+    unknown = "score" if skips and vocabulary.kind == "char" else unknown
+    plain = scorer.model.reads_plain_ends(unknown)
     decode: Callable[[bytes, bool], str] = StreamDecoder(encoding).feed
     if vocabulary.kind == "byte":
         decode = lambda chunk, final: chunk.decode("utf-8", "surrogateescape")  # noqa: E731
@@ -36,7 +38,7 @@ def follow(
         text = ends.feed(decode(chunk, final), final) if plain else decode(chunk, final)
         ids = vocabulary.encode(text, unknown, line=line)
         line, tally.read = line + text.count("\n"), tally.read + len(text)
-        tally.skipped += len(text) - len(ids) if vocabulary.kind == "char" else 0
+        tally.skipped += count_oov(ids, len(vocabulary)) if skips else 0
         held.append(ids)
         size += len(ids)
         if not (final or size >= LONGEST or (ids == end).any()):

@@ -48,7 +48,8 @@ text.addEventListener("mouseover", event => {
   lines.push(shown(page.characters[i]) + "  " + bits.toFixed(3) + " bits  p = " + Math.pow(2, -bits).toPrecision(3));
   if (page.ranks[i] > page.alphabet.length) lines.push("not in the model's vocabulary");
   else if (page.ranks[i]) lines.push("rank " + page.ranks[i]);
-  else lines.push("the first character: nothing comes before it");
+  else if (page.alphabet.includes(page.characters[i])) lines.push("the first character: nothing comes before it");
+  else lines.push("not in the model's vocabulary: left out");
   page.likeliest[i].forEach(([c, p]) => lines.push("  " + shown(page.alphabet[c]) + "  " + (p / 1e4).toFixed(2) + " %"));
   details.textContent = lines.join("\\n");
   details.hidden = false;

@@ -123,7 +123,7 @@ def _read(file: IO[bytes], start: int, end: int) -> Iterator[Ranked]:
 
 def has_text(line: Line) -> bool:
     """Is there a character in it, beside its line break, that was predicted?"""
-    return bool(line.text.strip("\r\n")) and line.predicted > 0
+    return bool(line.text.strip("\r\n")) and line.predicted > line.text.endswith("\n")
 
 
 def _order(ranked: Ranked) -> tuple[float, float]:

@@ -4,7 +4,8 @@
 
 A line break belongs to the line that it ends. The text's first character has nothing before it, and costs nothing here, as in
 `evaluate`: the mean over all others is evaluate's, by the same protocol. A character that the vocabulary lacks is the oddest
-thing there is: it costs `OOV_BITS`, and the model reads on as if it were not there.
+thing there is: it costs `OOV_BITS`, or, where such are skipped, nothing; and the model reads on as if it were not there. Either
+way it stays in its line.
 """
 
 import math
@@ -32,7 +33,7 @@ class Characters:
 
     ids: np.ndarray  # (n,) below V; or V + code point of a character that the vocabulary lacks
     bits: np.ndarray  # (n,) float64: surprise, -log₂ of the probability
-    ranks: np.ndarray  # (n,): 1 for the likeliest of all; V + 1 for one that the vocabulary lacks; 0: not known
+    ranks: np.ndarray  # (n,): 1 for the likeliest of all; V + 1 for one that the vocabulary lacks; 0: not known, or skipped
     likeliest: np.ndarray  # (n, A) ids
     probabilities: np.ndarray  # (n, A) theirs
 
@@ -62,7 +63,7 @@ class Line:
     start: int  # its first character's place in the text, from 0
     text: str
     bits: float  # what it costs
-    predicted: int  # how many characters were: all, but for the text's first known one (a model of lines predicts that, too)
+    predicted: int  # how many characters were: all but skipped ones and the text's first (a model of lines predicts that, too)
     characters: Characters  # none, where only their sum is kept
 
     @property
@@ -94,13 +95,16 @@ class Scorer:
         *,
         protocol: str = "blocks",
         closely: bool = False,
+        skips: bool = False,
         before: Sequence[int] | None = None,
     ) -> None:
         """`before` stands before the text and costs nothing (None: nothing; for a model of lines, its line break).
 
-        `closely` also gives ranks and the likeliest alternatives. Raises `UserError` when the protocol is not known.
+        `closely` also gives ranks and the likeliest alternatives; if it `skips`, what the vocabulary lacks costs nothing.
+
+        Raises `UserError` when the protocol is not known.
         """
-        self.model, self.protocol, self.closely = model, protocol, closely
+        self.model, self.protocol, self.closely, self.skips = model, protocol, closely, skips
         self.overlap, self.vocab_size = overlap_of(protocol, model.block_size), len(model.vocabulary)
         self.reach = max(0, model.transformer.config.counts_order - 1)
         if before is None:
@@ -109,11 +113,11 @@ class Scorer:
         self.place = 0  # of that window in the text, or in its line
 
     def read(self, ids: np.ndarray) -> Characters:
-        """What each of `ids` (n,) costs. Characters that the vocabulary lacks (V + their code point) are as odd as can be."""
+        """What each of `ids` (n,) costs, also of those that the vocabulary lacks (V + their code point)."""
         ids = ids.astype(np.int64)
         oov = ids >= self.vocab_size
         scored = self._known(ids[~oov] if oov.any() else ids)
-        return with_oov(ids, oov, scored, self.vocab_size) if oov.any() else scored
+        return with_oov(ids, oov, scored, self.vocab_size, skipped=self.skips) if oov.any() else scored
 
     def _known(self, ids: np.ndarray) -> Characters:
         alternatives = min(LIKELIEST, self.vocab_size) if self.closely else 0
@@ -149,7 +153,7 @@ def score(scorer: Scorer, ids: np.ndarray) -> Iterator[Characters]:
         yield scorer.read(ids[start : start + CHUNK])
 
 
-def with_oov(ids: np.ndarray, oov: np.ndarray, known: Characters, vocab_size: int) -> Characters:
+def with_oov(ids: np.ndarray, oov: np.ndarray, known: Characters, vocab_size: int, *, skipped: bool) -> Characters:
     """All of `ids` (n,), of which `known` are scored, and the others `oov` to the model: it has read on without them."""
 
     def whole(part: np.ndarray, otherwise: float) -> np.ndarray:
@@ -157,14 +161,23 @@ def with_oov(ids: np.ndarray, oov: np.ndarray, known: Characters, vocab_size: in
         values[~oov] = part
         return values
 
-    ranks = whole(known.ranks, vocab_size + 1)  # all that it knows is likelier
-    return Characters(ids, whole(known.bits, OOV_BITS), ranks, whole(known.likeliest, 0), whole(known.probabilities, 0.0))
+    bits, rank = (0.0, 0) if skipped else (OOV_BITS, vocab_size + 1)  # all that it knows is likelier
+    ranks = whole(known.ranks, rank)
+    return Characters(ids, whole(known.bits, bits), ranks, whole(known.likeliest, 0), whole(known.probabilities, 0.0))
 
 
-def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predicted: bool = False) -> Iterator[Line]:
+def count_oov(ids: np.ndarray, vocab_size: int) -> int:
+    """How many of `ids` (N,), which may be larger than memory, are of characters that the vocabulary lacks."""
+    return sum(int((ids[start : start + CHUNK] >= vocab_size).sum()) for start in range(0, len(ids), CHUNK))
+
+
+def lines(
+    scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predicted: bool = False, skips: bool = False
+) -> Iterator[Line]:
     """The lines of a scored text, as soon as each is whole. A byte vocabulary's lines are spelled as far as they are UTF-8.
 
-    `first_predicted`: the text's first known character was predicted, too, as a model of lines does.
+    `first_predicted`: the text's first known character was predicted, too, as a model of lines does. `skips`: those that the
+    vocabulary lacks were not.
     """
     number, start, held = 0, 0, None
     unpredicted, size = 0 if first_predicted else 1, len(vocabulary)
@@ -173,9 +186,10 @@ def lines(scored: Iterable[Characters], vocabulary: Vocabulary, *, first_predict
         nonlocal number, start, unpredicted
         assert held is not None
         characters = held.cut(begin, end)
-        without = unpredicted if (characters.ids < size).any() else 0
+        known = int((characters.ids < size).sum())
+        without = unpredicted if known else 0
         text, bits = vocabulary.spell(characters.ids), float(characters.bits.sum())
-        one = Line(number + 1, start, text, bits, len(characters) - without, characters)
+        one = Line(number + 1, start, text, bits, (known if skips else len(characters)) - without, characters)
         number, start, unpredicted = number + 1, start + len(characters), unpredicted - without
         return one
 

@@ -81,7 +81,10 @@ def test_nothing_to_predict(tiny) -> None:
         list(tiny.score("The", protocol="x"))
     with pytest.raises(UserError, match="'ö'"):
         tiny.score("Thö", unknown="error")
-    assert next(iter(tiny.score("Thöe", unknown="skip"))).text == "The"
+    (line,) = tiny.score("Thöe", unknown="skip")
+    assert (line.text, line.predicted) == ("Thöe", 2)
+    with pytest.raises(UserError, match="no character that the model knows"):
+        list(tiny.score("☠☠", unknown="skip"))
 
 
 @pytest.mark.parametrize("protocol", ["blocks", "eighth", "sliding"])
@@ -118,6 +121,31 @@ def test_an_unknown_character_costs_what_cost_charges_and_is_printed_as_it_was_w
     assert tiny.cost(LINES) > OOV_BITS * len(strangers)
     content = json.loads(Page(tiny.heat_map(LINES)).data)
     assert "".join(content["characters"]) == "".join(line.text for line in told)
+
+
+def test_what_is_skipped_costs_nothing_and_stays_in_its_line(tiny, tmp_path) -> None:
+    """The oracle: the text without it."""
+    text = LINES.replace("\r\n", "\n")
+    (tmp_path / "t.txt").write_text(text)
+    known = text.translate({ord(c): None for c in text if c not in tiny.vocabulary and c != "\n"})
+    strangers = text.count("ö") + text.count("☠") + text.count("\u2028") + text.count("\n") * ("\n" not in tiny.vocabulary)
+    lean = list(tiny.score(known, unknown="skip"))
+    whole, whole_file = tiny.score(text, unknown="skip"), tiny.score(input_file=tmp_path / "t.txt", unknown="skip")
+    followed = tiny.follow([text[:30].encode(), text[30:].encode()], unknown="skip", protocol="blocks")
+    for scored in (whole, whole_file, followed):
+        found = list(scored)
+        assert "".join(line.text for line in found) == text
+        assert [line.start for line in found] == [text.index(line.text, line.start) for line in found]
+        assert [line.predicted for line in found] == [line.predicted for line in lean]
+        np.testing.assert_allclose([line.bits for line in found], [line.bits for line in lean], rtol=1e-4, atol=1e-6)
+        assert (scored.tally.read, scored.tally.skipped) == (len(text), strangers)
+    content = json.loads(Page(tiny.heat_map(text, unknown="skip")).data)
+    assert "".join(content["characters"]) == text
+    assert {content["characters"][i] for i, rank in enumerate(content["ranks"]) if not rank} <= {"T", "ö", "☠", "\u2028", "\n"}
+    calibrate = tmp_path / "c.txt"
+    calibrate.write_text("".join(f"The cat sat on the log. {'mat' * n}\n" for n in range(30)))
+    ranked = list(tiny.rank(text, unknown="skip", calibrate=calibrate))
+    assert {one.line.text.strip("\n") for one in ranked} == {line for line in text.split("\n") if line}
 
 
 def test_texts_of_nothing_the_model_knows(tiny, tmp_path) -> None:

@@ -52,7 +52,7 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     parser.add_argument(
         "--unknown", choices=("score", "error", "skip"),
         help="characters that the model does not know: score them as the oddest there are (33.4 bits each), refuse the text "
-        "(error), or leave them out (skip) (default: score)",
+        "(error), or charge nothing for them (skip) (default: score)",
     )  # fmt: skip
     parser.add_argument("--encoding", metavar="NAME", help=ENCODING_HELP)
     parser.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, mps")
