@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from letterwise.serve.errors import plain
 from letterwise.serve.library import ServedModel
 
 AT_ONCE = 500  # elements of a list that are spelled together
+Guess = Annotated[list[str | float], Field(min_length=2, max_length=2)]  # a character, and its probability
 ModelName = Annotated[str | None, Query(description="one of /v1/models (without: the first)", max_length=1000)]
 
 

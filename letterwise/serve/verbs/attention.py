@@ -37,9 +37,9 @@ async def attention(asked: ViewRequest, library: LibraryOf) -> Response:
 
 def read_by(model: LanguageModel, asked: ViewRequest) -> dict[str, Any]:
     """The answer."""
+    seen = view(model, asked)  # which needs no PyTorch
     from letterwise.evaluation.inside import attention
 
-    seen = view(model, asked)
     weights = attention(model.text_model, seen.ids).double().cpu().numpy().round(4)
     shape = model.config.model
     return {

@@ -26,7 +26,7 @@ class EmbeddingAnswer(Answer):
 
     model: str
     points: list[Point] = Field(description="one for each id, in their order")
-    explained: tuple[float, float] = Field(description="which share of all variance each axis shows")
+    explained: list[float] = Field(description="which share of all variance each of both axes shows")
 
 
 @router.get("/api/embedding", response_model=EmbeddingAnswer)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from letterwise.api import LanguageModel
 from letterwise.serve.library import LibraryOf
-from letterwise.serve.verbs.answers import Answer, answered
+from letterwise.serve.verbs.answers import Answer, Guess, answered
 from letterwise.serve.verbs.reading import ViewRequest, limited, view
 
 MOST = 20  # guesses at a place
@@ -28,7 +28,7 @@ class LensAnswer(Answer):
     start: int = Field(description="where the first character that is shown stands in the text")
     characters: list[str]
     layers: list[str] = Field(description="embedding, block 1, …, output: after the last block")
-    guesses: list[list[list[tuple[str, float]]]] = Field(description="[layer][place]: characters with their probabilities")
+    guesses: list[list[list[Guess]]] = Field(description="[layer][place]: characters with their probabilities")
 
 
 @router.post("/api/lens", response_model=LensAnswer)
@@ -41,9 +41,9 @@ async def lens(asked: LensRequest, library: LibraryOf) -> Response:
 
 def guessed(model: LanguageModel, asked: LensRequest) -> dict[str, Any]:
     """The answer."""
+    seen, vocabulary = view(model, asked), model.vocabulary  # which needs no PyTorch
     from letterwise.evaluation.inside import lens
 
-    seen, vocabulary = view(model, asked), model.vocabulary
     chances, ids = lens(model.text_model, seen.ids).double().softmax(-1).topk(min(asked.top_k, len(vocabulary)))
     spelling = {id: vocabulary.decode([id]) for id in ids.unique().tolist()}
     return {

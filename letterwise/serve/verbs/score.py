@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from letterwise.api import LanguageModel
 from letterwise.serve.library import LibraryOf
-from letterwise.serve.verbs.answers import Answer, answered
+from letterwise.serve.verbs.answers import Answer, Guess, answered
 from letterwise.serve.verbs.reading import TextRequest, limited
 
 MAX_ALTERNATIVES = 5
@@ -50,7 +50,7 @@ class ScoreAnswer(Answer):
     bits: list[float | None]
     ranks: list[int | None] = Field(description="1: the likeliest of all; one more than there are for one never seen")
     probabilities: list[float | None]
-    alternatives: list[list[tuple[str, float]] | None] = Field(description="the likeliest there, with their probabilities")
+    alternatives: list[list[Guess] | None] = Field(description="the likeliest there, with their probabilities")
 
 
 @router.post("/api/score", response_model=ScoreAnswer)
