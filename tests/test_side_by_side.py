@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -58,6 +59,27 @@ def test_few_are_computed_ahead() -> None:
     threads = threading.active_count()
     results.close()
     assert threading.active_count() == threads - 2
+
+
+def test_several_at_once_leave_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one lets its threads compute alone, another begins: both go back to 2, and so does what begins later."""
+    inside, proceed, set_num_threads = threading.Event(), threading.Event(), torch.set_num_threads
+
+    def slowly(number: int) -> None:
+        set_num_threads(number)
+        if number == 1 and not inside.is_set():
+            inside.set()
+            proceed.wait(60)
+
+    monkeypatch.setattr(torch, "set_num_threads", slowly)
+    with ThreadPoolExecutor(2) as callers:
+        first = callers.submit(lambda: list(side_by_side(str, range(5), 2)))
+        assert inside.wait(60)
+        second = callers.submit(lambda: (torch.get_num_threads(), list(side_by_side(str, range(5), 2))))
+        proceed.set()
+        assert first.result() == second.result()[1] == [*"01234"]
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 2
 
 
 def test_an_error_ends_it() -> None:

@@ -18,6 +18,7 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+ONE_AT_A_TIME = threading.Lock()  # or one would take another's 1 for the number of the process
 AHEAD = 2  # batches for each thread: while one is taken, the next is computed
 
 
@@ -47,14 +48,18 @@ def side_by_side(function: Callable[[Item], Result], items: Iterable[Item], thre
 
 
 def one_thread_each(pool: ThreadPoolExecutor, threads: int) -> None:
-    """Let all threads of a pool compute by themselves. PyTorch's number of threads stays what it is everywhere else."""
-    before, all_here = torch.get_num_threads(), threading.Barrier(threads)
+    """Let all threads of a new pool compute by themselves. PyTorch's number of threads stays what it is everywhere else."""
+    all_know, all_here = threading.Barrier(threads), threading.Barrier(threads)
 
-    def alone() -> None:
-        torch.set_num_threads(1)  # of this thread, and of those that have not computed yet
-        torch.get_num_threads()  # from now on it has computed
+    def alone() -> int:
+        number = torch.get_num_threads()  # that of the process, as for each thread that begins
+        all_know.wait()
+        torch.set_num_threads(1)  # of this thread, and of those that begin now
         all_here.wait()
+        return number
 
-    for done in [pool.submit(alone) for _ in range(threads)]:
-        done.result()
-    torch.set_num_threads(before)
+    with ONE_AT_A_TIME:
+        numbers = {done.result() for done in [pool.submit(alone) for _ in range(threads)]}
+        restoring = threading.Thread(target=torch.set_num_threads, args=(max(numbers),))  # not here: this thread has its own
+        restoring.start()
+        restoring.join()
