@@ -58,10 +58,14 @@ export class Attention {
   picture(canvas, head) {
     const T = this.answer.characters.length, [red, green, blue] = getComputedStyle(canvas).color.match(/[\d.]+/g).map(Number);
     canvas.width = canvas.height = T;
-    const context = canvas.getContext("2d"), image = context.createImageData(T, T), from = head * T * T;
-    for (let i = 0; i < T * T; i++) {
-      const weight = this.answer.weights[from + i];
-      image.data.set([red, green, blue, 255 * Math.sqrt(weight)], 4 * i); // the root: small weights are seen, too
+    const context = canvas.getContext("2d"), image = context.createImageData(T, T), { data } = image, from = head * T * T;
+    for (let t = 0; t < T; t++) {
+      for (let i = t * T; i <= t * T + t; i++) {
+        data[4 * i] = red;
+        data[4 * i + 1] = green;
+        data[4 * i + 2] = blue;
+        data[4 * i + 3] = 255 * Math.sqrt(this.answer.weights[from + i]); // the root: small weights are seen, too
+      }
     }
     context.putImageData(image, 0, 0);
   }

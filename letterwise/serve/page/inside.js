@@ -73,7 +73,8 @@ class InsideView {
     this.done = true;
     this.status.textContent = "Looking …";
     try {
-      if (!this.field.value) this.field.value = await this.written(model, signal);
+      const written = this.field.value || (await this.written(model, signal));
+      this.field.value ||= written; // unless a person was faster
       const text = Array.from(this.field.value.replaceAll("\r\n", "\n")).slice(-LOOKED_AT).join(""), query = `?model=${encodeURIComponent(model)}`;
       await Promise.all([
         this.fill("attention", () => unpacked(api, "attention", { model, text }, signal), signal),

@@ -101,7 +101,7 @@ class ReadView {
     this.parts.field.value = this.held ? "" : text;
     this.parts.held.hidden = !this.held;
     if (this.held) {
-      this.parts.held.replaceChildren(h("b", {}, name), `, ${amount(text.length)} characters `,
+      this.parts.held.replaceChildren(h("span", {}, h("b", {}, name), `, ${amount(text.length)} characters`),
         h("button", { type: "button", onclick: () => this.take("", "") }, "Take another"));
     }
     if (text) this.read();

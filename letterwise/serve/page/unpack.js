@@ -50,7 +50,7 @@ function rowsOf(line, characters) {
 }
 
 function attention(answer) {
-  const T = answer.characters.length, weights = new Float32Array(answer.layers * answer.heads * T * T);
+  const T = answer.characters.length, weights = new Float64Array(answer.layers * answer.heads * T * T);
   answer.weights.flat().forEach((head, h) => head.forEach((row, t) => weights.set(row, (h * T + t) * T)));
   return [{ ...answer, weights }, [weights]];
 }
