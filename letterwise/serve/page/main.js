@@ -76,6 +76,7 @@ function arrange() {
   for (const name of Object.keys(VIEWS)) element(`view-${name}`).hidden = name !== current || (empty && name !== "runs");
 }
 
+let looking; // the timer of the next look
 async function lookForModels() {
   try {
     models = (await app.api.get("/v1/models")).data;
@@ -86,17 +87,18 @@ async function lookForModels() {
   }
   fillPicker();
   arrange();
-  if (models.length === 0 && !document.hidden) setTimeout(lookForModels, WAIT_MS);
+  clearTimeout(looking);
+  if (models.length === 0 && !document.hidden) looking = setTimeout(lookForModels, WAIT_MS);
 }
 
 function fillPicker() {
   const picker = element("model"), before = picker.value;
   const ids = models.map(({ id }) => id);
+  picker.parentElement.hidden = ids.length === 0;
   if (ids.join("\n") === [...picker.options].map(({ value }) => value).join("\n")) return;
   picker.replaceChildren(...ids.map((id) => new Option(id, id)));
   if (ids.includes(before)) picker.value = before;
   picker.disabled = ids.length === 0;
-  picker.parentElement.hidden = ids.length === 0;
   if (picker.value !== before) modelChanged();
 }
 

@@ -6,7 +6,7 @@
 //
 // There is one writer at a time: whoever types stops the model.
 
-import { amount, legend } from "./surprise.js";
+import { amount, legend, named } from "./surprise.js";
 import { History } from "./write_history.js";
 import { Next } from "./write_next.js";
 import { Settings } from "./write_settings.js";
@@ -17,6 +17,8 @@ import { Three } from "./write_three.js";
 
 const MEMORY = "letterwise text"; // where localStorage keeps it
 const MOST_KEPT = 100_000; // characters
+const REST_MS = 500;
+const MOST_NAMED = 12; // characters
 const SPEED_MS = 150; // between two words on how far it is
 const NARROW = window.matchMedia("(max-width: 64rem)"); // as in style.css: panels beside the text are drawers
 
@@ -41,7 +43,7 @@ class Write {
     this.next = new Next(this.part(".write-next"), {
       app,
       sheet: this.sheet,
-      settings: () => this.settings.values(),
+      settings: () => this.settings.drawing(),
       branch: (index, item) => this.branch(index, item),
     });
     this.three = new Three(this.part(".write-three"), { app, chosen: (items) => this.chosen(items) });
@@ -122,6 +124,7 @@ class Write {
     const good = facts.bits_per_char === null ? "" : ` · ${facts.bits_per_char.toFixed(2)} bits a character`;
     this.part(".write-facts").textContent = `Learned from ${facts.text?.split(/[\\/]/).at(-1) || "a text"} · knows ${known}${good}`;
     this.next.again();
+    this.showStrange();
   }
 
   // What is asked for: the text so far, and how to go on.
@@ -251,6 +254,7 @@ class Write {
     if (NARROW.matches && !this.part(".write-next").classList.contains("open")) {
       const byModel = pointed && this.sheet.items[index]?.bits !== null;
       if (!byModel) return;
+      this.sheet.area.blur(); // a keyboard on the screen would cover it
       this.toggleDrawer(this.part(".write-next"));
     }
     this.next.look(index);
@@ -267,22 +271,38 @@ class Write {
 
   changed() {
     for (const [name, states] of [["undo", this.history.past], ["redo", this.history.future]]) this.part(`[data-do=${name}]`).disabled = states.length === 0;
-    this.later(() => this.keep());
+    this.later();
   }
 
-  later(task) {
+  // Which characters of the text has the model never seen?
+  showStrange() {
+    const facts = this.app.facts();
+    if (!facts || facts.kind === "byte") return;
+    const known = new Set(facts.characters);
+    const strange = [...new Set(this.sheet.items.map(({ character }) => character).filter((character) => !known.has(character)))];
+    const some = strange.slice(0, MOST_NAMED).map(named).join("  ") + (strange.length > MOST_NAMED ? " …" : "");
+    this.part(".write-note").textContent = strange.length ? `Not in this model's alphabet, and passed over: ${some}` : "";
+  }
+
+  // What goes over the whole text has time until the keys rest.
+  later() {
     clearTimeout(this.timer);
-    this.timer = setTimeout(task, 800);
+    this.timer = setTimeout(() => {
+      this.keep();
+      this.showStrange();
+    }, REST_MS);
   }
 
   settingsChanged() {
     this.next.again();
-    this.later(() => this.keep());
+    this.later();
   }
 
+  // Would the server write with these fields? Its first character is enough.
   async refused(fields, signal) {
     try {
-      await this.app.api.post("/v1/completions", { model: this.app.model(), prompt: "", max_tokens: 1, ...fields }, { signal });
+      const request = { model: this.app.model(), prompt: "", max_tokens: this.settings.length, ...fields };
+      for await (const piece of written(this.app.api, request, signal)) if (piece) break;
     } catch (error) {
       if (error.status === 400 || error.status === 422) return error.message;
     }

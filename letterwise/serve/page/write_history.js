@@ -34,6 +34,7 @@ export class History {
 
   step(from, to, items) {
     this.lastTyped = -Infinity;
+    while (from.at(-1) === items) from.pop(); // nothing came of it, as of a request that was refused
     if (from.length) to.push(items);
     return from.pop();
   }

@@ -34,7 +34,7 @@ export class Next {
   async ask(index, signal) {
     const text = this.sheet.textUpTo(index), stands = this.sheet.items[index] ?? null;
     try {
-      const answer = await this.app.api.post("/api/next", { model: this.app.model(), text, ...this.settings() }, { signal });
+      const answer = await this.app.api.post("/api/next", { model: this.app.model(), text, shown: ROWS, unknown: "skip", ...this.settings() }, { signal });
       if (signal.aborted) return;
       this.part(".next-error").textContent = "";
       this.show(answer, index, stands);

@@ -22,10 +22,14 @@ export class Settings {
 
   // The fields of a request, without those that would do nothing.
   values() {
+    return Object.assign(this.drawing(), ...["stop", "regex"].map((name) => this.limit(name)));
+  }
+
+  // Those that say how one character is drawn, whatever comes before and after.
+  drawing() {
     const number = (name) => Number(this.field(name).value);
-    const fields = { temperature: number("temperature") };
+    const fields = { temperature: number("temperature"), ...this.limit("charset") };
     for (const [name, neutral] of Object.entries(NEUTRAL)) if (number(name) !== neutral) fields[name] = number(name);
-    for (const name of CHECKED) Object.assign(fields, this.limit(name));
     return fields;
   }
 
