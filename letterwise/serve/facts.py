@@ -23,5 +23,5 @@ def facts_of(path: Path) -> dict[str, Any]:
         "lines": config.data.lines,
         "counts": file.counts is not None,
         "bits_per_char": bits(best[-1]) if best else None,
-        "text": ", ".join(file.data["sources"]),
+        "text": ", ".join(Path(name).name for name in file.data["sources"]),
     }

@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,7 @@ def test_inspect(server: Running, tiny: LanguageModel) -> None:
     assert found["history"] == tiny.history
     assert "animals.txt (fingerprint" in found["facts"]["learned from"]
     assert "/" not in found["facts"]["learned from"]
+    assert get(server, "/v1/models")["data"][0]["letterwise"]["text"] == "animals.txt"
     assert {part["file"] for part in found["parts"]} <= {*found["files"]}
     for name in found["files"]:
         answer = httpx.get(f"{server.url}/source/{name}")
@@ -268,3 +270,13 @@ def test_long_lists_are_spelled_as_json_spells_them() -> None:
         assert json.loads(in_json(answer, depth)) == answer | {"e": "\ufffd"}
     assert in_json({"x": [1, 2]}) == b'{"x":[1,2]}'
     assert finite({"a": [math.nan, {"b": -math.inf}, 1.0, "NaN"]}) == {"a": [None, {"b": None}, 1.0, "NaN"]}
+
+
+def test_many_at_once_are_answered_as_each_alone(server: Running) -> None:
+    """Threads share a model: what one looks at, no other sees."""
+    texts = ["The cat sat on", "dog", "The owl sat on the sill. The", "mat. The log"]
+    asked = [(verb, {"text": text}) for verb in ("next", "attention", "lens", "score", "novelty") for text in texts]
+    alone = [post(server, verb, **body) for verb, body in asked]
+    with ThreadPoolExecutor(16) as threads:
+        together = list(threads.map(lambda one: post(server, one[0], **one[1]), 3 * asked))
+    assert together == 3 * alone
