@@ -227,12 +227,12 @@ def check_rows(rows: Any) -> None:
         for name, value in row.items():
             if isinstance(value, list | dict):
                 raise UserError("its history has a row with a list or dict in it")
-            if name in FIGURES and not _is_figure(value, FIGURES[name]):
+            if name in FIGURES and not is_figure(value, FIGURES[name]):
                 raise UserError(f"its history has {name} = {str(value)[:40]!r}")
     if len({row["val_nats_per_char"] is None for row in rows}) > 1:
         raise UserError("its history has validations with and without a figure")
 
 
-def _is_figure(value: Any, kinds: tuple[type, ...]) -> bool:
+def is_figure(value: Any, kinds: tuple[type, ...]) -> bool:
     """Of one of these kinds (true is no number) and, if it is a number, finite and with room in 64 bits."""
     return type(value) in kinds and (type(value) not in (int, float) or abs(value) < 2**63)

@@ -9,7 +9,7 @@ Batches and dropout are functions of (seed, step), so no random state needs keep
 
 import os
 import typing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import CHECKSUM, Damaged, pack, unpack
-from letterwise.checkpoint.model_file import check_rows, check_weights, stored_config
+from letterwise.checkpoint.model_file import check_rows, check_weights, is_figure, stored_config
 from letterwise.config import Config
 from letterwise.errors import UserError, sentence
 from letterwise.progress import Note
@@ -31,7 +31,8 @@ class TrainingState:
 
     `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every` and `validation_s` are how
     validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
-    often the run diverged and went back; `rows` are those of metrics.jsonl; `base` and `teacher` are the sha256 of the model
+    often the run diverged and went back; `rows` are the validations in metrics.jsonl, `record` its other rows;
+    `record_nats` and `record_steps` sum the losses since the last of those; `base` and `teacher` are the sha256 of the model
     files that the run was started from and is taught by, "" for none.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
@@ -56,6 +57,9 @@ class TrainingState:
     optimizers: dict[str, np.ndarray]
     base: str = ""
     teacher: str = ""
+    record: list[dict[str, Any]] = field(default_factory=list)
+    record_nats: float = 0.0
+    record_steps: int = 0
 
     def check(self, vocab_size: int) -> None:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
@@ -67,7 +71,7 @@ class TrainingState:
 
 
 ARRAYS = ("weights", "best", "lookahead", "optimizers")
-YOUNGER = ("base", "teacher")  # than version 3: written where there is one
+YOUNGER = ("base", "teacher", "record", "record_nats", "record_steps")  # than version 3: written where there is one
 HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*ARRAYS, "config")}
 
 
@@ -80,6 +84,16 @@ def save_state(path: Path, state: TrainingState) -> None:
     arrays = {f"{part}.{name}": array for part in ARRAYS for name, array in getattr(state, part).items()}
     content = pack({"format": FORMAT, "version": VERSION, **header}, arrays, ".safetensors")
     write_bytes(path, content, previous=previous(path))
+
+
+def check_record(rows: list[Any]) -> None:
+    """Rows between validations: of plain figures, each after a step. Raises `UserError`."""
+    for row in rows:
+        if not isinstance(row, dict) or type(row.get("step")) is not int or type(row.get("seconds")) not in (int, float):
+            raise UserError("its record has a row without step and seconds")
+        for name, value in row.items():
+            if not (type(value) in (str, bool, type(None)) or is_figure(value, (int, float))):
+                raise UserError(f"its record has {name} = {str(value)[:40]!r}")
 
 
 def load_state(path: Path, note: Note = lambda text: None) -> TrainingState:
@@ -148,6 +162,7 @@ def read_state(path: Path) -> TrainingState:
             if kind in (int, float) and not 0 <= values[name] < float("inf"):
                 raise UserError(f"{name} is {values[name]}")
         check_rows(values["rows"])
+        check_record(values.get("record", []))
         parts: dict[str, dict[str, np.ndarray]] = {part: {} for part in ARRAYS}
         for name, array in arrays.items():
             part, _, rest = name.partition(".")

@@ -193,7 +193,7 @@ def _summary(home: Path, path: Path) -> RunSummary | None:
         minutes=config.training.minutes if config else None,
         max_iters=config.training.max_iters if config else None,
         step=last["step"] if type(last["step"]) is int else 0,
-        seconds=last["seconds"] if _is_number(last.get("seconds")) else None,
+        seconds=next((row["seconds"] for row in reversed(rows) if _is_number(row.get("seconds"))), None),
         rows=len(rows),
         best_nats=best[-1]["val_nats_per_char"] if best else None,
         modified=max(found.st_mtime for found in files),

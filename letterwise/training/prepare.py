@@ -30,6 +30,7 @@ from letterwise.training.finetune.base import Base, with_base
 from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
 from letterwise.training.metrics.meter import Meter
+from letterwise.training.metrics.record import Record
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
@@ -175,6 +176,7 @@ def prepare_run(
         baseline_counts=baseline_counts,
         budget=Budget(training),
         meter=Meter(training.sequences * config.model.block_size),
+        record=Record(training, training.sequences * config.model.block_size),
         finetuning=finetuning,
         teacher=teacher_for(teacher, stream, runtime.device) if teacher else None,
     )

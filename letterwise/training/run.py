@@ -27,6 +27,8 @@ from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import Teacher
 from letterwise.training.finetune.finetuning import FineTuning
 from letterwise.training.metrics.meter import Meter
+from letterwise.training.metrics.record import Record
+from letterwise.training.metrics.rows import Row, in_order
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import Optimizers
 from letterwise.training.optimizers.schedule import learning_rate_factor
@@ -60,13 +62,14 @@ class Run:
     baseline_counts: Counts
     budget: Budget
     meter: Meter
+    record: Record
     finetuning: FineTuning | None = None
     teacher: Teacher | None = None
 
     step: int = 0
     seconds: float = 0.0
     began_s: float = 0.0
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     best_weights: dict[str, np.ndarray] = field(default_factory=dict)
     every: int = 0
     rollbacks: int = 0
@@ -86,6 +89,11 @@ class Run:
     def validated_s(self) -> float:
         """When the last validation was, in seconds of the run; before the first, when the first step was."""
         return self.rows[-1]["seconds"] if self.rows else self.began_s
+
+    @property
+    def metrics(self) -> list[Row]:
+        """The rows of metrics.jsonl: validations, and what was written down between them."""
+        return in_order([*self.rows, *self.record.rows])
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -141,6 +149,7 @@ class Run:
     def state(self) -> TrainingState:
         """All that a restart needs. Raises `TrainingDiverged` rather than give what is NaN or infinite."""
         nats, weights = self.meter.mean_nats(), weights_of(self.model)
+        self.record.read()
         if not math.isfinite(nats or 0.0) or not all(np.isfinite(weight).all() for weight in weights.values()):
             raise TrainingDiverged(f"the loss became {nats} by step {self.step}")
         return TrainingState(
@@ -156,6 +165,9 @@ class Run:
             nats_steps=self.meter.steps,
             rollbacks=self.rollbacks,
             rows=self.rows,
+            record=self.record.rows,
+            record_nats=self.record.nats.item(),
+            record_steps=self.record.steps,
             weights=weights,
             best=self.best_weights,
             lookahead=as_arrays(self.multi_token.state_dict()) if self.multi_token else {},
@@ -178,6 +190,7 @@ class Run:
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
         self.every = state.every if state.config.training.eval_chars == self.config.training.eval_chars else 0
         self.meter.restart(state.nats, state.nats_steps)
+        self.record.restore(state.record, state.record_nats, state.record_steps)
 
     def model_file(self, history: list[dict[str, Any]]) -> ModelFile:
         """The best model so far, with its history."""

@@ -3,14 +3,12 @@
 out/NAME/     model.safetensors (or where --model_path says) · metrics.jsonl · report.html · state.safetensors · .lock
 """
 
-import json
 import os
 import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -20,6 +18,7 @@ from letterwise.checkpoint.model_file import check_extension
 from letterwise.checkpoint.training_state import previous
 from letterwise.config import Config
 from letterwise.errors import UserError
+from letterwise.training.metrics.rows import Row, spelled
 
 try:
     import fcntl
@@ -155,9 +154,14 @@ class RunDirectory:
         for path in self.files:
             remove_leftovers(path)
 
-    def write_metrics(self, rows: Iterable[dict[str, Any]]) -> None:
+    def write_metrics(self, rows: Iterable[Row]) -> None:
         """Write all rows, whole or not at all: state and metrics never disagree about what happened."""
-        write_bytes(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        write_bytes(self.metrics, spelled(rows))
+
+    def append_metrics(self, rows: Iterable[Row]) -> None:
+        """Add rows, for who looks on; they are not synced, and the next `write_metrics` has them, too. May raise `OSError`."""
+        with self.metrics.open("ab") as file:
+            file.write(spelled(rows))
 
 
 def run_directory(config: Config, out: str | None, model_path: str | None) -> RunDirectory:

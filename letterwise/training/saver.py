@@ -5,12 +5,14 @@ Run ──▶ state (all that a restart needs) ──▶ then what follows from 
 The state comes first. A run that is killed between the two puts the rest right when it resumes.
 """
 
+import contextlib
 import time
 
 from letterwise.checkpoint import save_model, save_state
 from letterwise.config import TrainingConfig
 from letterwise.errors import UserError
 from letterwise.progress import Note
+from letterwise.training.metrics.rows import END
 from letterwise.training.report.result import write_page
 from letterwise.training.run import Run
 
@@ -30,7 +32,7 @@ class Saver:
 
     def forget(self) -> None:
         """Nothing is known of the model, metrics and report that lie there."""
-        self.shown_rows = self.shown_best = -1
+        self.shown_rows = self.shown_best = self.recorded_rows = -1
 
     def due(self, step: int) -> bool:
         """Whether it is time to save the run after `step` steps."""
@@ -59,20 +61,36 @@ class Saver:
 
     def show(self, run: Run) -> None:
         """Bring model file, metrics and report up to date. Raises `UserError` where the system refuses."""
-        if not run.rows or self.shown_rows == len(run.rows):
+        if self.shown_rows == len(run.rows):
             return
-        best = next(i for i in reversed(range(len(run.rows))) if run.rows[i]["best"])
+        best = next((i for i in reversed(range(len(run.rows))) if run.rows[i]["best"]), -1)
         if best != self.shown_best:
             save_model(run.directory.model_path, run.model_file(run.rows[: best + 1]))
             self.shown_best = best
-        run.directory.write_metrics(run.rows)
-        write_page(run)
+        run.directory.write_metrics(run.metrics)
+        self.recorded_rows = len(run.record.rows)
+        if run.rows:
+            write_page(run)
         self.shown_rows = len(run.rows)
 
+    def show_record(self, run: Run) -> None:
+        """Add new rows between validations to the metrics. Where that fails, the next validation brings all that is missing."""
+        if 0 <= self.recorded_rows < len(run.record.rows):
+            try:
+                run.directory.append_metrics(run.record.rows[self.recorded_rows :])
+                self.recorded_rows = len(run.record.rows)
+            except OSError:
+                self.recorded_rows = -1
+
     def finish(self, run: Run) -> None:
-        """Try once more what could not be written. Raises `UserError` when it still cannot, and says where the run stands."""
+        """Try once more what could not be written, then write down that the run has ended.
+
+        Raises `UserError` when it still cannot be written, and says where the run stands.
+        """
         if self.trouble:
             self.try_save(run)
         if self.trouble:
             saved = f"its state after step {self.step} is in {str(run.directory.path)!r}"
             raise UserError(f"the run came to its end, but {self.trouble} Then go on with --resume: {saved}.")
+        with contextlib.suppress(OSError):
+            run.directory.append_metrics([{"kind": END, "step": run.step}])

@@ -41,14 +41,15 @@ class Trainer:
         self.run, self.saver, self.progress = run, saver, progress
         self.sources = sources_of(run)
         self.shown_s = 0.0  # when the loss was last looked at, in seconds of the run
+        self.started = 0.0  # the instant at which the run's clock stood at zero
 
     def train(self, started: float) -> None:
-        """Train until the budget is spent or patience is out. `started` is the instant at which the run's clock stood at zero.
+        """Train until the budget is spent or patience is out. The run's clock stood at zero at the instant `started`.
 
         Raises `Interrupted`, after saving, when a signal asks to stop; `UserError` when the loss is NaN, also after going
         back to what was saved, or when in the end the model cannot be written.
         """
-        run = self.run
+        run, self.started = self.run, started
         free = run.budget.timed and run.runtime.device.type == "cpu" and not run.config.runtime.threads
         choice = ThreadChoice(run.runtime.threads, self.progress.note) if free else None
         self.progress.start(None if run.budget.timed else run.config.training.max_iters)
@@ -57,8 +58,9 @@ class Trainer:
             with Interruption(self.progress.note) as interruption, between_layers(layers, interruption.check):
                 self.saver.save(run)  # before anything can happen
                 run.began_s = run.seconds = clock() - started
+                run.record.start_clock()
                 while run.validation_due() or not run.finished():
-                    self.go_on(started, interruption, choice)
+                    self.go_on(interruption, choice)
                 self.saver.finish(run)
         except Interrupted as interrupted:
             message = f"stopped after step {run.step}; the state after step {self.saver.step} is saved"
@@ -68,7 +70,7 @@ class Trainer:
             if choice:
                 choice.stop()
 
-    def go_on(self, started: float, interruption: Interruption, choice: ThreadChoice | None) -> None:
+    def go_on(self, interruption: Interruption, choice: ThreadChoice | None) -> None:
         """A validation or a step, whichever is due, and then a save, if one is. Raises `Interrupted`, after saving."""
         run = self.run
         try:
@@ -79,9 +81,10 @@ class Trainer:
                 self.take_step(interruption.check)
                 if choice:
                     choice.took(clock() - began)
-            run.seconds = clock() - started
+            run.seconds = clock() - self.started
             if self.saver.due(run.step):
                 self.saver.try_save(run)
+                run.record.start_clock()
             interruption.check()
         except TrainingDiverged as error:
             self.roll_back(str(error))
@@ -94,12 +97,14 @@ class Trainer:
     def validate(self, interruption: Interruption) -> None:
         """Validate, and save what came of it. The time that both take is set aside for the last one."""
         run, began = self.run, clock()
+        run.record.read()
         validate(run, self.progress, interruption.check)
         run.meter.restart()
         run.budget.validation_s = clock() - began
         self.saver.try_save(run)
         run.budget.validation_s = clock() - began  # saving included
         run.meter.restart()  # its clock, without that
+        run.record.start_clock()
 
     def take_step(self, check: Callable[[], None]) -> None:
         """Learn from one batch. Raises `TrainingDiverged` when a look at the loss finds NaN.
@@ -107,11 +112,18 @@ class Trainer:
         `check` is called now and then before the weights change, and may raise to give up.
         """
         run = self.run
-        done = run.budget.done(run.step, run.seconds)
-        run.optimizers.set_learning_rate(run.learning_rate_factor(run.step))
-        run.meter.add(accumulate(run, self.sources, done, check))
+        done, rate = run.budget.done(run.step, run.seconds), run.learning_rate_factor(run.step)
+        run.optimizers.set_learning_rate(rate)
+        nats = accumulate(run, self.sources, done, check)
+        norm = run.optimizers.gradient_norm() if run.record.due(run.step + 1, run.seconds) else None
         run.optimizers.step()
         run.step += 1
+        run.meter.add(nats)
+        run.record.add(nats)
+        if norm is not None:
+            run.record.end_row(run.step, clock() - self.started, rate * run.config.training.learning_rate, norm)
+        if run.record.read_now_and_then():
+            self.saver.show_record(run)
         if run.step % PROGRESS_STEPS == 0 or run.seconds - self.shown_s >= PROGRESS_S:
             self.shown_s = run.seconds
             nats, left_s = run.mean_nats() or 0.0, run.budget.left_s(run.step, run.seconds, run.meter.step_s())

@@ -83,8 +83,10 @@ def test_train_json_and_metrics(text_file: Path, tmp_path: Path) -> None:
     assert result["iters"] == 12
     assert result["chars_seen"] == 12 * 4 * 16
     rows = [json.loads(line) for line in (tmp_path / "o/metrics.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows] == [0, 5, 10, 12]
-    assert result["best_val_nats_per_char"] == min(row["val_nats_per_char"] for row in rows)
+    validations = [row for row in rows if "kind" not in row]
+    assert [row["step"] for row in validations] == [0, 5, 10, 12]
+    assert [row["step"] for row in rows if row.get("kind") == "training"] == list(range(1, 13))
+    assert result["best_val_nats_per_char"] == min(row["val_nats_per_char"] for row in validations)
 
 
 def test_evaluate_agrees_with_training(text_file: Path, tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ def test_all_validations_are_read_where_they_belong_to_the_model(made, tmp_path:
     shutil.copytree(made["plain"].run_dir, tmp_path / "run")
     whole = compare([str(tmp_path / "run"), str(tmp_path / "run/model.safetensors")]).runs
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert [run.rows for run in whole] == [rows, rows]
+    assert [run.metrics for run in whole] == [rows, rows]
+    assert [row["step"] for row in whole[0].rows] == [2, 4]
     for damage in ("", "no JSON", '{"step": "NaN"}', "[" * 100_000, (made["home"] / "quick/metrics.jsonl").read_text()):
         (tmp_path / "run/metrics.jsonl").write_text(damage)
         (run, _) = compare([str(tmp_path / "run")] * 2).runs

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from letterwise.checkpoint import load_state
 from letterwise.checkpoint.container import checksum, unpack
+from letterwise.training.metrics.rows import in_order
 
 ROOT = Path(__file__).parents[2]
 TEXT = "".join(f"The {a} sat on the {b}. " for a in ("cat", "dog", "owl", "hen") for b in ("mat", "log", "sill", "bed")) * 12
@@ -65,7 +66,8 @@ def essence(out: Path) -> dict[str, str]:
     state = load_state(out / "state.safetensors")
     _, tensors = unpack(out / "state.safetensors")
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert rows == state.rows
+    assert rows.pop() == {"kind": "end", "step": state.step}
+    assert rows == in_order([*state.rows, *state.record])
     _, model = unpack(out / "model.safetensors")
     return {
         "weights, best weights and optimizer": checksum({"step": state.step}, tensors),

@@ -34,6 +34,11 @@ class Optimizers:
         for group, peak in zip(groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
+    def gradient_norm(self) -> Tensor:
+        """The length of the whole gradient."""
+        parameters = [p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]]
+        return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+
     def step(self) -> None:
         """Shorten the gradient if it is too long, step, and clear it."""
         if self.grad_clip:

@@ -116,7 +116,7 @@ def estimate_words(result: TrainResult) -> str:
 def write_page(run: Run) -> None:
     """The report of the run as it stands."""
     title, page = run.directory.path.name, run.directory.report
-    write_report(page, title=title, facts=report_facts(run, result(run)), rows=run.rows, baseline_bits=run.baselines)
+    write_report(page, title=title, facts=report_facts(run, result(run)), rows=run.metrics, baseline_bits=run.baselines)
 
 
 def report_facts(run: Run, result: TrainResult) -> dict[str, str]:
