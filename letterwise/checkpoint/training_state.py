@@ -30,10 +30,10 @@ class TrainingState:
     """A run after `step` optimizer steps and `seconds` of its clock.
 
     `model_path` is seen from the run directory; `runtime` is what it ran on, in words; `every` and `validation_s` are how
-    validations are cut and how long one took; `nats` and `nats_steps` sum the losses since the last one; `rollbacks` counts how
-    often the run diverged and went back; `rows` are the validations in metrics.jsonl, `record` its other rows;
-    `record_nats` and `record_steps` sum the losses since the last of those; `base` and `teacher` are the sha256 of the model
-    files that the run was started from and is taught by, "" for none.
+    validations are cut and how long one took, `subset_every` how those on a subset are cut; `nats` and `nats_steps` sum the
+    losses since the last validation; `rollbacks` counts how often the run diverged and went back; `rows` are the validations
+    in metrics.jsonl, `record` its other rows, and `record_nats` and `record_steps` sum the losses since the last of training;
+    `base` and `teacher` are the sha256 of the model files that the run was started from and is taught by, "" for none.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
@@ -60,6 +60,7 @@ class TrainingState:
     record: list[dict[str, Any]] = field(default_factory=list)
     record_nats: float = 0.0
     record_steps: int = 0
+    subset_every: int = 0
 
     def check(self, vocab_size: int) -> None:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
@@ -71,7 +72,14 @@ class TrainingState:
 
 
 ARRAYS = ("weights", "best", "lookahead", "optimizers")
-YOUNGER = ("base", "teacher", "record", "record_nats", "record_steps")  # than version 3: written where there is one
+YOUNGER = (
+    "base",
+    "teacher",
+    "record",
+    "record_nats",
+    "record_steps",
+    "subset_every",
+)  # than version 3: written where there is one
 HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*ARRAYS, "config")}
 
 

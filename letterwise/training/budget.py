@@ -10,6 +10,8 @@ from letterwise.config import TrainingConfig
 TIMED_VALIDATIONS = 8  # a run measured in minutes validates this often at most, the last time at its end
 CLOSING_S = 1.0  # of a run's minutes: what the process needs before its clock begins, and to end after the last validation
 VALIDATING_SHARE = 0.05  # of a run's time, at most: where validating takes long, it is done less often
+POINTS = 36  # of its curve: between its validations, such a run validates on a subset
+SUBSET_SHARE = 0.03  # of a run's time, at most, for all of these
 
 
 @dataclass
@@ -48,6 +50,20 @@ class Budget:
             each_s = max(self.config.minutes * 60 / TIMED_VALIDATIONS, self.validation_s / VALIDATING_SHARE)
             return seconds - validated_s >= each_s
         return step % self.config.eval_interval == 0
+
+    @property
+    def subset_s(self) -> float:
+        """Seconds that validating on a subset may take each time."""
+        return SUBSET_SHARE * self.config.minutes * 60 / POINTS
+
+    def subset_due(self, step: int, seconds: float, validated_s: float, took_s: float) -> bool:
+        """Whether to validate on a subset after `step` steps, when the last validation of either kind was at `validated_s`.
+
+        The last one on a subset took `took_s`.
+        """
+        if not self.timed or step == 0 or self.done(step, seconds) > 1 - 0.5 / POINTS:
+            return False
+        return seconds - validated_s >= max(self.config.minutes * 60 / POINTS, took_s / SUBSET_SHARE)
 
     def left_s(self, step: int, seconds: float, step_s: float) -> float:
         """Seconds until the end: steps at `step_s` each and validations, or what is left of the minutes."""

@@ -28,7 +28,7 @@ from letterwise.training.distill.teacher import Teacher
 from letterwise.training.finetune.finetuning import FineTuning
 from letterwise.training.metrics.meter import Meter
 from letterwise.training.metrics.record import Record
-from letterwise.training.metrics.rows import Row, in_order
+from letterwise.training.metrics.rows import SUBSET, Row, in_order
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.optimizer import Optimizers
 from letterwise.training.optimizers.schedule import learning_rate_factor
@@ -47,7 +47,9 @@ class Run:
     """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs.
 
     Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns. Its first step
-    here is taken after `began_s` of its `seconds`: loading, planning and counting come before.
+    here is taken after `began_s` of its `seconds`: loading, planning and counting come before. Validations score every
+    `every`-th window, those on a subset every `subset_every`-th; the last of these took `subset_took_s`. Scoring all windows
+    takes about `scoring_s`; 0 where that is not known yet.
     """
 
     config: Config
@@ -72,6 +74,9 @@ class Run:
     rows: list[Row] = field(default_factory=list)
     best_weights: dict[str, np.ndarray] = field(default_factory=dict)
     every: int = 0
+    subset_every: int = 0
+    subset_took_s: float = 0.0
+    scoring_s: float = 0.0
     rollbacks: int = 0
     compared: tuple[int, dict[str, float]] = (0, {})
 
@@ -132,6 +137,13 @@ class Run:
             return bool(self.counts or self.finetuning) or self.budget.spent(0, 0.0)
         return self.budget.validation_due(self.step, self.seconds, self.validated_s)
 
+    def subset_due(self) -> bool:
+        """Whether to validate on a subset now: in a run of minutes, between its validations."""
+        if not self.budget.timed or len(self.stream.part("val")) < 2:
+            return False
+        last_s = next((row["seconds"] for row in reversed(self.record.rows) if row["kind"] == SUBSET), 0.0)
+        return self.budget.subset_due(self.step, self.seconds, max(self.validated_s, last_s), self.subset_took_s)
+
     def learning_rate_factor(self, step: int) -> float:
         """What share of its peak the learning rate has after `step` steps, by the clock of now."""
         training, done = self.config.training, self.budget.done(step, self.seconds)
@@ -168,6 +180,7 @@ class Run:
             record=self.record.rows,
             record_nats=self.record.nats.item(),
             record_steps=self.record.steps,
+            subset_every=self.subset_every,
             weights=weights,
             best=self.best_weights,
             lookahead=as_arrays(self.multi_token.state_dict()) if self.multi_token else {},
@@ -188,7 +201,8 @@ class Run:
         self.best_weights = {name: weight.copy() for name, weight in state.best.items()}  # the file may be replaced
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
-        self.every = state.every if state.config.training.eval_chars == self.config.training.eval_chars else 0
+        same = state.config.training.eval_chars == self.config.training.eval_chars
+        self.every, self.subset_every = (state.every, state.subset_every) if same else (0, 0)
         self.meter.restart(state.nats, state.nats_steps)
         self.record.restore(state.record, state.record_nats, state.record_steps)
 

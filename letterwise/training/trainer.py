@@ -26,7 +26,7 @@ from letterwise.training.interruption import Interrupted, Interruption, between_
 from letterwise.training.planning.threads import ThreadChoice
 from letterwise.training.run import ROLLBACK_FACTOR, Run, TrainingDiverged
 from letterwise.training.saver import Saver
-from letterwise.training.validation import validate
+from letterwise.training.validation import validate, validate_subset
 
 PROGRESS_STEPS, PROGRESS_S = 10, 1.0  # steps, or seconds, between looks at the loss: each look makes a GPU wait
 PRIOR_NUMBERS = 2**26  # log-probabilities that are looked up between two looks for a signal
@@ -71,11 +71,16 @@ class Trainer:
                 choice.stop()
 
     def go_on(self, interruption: Interruption, choice: ThreadChoice | None) -> None:
-        """A validation or a step, whichever is due, and then a save, if one is. Raises `Interrupted`, after saving."""
+        """A validation, also on a subset, or a step, whichever is due; then a save, if one is.
+
+        Raises `Interrupted`, after saving.
+        """
         run = self.run
         try:
             if run.validation_due():
                 self.validate(interruption)
+            elif run.subset_due():
+                self.validate_subset(interruption)
             else:
                 began = clock()
                 self.take_step(interruption.check)
@@ -104,6 +109,15 @@ class Trainer:
         self.saver.try_save(run)
         run.budget.validation_s = clock() - began  # saving included
         run.meter.restart()  # its clock, without that
+        run.record.start_clock()
+
+    def validate_subset(self, interruption: Interruption) -> None:
+        """Validate on a subset. The time that takes is no step's."""
+        run, began = self.run, clock()
+        run.record.read()
+        validate_subset(run, self.progress.note, interruption.check)
+        self.saver.show_record(run)
+        run.meter.skip(clock() - began)
         run.record.start_clock()
 
     def take_step(self, check: Callable[[], None]) -> None:

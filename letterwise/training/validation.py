@@ -1,6 +1,7 @@
 """Validation: how good is the model now? Measured on text that it does not learn from; the best model so far is kept.
 
 Run, validation part ──▶ a row (loss, interval, rate, speed, a sample of what it writes) ──▶ run.rows, run.best_weights
+Run, a subset of it   ──▶ a row (loss) ──▶ run.record: a point of the curve, which decides nothing
 """
 
 import math
@@ -17,12 +18,14 @@ from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.progress import Note, Progress
+from letterwise.training.metrics.rows import SUBSET
 from letterwise.training.run import Run, TrainingDiverged
 
 SAMPLE_CHARS = 120  # written by the model itself, a millisecond each
 PROBE_CHARS, PROBE_SCORES = 2**13, 2**23  # scored once to know how long a validation takes: characters, and logits
 VALIDATION_SHARE = 0.03  # of a run's minutes, each time
 LONG_VALIDATION_S = 60
+MIN_SUBSET_CHARS = 2**11  # to validate on, between validations
 MANY_CHARS = 2**21  # to validate on: enough to know the mean within some thousandths of a nat
 
 
@@ -36,8 +39,9 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
     score: Score | None = None
     if len(held_out) >= 2:
         run.every = run.every or window_stride(run, held_out, progress.note, between)
+        began = clock()
         score = scored(run, held_out, every=run.every, between=between)
-        nats = score.nats_per_char
+        run.scoring_s, nats = (clock() - began) * run.every, score.nats_per_char
         if not math.isfinite(nats):
             raise TrainingDiverged(f"the validation loss became {nats} by step {run.step}")
         run.compare(between)
@@ -64,6 +68,22 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
     run.best_weights = weights_of(run.model) if row["best"] else run.best_weights
 
 
+def validate_subset(run: Run, note: Note, between: Callable[[], None]) -> None:
+    """Measure on a subset of what validations score, always the same, and write that down. Neither best nor patience heeds it.
+
+    `between` and what is raised are as those of `validate`.
+    """
+    held_out = run.stream.part("val")
+    run.subset_every = run.subset_every or subset_stride(run, held_out, note, between)
+    began = clock()
+    score = scored(run, held_out, every=run.subset_every, between=between)
+    if not math.isfinite(score.nats_per_char):
+        raise TrainingDiverged(f"the validation loss became {score.nats_per_char} by step {run.step}")
+    row = {"kind": SUBSET, "step": run.step, "chars": run.chars_seen, "seconds": round(run.seconds, 3)}
+    run.record.rows.append({**row, "val_nats_per_char": score.nats_per_char, "val_chars": score.chars})
+    run.subset_took_s = clock() - began
+
+
 def window_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[[], None]) -> int:
     """Validate on every n-th window: all of them, unless `eval_chars`, a run's minutes or a very long text ask for fewer.
 
@@ -76,10 +96,7 @@ def window_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[
         stride = math.ceil(chars / MANY_CHARS)
         note(f"Validating on every {nth(stride)} window, as {chars:,} characters would take long; change with --eval_chars.")
         return stride
-    probe = held_out[: min(PROBE_CHARS, max(run.config.model.block_size + 1, PROBE_SCORES // len(run.stream.vocabulary)))]
-    began = clock()
-    scored(run, probe, between=between)
-    seconds = (clock() - began) * chars / len(probe)
+    seconds = run.scoring_s = scoring_time(run, held_out, between)
     if training.minutes and seconds > VALIDATION_SHARE * training.minutes * 60:
         stride = math.ceil(seconds / (VALIDATION_SHARE * training.minutes * 60))
         note(f"Validating on every {nth(stride)} window to save time; change with --eval_chars.")
@@ -87,6 +104,23 @@ def window_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[
     if seconds > LONG_VALIDATION_S:
         note(f"a validation of {chars:,} characters takes about {seconds:.0f} s: --eval_chars makes it shorter.")
     return 1
+
+
+def scoring_time(run: Run, held_out: np.ndarray, between: Callable[[], None]) -> float:
+    """About how many seconds it takes to score all of it, by the beginning."""
+    probe = held_out[: min(PROBE_CHARS, max(run.config.model.block_size + 1, PROBE_SCORES // len(run.stream.vocabulary)))]
+    began = clock()
+    scored(run, probe, between=between)
+    return (clock() - began) * len(held_out) / len(probe)
+
+
+def subset_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[[], None]) -> int:
+    """On a subset, score every n-th window: of those that validations score, as many as there is time for."""
+    run.every = run.every or window_stride(run, held_out, note, between)
+    run.scoring_s = run.scoring_s or scoring_time(run, held_out, between)
+    chars = len(held_out) / run.every
+    fewer = min(run.scoring_s / run.every / max(1e-9, run.budget.subset_s), chars / MIN_SUBSET_CHARS)
+    return run.every * max(1, math.ceil(fewer))
 
 
 def scored(run: Run, held_out: np.ndarray, **options: Any) -> Score:

@@ -77,3 +77,28 @@ def test_a_step_takes_what_the_last_ones_took_without_start_up_and_validations(m
     now = 104.0
     meter.add(nats)
     assert meter.step_s() == pytest.approx(8 / 3)
+
+
+def test_between_validations_a_run_of_minutes_validates_on_a_subset() -> None:
+    """36 points in three minutes, five seconds apart; one that takes 0.3 s is worth ten seconds (3 %)."""
+    budget = Budget(TrainingConfig(minutes=3.0))
+    assert budget.subset_s == pytest.approx(0.15)
+    assert [budget.subset_due(7, seconds, 20.0, 0.1) for seconds in (24.9, 25.1)] == [False, True]
+    assert [budget.subset_due(7, seconds, 20.0, 0.3) for seconds in (29.9, 30.1)] == [False, True]
+    assert not budget.subset_due(0, 25.1, 20.0, 0.1)
+    assert [budget.subset_due(7, seconds, 100.0, 0.1) for seconds in (176.0, 177.0)] == [True, False]  # the last one is near
+    assert not Budget(TrainingConfig(max_iters=1000)).subset_due(7, 1000.0, 0.0, 0.1)
+
+
+def test_what_was_no_step_does_not_slow_the_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    meter = Meter(10)
+    for second in (1.0, 2.0, 12.0):
+        now = second - 1
+        if second == 12.0:
+            meter.skip(9.0)
+        now = second
+        meter.add(torch.tensor(1.0))
+    assert meter.step_s() == 1.0
+    assert meter.chars_per_second() == 10.0

@@ -33,6 +33,10 @@ class Meter:
             self.took_s.append(now - self.last)
         self.first, self.last = False, now
 
+    def skip(self, seconds: float) -> None:
+        """The last `seconds` went into something else than steps."""
+        self.began, self.last = self.began + seconds, self.last + seconds
+
     def mean_nats(self) -> float | None:
         """Nats per character; None before the first step."""
         return self.total.item() / self.steps if self.steps else None
