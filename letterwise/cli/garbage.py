@@ -16,14 +16,28 @@ def leave_be() -> None:
     usual = gc.get_threshold()
     if usual[0] in (0, LOADED):
         return
-
-    def as_usual(phase: str, facts: dict[str, int]) -> None:
-        gc.callbacks.remove(as_usual)
-        gc.set_threshold(*usual)
-
+    as_usual = _AsUsual(usual)
     gc.callbacks.append(as_usual)
     gc.set_threshold(LOADED, *usual[1:])
     _at_the_end()
+
+
+def look_again() -> None:
+    """All is loaded: from now on as often as before. For what goes on for days."""
+    for callback in list(gc.callbacks):
+        if isinstance(callback, _AsUsual):
+            callback()
+
+
+class _AsUsual:
+    """What is called when Python looks for garbage."""
+
+    def __init__(self, usual: tuple[int, int, int]) -> None:
+        self.usual = usual
+
+    def __call__(self, *_: object) -> None:
+        gc.callbacks.remove(self)
+        gc.set_threshold(*self.usual)
 
 
 @cache

@@ -75,10 +75,11 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
 
 
 async def warm_up(app: FastAPI) -> None:
-    """Load the first model, if there is one: the first who asks does not wait for it."""
+    """Load the first model, if there is one, and then what it scores with: the first who asks does not wait for it."""
     try:
-        async with app.state.library.model():
-            pass
+        async with app.state.library.model() as served:
+            app.state.ready = True
+            await served.compute(lambda: served.model.score_characters("  "))
     except Exception as error:
         if not (isinstance(error, Refused) and error.code == "model_not_found"):
             errors.LOG.warning("the first model could not be loaded: %s", error)

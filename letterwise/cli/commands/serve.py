@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from letterwise.cli.flags import Parser, add_options, title
+from letterwise.cli.garbage import look_again
 from letterwise.cli.output import to_stderr
 from letterwise.config.arguments import parts
 from letterwise.errors import UserError
@@ -31,4 +32,5 @@ def run(flags: dict[str, Any]) -> int:
 
     key = flags.get("api_key", None if flags.get("no_api_key") else os.environ.get(KEY) or None)
     place, limits = parts({**flags, "api_key": key}, PlaceConfig, LimitConfig)
+    look_again()
     return serve(ServeConfig(place, limits), to_stderr)
