@@ -9,9 +9,9 @@ Nothing that a name or a link says leads out of the folder, and nothing in it is
 import math
 import os
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,6 +25,9 @@ from letterwise.units import bits
 
 MAX_METRICS = 2**26  # bytes: a larger file is no metrics.jsonl
 KEPT = 256  # files, of which it is remembered what they said, as long as they do not change
+
+_kept: dict[tuple[Any, ...], tuple[os.stat_result, Any]] = {}
+_keeping = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,27 @@ def _rows(home: Path, path: Path) -> tuple[Row, ...]:
     found = _stat(home, metrics)
     if not found or found.st_size > MAX_METRICS:
         return ()
-    return _read_metrics(metrics, found.st_mtime_ns, found.st_size, found.st_ino)
+    return _remembered(found, _read_metrics, metrics)
 
 
-@lru_cache(KEPT)
-def _read_metrics(path: Path, *file: int) -> tuple[Row, ...]:
-    """Of one state of a `file`: when it was written, how large it is, and which one."""
+def _remembered(found: os.stat_result, read: Callable[..., Any], *what: Any) -> Any:
+    """What `read` says of a file, read anew only where it is another than before: written since, longer, or in its place."""
+    with _keeping:
+        before, said = _kept.pop((read, *what), (None, None))
+    if before is None or _version(before) != _version(found):
+        said = read(*what)
+    with _keeping:
+        _kept[read, *what] = found, said
+        while len(_kept) > KEPT:
+            del _kept[next(iter(_kept))]
+    return said
+
+
+def _version(found: os.stat_result) -> tuple[int, ...]:
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _read_metrics(path: Path) -> tuple[Row, ...]:
     try:
         with path.open("rb") as opened:
             return tuple(parsed(opened.read(MAX_METRICS)))
@@ -157,8 +175,7 @@ def _read_metrics(path: Path, *file: int) -> tuple[Row, ...]:
         return ()
 
 
-@lru_cache(KEPT)
-def _described(path: Path, weights: str, *file: int) -> _Described | None:
+def _described(path: Path, weights: str) -> _Described | None:
     """What a state or a model file tells; None where it is damaged. Names of `weights` begin so."""
     try:
         header, arrays = read_header(path)
@@ -177,7 +194,7 @@ def _summary(home: Path, path: Path) -> RunSummary | None:
     rows, described = _rows(home, path), _Described(None, None, 0, run.relative_model_path)
     for file, weights in ((run.model_path, ""), (run.state, "weights.")):
         if found := _stat(home, file):
-            described = _described(file, weights, found.st_mtime_ns, found.st_size, found.st_ino) or described
+            described = _remembered(found, _described, file, weights) or described
     config, params, step, model = described
     last: Row = rows[-1] if rows else {"step": step}
     best = [row for row in of_kind(rows, None) if row.get("best") and _is_number(row.get("val_nats_per_char"))]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from letterwise.checkpoint import load_state
+from letterwise.comparison import runs_folder
 from letterwise.comparison.runs_folder import list_runs, read_rows
 from letterwise.errors import UserError
 from letterwise.training.run_directory import RunDirectory
@@ -70,6 +71,20 @@ def test_rows_come_as_they_are_written(runs: Path) -> None:
     assert (came.first, came.rows) == (len(known.rows), [new])
     metrics.write_text(json.dumps(new) + "\n")  # it went back
     assert read_rows(runs, "poems-fast", len(known.rows)) == read_rows(runs, "poems-fast")
+
+
+def test_what_is_remembered_of_a_growing_file_does_not_grow_with_it(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs_folder, "_kept", {})
+    reads = []
+    real = runs_folder.parsed
+    monkeypatch.setattr(runs_folder, "parsed", lambda content: reads.append(len(content)) or real(content))
+    for step in range(81, 91):
+        with (runs / "poems-fast/metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"kind": "training", "step": step}) + "\n")
+        assert read_rows(runs, "poems-fast").rows[-1]["step"] == step
+        read_rows(runs, "poems-fast")
+    assert len(reads) == 10
+    assert len(runs_folder._kept) == 1
 
 
 @pytest.mark.parametrize(
