@@ -33,7 +33,7 @@ export class Heat {
 
   clear() {
     this.rest();
-    Object.assign(this, { scored: null, rows: [], drawn: 0, chosen: null, runs: [], drawing: null });
+    Object.assign(this, { scored: null, rows: [], drawn: 0, chosen: null, runs: [] });
     this.list.replaceChildren();
     this.detail.replaceChildren();
   }
@@ -41,6 +41,7 @@ export class Heat {
   // Stop drawing; what is drawn stays.
   rest() {
     this.abort?.abort();
+    this.drawing = null;
   }
 
   // `characters`: all that the model has seen; "" where it reads bytes, and has seen them all.
@@ -61,7 +62,6 @@ export class Heat {
     this.drawn = 0;
     this.list.replaceChildren();
     this.choose(null);
-    this.drawing = null;
     this.more();
   }
 

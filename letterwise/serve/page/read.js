@@ -11,13 +11,13 @@ import { amount, legend, percent } from "./surprise.js";
 import { unpacked } from "./unpacked.js";
 
 const MOST_BYTES = 1_000_000; // of a file; the server has a limit of its own, and says so
-const EDITED = 20_000; // characters: a longer text is held, not shown in the field, where a browser would be slow with it
+const EDITED = 10_000; // characters: a longer text is held, not shown in the field, where a browser would be slow with it
 const WRITTEN = 600; // characters that the model writes when it is asked for something to read
 
 export function mount(element, app) {
   const view = new ReadView(element, app);
   app.onModel(() => view.forget());
-  return { show() {}, hide: () => view.heat.rest() };
+  return { show: () => view.heat.more(), hide: () => view.heat.rest() };
 }
 
 class ReadView {
