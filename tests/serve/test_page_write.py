@@ -73,6 +73,21 @@ def put_caret(page: Any, index: int) -> None:
     page.keyboard.press("ArrowRight")
 
 
+def middle(page: Any, n: int) -> list[float]:
+    """Where the first character of the n-th coloured run is, a little right of its middle."""
+    return (
+        page.locator(".mirror [class^=s]")
+        .nth(n)
+        .evaluate("""(run) => {
+        const range = document.createRange();
+        range.setStart(run.firstChild, 0);
+        range.setEnd(run.firstChild, 1);
+        const { left, top, width, height } = range.getBoundingClientRect();
+        return [left + width * 0.75, top + height / 2];
+    }""")
+    )
+
+
 def saved(page: Any, kind: str) -> str:
     page.click(".menu summary")
     with page.expect_download() as download:
@@ -158,20 +173,37 @@ def test_another_branch_grows_and_undo_brings_back_the_first(page: Any, tiny: La
 
 def test_a_click_on_a_character_shows_what_was_expected_there(page: Any) -> None:
     written = go_on(page, "the ")
-    where = page.evaluate("""() => {
-        const range = document.createRange(), run = document.querySelectorAll('.mirror span span')[1].firstChild;
-        range.setStart(run, 0);
-        range.setEnd(run, 1);
-        const { left, top, width, height } = range.getBoundingClientRect();
-        return [left + width * 0.75, top + height / 2];
-    }""")
+    where = middle(page, 0)
+    assert (
+        page.evaluate("([x, y]) => document.elementFromPoint(x, y).id", where) == "write-text"
+    )  # the text is above its colours
     page.mouse.click(*where)
-    page.wait_for_selector(".next-body:visible")
-    assert page.inner_text(".next-context .here").strip() == written[4].strip()
+    here = page.locator(".mirror [class^=s]").first.evaluate("(run) => run.textContent[0]")
+    assert here in written
+    page.wait_for_selector(f'.next-context .here:text-is("{here}")')
     headings = page.locator(".write-next thead th").all_inner_texts()
     assert headings[1:] == ["model", "counting", "drawn"]
-    chances = [float(cell.split()[0]) for cell in page.locator("td.by-draw").all_inner_texts() if cell.endswith("%")]
+    chances = [float(cell.split()[0]) for cell in page.locator("td.by-draw").all_inner_texts() if cell[0].isdigit()]
     assert 0 < sum(chances) < 101
+
+
+def test_on_a_narrow_window_a_panel_comes_from_below(chromium: Any, server: Running) -> None:
+    window = Window(chromium, server.url, width=360)
+    page = window.open()
+    go_on(page, "the ")
+    page.locator(".mirror span span").last.scroll_into_view_if_needed()
+    page.mouse.click(*middle(page, page.locator(".mirror [class^=s]").count() - 1))
+    page.wait_for_selector("#write-next tbody tr:visible")
+    mark, panel = page.locator(".mark").bounding_box(), page.locator("#write-next").bounding_box()
+    assert mark is not None
+    assert panel is not None
+    assert mark["y"] + mark["height"] <= panel["y"]
+    window.keep("write-next")
+    window.fits()
+    assert window.serious() == []
+    page.keyboard.press("Escape")
+    assert page.locator("#write-next").is_hidden()
+    window.close()
 
 
 def test_stop_stops_and_typing_stops(page: Any, server: Running) -> None:

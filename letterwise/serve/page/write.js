@@ -254,8 +254,11 @@ class Write {
     if (NARROW.matches && !this.part(".write-next").classList.contains("open")) {
       const byModel = pointed && this.sheet.items[index]?.bits !== null;
       if (!byModel) return;
-      this.sheet.area.blur(); // a keyboard on the screen would cover it
       this.toggleDrawer(this.part(".write-next"));
+      this.part(".write-next").focus({ preventScroll: true }); // and a keyboard on the screen goes away
+      this.next.look(index);
+      this.sheet.showMark();
+      return;
     }
     this.next.look(index);
   }

@@ -84,7 +84,7 @@ export class Next {
 }
 
 function cell(share, kind) {
-  const cell = make("td", kind, percent(share));
+  const cell = make("td", kind, share > 0 && share < 0.0001 ? "< 0.01 %" : percent(share));
   cell.style.setProperty("--share", `${100 * (share ?? 0)}%`);
   return cell;
 }

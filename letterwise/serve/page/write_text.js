@@ -149,6 +149,12 @@ export class Sheet {
     this.mark.style.height = `${box.height}px`;
   }
 
+  // Bring the character that is looked at above what covers the lower part of the window.
+  showMark() {
+    const { bottom } = this.mirror.rect(this.marked);
+    window.scrollBy(0, Math.max(0, bottom - window.innerHeight * 0.3));
+  }
+
   endIsVisible() {
     return this.area.getBoundingClientRect().bottom < window.innerHeight + 40;
   }
