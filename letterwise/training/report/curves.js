@@ -12,7 +12,7 @@
 const AXES = { chars: "characters learned from", step: "steps", seconds: "time" };
 const HUES = [0, 2, 3, 4, 5, 6, 7, 1]; // colours of several runs, before they repeat, then dashed
 const EARLY = 0.05; // of the run: before that, the loss falls from so high that all the rest would look flat
-const LEFT = 46, RIGHT = 42, TOP = 10, BELOW = 24, RING = 8; // pixels around a drawing; how far a ring goes
+const LEFT = 46, RIGHT = 50, TOP = 10, BELOW = 24, RING = 8; // pixels around a drawing; how far a ring goes
 const KINDS = { validation: "val_nats_per_char", subset: "val_nats_per_char", old: "old_val_nats_per_char" };
 const VALIDATION = 0, TRAINING = 1, RATE = 2, SPEED = 3, OLD = 4, NORM = 5; // colours, where there is one run
 const DASHES = ["2 4", "8 4", "8 3 2 3", "14 4"]; // of baselines
