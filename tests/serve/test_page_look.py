@@ -179,6 +179,18 @@ def test_read_says_quietly_that_the_training_text_is_gone(visit: Callable[..., V
     seen.page.wait_for_selector("#view-read p:has-text('Copies from the training text are not marked: animals.txt is gone.')")
 
 
+def test_another_model_reads_the_same_text(browser: Any, server: Running) -> None:
+    seen = Visit(browser, server.url, "read")
+    read(seen, TEXT)
+    with seen.page.expect_response("**/api/score") as waited:
+        seen.page.select_option("#model", "bytes")
+    scored = waited.value.json()
+    assert scored["model"] == "bytes"
+    seen.page.wait_for_selector(f".look-summary b:has-text('{scored['bits_per_char']:.3f}')")
+    assert "".join(seen.texts("#view-read [data-i]")).replace("↵", "\n") == TEXT
+    seen.close(refused=True)
+
+
 def test_read_takes_long_texts_in_pieces(visit: Callable[..., Visit]) -> None:
     """A file of more than the field holds is read at once; rows are drawn as one comes to them."""
     seen, text = visit("read"), "The cat sat on the mat. \n" * 600

@@ -16,7 +16,7 @@ const WRITTEN = 600; // characters that the model writes when it is asked for so
 
 export function mount(element, app) {
   const view = new ReadView(element, app);
-  app.onModel(() => view.forget());
+  app.onModel(() => view.changeModel());
   return { show: () => view.heat.more(), hide: () => view.heat.rest() };
 }
 
@@ -128,12 +128,14 @@ class ReadView {
     this.parts.status.textContent = sentence;
   }
 
-  // The figures are another model's: they go when the model does.
-  forget() {
+  // The figures are another model's: it reads the same text, if somebody is looking.
+  changeModel() {
+    const again = !this.parts.result.hidden && this.parts.result.closest("[hidden]") === null;
     this.abort?.abort();
     this.parts.result.hidden = true;
     this.heat.clear();
     this.say("");
+    if (again) this.read();
   }
 
   async read() {

@@ -6,7 +6,7 @@ import { h } from "./elements.js";
 import { duration, short } from "./spelling.js";
 import { amount } from "./surprise.js";
 
-const STATES = { training: "training now", finished: "finished", stopped: "stopped early", interrupted: "interrupted" };
+const STATES = { training: "training now", finished: "finished", stopped: "stopped" };
 
 // Of each column: its heading, how a run is spelled there, and what it is sorted by. Figures stand to the right.
 const COLUMNS = [
