@@ -1,6 +1,7 @@
 """Access log: a line for each answer, and its figures for the metrics. What was asked or written is never in it."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable
 
@@ -24,11 +25,13 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         begun, status, sent = time.monotonic(), 499, 0  # 499: the client left before there was an answer
+        request_id = scope.setdefault("state", {})["request_id"] = secrets.token_hex(12)
 
         async def counted(message: Message) -> None:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
             sent += len(message.get("body", b""))
             await send(message)
 
@@ -41,7 +44,8 @@ class AccessLog:
             self._note(scope, status, sent, time.monotonic() - begun)
 
     def _note(self, scope: Scope, status: int, sent: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")  # the pattern: whatever is asked for, there are few of them
+        route = getattr(scope.get("route"), "path", None)  # the pattern: whatever is asked for, there are few of them
+        route = route or (scope["path"] if scope["path"] in self.metrics.paths else "other")
         method = scope["method"] if scope["method"] in METHODS else "other"
         self.metrics.requests.labels(method, route, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
@@ -50,6 +54,7 @@ class AccessLog:
         if self.as_json:
             row = {
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "id": scope["state"]["request_id"],
                 "client": client,
                 "method": scope["method"],
                 "path": path,

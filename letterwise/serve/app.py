@@ -29,10 +29,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         401: "The server asks for its key",
         403: "A page of another server asked",
         404: "There is no such thing",
+        405: "The address does not take that method",
         408: "The body came too slowly",
         413: "The body is too long",
         415: "The body is not JSON",
         421: "The server has another name",
+        500: "Something went wrong here",
         429: "Too much is asked at once; Retry-After says when to try again",
         503: "The server is stopping, or the request waited too long",
     }.items()
@@ -101,6 +103,10 @@ def describe_truly(app: FastAPI) -> None:
             operation["responses"].pop("422", None)
     for name in ("HTTPValidationError", "ValidationError"):
         described["components"]["schemas"].pop(name, None)
+    if app.state.config.place.api_key:
+        described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        described["security"] = [{"key": []}]
+    app.state.metrics.paths |= {path for path in described["paths"] if "{" not in path}
 
 
 def add_probes(app: FastAPI, metrics: Metrics) -> None:

@@ -16,6 +16,7 @@ class PlaceConfig:
     runs: str | None = knob(None, "folder of run directories: their curves, and their models (default: out)", metavar="DIR")
     host: str = knob("127.0.0.1", "address to listen on; any but this machine's own needs --api_key", metavar="NAME")
     port: int = knob(8000, "port to listen on (0: any that is free)", min=0, max=65535)
+    allow_host: tuple[str, ...] = knob((), "names under which a proxy offers this server (Host and Origin)", metavar="NAME")
     api_key: str | None = knob(None, "ask for this key (also: LETTERWISE_API_KEY)", metavar="KEY")
     no_api_key: bool = knob(False, "let everyone in who can reach --host")
     open: bool = knob(False, "open the page in a browser")

@@ -24,8 +24,15 @@ KINDS = {  # of what pydantic says, in words of ours
     "string_type": "is not a text", "int_type": "is not a whole number", "int_from_float": "is not a whole number",
     "float_type": "is not a number", "bool_type": "is neither true nor false", "list_type": "is not a list",
     "dict_type": "is not an object", "model_type": "is not an object", "model_attributes_type": "is not an object",
-    "string_unicode": "is no text: it holds half a character",
+    "string_unicode": "is no text: it holds half a character", "too_short": "is empty",
 }  # fmt: skip
+
+FORMS = {  # of fields that take several kinds
+    "prompt": "give a text, a list of texts, a list of ids, or a list of lists of ids",
+    "stop": "give a text, or a list of texts",
+    "messages": "give a list of {'role': …, 'content': a text}",
+    "json_schema": "give an object, or a text that is one",
+}
 
 
 class ErrorDetail(BaseModel):
@@ -100,6 +107,8 @@ def objection(error: dict[str, Any], known: list[str]) -> tuple[str, str | None]
         return f"{quoted(place[-1])} is not a known field: {did_you_mean(place[-1], known)}", name
     if kind == "missing":
         return (f"{place[-1]} is missing." if place else "there is no body: send a JSON object."), name
+    if name in FORMS and len(place) > 1 and kind.endswith("_type"):
+        return f"{name}: {FORMS[name]}.", name
     said = KINDS.get(kind) or error["msg"].lower()
     return sentence(f"{'.'.join(place) or 'the body'}={quoted(given)} {said}"), name
 
@@ -117,7 +126,11 @@ def install(app: FastAPI) -> None:
         return answer(error)
 
     async def http(request: Request, error: Any) -> JSONResponse:
-        says = {404: "there is nothing at this address: see /openapi.json.", 405: "this address does not take that method."}
+        says = {
+            400: "the body is no JSON that can be read: send an object, in UTF-8.",
+            404: "there is nothing at this address: see /openapi.json.",
+            405: "this address does not take that method.",
+        }
         refusal = Refused(error.status_code, says.get(error.status_code, sentence(error.detail)))
         refusal.headers = dict(error.headers or {})
         return answer(refusal)

@@ -4,6 +4,7 @@ Host    an address, this machine's name or the one it listens on: a name of some
         rebinding)
 Origin  a page of this server or none: pages of others may not spend this machine's time
 key     `Authorization: Bearer KEY`, where one was set
+        (a proxy's name is known by --allow_host)
 body    as JSON, of a bounded size, all there within a bounded time
 """
 
@@ -38,7 +39,8 @@ class Guard:
     def __init__(self, app: ASGIApp, config: ServeConfig) -> None:
         self.app, self.max_body = app, config.limits.max_body
         self.key = config.place.api_key
-        self.names = {"localhost", config.place.host.lower(), socket.gethostname().lower()}
+        self.allowed = {name.lower() for name in config.place.allow_host}
+        self.names = {"localhost", config.place.host.lower(), socket.gethostname().lower()} | self.allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,16 +71,27 @@ class Guard:
             return
         host = headers.get("host", "")
         if not self._is_ours(host):
-            raise Refused(421, f"this server is not {host[:80]!r}: use its address, or start it with --host.", code="host")
+            raise Refused(
+                421, f"this server is not {host[:80]!r}: use its address, or start it with --allow_host NAME.", code="host"
+            )
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refused(403, f"pages of {origin[:80]!r} may not use this server.", code="origin")
+        if origin is not None and not self._is_own_page(origin, host):
+            raise Refused(
+                403, f"pages of {origin[:80]!r} may not use this server, unless it is started with --allow_host.", code="origin"
+            )
         if self.key and scope["path"].startswith(NEEDS_KEY) and not self._has_key(headers.get("authorization", "")):
             refused = Refused(
                 401, "this server asks for its key: send it as `Authorization: Bearer KEY`.", code="invalid_api_key"
             )
             refused.headers = {"WWW-Authenticate": "Bearer"}
             raise refused
+
+    def _is_own_page(self, origin: str, host: str) -> bool:
+        try:
+            place = urlsplit(origin)
+            return place.netloc.lower() == host.lower() or (place.hostname or "") in self.allowed
+        except ValueError:
+            return False
 
     def _is_ours(self, host: str) -> bool:
         try:

@@ -24,7 +24,7 @@ from letterwise.comparison.runs_folder import list_runs
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.serve.config import ServeConfig
-from letterwise.serve.errors import Refused
+from letterwise.serve.errors import LOG, Refused, plain
 from letterwise.serve.facts import facts_of
 from letterwise.serve.metrics import Metrics
 from letterwise.serve.scheduler import Scheduler
@@ -71,14 +71,15 @@ class Library:
 
     def paths(self) -> dict[str, Path]:
         """The models, by name: those of --model_path; then (without it, or with --runs) those of the runs, newest first."""
+        named = {name: path for name, path in self.named.items() if path in self.loaded or path.is_file()}
         if self.named and self.config.place.runs is None:
-            return self.named
+            return named
         now = time.monotonic()
         if now - self.found[0] > LOOK_S:
-            self.found = now, {run.name: run.model_path for run in list_runs(self.runs) if run.model_path}
-        there = set(self.named.values())
-        runs = {name: path for name, path in self.found[1].items() if name not in self.named and path not in there}
-        return self.named | runs
+            self.found = now, {plain(run.name): run.model_path for run in list_runs(self.runs) if run.model_path}
+        there = set(named.values())
+        runs = {name: path for name, path in self.found[1].items() if name not in named and path not in there}
+        return named | runs
 
     @asynccontextmanager
     async def model(self, name: str | None = None) -> AsyncGenerator[ServedModel]:
@@ -103,11 +104,18 @@ class Library:
 
     async def _loaded(self, name: str, path: Path) -> ServedModel:
         async with self.locks.setdefault(path, asyncio.Lock()):
-            there, now = self.loaded.get(path), stamp(path)
-            if there and there.stamp == now:
+            there = self.loaded.get(path)
+            if there and (not path.is_file() or there.stamp == stamp(path)):
                 return there
+            now = stamp(path)
             await self.make_room(PER_BYTE * now[1])
-            fresh = await self.workers.run(self._load, name, path, now)
+            try:
+                fresh = await self.workers.run(self._load, name, path, now)
+            except UserError as error:
+                LOG.warning("%s", error)
+                if there:  # what is there now is damaged: what was there before goes on
+                    return there
+                raise Refused(503, f"model {name!r} cannot be loaded: {error}", code="model_damaged") from error
             self.loaded[path] = fresh
             if there:
                 there.replaced = True
@@ -188,7 +196,7 @@ def named(files: Sequence[str]) -> dict[str, Path]:
         path = find_model(given)
         if not path.is_file():
             raise UserError(f"--model_path {given!r} is not there: train a model with `letterwise train`.")
-        base = path.resolve().parent.name if path.stem == "model" else path.stem
+        base = plain(path.resolve().parent.name if path.stem == "model" else path.stem)
         name = next(name for name in chain([base], (f"{base}-{number}" for number in count(2))) if name not in names)
         names[name] = path
     return names

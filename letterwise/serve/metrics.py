@@ -27,6 +27,7 @@ class Metrics:
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self.characters = Counter("letterwise_characters", "Characters that were written", registry=self.registry)
+        self.paths = set[str]()  # those that are told apart also where a request was refused before it was routed
         self.recent: deque[tuple[float, int]] = deque()
 
     def wrote(self, characters: int) -> None:

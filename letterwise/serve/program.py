@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from letterwise.compiling import entry
 from letterwise.errors import UserError
 from letterwise.serve.app import make_app
 from letterwise.serve.config import ServeConfig
@@ -89,17 +90,19 @@ class Server(uvicorn.Server):
 
 def run(config: ServeConfig, note: Callable[[str], None]) -> int:
     """Serve until a signal comes; the exit code. Raises `UserError` when the port cannot be had, or a model is not there."""
+    entry.MEANWHILE = False  # who asks is to be served by what was compiled
     app, listening = make_app(config, note), bound(config.place.host, config.place.port)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with listening:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        url = f"http://{'127.0.0.1' if shown in ('0.0.0.0', '[::]') else shown}:{port}"
+        everywhere = shown in ("0.0.0.0", "[::]")
+        url = f"http://{'127.0.0.1' if everywhere else shown}:{port}"
         names = list(app.state.library.paths())
         said = f"serving {', '.join(names[:5])}{' …' if len(names) > 5 else ''}" if names else (
             "there is no model yet: train one with `letterwise train --input_file TEXT`, and it appears here"
         )  # fmt: skip
-        note(f"{url} · {said} · Ctrl-C ends it.")
+        note(f"{url}{', and any address of this machine' if everywhere else ''} · {said} · Ctrl-C ends it.")
         if config.place.open:
             webbrowser.open(url)
         server = Server(

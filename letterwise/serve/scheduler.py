@@ -74,6 +74,8 @@ class Scheduler:
         with self.changed:
             if self.closed:
                 raise stopping()
+            if len(jobs) > self.rows + self.max_queue:
+                raise UserError(f"{len(jobs)} texts are asked for at once: this server takes {self.rows + self.max_queue}.")
             free = self.rows - len(self.running)
             if len(self.waiting) + len(jobs) > self.max_queue + free:
                 wait = len(self.waiting) / max(1, self.rows)

@@ -4,6 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -180,7 +181,7 @@ def test_the_log_tells_what_happened_and_not_what_was_written(locked: Running) -
     httpx.post(f"{locked.url}/v1/completions", json={"prompt": "The secret", "max_tokens": 5}, headers=headers)
     httpx.get(f"{locked.url}/no%1b[31m/where%0d%0aforged", headers=headers)
     lines = [json.loads(line) for line in locked.log.read_text().splitlines() if line.startswith("{")]
-    assert {"time", "client", "method", "path", "status", "seconds", "bytes"} == set(lines[-1])
+    assert {"time", "id", "client", "method", "path", "status", "seconds", "bytes"} == set(lines[-1])
     assert (lines[-1]["status"], lines[-2]["path"]) == (404, "/v1/completions")
     assert "secret" not in locked.log.read_text()
     assert "\x1b" not in locked.log.read_text()
@@ -201,3 +202,19 @@ def test_what_is_not_safe_is_not_started(given: dict, sentence: str) -> None:
         PlaceConfig(**given)
     assert PlaceConfig(host="0.0.0.0", no_api_key=True).host == "0.0.0.0"
     assert guard.BODY_S <= 60
+
+
+def test_a_proxy_has_a_name_of_its_own(tiny, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "tiny.safetensors")
+    with running(tmp_path, "--model_path", "tiny.safetensors", "--allow_host", "letters.example") as server:
+        for headers in ({"Host": "letters.example"}, {"Host": "letters.example:443", "Origin": "https://letters.example"},
+                        {"Origin": "https://letters.example"}):  # fmt: skip
+            assert httpx.get(f"{server.url}/v1/models", headers=headers).status_code == 200
+        assert httpx.get(f"{server.url}/v1/models", headers={"Host": "other.example"}).status_code == 421
+        assert httpx.get(f"{server.url}/v1/models", headers={"Origin": "https://other.example"}).status_code == 403
+
+
+def test_every_answer_has_an_id(server: Running) -> None:
+    answer = httpx.post(f"{server.url}/v1/completions", json={"max_tokens": 1})
+    assert answer.json()["id"] == f"cmpl-{answer.headers['x-request-id']}"
+    assert httpx.get(f"{server.url}/nowhere").headers["x-request-id"] != answer.headers["x-request-id"]

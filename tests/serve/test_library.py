@@ -1,6 +1,7 @@
 """Models by name: loaded once, again when their file changes, and unloaded when nobody uses them and memory is short."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -118,8 +119,37 @@ def test_a_damaged_file_is_not_listed(files: tuple[str, ...]) -> None:
 
     async def ask(models: Library) -> None:
         assert [entry["id"] for entry in await models.listing()] == ["two"]
-        with pytest.raises(UserError, match=r"damaged|is not a model file"):
+        with pytest.raises(Refused, match=r"damaged|is not a model file") as refused:
             async with models.model("one"):
                 pass
+        assert refused.value.status == 503
 
     within(PlaceConfig(model_path=files), ask)
+
+
+def test_what_was_there_goes_on_where_the_file_is_damaged_or_gone(files: tuple[str, ...]) -> None:
+    async def ask(models: Library) -> None:
+        async with models.model("one") as before:
+            pass
+        for change in (lambda: Path(files[0]).write_bytes(b"junk"), lambda: Path(files[0]).unlink()):
+            change()
+            async with models.model("one") as after:
+                assert after is before
+        async with models.model() as default:
+            assert default.name == "one"
+        models.loaded.clear()
+        async with models.model() as default:
+            assert default.name == "two"
+
+    within(PlaceConfig(model_path=files), ask)
+
+
+def test_a_name_that_is_no_text_is_spelled(tiny, tmp_path: Path) -> None:
+    shutil.copytree(tiny.run_dir, os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff"))
+
+    async def ask(models: Library) -> None:
+        assert [entry["id"] for entry in await models.listing()] == ["bad\ufffd"]
+        async with models.model("bad\ufffd") as served:
+            assert served.model.generate("The", num_tokens=1)
+
+    within(PlaceConfig(runs=str(tmp_path)), ask)

@@ -3,10 +3,11 @@
 import asyncio
 import json
 import math
+from pathlib import Path
 
 import openai
 import pytest
-from serve.running import Running
+from serve.running import Running, running
 
 import letterwise
 
@@ -182,3 +183,33 @@ def test_what_cannot_be_is_said(client: openai.OpenAI, asked: dict, sentence: st
     assert "--" not in body["message"]
     assert body["type"] == "invalid_request_error"
     assert "root:" not in body["message"]
+
+
+def test_bytes_are_counted_as_bytes(client: openai.OpenAI) -> None:
+    done = client.completions.create(model="bytes", prompt="é", max_tokens=40, seed=1, temperature=8, logprobs=0)
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens) == (2, 40)
+    assert len(done.choices[0].logprobs.tokens) == 40
+
+
+def test_fields_that_change_nothing_are_taken(client: openai.OpenAI) -> None:
+    said = [
+        {"role": "user", "content": [{"type": "text", "text": "The cat"}]},
+        {"role": "tool", "content": "on", "tool_call_id": "1"},
+    ]
+    asked = dict(model="tiny", messages=said, max_tokens=5, seed=1)
+    unused = dict(
+        store=False, service_tier="auto", parallel_tool_calls=False, reasoning_effort="low", user="me", modalities=["text"]
+    )
+    one, other = client.chat.completions.create(**asked), client.chat.completions.create(**asked, **unused, modalities=["text"])
+    assert one.choices[0].message.content == other.choices[0].message.content
+    with pytest.raises(openai.BadRequestError, match="tools are not known here"):
+        client.chat.completions.create(**asked, tools=[{"type": "function", "function": {"name": "f"}}])
+
+
+def test_what_has_no_room_even_alone_is_not_busy(tiny, tmp_path: Path) -> None:
+    tiny.save(tmp_path / "tiny.safetensors")
+    with running(tmp_path, "--model_path", "tiny.safetensors", "--max_rows", "2", "--max_queue", "1") as narrow:
+        one = openai.OpenAI(base_url=f"{narrow.url}/v1", api_key="-", max_retries=0)
+        with pytest.raises(openai.BadRequestError, match="4 texts are asked for at once: this server takes 3"):
+            one.completions.create(model="tiny", prompt="The", n=4, max_tokens=2)
+        assert len(one.completions.create(model="tiny", prompt="The", n=3, max_tokens=2).choices) == 3

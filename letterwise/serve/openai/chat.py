@@ -4,7 +4,6 @@ The template is plain: what was said so far is one text, each message on a line 
 Roles are not written: no text that these models learn has them. Characters that the model has never seen are left out.
 """
 
-import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -18,7 +17,7 @@ from letterwise.serve.errors import plain
 from letterwise.serve.library import LibraryOf
 from letterwise.serve.openai.choices import Choices, finish_reason, prepare
 from letterwise.serve.openai.completions import Usage
-from letterwise.serve.openai.events import EventStream, unless_gone
+from letterwise.serve.openai.events import STREAMED, EventStream, unless_gone
 from letterwise.serve.openai.logprobs import chat_logprobs
 from letterwise.serve.openai.requests import DEFAULT_TOKENS, MAX_LOGPROBS, Strict, WritingRequest, with_options
 
@@ -35,10 +34,12 @@ class Part(Strict):
 class Message(Strict):
     """Something that was said."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
-    name: str | None = None
-    refusal: str | None = None
+    name: Any = Field(None, description="is not used")
+    refusal: Any = Field(None, description="is not used")
+    tool_calls: Any = Field(None, description="is not used")
+    tool_call_id: Any = Field(None, description="is not used")
 
 
 @with_options
@@ -51,6 +52,9 @@ class ChatRequest(WritingRequest):
     )
     max_completion_tokens: int | None = Field(None, description="the same", json_schema_extra={"minimum": 0})
     logprobs: bool | None = Field(False, description="also tell the log-probability of each character")
+    tools: list[Any] | None = Field(None, description="is refused, unless it is empty: these models call none")
+    tool_choice: Any = Field(None, description="is not used: there are no tools")
+    modalities: list[str] | None = Field(None, description="text, and nothing else")
     top_logprobs: int | None = Field(
         None, description="and so many of the likeliest there", json_schema_extra={"minimum": 0, "maximum": MAX_LOGPROBS}
     )
@@ -104,9 +108,13 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
-@router.post("/v1/chat/completions", response_model=ChatCompletion)
+@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAMED)
 async def chat(asked: ChatRequest, http: Request, library: LibraryOf) -> Any:
     """Write on behind what was said; with `stream`, piece by piece, as server-sent events that end with `[DONE]`."""
+    if asked.tools:
+        raise UserError("tools are not known here: a model of characters calls none. Use response_format to get JSON.")
+    if asked.modalities not in (None, [], ["text"]):
+        raise UserError(f"modalities={asked.modalities} are not known here: these models write text.")
     tokens = asked.max_tokens if asked.max_completion_tokens is None else asked.max_completion_tokens
     async with AsyncExitStack() as held:
         served = await held.enter_async_context(library.model(asked.model))
@@ -119,7 +127,7 @@ async def chat(asked: ChatRequest, http: Request, library: LibraryOf) -> Any:
             logprobs=top_of(asked),
             unknown=asked.unknown or "skip",
         )
-        head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.name}
+        head = {"id": f"chatcmpl-{http.state.request_id}", "created": int(time.time()), "model": served.name}
         choices.submit()
         held.callback(choices.cancel)
         if asked.stream:

@@ -17,6 +17,7 @@ from letterwise.inference.constraints.cache import constraint_for
 from letterwise.inference.generate import Request
 from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.serve.config import LimitConfig
+from letterwise.serve.errors import Refused, in_fields
 from letterwise.serve.library import ServedModel
 from letterwise.serve.openai.logprobs import Watcher
 from letterwise.serve.openai.requests import WritingRequest, options_of
@@ -34,6 +35,7 @@ class Choice:
     request: Request
     watcher: Watcher | None
     length: int = 0  # characters so far
+    tokens: int = 0  # ids so far
 
 
 @dataclass
@@ -69,7 +71,9 @@ class Choices:
                     raise piece.error
                 left -= bool(piece.ended)
                 yield which, piece
-                self.each[which].length += len(piece.text)
+                choice = self.each[which]
+                choice.length += len(piece.text)
+                choice.tokens += count(piece.text, self.served.model.vocabulary)
         finally:
             self.cancel()
 
@@ -80,9 +84,9 @@ class Choices:
 
     @property
     def usage(self) -> dict[str, int]:
-        """Characters read and written. Prompts of several texts count once."""
+        """Ids read and written. Prompts of several texts count once."""
         read = sum({id(choice.prompt): len(choice.prompt) for choice in self.each}.values())
-        wrote = sum(choice.length for choice in self.each)
+        wrote = sum(choice.tokens for choice in self.each)
         return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote}
 
 
@@ -128,10 +132,18 @@ def ids_of(prompt: Prompt, vocabulary: Vocabulary, most: LimitConfig, unknown: U
     if len(prompt) > most.max_prompt:
         raise UserError(f"a prompt of {len(prompt):,} characters is too long: this server reads {most.max_prompt:,} at most.")
     if isinstance(prompt, str):
-        return vocabulary.encode(prompt, unknown)
+        try:
+            return vocabulary.encode(prompt, unknown)
+        except UserError as error:
+            raise Refused(400, in_fields(str(error)), param="prompt") from error
     if prompt and not 0 <= min(prompt) <= max(prompt) < len(vocabulary):
         raise UserError(f"the prompt has ids that this model does not know: they are 0 to {len(vocabulary) - 1}.")
     return np.array(prompt, vocabulary.dtype)
+
+
+def count(text: str, vocabulary: Vocabulary) -> int:
+    """How many ids spell what was written."""
+    return len(vocabulary.encode(text))
 
 
 def finish_reason(piece: Piece) -> str | None:

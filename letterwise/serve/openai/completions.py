@@ -1,6 +1,5 @@
 """/v1/completions: what follows a text."""
 
-import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,7 +12,7 @@ from letterwise.errors import UserError
 from letterwise.serve.errors import plain
 from letterwise.serve.library import LibraryOf
 from letterwise.serve.openai.choices import Choices, Prompt, finish_reason, prepare
-from letterwise.serve.openai.events import EventStream, unless_gone
+from letterwise.serve.openai.events import STREAMED, EventStream, unless_gone
 from letterwise.serve.openai.logprobs import completion_logprobs, prompt_thoughts
 from letterwise.serve.openai.requests import DEFAULT_TOKENS, MAX_LOGPROBS, WritingRequest, with_options
 
@@ -77,7 +76,7 @@ class Completion(BaseModel):
     usage: Usage | None = None
 
 
-@router.post("/v1/completions", response_model=Completion)
+@router.post("/v1/completions", response_model=Completion, responses=STREAMED)
 async def complete(asked: CompletionRequest, http: Request, library: LibraryOf) -> Any:
     """Continue a text, or several; with `stream`, piece by piece, as server-sent events that end with `[DONE]`."""
     refuse(asked)
@@ -93,7 +92,7 @@ async def complete(asked: CompletionRequest, http: Request, library: LibraryOf) 
             logprobs=asked.logprobs,
             unknown=asked.unknown or "error",
         )
-        head = {"id": f"cmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": served.name}
+        head = {"id": f"cmpl-{http.state.request_id}", "created": int(time.time()), "model": served.name}
         texts = answers(choices, asked)
         choices.submit()
         held.callback(choices.cancel)

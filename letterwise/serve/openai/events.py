@@ -13,16 +13,21 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from letterwise.serve.errors import detail
+from letterwise.serve.errors import Refused, detail
 
 DONE = "data: [DONE]\n\n"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies are to pass on each piece
+
+STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "The answer, or its pieces"}
+}
 
 
 class EventStream(StreamingResponse):
     """Sends each piece as an event; whatever was held for it is let go when it ends, or when its reader has left."""
 
     def __init__(self, pieces: AsyncIterator[dict[str, Any]], held: AsyncExitStack) -> None:
-        super().__init__(self._events(pieces), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        super().__init__(self._events(pieces), media_type="text/event-stream", headers=HEADERS)
         self.held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +52,7 @@ async def unless_gone(request: Request, work: Awaitable[Any]) -> Any:
     try:
         await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
-            task.cancel()
+            raise Refused(499, "the client left before there was an answer.")
         return await task
     finally:
         left.cancel()

@@ -35,11 +35,10 @@ class Watcher:
 
     def of(self, text: str) -> list[Thought]:
         """The next ones: those of this text. Behind a time limit, what completes a text was not thought about."""
-        count = len(text.encode("utf-8", "surrogateescape")) if self.vocabulary.kind == "byte" else len(text)
-        found = self.thoughts[self.given : self.given + count]
-        self.given += count
-        missing = self.vocabulary.encode(text).tolist()[len(found) :] if len(found) < count else []
-        return [*found, *(Thought(id, None, []) for id in missing)]
+        ids = self.vocabulary.encode(text).tolist()
+        found = self.thoughts[self.given : self.given + len(ids)]
+        self.given += len(ids)
+        return [*found, *(Thought(id, None, []) for id in ids[len(found) :])]
 
 
 def thought(id: int, logits: Float[np.ndarray, "V"], top: int) -> Thought:

@@ -72,7 +72,21 @@ class StreamOptions(Strict):
     include_obfuscation: bool | None = None
 
 
-class WritingRequest(Strict):
+class Unused(Strict):
+    """Fields of OpenAI's that change nothing here: clients send them unasked."""
+
+    user: Any = Field(None, description="is not used")
+    metadata: Any = Field(None, description="is not used")
+    store: Any = Field(None, description="is not used")
+    service_tier: Any = Field(None, description="is not used")
+    safety_identifier: Any = Field(None, description="is not used")
+    prompt_cache_key: Any = Field(None, description="is not used")
+    reasoning_effort: Any = Field(None, description="is not used")
+    verbosity: Any = Field(None, description="is not used")
+    parallel_tool_calls: Any = Field(None, description="is not used")
+
+
+class WritingRequest(Unused):
     """What completions and chat have in common."""
 
     model: str | None = Field(None, description="one of /v1/models (without: the first)", max_length=1000)
@@ -91,8 +105,6 @@ class WritingRequest(Strict):
     json_schema: dict[str, Any] | str | None = Field(None, description="write JSON of this schema")
     unknown: Literal["error", "skip"] | None = Field(None, description="what to do with characters the model never saw")
     timeout: float | None = Field(None, description="stop after this many seconds", json_schema_extra={"exclusiveMinimum": 0})
-    user: str | None = Field(None, description="is not used")
-    metadata: dict[str, Any] | None = Field(None, description="is not used")
 
 
 def options_of(
@@ -105,6 +117,8 @@ def options_of(
         raise UserError(f"max_tokens={max_tokens} is too large: this server writes {most.max_tokens:,} characters at most.")
     known = {f.name for kind in (SamplerConfig, StopConfig, ConstraintConfig) for f, _ in typed_fields(kind)}
     options = {name: value for name, value in asked.model_dump().items() if name in known - OTHERWISE and value is not None}
+    if asked.temperature is not None and not asked.temperature >= 0:
+        raise UserError(f"temperature={asked.temperature} must be 0 (always the likeliest) or more.")
     if asked.temperature == 0:
         del options["temperature"]
         options["greedy"] = True

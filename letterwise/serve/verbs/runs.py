@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from letterwise.comparison.runs_folder import RunSummary, list_runs, read_rows
-from letterwise.serve.errors import Refused
+from letterwise.serve.errors import Refused, plain
 from letterwise.serve.library import Library, LibraryOf
 from letterwise.serve.verbs.answers import Answer, finite, in_json
 
@@ -85,7 +85,7 @@ def summary(run: RunSummary, model: str | None) -> dict[str, Any]:
 
 def written(library: Library, name: str, since: int) -> bytes:
     """The answer."""
-    run = next((run for run in list_runs(library.runs) if run.name == name), None)
+    run = next((run for run in list_runs(library.runs) if plain(run.name) == name), None)
     if run is None:
         raise Refused(404, f"there is no run {name[:100]!r}: see /api/runs.", param="name", code="run_not_found")
     found = read_rows(library.runs, run.name, since)
