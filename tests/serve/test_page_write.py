@@ -166,6 +166,7 @@ def test_another_branch_grows_and_undo_brings_back_the_first(page: Any, tiny: La
     assert second[21:] == tiny.generate(second[:21], num_tokens=43, temperature=0.8, rng_seed=7)
     page.click("[data-do=undo]")
     assert text(page) == first
+    assert page.locator(".next-body").is_hidden()  # what it showed was another text's
     page.focus("#write-text")
     page.keyboard.press("Control+Shift+z")
     assert text(page) == second

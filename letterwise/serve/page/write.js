@@ -64,7 +64,7 @@ class Write {
       share: () => this.share(),
       "save-text": () => save("letterwise.txt", "text/plain;charset=utf-8", this.sheet.text),
       "save-json": () => save("letterwise.json", "application/json", this.asJson()),
-      defaults: () => this.settings.load(this.settings.first),
+      defaults: () => this.loadSettings(this.settings.first),
       settings: () => this.toggleDrawer(this.part("#write-settings")),
     };
     this.element.addEventListener("click", ({ target }) => {
@@ -104,7 +104,7 @@ class Write {
     if (!shared) return;
     history.replaceState(null, "", "#write");
     this.replaceAll(shared.text);
-    this.settings.load(shared.settings);
+    this.loadSettings(shared.settings);
     this.app.toast("This text came with the link. Undo brings back yours.");
   }
 
@@ -294,6 +294,11 @@ class Write {
       this.keep();
       this.showStrange();
     }, REST_MS);
+  }
+
+  loadSettings(values) {
+    this.settings.load(values);
+    this.settingsChanged();
   }
 
   settingsChanged() {

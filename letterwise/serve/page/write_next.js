@@ -22,6 +22,7 @@ export class Next {
     this.sheet.markAt(index);
     this.controller?.abort();
     clearTimeout(this.timer);
+    if (index === null) this.turn(false);
     if (index === null || !this.app.model()) return;
     const controller = (this.controller = new AbortController());
     this.timer = setTimeout(() => this.ask(index, controller.signal), PAUSE_MS);
@@ -45,8 +46,7 @@ export class Next {
 
   show({ next, entropy_bits: entropy }, index, stands) {
     const counts = next.some(({ counting }) => counting !== null && counting !== undefined);
-    this.part(".next-hint").hidden = true;
-    this.part(".next-body").hidden = false;
+    this.turn(true);
     this.part(".next-counting").hidden = !counts;
     this.showContext(index, stands);
     const rows = next.slice(0, ROWS).map((row) => this.row(row, index, stands, counts));
@@ -60,6 +60,12 @@ export class Next {
     this.part("[data-do=regrow]").hidden = index >= this.sheet.items.length;
     this.part("caption").textContent =
       index < this.sheet.items.length ? "Choose a character, and what follows is written anew." : "Choose a character, and the text goes on from it.";
+  }
+
+  // What is known of a place, or how to ask for it.
+  turn(known) {
+    this.part(".next-hint").hidden = known;
+    this.part(".next-body").hidden = !known;
   }
 
   // The last characters before the place, and the one that stands there.
@@ -76,7 +82,9 @@ export class Next {
       row.className = "stands";
       button.append(make("span", "unseen", ", stands here"));
     }
-    button.addEventListener("click", () => this.branch(index, { character, bits: -Math.log2(probability), chosen: true }));
+    button.addEventListener("click", () => {
+      if (index === this.index) this.branch(index, { character, bits: -Math.log2(probability) }); // or the text has changed since
+    });
     head.append(button);
     row.append(head, cell(probability, "by-model"), ...(counts ? [cell(counting, "by-counting")] : []), cell(drawn, "by-draw"));
     return row;
