@@ -66,21 +66,24 @@ def evaluate(
     *,
     protocol: str = "blocks",
     every: int = 1,
-    between: Callable[[], None] = lambda: None,
+    between: Callable[[], None] | None = None,
 ) -> Score:
     """Score `ids` (N,), or each `every`-th window of them. For a model of lines, the first of `ids` is its line break.
 
-    `between` is called after each batch, and may raise to give up. Leaves the model's mode and all randomness as they were.
+    `between` is called after each batch and before each of its layers, by any thread, and may raise to give up. Leaves the
+    model's mode and all randomness as they were.
+
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     nats, counted = 0.0, 0.0
     windows: list[tuple[float, int]] = []  # nats and characters of each
-    for some in passes(model, ids, protocol=protocol, every=every):
+    for some in passes(model, ids, protocol=protocol, every=every, between=between):
         each = total_nats(some.nats, some.lengths)
         nats += sum(each)
         windows += zip(each, some.lengths, strict=True)
         counted += some.counting_nats.double().sum().item() if some.counting_nats is not None else 0.0
-        between()
+        if between:
+            between()
     chars = sum(length for _, length in windows)
     alone = counted / chars if model.counts else None
     return Score(nats / chars, chars, protocol, model.block_size, alone, interval_nats=interval(windows))

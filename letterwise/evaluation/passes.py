@@ -13,7 +13,7 @@ alone: the same model and text give the same figures, whoever asks. Windows boun
 model that has them, always know the last few characters of the text, as they do when it writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,13 +54,14 @@ def passes(
     every: int = 1,
     start: int = 0,
     with_logits: bool = False,
+    between: Callable[[], None] | None = None,
 ) -> Iterator[Pass]:
     """The windows of `ids` (N,), or each `every`-th of them. For a model of lines, the first of `ids` is its line break.
 
     The first begins at `start`: what is before it is known to counts only.
 
-    Leaves the model's mode and all randomness as they were. Raises `UserError` when there is nothing to predict, or the
-    protocol is not known.
+    `between` is called before each layer of each batch, by any thread, and may raise to give up. Leaves the model's mode and
+    all randomness as they were. Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     if len(ids) - start < 2:
         raise UserError(f"a text of {len(ids) - start} characters has nothing to predict: it takes 2 or more.")
@@ -72,10 +73,14 @@ def passes(
     threads = min(torch.get_num_threads(), MAX_THREADS) if device.type == "cpu" and fitting else 1
     was_training = transformer.training
     transformer.eval()
+    layers = transformer.blocks if between else ()
+    hooks = [layer.register_forward_pre_hook(lambda *layer_and_inputs: between and between()) for layer in layers]
     try:
         batches = sweep(ids[start:], block_size, max(1, fitting), overlap=overlap, every=every, line_break=model.line_break)
         yield from side_by_side(lambda together: read(model, ids, together, start, with_logits), batches, threads)
     finally:
+        for hook in hooks:
+            hook.remove()
         transformer.train(was_training)
 
 

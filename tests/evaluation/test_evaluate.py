@@ -91,6 +91,36 @@ def test_the_number_of_threads_does_not_matter(model: Transformer, monkeypatch: 
     assert len(threads) == 3
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_is_given_up_between_layers(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """One of a large model takes seconds, and a window minutes. Nothing is left behind: the model is used again."""
+    shape = dict(n_layer=3, n_head=2, n_embd=16, block_size=T)
+    model = initialize(build(resolve({"preset": "gpt2", **shape}).model, V), 0).train()
+    monkeypatch.setitem(passes.NUMBERS_IN_FLIGHT, "cpu", T * 64)  # a window to a batch: 13 of them
+    whole, asked = score_of(model), []
+
+    def between() -> None:
+        asked.append(threading.get_ident())
+        if len(asked) == limit:
+            raise InterruptedError
+
+    torch.set_num_threads(threads)
+    try:
+        limit = 0
+        assert score_of(model, between=between).nats_per_char == pytest.approx(whole.nats_per_char, abs=1e-6)
+        assert len(asked) == 13 * 4
+        limit = len(asked) + 2
+        with pytest.raises(InterruptedError):
+            score_of(model, between=between)
+        assert len(asked) == limit  # the first window was not finished
+        assert model.training
+        limit, count = 0, len(asked)
+        score_of(model)
+        assert len(asked) == count
+    finally:
+        torch.set_num_threads(1)
+
+
 def test_nothing_is_disturbed(model: Transformer) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
