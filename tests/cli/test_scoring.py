@@ -81,6 +81,8 @@ def test_which_model(tiny, tmp_path: Path) -> None:
     rows = letterwise("score", *both, "--each_line", stdin=TEXT.encode()).stdout.splitlines()
     assert [row.split("\t")[1:] for row in rows] == [["0.500", line] for line in TEXT.splitlines()]
     assert "--rank" in refused("score", *both, "--rank", stdin=b"The")
+    for unused in (["--unknown", "skip"], ["--protocol", "blocks"]):  # they were ignored
+        assert ask("score", *both, *unused).sentence.startswith(f"{unused[0]} is for one --model_path:")
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,11 @@ def _agree(asked: dict[str, bool], flags: dict[str, Any], *, several: bool) -> N
         raise UserError(
             "several --model_path tell which finds the text likeliest; --rank, --follow, --html and --each_char take one."
         )
+    if several and (unused := sorted({"unknown", "protocol"} & flags.keys())):
+        raise UserError(
+            f"--{unused[0]} is for one --model_path: several are compared by windows that overlap by half, and each is charged "
+            "33.4 bits for a character that it does not know."
+        )
     if asked["each_line"] and not several:
         raise UserError("--each_line tells lines apart between several models: give --model_path more than once.")
     if asked["follow"] and flags.get("input_file", ["-"]) != ["-"]:
