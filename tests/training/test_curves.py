@@ -75,8 +75,9 @@ def test_one_run_has_all_curves_at_their_places() -> None:
 @needs_node
 def test_the_beginning_does_not_press_the_rest_flat() -> None:
     """The first rows are at 4, and all after 5 % of the run below 2."""
-    rows = [row | {"smoothed_loss": 4.0 if row["step"] < 3 else 1.9} for row in steps(100)]
+    rows = [row | dict.fromkeys(("loss", "smoothed_loss"), 4.0 if row["step"] < 3 else 1.9) for row in steps(100)]
     loss = panels([{"name": "a", "rows": rows}])["loss"]
+    assert loss["cut"]
     assert (loss["low"], loss["high"]) == (pytest.approx(1.7, abs=0.11), pytest.approx(2.1, abs=0.11))
 
 
@@ -132,8 +133,11 @@ def test_what_is_said_at_a_place_is_its_nearest_points() -> None:
     assert found[0] == ["training 1.2429 = 1.7931 bits at step 21", "validation 2.0000 = 2.8854 bits at step 20"]
     assert found[3] == ["gradient norm 0.0476 at step 21"]
     several = in_node("panelsOf(given).map((panel) => saidAt(panel, 2060).map((said) => said.words))", [one, two])
-    assert several[0] == ["2.0000 = 2.8854 bits", "3.0000 = 4.3281 bits"]
-    assert several[3] == ["0.0476", "0.0476"]
+    assert several[0] == [
+        "2.0: validation 2.0000 = 2.8854 bits at step 20",
+        "3.0: validation 3.0000 = 4.3281 bits at step 20",
+    ]
+    assert several[3] == ["2.0: gradient norm 0.0476 at step 21", "3.0: gradient norm 0.0476 at step 21"]
 
 
 @needs_node
@@ -143,6 +147,17 @@ def test_ticks_numbers_and_durations() -> None:
     assert in_node("ticks(0, 0.6, 3)") == [0, 0.2, 0.4, 0.6]
     assert in_node("[20000, 1.5e6, 6e-4, 0.01, 0, -3, 2e13].map(short)") == ["20k", "1.5M", "6e-4", "0.01", "0", "-3", "2e13"]
     assert in_node("[5, 65, 3605].map(duration)") == ["0:05", "1:05", "1:00:05"]
+
+
+@needs_node
+def test_labels_differ_on_a_narrow_range_and_nothing_leaves_the_drawing() -> None:
+    assert in_node("labels([4.164, 4.166, 4.168, 4.17])") == ["4.164", "4.166", "4.168", "4.17"]
+    assert in_node("labels([0, 20000, 40000])") == ["0", "20k", "40k"]
+    rows = [row | {"loss": 4.17 - row["step"] / 1e4, "smoothed_loss": 4.171 - row["step"] / 1e4} for row in steps(40)]
+    loss = panels([{"name": "a", "rows": [validation(0, 4.168), *rows, validation(40, 4.167)]}])["loss"]
+    assert loss["high"] >= 4.1709
+    assert not loss["cut"]
+    assert len(set(in_node("labels(given)", loss["rows"]))) == len(loss["rows"])
 
 
 @needs_node
@@ -218,9 +233,14 @@ def test_a_live_run_is_drawn_anew_and_keeps_what_the_reader_chose(tmp_path: Path
     opened.wait_for_function("typeof window.drawCurves === 'function'")
     draw = "(runs) => drawCurves(document.getElementById('here'), runs, { axis: 'step' })"
     opened.evaluate(draw, [{"name": "one", "rows": [], "state": "training"}])
-    assert opened.inner_text("#here").strip() == "Nothing was measured yet."
+    assert opened.inner_text("#here").strip() == "Nothing has been measured yet."
     assert not opened.is_visible("#here select")
+    opened.evaluate(draw, [{"name": "one", "rows": steps(1), "state": "training"}])
+    assert opened.locator("#here .loss circle.training").count() == 1  # a line of one point would not be seen
     opened.evaluate(draw, [{"name": "one", "rows": steps(10), "state": "training"}])
+    assert opened.locator("#here .loss circle.training").count() == 0
+    assert "steps →" in opened.locator("#here .loss svg").first.text_content()
+    assert opened.inner_text("#here output") == "10 steps"
     assert opened.input_value("#here select") == "step"
     opened.select_option("#here select", "seconds")
     path = "document.querySelector('#here path.training').getAttribute('d').split('L').length"

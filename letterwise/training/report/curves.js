@@ -9,10 +9,19 @@
 //
 // `drawCurves` may be called again at any time, with more rows or other runs: what the reader chose (axis, cursor) stays.
 
+const UNITS = { chars: "characters learned from", step: "steps", seconds: "minutes:seconds" };
 const AXES = { chars: "characters learned from", step: "steps", seconds: "time" };
 const HUES = [0, 2, 3, 4, 5, 6, 7, 1]; // colours of several runs, before they repeat, then dashed
 const EARLY = 0.05; // of the run: before that, the loss falls from so high that all the rest would look flat
-const LEFT = 46, RIGHT = 50, TOP = 10, BELOW = 24, RING = 8; // pixels around a drawing; how far a ring goes
+const FLAT = 2.5; // times as high a drawing is not yet that
+const LEFT = 46, RIGHT = 50, TOP = 10, BELOW = 40, RING = 8; // pixels around a drawing, at least; how far a ring goes
+const LETTER = 7.2; // pixels, of a figure at an axis
+const MEANING = {
+  loss: "How surprised it is by each character: lower is better. Validation is text that it does not learn from. Nats and bits are two units of the same thing.",
+  "learning rate": "How large the steps are in which it learns.",
+  "characters per second": "How fast it goes through the text.",
+  "gradient norm": "How large a change the text asks for at each step. Sudden peaks are a sign of trouble.",
+};
 const KINDS = { validation: "val_nats_per_char", subset: "val_nats_per_char", old: "old_val_nats_per_char" };
 const VALIDATION = 0, TRAINING = 1, RATE = 2, SPEED = 3, OLD = 4, NORM = 5; // colours, where there is one run
 const DASHES = ["2 4", "8 4", "8 3 2 3", "14 4"]; // of baselines
@@ -37,11 +46,13 @@ const STYLE = `
 .curves .across { stroke: currentColor; opacity: 0.6; }
 .curves path { fill: none; stroke: var(--hue); stroke-width: 1.75; stroke-linejoin: round; }
 .curves path.raw { stroke-width: 1; opacity: 0.35; }
-.curves path.subset { stroke-width: 1; opacity: 0.6; stroke-dasharray: 1 3; }
+.curves path.apart { stroke-width: 1; opacity: 0.6; stroke-dasharray: 1 3; }
 .curves path.training { opacity: 0.75; stroke-width: 1.25; }
 .curves circle { fill: var(--hue); }
 .curves circle.subset { fill: var(--curves-paper); stroke: var(--hue); opacity: 0.75; }
 .curves circle.best { fill: none; stroke: var(--hue); stroke-width: 2; }
+.curves circle.raw { opacity: 0.35; }
+.curves .meaning { margin: 0; opacity: 0.8; }
 .curves .legend { display: flex; flex-wrap: wrap; gap: 0.1rem 1.1rem; margin: 0.2rem 0 0; padding: 0; list-style: none; }
 .curves .legend li { overflow-wrap: anywhere; }
 .curves .legend svg { display: inline-block; width: 26px; height: 10px; margin-right: 0.4em; }
@@ -82,12 +93,14 @@ export function panelsOf(runs, axis = "chars") {
     const steps = training.length ? training : validations.filter((row) => row.step > 0); // an older run has no others
     const add = (panel, name, kind, hue, rows, key) => {
       const points = pointsOf(rows, axis, key);
-      if (points.length) panel.push({ name: one ? name : `${run.name}: ${name}`, run: i, kind, ...look(hue), points });
+      if (points.length) panel.push({ name: one ? name : `${run.name}: ${name}`, run: i, kind, ...look(hue), points, goesOn: run.state === "training" });
     };
     if (one) add(loss, "training, each", "raw", TRAINING, training, "loss");
     add(loss, "training", "training", TRAINING, steps, training.length ? "smoothed_loss" : "train_nats_per_char");
-    add(loss, "validation, a part", "subset", VALIDATION, of("subset"), KINDS.subset);
+    add(loss, "validation on a part of its text", "subset", VALIDATION, of("subset"), KINDS.subset);
+    const { kind } = loss.at(-1) ?? {};
     add(loss, "validation", "validation", VALIDATION, validations, KINDS.validation);
+    if (kind === "subset" && loss.at(-1).kind !== kind) loss.at(-1).apart = true; // the part has more points, and the line
     if (one) add(loss, "the base model's own text", "old", OLD, validations, KINDS.old);
     add(rate, "learning rate", "line", RATE, steps, "learning_rate");
     add(speed, "speed", "line", SPEED, steps, "chars_per_second");
@@ -120,9 +133,10 @@ function pointsOf(rows, axis, key) {
 function panel(title, unit, curves, { lines = [], bits = false, fromZero = false, height = 110 } = {}) {
   const all = curves.flatMap((curve) => curve.points);
   const end = Math.max(0, ...ends(all.map((point) => point.x)));
-  const shown = curves.filter((curve) => curve.kind !== "raw").flatMap((curve) => curve.points).filter((point) => point.y !== null);
+  const shown = all.filter((point) => point.y !== null);
   const late = shown.filter((point) => point.x >= EARLY * end);
-  let [low] = ends(shown.map((point) => point.y)), [, high] = ends((late.length ? late : shown).map((point) => point.y));
+  let [low, top] = ends(shown.map((point) => point.y)), [, high] = ends((late.length ? late : shown).map((point) => point.y));
+  if (top - low < FLAT * (high - low)) high = top;
   const margin = 0.3 * (high - low); // a line farther away would flatten the curves
   const near = lines.filter(({ y }) => y >= low - margin && y <= high + margin);
   for (const { y } of near) [low, high] = [Math.min(low, y), Math.max(high, y)];
@@ -130,7 +144,7 @@ function panel(title, unit, curves, { lines = [], bits = false, fromZero = false
   [low, high] = apart(low, high);
   const rows = ticks(low, high, Math.max(2, Math.floor(height / 40)), true);
   return { title, unit, curves, lines: near, far: lines.filter((line) => !near.includes(line)), bits, height, end: end || 1,
-    rows, low: rows[0], high: rows.at(-1) };
+    rows, low: rows[0], high: rows.at(-1), cut: top > rows.at(-1) };
 }
 
 // The least and the greatest of many numbers.
@@ -160,13 +174,15 @@ export function ticks(low, high, most, outward = false) {
 }
 
 /** A number in few letters: 20k, 1.5M, 6e-4. */
-export function short(value) {
+export const short = (value) => rounded(value, 3);
+
+function rounded(value, digits) {
   const size = Math.abs(value);
   for (const [unit, name] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
-    if (size >= unit && size < 1e12) return `${Number((value / unit).toPrecision(3))}${name}`;
+    if (size >= unit && size < 1e12) return `${Number((value / unit).toPrecision(digits))}${name}`;
   }
-  if (size === 0 || (size >= 0.01 && size < 1e12)) return `${Number(value.toPrecision(3))}`;
-  return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  if (size === 0 || (size >= 0.01 && size < 1e12)) return `${Number(value.toPrecision(digits))}`;
+  return value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e");
 }
 
 /** Seconds as 1:05 or 1:00:05. */
@@ -174,6 +190,13 @@ export function duration(seconds) {
   const s = Math.round(seconds), two = (n) => String(n).padStart(2, "0");
   const minutes = Math.floor(s / 60);
   return minutes < 60 ? `${minutes}:${two(s % 60)}` : `${Math.floor(minutes / 60)}:${two(minutes % 60)}:${two(s % 60)}`;
+}
+
+/** Numbers at equal distances, with as many digits as tell them apart. */
+export function labels(values) {
+  const size = (value) => Math.floor(Math.log10(Math.abs(value)) + 1e-9);
+  const digits = size(Math.max(...values.map(Math.abs))) - size(values[1] - values[0]) + 1;
+  return values.map((value) => rounded(value, Math.max(3, digits)));
 }
 
 const place = (value, axis) => (axis === "seconds" ? duration(value) : short(value));
@@ -185,7 +208,7 @@ export function saidAt(panel, x) {
   return panel.curves.filter((curve) => (several ? main.includes(curve.kind) : curve.kind !== "raw")).map((curve) => {
     const { y, row } = nearest(curve, x);
     const value = panel.bits ? `${y.toFixed(4)} = ${(y / Math.LN2).toFixed(4)} bits` : short(y);
-    return { hue: curve.hue, words: several ? value : `${curve.name} ${value} at step ${row.step.toLocaleString("en")}` };
+    return { hue: curve.hue, words: `${curve.name} ${value} at step ${row.step.toLocaleString("en")}` };
   });
 }
 
@@ -209,8 +232,9 @@ class View {
     this.select.value = this.axis;
     this.select.addEventListener("change", () => { this.axis = this.select.value; this.draw(); });
     this.range = made("input", { type: "range", min: 0, max: 1, step: 0.005, value: 1 });
+    this.at = made("output");
     this.range.addEventListener("input", () => this.point(Number(this.range.value)));
-    const choices = made("div", { class: "choices" }, made("label", {}, "over", this.select), made("label", {}, "look at", this.range));
+    const choices = made("div", { class: "choices" }, made("label", {}, "over", this.select), made("label", {}, "look at", this.range, this.at));
     this.panels = made("div");
     element.replaceChildren(choices, this.panels);
     new ResizeObserver(() => { if (element.clientWidth !== this.width) this.draw(); }).observe(element);
@@ -223,52 +247,56 @@ class View {
 
   draw() {
     this.width = this.element.clientWidth;
-    this.shown = panelsOf(this.runs, this.axis);
+    this.shown = panelsOf(this.runs, this.axis).map((panel) => ({ ...panel, ...labelled(panel) }));
+    const room = (of) => 16 + LETTER * Math.max(0, ...this.shown.flatMap(of).map((words) => words.length));
+    this.left = Math.max(LEFT, room((panel) => panel.labels));
+    this.right = Math.max(RIGHT, room((panel) => panel.bitLabels));
     this.figures = this.shown.map((panel) => this.figure(panel));
-    this.panels.replaceChildren(...(this.figures.length ? this.figures : [made("p", {}, "Nothing was measured yet.")]));
+    this.panels.replaceChildren(...(this.figures.length ? this.figures : [made("p", {}, "Nothing has been measured yet.")]));
     this.element.firstChild.hidden = !this.figures.length;
     this.say(this.cursor ?? 1);
   }
 
   // Where a value stands, in pixels.
   scales(panel) {
-    const width = Math.max(60, (this.width || 600) - LEFT - RIGHT);
+    const { left, right } = this, width = Math.max(60, (this.width || 600) - left - right);
     return {
       width,
-      x: (value) => LEFT + (value / panel.end) * width,
+      left,
+      x: (value) => left + (value / panel.end) * width,
       y: (value) => TOP + panel.height - ((value - panel.low) / (panel.high - panel.low)) * panel.height,
     };
   }
 
   figure(panel) {
-    const { width, x, y } = this.scales(panel);
+    const { width, left, x, y } = this.scales(panel), across = { x1: left, x2: left + width };
     const height = TOP + panel.height + BELOW;
-    const drawing = svg("svg", { viewBox: `0 0 ${LEFT + width + RIGHT} ${height}`, height, role: "img", "aria-label": summary(panel) });
-    const digits = panel.bits ? Math.max(2, 1 - Math.floor(Math.log10(panel.rows[1] - panel.rows[0]))) : 0;
-    for (const value of panel.rows) {
-      drawing.append(svg("line", { class: "grid", x1: LEFT, x2: LEFT + width, y1: y(value), y2: y(value) }));
-      drawing.append(svg("text", { x: LEFT - 10, y: y(value) + 4, "text-anchor": "end" }, short(value)));
-      if (panel.bits) drawing.append(svg("text", { x: LEFT + width + 10, y: y(value) + 4 }, (value / Math.LN2).toFixed(digits)));
-    }
+    const drawing = svg("svg", { viewBox: `0 0 ${left + width + this.right} ${height}`, height, role: "img", "aria-label": summary(panel) });
+    panel.rows.forEach((value, i) => {
+      drawing.append(svg("line", { class: "grid", ...across, y1: y(value), y2: y(value) }));
+      drawing.append(svg("text", { x: left - 10, y: y(value) + 4, "text-anchor": "end" }, panel.labels[i]));
+      if (panel.bits) drawing.append(svg("text", { x: left + width + 10, y: y(value) + 4 }, panel.bitLabels[i]));
+    });
     for (const value of ticks(0, panel.end, width < 400 ? 3 : 6)) {
-      drawing.append(svg("text", { x: x(value), y: height - 6, "text-anchor": "middle" }, place(value, this.axis)));
+      drawing.append(svg("text", { x: x(value), y: height - 22, "text-anchor": "middle" }, place(value, this.axis)));
     }
-    const box = [LEFT - RING, TOP - RING, width + 2 * RING, panel.height + 2 * RING];
-    const [left, top, inside, down] = box;
-    const inner = svg("svg", { x: left, y: top, width: inside, height: down, viewBox: box.join(" ") }); // what is above is cut off
-    panel.lines.forEach((line, i) => inner.append(svg("line", { class: "across", x1: LEFT, x2: LEFT + width, y1: y(line.y), y2: y(line.y),
+    drawing.append(svg("text", { x: left + width, y: height - 4, "text-anchor": "end" }, `${UNITS[this.axis]} →`));
+    const box = [left - RING, TOP - RING, width + 2 * RING, panel.height + 2 * RING];
+    const inner = svg("svg", { x: box[0], y: box[1], width: box[2], height: box[3], viewBox: box.join(" ") }); // what is above is cut off
+    panel.lines.forEach((line, i) => inner.append(svg("line", { class: "across", ...across, y1: y(line.y), y2: y(line.y),
       "stroke-dasharray": DASHES[i % DASHES.length] })));
     for (const curve of panel.curves) inner.append(...drawn(curve, x, y));
     inner.append(svg("line", { class: "cursor", x1: -9, x2: -9, y1: TOP, y2: TOP + panel.height }));
     drawing.append(inner);
     const move = (event) => {
       const box = drawing.getBoundingClientRect();
-      this.point(Math.min(1, Math.max(0, (event.clientX - box.left - LEFT) / width)));
+      this.point(Math.min(1, Math.max(0, (event.clientX - box.left - left) / width)));
     };
     drawing.addEventListener("pointermove", move);
     drawing.addEventListener("pointerdown", move);
     const title = panel.unit ? `${panel.title}, ${panel.unit}${panel.bits ? " (right: bits)" : ""}` : panel.title;
-    const caption = made("figcaption", {}, made("b", {}, title), made("span", { class: "readout" }));
+    const meaning = MEANING[panel.title] + (panel.cut ? " The first steps are above what is drawn." : "");
+    const caption = made("figcaption", {}, made("b", {}, title), made("p", { class: "meaning" }, meaning), made("span", { class: "readout" }));
     return made("figure", { class: panel.title }, caption, drawing, ...(panel.bits ? [this.legend(panel)] : []));
   }
 
@@ -283,7 +311,7 @@ class View {
     panel.lines.forEach((line, i) => entries.push([svg("svg", { viewBox: "0 0 26 10", "aria-hidden": "true" },
       svg("line", { class: "across", x1: 0, x2: 26, y1: 5, y2: 5, "stroke-dasharray": DASHES[i % DASHES.length] })), `${line.name}: ${line.words}`]));
     for (const line of panel.far) entries.push([`${line.name}: ${line.words} (too far away to be drawn)`]);
-    if (several) entries.push(["thick: validation; thin: training, smoothed; dotted: validation on a part"]);
+    if (several) entries.push(["thick: validation, small points on a part of its text; thin: training, smoothed; ring: the best"]);
     return made("ul", { class: "legend" }, ...entries.map((parts) => made("li", {}, ...parts)));
   }
 
@@ -306,6 +334,8 @@ class View {
       return said.map(({ words }) => words).join(", ");
     });
     this.range.setAttribute("aria-valuetext", words.join("; "));
+    const end = Math.max(0, ...this.shown.map((panel) => panel.end)), of = { chars: "characters", step: "steps", seconds: "" }[this.axis];
+    this.at.textContent = this.shown.length ? `${place(share * end, this.axis)} ${of}` : "";
   }
 }
 
@@ -316,9 +346,10 @@ function drawn(curve, x, y) {
     if (point.y !== null) path += `${pen}${x(point.x).toFixed(1)} ${y(point.y).toFixed(1)}`;
     pen = point.y === null ? "M" : "L";
   }
-  const found = [svg("path", { class: `${curve.kind} hue${curve.hue}`, d: path, ...(curve.dashed ? { "stroke-dasharray": "6 4" } : {}) })];
-  if (curve.kind !== "validation" && curve.kind !== "subset") return found;
-  const known = curve.points.filter((point) => point.y !== null);
+  const found = [svg("path", { class: `${curve.kind}${curve.apart ? " apart" : ""} hue${curve.hue}`, d: path, ...(curve.dashed ? { "stroke-dasharray": "6 4" } : {}) })];
+  const isolated = (point, i) => [curve.points[i - 1], curve.points[i + 1]].every((next) => (next?.y ?? null) === null);
+  const marked = curve.kind === "validation" || curve.kind === "subset";
+  const known = curve.points.filter((point, i) => point.y !== null && (marked || isolated(point, i)));
   const size = known.length > 60 ? 1.5 : curve.kind === "subset" ? 2 : 3;
   for (const point of known) found.push(svg("circle", { class: `${curve.kind} hue${curve.hue}`, cx: x(point.x), cy: y(point.y), r: size }));
   const best = bestOf(curve);
@@ -331,10 +362,19 @@ const bestOf = (curve) => (curve.kind === "validation" ? curve.points.findLast((
 
 function bestWords(curve) {
   const best = bestOf(curve);
-  return best ? ` (ring: the best, ${best.y.toFixed(4)} nats = ${(best.y / Math.LN2).toFixed(4)} bits)` : "";
+  const which = curve.goesOn ? `best full check so far, step ${best?.row.step.toLocaleString("en")}` : "the best";
+  return best ? ` (ring: ${which}, ${best.y.toFixed(4)} nats = ${(best.y / Math.LN2).toFixed(4)} bits)` : "";
 }
 
 const stateWords = (run) => (run.state === "training" ? " (training now)" : "");
+
+// What stands at the rows of a panel, to its left and right.
+const labelled = ({ rows, bits }) => ({ labels: labels(rows), bitLabels: bits ? bitLabels(rows) : [] });
+
+function bitLabels(rows) {
+  const digits = Math.max(2, 1 - Math.floor(Math.log10(rows[1] - rows[0])));
+  return rows.map((value) => (value / Math.LN2).toFixed(digits));
+}
 
 // A panel in a sentence, for who does not see it.
 function summary(panel) {
