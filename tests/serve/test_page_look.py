@@ -264,13 +264,15 @@ def test_inside_shows_the_guess_after_each_layer(visit: Callable[..., Visit]) ->
     seen.page.fill("#view-inside textarea", "The cat sat on the ma")
     said = seen.answer("/api/lens", "The cat sat on the ma", "#view-inside button.main")
     seen.page.wait_for_selector(".look-lens td.chosen")
-    assert seen.texts(".look-lens tbody th") == said["layers"]
+    came = said["characters"][1:]
+    right = [sum(place[0][0] == one for place, one in zip(row, came, strict=False)) for row in said["guesses"]]
+    names = [f"{name}right: {n} of {len(came)}" for name, n in zip(said["layers"], right, strict=True)]
+    assert seen.texts(".look-lens tbody th") == names
     glyphs = {" ": "␣", "\n": "↵"}
     for row, guesses in enumerate(said["guesses"]):
         shown = seen.texts(f".look-lens tbody tr:nth-child({row + 1}) td")
         assert shown == [glyphs.get(place[0][0], place[0][0]) for place in guesses]
-    right = sum(place[0][0] == came for place, came in zip(said["guesses"][-1], said["characters"][1:], strict=False))
-    assert seen.page.locator(".look-lens tbody tr:last-child .look-right").count() == right > 10
+    assert seen.page.locator(".look-lens tbody tr:last-child .look-right").count() == right[-1] > 10
     seen.page.click(".look-lens tbody tr:nth-child(2) td:nth-of-type(4)")
     assert seen.texts(".look-guess .look-bars span") == [percent(p) for _, p in said["guesses"][1][3]]
     seen.page.keyboard.press("ArrowDown")
@@ -298,6 +300,19 @@ def test_inside_shows_the_characters_and_the_parts(visit: Callable[..., Visit], 
     links = seen.page.evaluate("[...document.querySelectorAll('#view-inside a')].map((a) => a.href)")
     assert len(links) > len(SECTIONS)
     assert {httpx.get(link).status_code for link in links} == {200}
+
+
+def test_inside_says_what_it_leaves_out(visit: Callable[..., Visit]) -> None:
+    seen = visit("inside")
+    text = "The cat sat on the mat. ☠ " * 20
+    seen.page.fill("#view-inside textarea", text)
+    seen.page.click("#view-inside button.main")
+    seen.page.wait_for_function("document.querySelector('#view-inside form .hint').textContent.startsWith('Shown')")
+    shown = seen.page.locator(".look-lit span").count()
+    wanted = f"Shown: the last {shown} characters (all that this model sees at once)."
+    wanted += " Left out, as this model has never seen them: ☠."
+    assert seen.page.inner_text("#view-inside form .hint") == wanted
+    assert "The counting is already in every row" in seen.page.inner_text("[aria-labelledby='look-lens']")
 
 
 SECTIONS = ("attention", "lens", "map", "parts")

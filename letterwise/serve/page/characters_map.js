@@ -10,6 +10,7 @@ import { percent } from "./surprise.js";
 
 const MOST = 600; // characters that are drawn: more would be a cloud
 const NEAREST = 4;
+const LITTLE = 0.25; // of all variance: a smaller share is said to be little
 const EDGE = 22; // pixels between the outermost characters and the frame
 const ROOM = 15; // pixels between two labels
 const KINDS = { vowel: "vowels", consonant: "other small letters", capital: "capitals", digit: "digits", other: "signs and spaces" };
@@ -34,6 +35,7 @@ export class CharactersMap {
     this.chosen = Math.max(0, answer.points.slice(0, MOST).findIndex(({ character }) => character === "e"));
     const [across, down] = answer.explained, all = answer.points.length;
     this.note.textContent = `Two directions out of many: they hold ${percent(across + down)} of how the characters differ.`
+      + (across + down < LITTLE ? " That is little: what is close here may be far apart, above all where training was short." : "")
       + (all > MOST ? ` ${MOST} of ${all} characters are drawn.` : "");
     this.draw();
   }

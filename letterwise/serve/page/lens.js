@@ -44,6 +44,10 @@ export class Lens {
       came.append(h("td", {}, t + 1 < characters.length ? glyph(characters[t + 1]) : "?"));
     }, signal);
     if (!done) return;
+    body.forEach((row, layer) => { // how often the guess is what came; what follows the last character is not known
+      const right = cells[layer].filter((cell) => cell.classList.contains("look-right")).length;
+      row.firstChild.append(h("small", {}, `right: ${right} of ${characters.length - 1}`));
+    });
     this.cells = cells.flat();
     if (this.cells.length) this.choose(this.cells.length - Math.max(1, characters.length - FIRST));
   }

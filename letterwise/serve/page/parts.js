@@ -12,15 +12,14 @@ export class Parts {
   }
 
   show({ params, flops_per_char: work, cache_bytes: cache, parts, files }) {
-    const most = Math.max(...parts.map((part) => part.params), 1);
-    const facts = [[amount(params), "parameters"], [short(work), "operations for each character"],
-      [`${short(cache)}B`, "of memory for a full context"]];
+    const facts = [[amount(params), "parameters"], [short(work), "additions and multiplications to guess one character"],
+      [`${short(cache)}B`, "of memory for all the characters that it sees at once"]];
     const rows = parts.map(({ name, params: count, file, says }) => {
       const bar = h("span", { class: "bar look-part", "aria-hidden": "true" });
-      bar.style.setProperty("--share", `${(100 * count) / most}%`);
+      bar.style.setProperty("--share", `${(100 * count) / (params || 1)}%`);
       const source = files.includes(file) ? h("a", { href: `/source/${file}`, target: "_blank", rel: "noopener" }, h("code", {}, file))
         : h("code", {}, file);
-      return h("tr", {}, h("th", { scope: "row" }, name, bar), h("td", {}, amount(count)), h("td", {}, percent(count / (params || 1))),
+      return h("tr", {}, h("th", { scope: "row" }, name === "prior" ? "prior (counting)" : name, bar), h("td", {}, amount(count)), h("td", {}, percent(count / (params || 1))),
         h("td", { class: "look-says" }, says, " ", source));
     });
     this.element.replaceChildren(
