@@ -21,7 +21,7 @@ from letterwise.config import Config
 from letterwise.errors import UserError
 from letterwise.training.metrics.rows import END, Row, of_kind, parsed
 from letterwise.training.run_directory import RunDirectory
-from letterwise.units import bits
+from letterwise.units import bits, nats
 
 MAX_METRICS = 2**26  # bytes: a larger file is no metrics.jsonl
 KEPT = 256  # files, of which it is remembered what they said, as long as they do not change
@@ -36,8 +36,10 @@ class RunSummary:
 
     `state` is "training" while a process holds the run's lock, "finished" where training came to its end, and else "stopped":
     interrupted, killed, or made before ends were written down. `params` counts weights. `text` is the name of what it learns,
-    without folders. `best_nats` is the best validation so far, per character. `step` and `seconds` are those of the last row.
-    What is not known is None. `model_path` is there once there is a model file, in the run or beside it.
+    without folders. `counts` says whether it learns beside counts of n-grams; `counting_nats` is what counting alone reaches on
+    the validation text, known once there is a model file. `best_nats` is the best validation so far, per character. `step` and
+    `seconds` are those of the last row. What is not known is None. `model_path` is there once there is a model file, in the run
+    or beside it.
     """
 
     name: str
@@ -54,13 +56,15 @@ class RunSummary:
     seconds: float | None
     rows: int
     best_nats: float | None
+    counts: bool | None
+    counting_nats: float | None
     modified: float
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, and no path; with `best_bits`."""
-        nats = self.best_nats
+        best = self.best_nats
         figures = {name: value for name, value in asdict(self).items() if name not in ("path", "model_path")}
-        return {**figures, "best_bits": None if nats is None else bits(nats), "has_model": self.model_path is not None}
+        return {**figures, "best_bits": None if best is None else bits(best), "has_model": self.model_path is not None}
 
 
 class _Described(NamedTuple):
@@ -108,8 +112,10 @@ def _run_paths(folder: Path) -> Iterator[Path]:
     for path in _folders(folder, folder):
         if _is_run(path):
             yield path
-        else:
-            yield from (seed for seed in _folders(folder, path) if seed.name.startswith("seed-") and _is_run(seed))
+        elif seeds := [seed for seed in _folders(folder, path) if seed.name.startswith("seed-") and _is_run(seed)]:
+            yield from seeds
+        elif RunDirectory(path, path).is_written():  # it has begun, and nothing is measured yet
+            yield path
 
 
 def _folders(home: Path, folder: Path) -> Iterator[Path]:
@@ -186,9 +192,21 @@ def _described(path: Path, weights: str) -> _Described | None:
         return None
 
 
+def _counting_nats(path: Path) -> float | None:
+    """What counting alone reaches, by the record of a model file, per character."""
+    try:
+        found = read_header(path)[0]["data"]["baselines"]["counting alone"]
+    except (UserError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return nats(found) if _is_number(found) and math.isfinite(found) else None
+
+
 def _summary(home: Path, path: Path) -> RunSummary | None:
     run = RunDirectory(path, path / "model.safetensors")
+    training = run.is_written()
     files = [found for file in (run.state, run.metrics) if (found := _stat(home, file))]
+    if not files and training:
+        files = [found for found in [_stat(home, run.lock)] if found]
     if not files:
         return None
     rows, described = _rows(home, path), _Described(None, None, 0, run.relative_model_path)
@@ -196,13 +214,15 @@ def _summary(home: Path, path: Path) -> RunSummary | None:
         if found := _stat(home, file):
             described = _remembered(found, _described, file, weights) or described
     config, params, step, model = described
+    model_path = _model_path(home, run, model)
+    found = _stat(home, model_path) if model_path else None
     last: Row = rows[-1] if rows else {"step": step}
     best = [row for row in of_kind(rows, None) if row.get("best") and _is_number(row.get("val_nats_per_char"))]
     return RunSummary(
         name=_name(home, path),
         path=path,
-        model_path=_model_path(home, run, model),
-        state="training" if run.is_written() else "finished" if last.get("kind") == END else "stopped",
+        model_path=model_path,
+        state="training" if training else "finished" if last.get("kind") == END else "stopped",
         preset=config.preset if config else None,
         size=config.size if config else None,
         params=params,
@@ -213,6 +233,8 @@ def _summary(home: Path, path: Path) -> RunSummary | None:
         seconds=next((row["seconds"] for row in reversed(rows) if _is_number(row.get("seconds"))), None),
         rows=len(rows),
         best_nats=best[-1]["val_nats_per_char"] if best else None,
+        counts=config.model.counts_order > 0 if config else None,
+        counting_nats=_remembered(found, _counting_nats, model_path) if found else None,
         modified=max(found.st_mtime for found in files),
     )
 

@@ -12,7 +12,7 @@ from letterwise.comparison import runs_folder
 from letterwise.comparison.runs_folder import list_runs, read_rows
 from letterwise.errors import UserError
 from letterwise.training.run_directory import RunDirectory
-from letterwise.units import bits
+from letterwise.units import bits, nats
 
 
 @pytest.fixture
@@ -37,6 +37,8 @@ def test_a_run_is_described_by_its_own_files(runs: Path, tiny) -> None:
     assert first.model_path == runs / "poems-fast/model.safetensors"
     told = first.to_json()
     assert told["best_bits"] == bits(first.best_nats)
+    assert first.counting_nats == pytest.approx(nats(tiny.data["baselines"]["counting alone"]))
+    assert first.counts is (tiny.config.model.counts_order > 0)
     assert str(runs) not in json.dumps(told)
     os.remove(runs / "poems-fast/state.safetensors")
     os.remove(runs / "poems-fast/state.previous.safetensors")

@@ -391,6 +391,21 @@ def test_a_folder_without_runs_says_how_to_begin(browser: Any, tmp_path: Path) -
         seen.close()
 
 
+def test_a_run_that_only_began_is_seen(browser: Any, tmp_path: Path) -> None:
+    """It counts, and has no row and no model yet: both Runs and the other views say that it is there."""
+    fcntl = pytest.importorskip("fcntl")
+    (tmp_path / "runs/begun").mkdir(parents=True)
+    with (tmp_path / "runs/begun/.lock").open("w") as lock, running(tmp_path, "--runs", "runs") as server:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seen = Visit(browser, server.url, "runs")
+        seen.page.wait_for_selector("#view-runs tbody tr:has-text('training now')")
+        seen.page.wait_for_selector("#view-runs p:has-text('This run has begun')")
+        seen.page.click("nav a[href='#write']")
+        seen.page.wait_for_selector("#empty h1:has-text('A run is training: begun')")
+        seen.looked_at()
+        seen.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault(scheme: str, visit: Callable[..., Visit]) -> None:
     seen = visit("read", 360)

@@ -86,9 +86,18 @@ async function lookForModels() {
     trouble(error.message);
   }
   fillPicker();
+  if (models.length === 0) await tellOfTraining();
   arrange();
   clearTimeout(looking);
   if (models.length === 0 && !document.hidden) looking = setTimeout(lookForModels, WAIT_MS);
+}
+
+// Before the first model: is one on its way?
+async function tellOfTraining() {
+  const { runs } = await app.api.get("/api/runs").catch(() => ({ runs: [] }));
+  const training = runs.filter(({ state }) => state === "training").map(({ name }) => name);
+  const title = element("empty-title"), words = `A run is training: ${training.join(", ")}. Its model is ready after its first check.`;
+  title.textContent = training.length ? words : "There is no model yet";
 }
 
 function fillPicker() {

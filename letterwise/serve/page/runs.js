@@ -30,13 +30,14 @@ class RunsView {
     this.curves = h("div", { class: "card look-curves" });
     this.samples = new Samples();
     this.status = h("p", { class: "hint", role: "status" });
+    this.begun = h("p", { class: "card", hidden: true }, "This run has begun. It counts the letters of its text first; its curves begin after that.");
     this.some = h("div", { class: "look-runs", hidden: true }, h("div", { class: "card look-table" }, this.table.element),
-      this.curves, this.samples.element);
+      this.begun, this.curves, this.samples.element);
     this.none = h("div", { class: "empty", hidden: true }, h("h2", {}, "No run yet"),
       h("p", {}, "A run is what training leaves behind: how it went, and the model. Start one in a terminal, and watch it here:"),
       h("pre", { class: "command" }, h("code", {}, "letterwise train --input_file your.txt")));
     element.replaceChildren(h("div", { class: "look-head" }, h("h1", {}, "Runs"),
-      h("p", { class: "hint" }, "How training goes, as it goes. Tick several runs to lay them over each other.")),
+      h("p", { class: "hint" }, "How training is going: a run that trains now is shown as it learns. Tick several runs to compare their curves.")),
     this.status, this.none, this.some);
     document.addEventListener("visibilitychange", () => this.shown && !document.hidden && this.refresh());
   }
@@ -74,10 +75,12 @@ class RunsView {
     this.table.show(runs, names);
     const shown = runs.filter((run) => names.has(run.name));
     const changed = await Promise.all(shown.map((run) => this.follow(run, signal)));
-    const drawn = JSON.stringify(shown.map(({ name, state }) => [name, state]));
+    const drawn = JSON.stringify(shown.map((run) => [run.name, run.state, run.counting_nats]));
     if (signal.aborted || (drawn === this.drawn && !changed.some(Boolean))) return;
     this.drawn = drawn;
-    const followed = shown.map(({ name, state }) => ({ name, state, rows: this.known.get(name).rows }));
+    const followed = shown.map(({ name, state, counts, counting_nats: nats }) => ({ name, state, counts, rows: this.known.get(name).rows,
+      baselines: nats === null ? {} : { "counting alone": nats / Math.LN2 } }));
+    this.begun.hidden = !followed.some(({ state, rows }) => state === "training" && !rows.length);
     this.curves.hidden = followed.length === 0;
     drawCurves(this.curves, followed);
     this.samples.show(followed);

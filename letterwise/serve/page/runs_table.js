@@ -13,13 +13,21 @@ const COLUMNS = [
   { name: "run", spelled: (run) => run.name, key: (run) => run.name },
   { name: "state", spelled: (run) => STATES[run.state] ?? run.state, key: (run) => run.state },
   { name: "text", spelled: (run) => run.text ?? "", key: (run) => run.text ?? "" },
-  { name: "preset", spelled: (run) => [run.preset, run.size].filter(Boolean).join(", "), key: (run) => run.preset ?? "" },
+  { name: "preset", why: "Which settings it trains with, and how large it is", spelled: (run) => [run.preset, run.size].filter(Boolean).join(", "), key: (run) => run.preset ?? "" },
   { name: "parameters", figure: true, spelled: (run) => (run.params === null ? "" : short(run.params)), key: (run) => run.params },
-  { name: "steps", figure: true, spelled: (run) => amount(run.step ?? 0) + (run.max_iters ? ` of ${amount(run.max_iters)}` : ""),
+  { name: "steps", figure: true, spelled: steps,
     key: (run) => run.step },
-  { name: "best, bits", figure: true, spelled: (run) => run.best_bits?.toFixed(4) ?? "", key: (run) => run.best_bits },
+  { name: "best, bits", why: "Bits per character that it is surprised by, at its best full check: lower is better", figure: true, spelled: (run) => run.best_bits?.toFixed(4) ?? "", key: (run) => run.best_bits },
   { name: "time", figure: true, spelled: (run) => (run.seconds === null ? "" : duration(run.seconds)), key: (run) => run.seconds },
 ];
+
+// Where time is the budget, the number of steps was never a promise.
+function steps({ step, max_iters: most, minutes, seconds }) {
+  const done = `${amount(step ?? 0)}${most && !minutes ? ` of ${amount(most)}` : ""}`;
+  if (!minutes) return done;
+  const spent = (seconds ?? 0) / 60, digits = minutes < 3 || !Number.isInteger(minutes) ? 1 : 0;
+  return `${done} · ${Number(Math.min(spent, minutes).toFixed(digits))} of ${Number(minutes.toFixed(2))} min`;
+}
 
 export class RunsTable {
   // `choose` is called with the names of the runs that are ticked.
@@ -28,7 +36,7 @@ export class RunsTable {
     this.sorted = null; // { column, down }, or as the server lists them: the newest first
     this.rows = new Map(); // name → { row, tick, cells }
     this.headings = COLUMNS.map((column, i) => h("th", { scope: "col", class: column.figure ? "figure" : "" },
-      h("button", { type: "button", class: "quiet", onclick: () => this.sortBy(i) }, column.name)));
+      h("button", { type: "button", class: "quiet", title: column.why, onclick: () => this.sortBy(i) }, column.name)));
     this.body = h("tbody", {});
     this.element = h("div", { class: "look-scroll", role: "region", "aria-label": "Runs", tabindex: "0" }, h("table", { class: "table" },
       h("caption", { class: "unseen" }, "Runs. A heading sorts by its column; a tick shows a run's curves."),

@@ -18,7 +18,7 @@ export class Samples {
     }
   }
 
-  figure({ name, rows }) {
+  figure({ name, rows, counts }) {
     const samples = rows.filter((row) => typeof row.sample === "string" && row.sample);
     if (!samples.length) return null;
     if (!this.runs.has(name)) this.runs.set(name, made(name));
@@ -27,8 +27,8 @@ export class Samples {
     range.max = last;
     if (follows) range.value = last;
     range.parentElement.hidden = last === 0;
-    range.oninput = () => tell(shown, samples[Number(range.value)]);
-    tell(shown, samples[Number(range.value)]);
+    range.oninput = () => tell(shown, samples[Number(range.value)], counts);
+    range.oninput();
     return shown.figure;
   }
 }
@@ -40,9 +40,11 @@ function made(name) {
   return { figure, text, when, range };
 }
 
-function tell({ text, when, range }, { sample, step }) {
-  when.textContent = `wrote this after ${amount(step)} steps`;
-  range.setAttribute("aria-valuetext", `after ${amount(step)} steps`);
+function tell({ text, when, range }, { sample, step }, counts) {
+  const after = `after ${amount(step)} ${step === 1 ? "step" : "steps"}`;
+  const unlearned = counts ? ": so far this is counting only; the network has not learned yet" : ": it has not learned yet";
+  when.textContent = `wrote this ${after}${step === 0 ? unlearned : ""}`;
+  range.setAttribute("aria-valuetext", after);
   const trimmed = sample.replace(/^\n+/, "");
   if (text.textContent !== trimmed) text.textContent = trimmed;
 }

@@ -34,6 +34,8 @@ class Run(Answer):
     rows: int = Field(description="how many rows there are")
     best_nats: float | None = Field(description="the best validation so far, per character")
     best_bits: float | None
+    counts: bool | None = Field(description="whether it learns beside counts of n-grams")
+    counting_nats: float | None = Field(description="what counting alone reaches over the validation text, per character")
     model: str | None = Field(description="its model, as /v1/models calls it; null where that is not served")
 
 
