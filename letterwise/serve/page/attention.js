@@ -14,13 +14,16 @@ export class Attention {
     this.heads = h("div", { class: "look-heads", role: "radiogroup", "aria-label": "Heads" });
     this.large = h("canvas", { class: "look-large", "aria-hidden": "true" });
     this.matrix = h("div", { class: "look-matrix" }, this.large);
+    const axis = (side, words) => h("span", { class: `look-axis-${side}`, "aria-hidden": "true" }, words);
+    const scale = h("p", { class: "look-depth hint" }, "0\u00a0%", h("i", {}), "100 % (middle: 25 %)");
     this.habit = h("p", { class: "hint" });
     this.text = h("div", { class: "look-lit", tabindex: "0", role: "group",
       "aria-label": "The text: arrow keys choose the character that reads" });
     this.reads = h("div", { class: "look-reads" });
     this.spoken = h("p", { class: "unseen", role: "status" });
     this.announce = announcer(this.spoken);
-    element.append(this.heads, this.text, this.reads, h("div", { class: "look-one" }, this.matrix, this.habit), this.spoken);
+    element.append(this.heads, this.text, this.reads, h("div", { class: "look-one" },
+      h("div", { class: "look-axes" }, axis("top", "is read →"), axis("side", "reads →"), this.matrix), scale, this.habit), this.spoken);
     this.heads.addEventListener("keydown", (event) => this.headKey(event));
     this.text.addEventListener("keydown", (event) => this.textKey(event));
     this.text.addEventListener("pointerover", ({ target }) => target.dataset.t && this.read(Number(target.dataset.t)));
@@ -33,6 +36,7 @@ export class Attention {
   }
 
   async show(answer, signal) {
+    if (!answer.layers) throw new Error("This model has no layer that looks back: it counts what followed in the training text.");
     const { layers, heads, characters } = answer, same = this.answer?.layers === layers && this.answer.heads === heads;
     Object.assign(this, { answer, head: same ? this.head : 0, at: characters.length - 1 });
     this.heads.style.setProperty("--heads", heads);
@@ -40,8 +44,10 @@ export class Attention {
       const label = `Layer ${Math.floor(i / heads) + 1}, head ${(i % heads) + 1}`;
       return h("button", { type: "button", role: "radio", "aria-label": label, title: label, onclick: () => this.choose(i) }, h("canvas"));
     });
-    this.heads.replaceChildren(...this.pictures.flatMap((picture, i) =>
-      i % heads ? [picture] : [h("span", { "aria-hidden": "true" }, `layer ${i / heads + 1}`), picture]));
+    const name = (words) => h("span", { "aria-hidden": "true" }, words);
+    const names = [name("head"), ...Array.from({ length: heads }, (_, i) => name(i + 1))];
+    this.heads.replaceChildren(...names, ...this.pictures.flatMap((picture, i) =>
+      i % heads ? [picture] : [name(`layer ${i / heads + 1}`), picture]));
     this.text.replaceChildren(...characters.map((character, t) =>
       h("span", { "data-t": t, class: character === "\n" ? "look-break" : "" }, inText(character))));
     if (layers) this.choose(this.head);
@@ -121,7 +127,8 @@ export class Attention {
       bar.style.width = `${100 * row[s]}%`;
       return h("li", {}, h("b", {}, glyph(characters[s])), bar, h("span", {}, percent(row[s])), h("small", {}, place(t - s)));
     });
-    this.reads.replaceChildren(h("p", {}, `${quoted(characters[t])} reads`), h("ol", { class: "look-bars" }, ...bars));
+    this.reads.replaceChildren(h("p", {}, `${quoted(characters[t])} reads `,
+      h("small", {}, `(the darkest in the text: ${percent(most)})`)), h("ol", { class: "look-bars" }, ...bars));
     this.sentence = `${quoted(characters[t])} reads ${first.slice(0, 3).map((s) => `${quoted(characters[s])} ${place(t - s)}, ${percent(row[s])}`).join("; ")}`;
   }
 

@@ -8,7 +8,8 @@ import { amount, named, percent } from "./surprise.js";
 export function showDetail(element, fact) {
   element.classList.toggle("empty", !fact);
   if (!fact) {
-    element.replaceChildren(h("p", { class: "hint" }, "Rest on a character, or reach one by the arrow keys."));
+    const how = matchMedia("(hover: none)").matches ? "Tap a character." : "Rest on a character, or reach one by the arrow keys.";
+    element.replaceChildren(h("p", { class: "hint" }, how));
     return;
   }
   const { character, seen, bits, probability, rank, alternatives, line, copied } = fact, predicted = !Number.isNaN(bits);

@@ -20,7 +20,7 @@ export class Heat {
     this.spoken = h("p", { class: "unseen", role: "status" });
     this.announce = announcer(this.spoken);
     this.end = h("div", { class: "look-end" });
-    const headings = ["line", "", "bits each · in all"].map((words) => h("span", {}, words));
+    const headings = ["line", "", "bits a character (bar: 0 to 8) · in all"].map((words) => h("span", {}, words));
     element.replaceChildren(h("div", { class: "look-row look-headings", "aria-hidden": "true" }, ...headings), this.list, this.end, this.spoken, h("p", { id: "heat-keys", class: "look-keys" },
       "Arrow keys go from character to character and from line to line, Home and End to the ends of a line; Escape lets go."));
     this.list.addEventListener("pointerover", ({ target }) => this.point(target));
@@ -52,13 +52,16 @@ export class Heat {
     this.order(order);
   }
 
-  // Line by line, or first the lines that cost most beyond what lines of their length do in this text.
+  // Line by line, or first the lines that cost most beyond what lines of their length do in this text; those in which there is
+  // nothing to see come last.
   order(order) {
     if (!this.scored) return;
     this.rest();
     const { rows, summary: { bits_per_char: mean } } = this.scored;
     const odd = ({ line }) => (line.bits - mean * line.chars) / Math.sqrt(line.chars);
-    this.rows = order === "odd" ? rows.toSorted((a, b) => odd(b) - odd(a) || a.start - b.start) : rows;
+    const seen = new Set(rows.filter(({ text }) => /\S/.test(text)).map(({ line }) => line.number));
+    const blank = ({ line }) => (seen.has(line.number) ? 0 : 1);
+    this.rows = order === "odd" ? rows.toSorted((a, b) => blank(a) - blank(b) || odd(b) - odd(a) || a.start - b.start) : rows;
     this.drawn = 0;
     this.list.replaceChildren();
     this.choose(null);
@@ -88,8 +91,9 @@ export class Heat {
     for (const character of characters) text.append(this.span(character, i++));
     this.marked(text, start, start + chars);
     const meter = first && h("div", { class: "look-meter", title: `${line.bits_per_char.toFixed(3)} bits a character` },
-      h("span", { class: "look-total" }, line.bits.toFixed(1)), h("i", {}));
-    if (meter) meter.lastChild.style.width = `${Math.min(100, (100 * line.bits_per_char) / most)}%`;
+      h("span", { class: "look-each" }, line.bits_per_char.toFixed(1)), h("i", {}),
+      h("span", { class: "look-total" }, line.bits.toFixed(1)));
+    if (meter) meter.children[1].style.width = `${Math.min(100, (100 * line.bits_per_char) / most)}%`;
     return h("div", { class: "look-row", "data-line": line.number },
       h("span", { class: "look-number" }, first ? line.number : ""), text, meter || h("div", {}));
   }

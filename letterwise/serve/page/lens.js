@@ -15,7 +15,10 @@ export class Lens {
   constructor(element) {
     this.table = h("table", { role: "grid", "aria-label": "Guesses, layer by layer" });
     this.detail = h("div", { class: "look-guess", "aria-live": "polite" });
-    element.append(h("div", { class: "look-scroll" }, this.table), this.detail);
+    this.scroll = h("div", { class: "look-scroll" }, this.table);
+    element.append(this.scroll, this.detail);
+    this.scroll.addEventListener("scroll", () => this.fade());
+    new ResizeObserver(() => this.fade()).observe(this.scroll);
     this.table.addEventListener("keydown", (event) => this.key(event));
     for (const kind of ["pointerover", "focusin", "click"]) {
       this.table.addEventListener(kind, ({ target }) => {
@@ -28,7 +31,7 @@ export class Lens {
   async show({ characters, layers, guesses }, signal) {
     Object.assign(this, { characters, layers, guesses, cells: [], chosen: null });
     const caption = h("caption", {}, "Down: the layers. Across: the text. In each cell: what would come next; ",
-      h("span", { class: "look-right" }, "framed"), " where it did.");
+      h("span", { class: "look-right" }, "framed"), " where it did, ", h("span", { class: "look-sure" }, "darker"), " where it is surer.");
     const heading = (name) => h("th", { scope: "row" }, name);
     const came = h("tr", {}, heading("came next"));
     const body = layers.map((name) => h("tr", {}, heading(name)));
@@ -49,7 +52,14 @@ export class Lens {
       row.firstChild.append(h("small", {}, `right: ${right} of ${characters.length - 1}`));
     });
     this.cells = cells.flat();
+    this.fade();
     if (this.cells.length) this.choose(this.cells.length - Math.max(1, characters.length - FIRST));
+  }
+
+  // The table fades out to the right where more of it is to be scrolled to.
+  fade() {
+    const { scrollLeft, clientWidth, scrollWidth } = this.scroll;
+    this.scroll.classList.toggle("look-more", scrollLeft + clientWidth < scrollWidth - 1);
   }
 
   cell(layer, t) {

@@ -54,7 +54,7 @@ class ReadView {
       h("div", { class: "look-bar" }, legend(), parts.copies),
       h("div", { class: "look-columns" }, parts.heat, parts.detail));
     element.replaceChildren(h("div", { class: "look-head" }, h("h1", {}, "Read"), h("p", { class: "hint" },
-      "How odd is a text? What is warm surprised the model; what is pale it saw coming.")), parts.form, parts.result);
+      "How odd is a text? The stronger the colour of a character, the more it surprised the model.")), parts.form, parts.result);
     this.listen(parts);
   }
 
@@ -171,6 +171,7 @@ class ReadView {
   summarize({ bits_per_char: mean, counting_bits_per_char: counting, chars, unknown }) {
     const facts = [[mean.toFixed(3), "bits a character"], [amount(chars), "characters"]];
     if (counting !== null && counting !== undefined) facts.splice(1, 0, [counting.toFixed(3), "bits by counting alone"]);
+    facts.at(-2)[1] += " (lower is better)";
     if (unknown) facts.push([amount(unknown), unknown === 1 ? "it has never seen" : "of them it has never seen"]);
     this.parts.summary.replaceChildren(...facts.map(([figure, words]) => h("span", {}, h("b", {}, figure), ` ${words}`)));
   }
@@ -185,10 +186,10 @@ class ReadView {
     this.heat.underline(novelty.runs);
     const share = novelty.shares["20"], longest = novelty.longest;
     if (!novelty.runs.length) {
-      copies.textContent = "No passage of 20 characters or more stands so in the training text.";
+      copies.textContent = "No passage of 20 characters or more is in the training text.";
       return;
     }
-    copies.replaceChildren(h("span", { class: "copied" }, "Underlined"), ` passages of 20 characters or more stand so in the `
-      + `training text: ${percent(share)} of this one. The longest has ${amount(longest.length)} characters.`);
+    copies.replaceChildren(h("span", { class: "copied" }, "Underlined"), ` passages of 20 characters or more are in the `
+      + `training text, too, character for character: ${percent(share)} of this one. The longest has ${amount(longest.length)} characters.`);
   }
 }
