@@ -8,6 +8,7 @@ import math
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, field, fields
+from functools import cache
 from typing import Any, Literal
 
 from letterwise.errors import UserError, did_you_mean, quoted
@@ -48,10 +49,11 @@ def default_of(f: Field[Any]) -> Any:
     return f.default_factory() if f.default_factory is not MISSING else f.default
 
 
-def typed_fields(kind: Any) -> list[tuple[Field[Any], Any]]:
+@cache
+def typed_fields(kind: Any) -> tuple[tuple[Field[Any], Any], ...]:
     """The fields of a dataclass, each with its type."""
     hints = typing.get_type_hints(kind)
-    return [(f, hints[f.name]) for f in fields(kind)]
+    return tuple((f, hints[f.name]) for f in fields(kind))
 
 
 def without_none(kind: Any) -> Any:

@@ -35,6 +35,8 @@ class Draw(NamedTuple):
 class Cache(Protocol):
     """What a model keeps of the texts in some rows: `CompiledCache` and `TorchCache`."""
 
+    rows_at_once: int  # how many rows `draw` is best asked for, when they draw several characters each
+
     def begin(self, row: int, before: Sequence[int]) -> None:
         """A window begins at position 0, with `before` before it, which only counts see."""
         ...

@@ -32,6 +32,7 @@ from letterwise.shapes import Bool, Float, Integer
 AHEAD, FASTER = 2**20, 4  # characters in one step at most; a step may have so many times those of the one before
 SequenceEnd = Literal["", "length", "match", "time"]
 Watch = abc.Callable[[int, Float[np.ndarray, "V"]], None]  # takes an id, and the logits (V,) before it
+ROUND = 4  # all groups together take so many times as long as one may, before it is time to look around
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
@@ -61,8 +62,11 @@ class Engine:
         watched = [sequence for sequence in writing if not sequence.free]
         if any(sequence.undecided for sequence in watched):
             self.windows.read()
-        for first in range(0, len(drawn), CHUNK):
-            self._draw(drawn[first : first + CHUNK], 1 if watched else AHEAD)
+        size = CHUNK if watched else self.windows.cache.rows_at_once
+        groups = [drawn[first : first + size] for first in range(0, len(drawn), size)]
+        for group in groups:
+            at_once = self.windows.cache.at_once(len(group))
+            self._draw(group, 1 if watched else max(1, min(at_once, ROUND * at_once // len(groups))))
         for sequence in watched:
             sequence.choose()
 
@@ -73,7 +77,7 @@ class Engine:
         if not unread:
             windows.read()
         counts = [min(s.left, s.ahead, windows.room(s.row) + (not unread)) for s in sequences]  # the last drawn is not read
-        most = min(most, cache.at_once(len(counts)), sorted(counts)[len(counts) // 4])  # few wait long for the others
+        most = min(most, sorted(counts)[len(counts) // 4])  # few wait long for the others
         counts = [min(count, most) for count in counts]
         draws, reads = [], []
         for i in sorted(range(len(sequences)), key=lambda i: -counts[i]):

@@ -26,6 +26,7 @@ from letterwise.shapes import Bool, Float, Int
 MIN_WORK = 2**22  # products: with fewer for each thread, waking it takes longer than they do
 MAX_WORK = 2**29  # products of one call: some 40 ms, after which Ctrl-C is heard and text is shown
 MAX_STEPS = 128  # of one call
+ROWS_AT_ONCE = 12  # what is kept of so many texts stays in the processor's cache from one character to the next
 ROWS_PER_PASS = 5  # so many more texts side by side take about as long as one alone
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
 NO_DRAWS = decode.Draws(
@@ -60,6 +61,8 @@ class CompiledBackend:
 
 class CompiledCache:
     """What the kernel keeps of the texts in some rows: keys, values, and where they are in the counts. See `backend.Cache`."""
+
+    rows_at_once = ROWS_AT_ONCE
 
     def __init__(self, backend: CompiledBackend, rows: int) -> None:
         config = backend.kernel
