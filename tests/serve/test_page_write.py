@@ -252,9 +252,11 @@ def test_a_link_holds_text_and_settings_and_the_server_sees_none_of_it(window: W
 
 
 @pytest.mark.parametrize("fragment", ["#write?s=", "#write?s=%%%", "#write?s=AAAA", "#write?s=q1YqSa0oUbJSUKgFAA", "#nothing"])
-def test_a_broken_link_opens_an_empty_page(window: Window, fragment: str) -> None:
+def test_a_broken_link_opens_an_empty_page_and_says_so(window: Window, fragment: str) -> None:
     page = window.open(fragment)
     page.get_by_role("button", name="Go on").wait_for()
+    if fragment != "#nothing":
+        page.wait_for_selector(".write-error:text('This link is damaged or cut')")
     assert text(page) == ""
 
 
@@ -417,3 +419,66 @@ def test_it_fits_and_can_be_read(chromium: Any, server: Running, width: int, the
     window.fits()
     assert window.serious() == []
     window.close()
+
+
+def test_a_long_text_is_pasted_at_once(page: Any) -> None:
+    """11,000 lines take 1 s, as measured, and took 45 when each was painted for itself."""
+    verse = "".join(("line of verse" if n % 5 else "") + "\n" for n in range(11_000))
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = busy(devtools)
+    put = "(area, verse) => { area.value = verse; area.dispatchEvent(new Event('input')); }"
+    page.locator("#write-text").evaluate(put, verse)
+    page.wait_for_selector(".write-error:not(:empty)", timeout=60_000)
+    assert busy(devtools) - before < 12
+    assert "this server reads 100,000 at most" in page.inner_text(".write-error")
+    assert page.inner_text(".write-speed") == f"{len(verse):,} characters"
+    heights = page.evaluate("['.mirror', '#write-text'].map((part) => document.querySelector(part).scrollHeight)")
+    assert abs(heights[0] - heights[1]) < 2  # each colour lies behind its letter
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("max_tokens", ["0", "-5", "1000000", "12.5", ""]), ("seed", ["-1", "1.5", "99999999999999999999"])],
+)
+def test_a_number_that_cannot_be_is_refused(page: Any, name: str, values: list[str]) -> None:
+    for value in values:
+        setting(page, **{name: value})
+        page.wait_for_selector(f"[name={name}][aria-invalid=true]")
+        assert "a whole number from" in page.inner_text(f"#error-{name}")
+        assert go_on(page, "the ") == "the "
+        assert "a whole number from" in page.inner_text(".write-error")
+        assert page.input_value(f"[name={name}]") == value
+    setting(page, **{name: "8"})
+    assert page.inner_text(f"#error-{name}") == page.inner_text(".write-error") == ""
+
+
+def test_the_seed_of_a_text_is_the_one_that_is_shown(page: Any, tiny: LanguageModel) -> None:
+    setting(page, seed="")
+    written = go_on(page, "the ")
+    assert page.input_value("[name=seed]") == ""
+    seed = int(page.inner_text(".write-speed").rpartition("seed ")[2])
+    assert written == "the " + tiny.generate("the ", num_tokens=60, temperature=0.8, rng_seed=seed)
+    page.check("[name=fixed]")
+    assert page.input_value("[name=seed]") == str(seed)
+    assert go_on(page, "the ") == written
+    page.click("[data-do=undo]")
+    assert "seed" not in page.inner_text(".write-speed")
+
+
+def test_refusals_and_strange_characters_are_named_as_on_the_page(chromium: Any, server: Running) -> None:
+    window = Window(chromium, server.url)
+    page = window.open()
+    assert page.locator("[data-do=share]").is_disabled()
+    page.fill("#write-text", "\U0001f468\u200d\U0001f469\u200d\U0001f467 ")
+    page.wait_for_selector(".write-note:not(:empty)")
+    assert page.inner_text(".write-note").endswith(": \U0001f468\u200d\U0001f469\u200d\U0001f467")
+    setting(page, charset="\U0001f600a")
+    page.wait_for_selector("#error-charset:not(:empty)")
+    assert page.inner_text("#error-charset").endswith(": \U0001f600")
+    assert page.locator(".limited").is_visible()
+    setting(page, charset="", max_tokens=3, regex="[a-z]{9}")
+    go_on(page, "the ")
+    assert page.inner_text(".write-error").startswith("“Characters” = 3 is too short")
+    assert "max_tokens" not in page.inner_text(".write-error")
+    window.close(refused=True)

@@ -6,19 +6,18 @@
 //
 // There is one writer at a time: whoever types stops the model.
 
-import { amount, legend, named } from "./surprise.js";
+import { amount, legend } from "./surprise.js";
 import { History } from "./write_history.js";
+import { keep, kept } from "./write_memory.js";
 import { Next } from "./write_next.js";
 import { Settings } from "./write_settings.js";
-import { copy, linkTo, readLink, save } from "./write_share.js";
+import { asJson, copy, isLink, linkTo, readLink, save } from "./write_share.js";
 import { endedBecause, written } from "./write_stream.js";
 import { Sheet } from "./write_text.js";
 import { Three } from "./write_three.js";
+import { howMany, mostIn, onThePage, tooLong, unknownTo } from "./write_words.js";
 
-const MEMORY = "letterwise text"; // where localStorage keeps it
-const MOST_KEPT = 100_000; // characters
 const REST_MS = 500;
-const MOST_NAMED = 12; // characters
 const SPEED_MS = 150; // between two words on how far it is
 const NARROW = window.matchMedia("(max-width: 64rem)"); // as in style.css: panels beside the text are drawers
 
@@ -30,7 +29,7 @@ export function mount(element, app) {
 
 class Write {
   constructor(element, app) {
-    Object.assign(this, { element, app, history: new History(), controller: null, lastSeed: null });
+    Object.assign(this, { element, app, history: new History(), controller: null, mostRead: Infinity });
     this.part = (selector) => element.querySelector(selector);
     this.sheet = new Sheet({
       area: this.part("textarea"),
@@ -45,6 +44,7 @@ class Write {
       sheet: this.sheet,
       settings: () => this.settings.drawing(),
       branch: (index, item) => this.branch(index, item),
+      failed: (error) => this.learnMost(error),
     });
     this.three = new Three(this.part(".write-three"), { app, chosen: (items) => this.chosen(items) });
     this.part(".write-legend").append(legend());
@@ -52,6 +52,8 @@ class Write {
     this.remember();
     app.onModel(() => this.modelChanged());
     this.modelChanged();
+    this.changed();
+    this.say("");
   }
 
   listen() {
@@ -63,7 +65,7 @@ class Write {
       copy: () => this.copyText(),
       share: () => this.share(),
       "save-text": () => save("letterwise.txt", "text/plain;charset=utf-8", this.sheet.text),
-      "save-json": () => save("letterwise.json", "application/json", this.asJson()),
+      "save-json": () => save("letterwise.json", "application/json", asJson(this.sheet.items, this.state())),
       defaults: () => this.loadSettings(this.settings.first),
       settings: () => this.toggleDrawer(this.part("#write-settings")),
     };
@@ -100,12 +102,13 @@ class Write {
   }
 
   async show() {
-    const shared = await readLink(location.hash);
-    if (!shared) return;
+    if (!isLink(location.hash)) return;
+    const shared = await readLink(location.hash), mine = this.sheet.items.length > 0;
     history.replaceState(null, "", "#write");
+    if (!shared) return this.complain("This link is damaged or cut; ask for it again.");
     this.replaceAll(shared.text);
     this.loadSettings(shared.settings);
-    this.app.toast("This text came with the link. Undo brings back yours.");
+    this.app.toast(`This text came with the link.${mine ? " Undo brings back yours." : ""}`);
   }
 
   // A text from elsewhere: yours stays behind "Undo".
@@ -114,6 +117,7 @@ class Write {
     this.history.keep(this.sheet.items);
     this.sheet.set(Array.from(text, (character) => ({ character, bits: null })));
     this.changed();
+    this.say("");
   }
 
   modelChanged() {
@@ -129,12 +133,19 @@ class Write {
 
   // What is asked for: the text so far, and how to go on.
   request(length) {
-    this.lastSeed = this.settings.seed();
-    return { model: this.app.model(), prompt: this.sheet.text, max_tokens: length, seed: this.lastSeed, ...this.settings.values() };
+    return { model: this.app.model(), prompt: this.sheet.text, max_tokens: length, seed: this.settings.seed(), ...this.settings.values() };
+  }
+
+  // Is there something that nobody need ask the server about?
+  impossible() {
+    const sentence = this.settings.checkNumbers() ?? tooLong(this.sheet.items.length, this.mostRead);
+    this.complain(sentence);
+    return sentence !== "";
   }
 
   goOn() {
     this.stop();
+    if (this.impossible()) return;
     this.history.keep(this.sheet.items);
     return this.grow(this.settings.length);
   }
@@ -142,6 +153,7 @@ class Write {
   // Put another character at a place, or none, and let the rest grow anew.
   branch(index, item) {
     this.stop();
+    if (this.impossible()) return;
     const rest = this.sheet.items.length - index - (item ? 1 : 0);
     this.history.keep(this.sheet.items);
     this.sheet.replace(index, this.sheet.items.length, item ? [item] : []);
@@ -182,16 +194,36 @@ class Write {
   done(from, ended) {
     const fresh = this.sheet.items.slice(from), bits = fresh.reduce((sum, item) => sum + item.bits, 0);
     const sentence = fresh.length
-      ? `${endedBecause(ended)}${amount(fresh.length)} characters · ${(bits / fresh.length).toFixed(2)} bits each · seed ${this.lastSeed}`
+      ? `${endedBecause(ended)}${amount(fresh.length)} characters · ${(bits / fresh.length).toFixed(2)} bits each · seed ${this.settings.lastSeed}`
       : `${endedBecause(ended)}Nothing more could be written.`;
-    this.part(".write-speed").textContent = sentence;
-    this.part(".write-status").textContent = `Written: ${sentence}`;
+    this.say(sentence, `Written: ${sentence}`);
+  }
+
+  // A word on what has just happened, or none, and then how long the text is; `aloud` for those who hear the page.
+  say(sentence, aloud = sentence) {
+    this.part(".write-speed").textContent = sentence || howMany(this.sheet.items.length);
+    this.part(".write-status").textContent = aloud;
+    if (sentence === "") this.complain("");
+  }
+
+  complain(sentence) {
+    this.part(".write-error").textContent = sentence;
   }
 
   fail(error) {
+    const sentence = onThePage(error.message);
     this.sheet.flush();
-    this.part(".write-error").textContent = error.message;
-    if (error.param) this.settings.blame(error.param, error.message);
+    this.say("");
+    this.complain(sentence);
+    this.learnMost(error);
+    if (error.param) this.settings.blame(error.param, sentence);
+  }
+
+  // How much the server reads, out of what it refused.
+  learnMost(error) {
+    this.mostRead = Math.min(this.mostRead, mostIn(error.message));
+    const sentence = tooLong(this.sheet.items.length, this.mostRead);
+    if (sentence) this.complain(sentence);
   }
 
   // The model stops; what it wrote so far stays.
@@ -199,7 +231,7 @@ class Write {
     if (!this.controller) return;
     this.controller.abort();
     this.sheet.flush();
-    this.part(".write-status").textContent = this.part(".write-speed").textContent = "Stopped.";
+    this.say("Stopped.");
     this.rest();
   }
 
@@ -214,13 +246,14 @@ class Write {
     const button = this.part("[data-do=write]");
     button.textContent = is ? "Stop" : "Go on";
     this.element.classList.toggle("writing", is);
-    if (is) this.part(".write-error").textContent = this.part(".write-speed").textContent = "";
+    if (is) this.say("");
     if (is) this.next.look(null);
   }
 
   async growThree() {
     this.stop();
-    this.part(".write-error").textContent = "";
+    if (this.impossible()) return;
+    this.say("");
     try {
       await this.three.grow(this.request(this.settings.length));
     } catch (error) {
@@ -233,6 +266,7 @@ class Write {
     this.sheet.append(items);
     this.sheet.flush();
     this.changed();
+    this.say("");
     this.sheet.area.focus();
     this.sheet.goTo(this.sheet.items.length);
   }
@@ -247,6 +281,8 @@ class Write {
     this.three.close();
     this.history.keepTyping(before, performance.now());
     this.changed();
+    this.say("");
+    this.complain(tooLong(this.sheet.items.length, this.mostRead));
   }
 
   moved(index, pointed) {
@@ -269,22 +305,20 @@ class Write {
     if (!items) return;
     this.sheet.set(items);
     this.changed();
+    this.say("");
     this.next.look(null);
   }
 
   changed() {
     for (const [name, states] of [["undo", this.history.past], ["redo", this.history.future]]) this.part(`[data-do=${name}]`).disabled = states.length === 0;
+    for (const name of ["copy", "share", "save-text", "save-json"]) this.part(`[data-do=${name}]`).disabled = this.sheet.items.length === 0;
     this.later();
   }
 
   // Which characters of the text has the model never seen?
   showStrange() {
-    const facts = this.app.facts();
-    if (!facts || facts.kind === "byte") return;
-    const known = new Set(facts.characters);
-    const strange = [...new Set(this.sheet.items.map(({ character }) => character).filter((character) => !known.has(character)))];
-    const some = strange.slice(0, MOST_NAMED).map(named).join("  ") + (strange.length > MOST_NAMED ? " …" : "");
-    this.part(".write-note").textContent = strange.length ? `Not in this model's alphabet, and passed over: ${some}` : "";
+    const strange = unknownTo(this.app.facts(), this.sheet.items.map(({ character }) => character));
+    this.part(".write-note").textContent = strange && `Not in this model's alphabet, and passed over: ${strange}`;
   }
 
   // What goes over the whole text has time until the keys rest.
@@ -302,6 +336,7 @@ class Write {
   }
 
   settingsChanged() {
+    this.complain("");
     this.next.again();
     this.later();
   }
@@ -312,9 +347,10 @@ class Write {
       const request = { model: this.app.model(), prompt: "", max_tokens: this.settings.length, ...fields };
       for await (const piece of written(this.app.api, request, signal)) if (piece) break;
     } catch (error) {
-      if (error.status === 400 || error.status === 422) return error.message;
+      if (error.status === 400 || error.status === 422) return onThePage(error.message);
     }
-    return null;
+    const strange = unknownTo(this.app.facts(), [fields.charset, ...(fields.stop ?? [])].join(""));
+    return strange ? `Not in this model's alphabet, so it will not come: ${strange}` : null;
   }
 
   // On a narrow window the panels come from below, one at a time.
@@ -341,34 +377,24 @@ class Write {
   }
 
   async share() {
-    await copy(await linkTo({ text: this.sheet.text, settings: this.settings.dump(), model: this.app.model() }), this.sheet.area);
+    await copy(await linkTo(this.state()), this.sheet.area);
     this.app.toast("A link is copied. It holds the text and the settings, and the server never sees them.");
   }
 
-  asJson() {
-    const characters = this.sheet.items.map(({ character, bits }) => ({ character, by: bits === null ? "person" : "model", bits }));
-    return JSON.stringify({ model: this.app.model(), settings: this.settings.dump(), text: this.sheet.text, characters }, null, 1);
+  state() {
+    return { model: this.app.model(), seed: this.settings.lastSeed, settings: this.settings.dump(), text: this.sheet.text };
   }
 
   // The browser remembers the text and the settings until the next time.
   keep() {
     this.app.text = this.sheet.text;
-    const items = this.sheet.items.slice(-MOST_KEPT).map(({ character, bits }) => [character, bits && Number(bits.toFixed(2))]);
-    try {
-      localStorage.setItem(MEMORY, JSON.stringify({ items, settings: this.settings.dump() }));
-    } catch {
-      // A full or forbidden store loses nothing that is on the page.
-    }
+    keep(this.sheet.items, this.settings.dump());
   }
 
   remember() {
-    try {
-      const { items, settings } = JSON.parse(localStorage.getItem(MEMORY) ?? "{}");
-      this.settings.load(settings);
-      this.sheet.set((items ?? []).map(([character, bits]) => ({ character: String(character), bits: typeof bits === "number" ? bits : null })));
-      this.app.text = this.sheet.text;
-    } catch {
-      localStorage.removeItem(MEMORY);
-    }
+    const { items, settings } = kept();
+    this.settings.load(settings);
+    this.sheet.set(items);
+    this.app.text = this.sheet.text;
   }
 }

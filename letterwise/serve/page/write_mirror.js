@@ -1,13 +1,15 @@
 // Mirror: the colours that lie behind a text, a span for each run of characters of one colour.
 //
-//   items ──at line breaks──▶ lines ──every 200 items──▶ chunks ──where the colour changes──▶ spans
+//   items ──at line breaks──▶ blocks of lines ──every 200 items──▶ chunks ──where the colour changes──▶ spans
 //
 // An item is { character, bits }, bits being null where a person wrote it. A change redraws the chunk that it lies in, and
-// the browser lays out that line anew: typing costs the same in a long text as in a short one.
+// the browser lays out that block anew: typing costs the same in a long text as in a short one. Each block is painted for
+// itself, which costs the browser something: many short lines share one.
 
 import { JOINS, level, make, shown } from "./surprise.js";
 
 const CHUNK = 200; // items
+const BLOCK = 2000; // items of one colour, or a tenth as many that have one each
 
 export class Mirror {
   constructor(element) {
@@ -95,10 +97,7 @@ function breaks(items, start, end) {
 function linesOf(items, start, end, isTail) {
   const lines = [];
   for (let from = start; from < end || (isTail && lines.at(-1)?.open !== true); ) {
-    let to = from;
-    while (to < end && items[to].character !== "\n") to++;
-    const open = to === end;
-    if (!open) to++;
+    const to = blockEnd(items, from, end), open = to === from || items[to - 1].character !== "\n";
     const element = make("div"), chunks = chunksOf(items, from, to);
     element.append(...chunks.map(({ span }) => span));
     lines.push({ count: to - from, element, chunks, open });
@@ -106,6 +105,16 @@ function linesOf(items, start, end, isTail) {
     from = to;
   }
   return lines;
+}
+
+// The end of as many whole lines as a block holds, and of one at least.
+function blockEnd(items, start, end) {
+  let to = start, lines = start;
+  for (let weight = 0; to < end && (weight < BLOCK || lines === start); to++) {
+    weight += items[to].bits === null ? 1 : 10;
+    if (items[to].character === "\n") lines = to + 1;
+  }
+  return to === end ? end : lines;
 }
 
 function chunksOf(items, start, end) {
@@ -128,9 +137,9 @@ export function runs(items) {
   };
   for (const { character, bits } of items) {
     const own = level(bits);
-    if (character === "\n") {
+    if (character === "\n" && bits !== null) {
       close();
-      all.push(make("i", `break ${bits === null ? "" : "by-model"} ${own}`, "\n"));
+      all.push(make("i", `break by-model ${own}`, "\n"));
       continue;
     }
     if (own !== colour && !(text && JOINS.test(character))) close();

@@ -3,15 +3,16 @@
 //   text before the place ──/api/next──▶ a row a character: model │ counting alone │ what is drawn ──chosen──▶ another branch
 
 import { amount, level, make, named, percent, shown } from "./surprise.js";
+import { onThePage } from "./write_words.js";
 
 const ROWS = 8;
 const PAUSE_MS = 120; // the caret may go on before the server is asked
 const BEFORE = 24; // characters of context that are shown
 
 export class Next {
-  // `settings()` are the fields of a request; `branch(index, item)` puts another character at a place and lets the rest grow.
-  constructor(element, { app, sheet, settings, branch }) {
-    Object.assign(this, { element, app, sheet, settings, branch, index: null });
+  // `settings()` are the fields of a request; `branch(index, item)` puts another character at a place and lets the rest grow, `failed(error)` hears why nothing is known.
+  constructor(element, { app, sheet, settings, branch, failed }) {
+    Object.assign(this, { element, app, sheet, settings, branch, failed, index: null });
     this.part = (selector) => element.querySelector(selector);
     element.querySelector("[data-do=regrow]").addEventListener("click", () => this.branch(this.index, null));
   }
@@ -40,7 +41,9 @@ export class Next {
       this.part(".next-error").textContent = "";
       this.show(answer, index, stands);
     } catch (error) {
-      if (!signal.aborted) this.part(".next-error").textContent = error.message;
+      if (signal.aborted) return;
+      this.part(".next-error").textContent = onThePage(error.message);
+      this.failed(error);
     }
   }
 

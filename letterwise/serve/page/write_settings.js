@@ -2,14 +2,17 @@
 //
 //   sliders and boxes ──values()──▶ fields of a request        a box that the server refuses ──▶ its sentence under the box
 
+import { amount } from "./surprise.js";
+
 const CHECKED = ["stop", "charset", "regex"]; // boxes whose contents may be wrong
+const NUMBERS = { max_tokens: "Characters", seed: "Seed" }; // boxes for a whole number
 const PAUSE_MS = 350; // after the last key, before a box is tried
 const NEUTRAL = { top_k: 0, top_p: 1, min_p: 0 }; // values at which a filter removes nothing
 
 export class Settings {
   // `refused(fields, signal)` asks the server whether it would take these fields: null, or its sentence.
   constructor(form, { refused, changed }) {
-    Object.assign(this, { form, refused, changed, wrong: new Set(), timers: {} });
+    Object.assign(this, { form, refused, changed, timers: {}, lastSeed: null });
     this.first = this.dump();
     form.addEventListener("input", ({ target }) => this.touched(target));
     form.addEventListener("submit", (event) => event.preventDefault());
@@ -45,18 +48,31 @@ export class Settings {
     return field.checkValidity() ? Number(field.value) : Number(field.defaultValue);
   }
 
-  // The seed that is fixed, or another one each time, which is shown so that it can be kept.
+  // The seed that is fixed, or another one each time.
   seed() {
-    const field = this.field("seed");
-    if (!this.field("fixed").checked || field.value === "" || !field.checkValidity()) field.value = Math.floor(Math.random() * 1e6);
-    return Number(field.value);
+    const { value } = this.field("seed");
+    this.lastSeed = value === "" ? Math.floor(Math.random() * 1e6) : Number(value);
+    return this.lastSeed;
   }
 
   touched(target) {
-    if (target.name === "seed") this.field("fixed").checked = target.value !== "";
+    if (target.name === "seed") this.field("fixed").checked = target.value !== "" || target.validity.badInput;
+    if (target.name === "fixed") this.field("seed").value = target.checked ? (this.lastSeed ?? this.seed()) : "";
     if (CHECKED.includes(target.name)) this.tryOut(target.name);
+    this.checkNumbers();
     this.show();
     this.changed();
+  }
+
+  // Says under a box that its number cannot be, and answers with what was said, or with null.
+  checkNumbers() {
+    const sentences = Object.entries(NUMBERS).map(([name, label]) => {
+      const field = this.field(name), { min, max } = field;
+      const sentence = field.checkValidity() ? null : `${label}: a whole number from ${amount(min)} to ${amount(max)}.`;
+      this.complain(name, sentence);
+      return sentence;
+    });
+    return sentences.find((sentence) => sentence) ?? null;
   }
 
   // Ask for the server's opinion of a box when the keys rest.
@@ -77,11 +93,10 @@ export class Settings {
 
   complain(name, sentence) {
     const field = this.field(name);
-    sentence ? this.wrong.add(name) : this.wrong.delete(name);
     field.removeAttribute("aria-invalid");
     if (sentence) {
       field.setAttribute("aria-invalid", "true");
-      field.closest("details").open = true;
+      if (CHECKED.includes(name)) this.limits.open = true;
     }
     document.getElementById(`error-${name}`).textContent = sentence ?? "";
   }
@@ -91,8 +106,17 @@ export class Settings {
     if (CHECKED.includes(name)) this.complain(name, sentence);
   }
 
+  get limits() {
+    return this.form.querySelector(".limits");
+  }
+
+  get limited() {
+    return CHECKED.some((name) => this.field(name).value !== "");
+  }
+
   // What the sliders say, in numbers and words.
   show() {
+    this.form.querySelector(".limited").hidden = !this.limited;
     for (const output of this.form.querySelectorAll("output")) {
       const slider = document.getElementById(output.htmlFor.value);
       output.textContent = inWords(slider.name, Number(slider.value));
@@ -114,7 +138,10 @@ export class Settings {
       if (field.type === "checkbox") field.checked = value === true;
       else if (typeof value === "string") setValue(field, value.slice(0, 2000));
     }
+    if (!this.field("fixed").checked) this.field("seed").value = "";
+    if (this.limited) this.limits.open = true;
     for (const name of CHECKED) this.tryOut(name);
+    this.checkNumbers();
     this.show();
   }
 }

@@ -14,9 +14,10 @@ export async function linkTo(state) {
   return `${location.origin}${location.pathname}${MARK}${base64}`;
 }
 
+export const isLink = (hash) => hash.startsWith(MARK);
+
 // What a link holds: { text, settings, model }, or null where there is nothing that can be read.
 export async function readLink(hash) {
-  if (!hash.startsWith(MARK)) return null;
   try {
     const letters = atob(hash.slice(MARK.length).replaceAll("-", "+").replaceAll("_", "/"));
     const bytes = await through(new DecompressionStream("deflate-raw"), Uint8Array.from(letters, (letter) => letter.charCodeAt(0)));
@@ -37,6 +38,12 @@ async function through(stream, bytes) {
     parts.push(value);
     if ((size += value.length) > 8 * MOST) throw new RangeError("too long");
   }
+}
+
+// The text as JSON, with who wrote each character.
+export function asJson(items, state) {
+  const characters = items.map(({ character, bits }) => ({ character, by: bits === null ? "person" : "model", bits }));
+  return JSON.stringify({ ...state, characters }, null, 1);
 }
 
 export function save(name, type, contents) {

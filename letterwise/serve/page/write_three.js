@@ -24,6 +24,7 @@ export class Three {
     this.section.scrollIntoView({ block: "nearest" });
     try {
       for await (const { index, items } of written(this.app.api, { ...fields, n: WAYS }, signal)) this.add(this.ways[index], items);
+      requestAnimationFrame(() => signal.aborted || this.section.scrollIntoView({ block: "nearest" }));
     } finally {
       this.controller.abort(); // a failure of one stops all
     }
