@@ -58,7 +58,7 @@ const STYLE = `
 .curves .legend svg { display: inline-block; width: 26px; height: 10px; margin-right: 0.4em; }
 .curves .choices { display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; align-items: center; margin-bottom: 0.5rem; }
 .curves .choices[hidden] { display: none; }
-.curves .choices label { display: flex; gap: 0.4rem; align-items: center; }
+.curves .choices label { display: flex; flex-wrap: wrap; gap: 0.4rem; align-items: center; }
 .curves .choices input { width: min(14rem, 60vw); }
 `;
 
