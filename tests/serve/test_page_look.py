@@ -307,7 +307,7 @@ def test_inside_says_what_it_leaves_out(visit: Callable[..., Visit]) -> None:
     text = "The cat sat on the mat. ☠ " * 20
     seen.page.fill("#view-inside textarea", text)
     seen.page.click("#view-inside button.main")
-    seen.page.wait_for_function("document.querySelector('#view-inside form .hint').textContent.startsWith('Shown')")
+    seen.page.locator("#view-inside form .hint", has_text="Shown").wait_for()
     shown = seen.page.locator(".look-lit span").count()
     wanted = f"Shown: the last {shown} characters (all that this model sees at once)."
     wanted += " Left out, as this model has never seen them: ☠."
