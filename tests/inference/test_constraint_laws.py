@@ -18,6 +18,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from letterwise.api.constraint_files import with_files
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.cache import constraint_for
@@ -372,7 +373,7 @@ DOUBLING = "start: r0 r0\n" + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in rang
 )
 def test_what_cannot_be_had_is_said_in_a_sentence(asked: dict[str, str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as refused:
-        constraint_for(ASCII, Limits(num_tokens=400, **asked))
+        constraint_for(ASCII, with_files(Limits(num_tokens=400, **asked)))
     for word in ("coerce", "WordUnicode", "lookaround", "NoExtension", "not supported yet", "lexer", "Unsatisfiable"):
         assert word not in str(refused.value)
 
@@ -442,7 +443,7 @@ def test_a_path_may_hold_a_colon(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     for name, flag, held in (("run:1", "grammar", 'start: "x"'), ("{:}", "json_schema", '{"const": 1}')):
         (tmp_path / name).write_text(held)
-        texts = set(writable(constraint_for(JSON, Limits(**{flag: name})).guide(), JSON, 3))
+        texts = set(writable(constraint_for(JSON, with_files(Limits(**{flag: name}))).guide(), JSON, 3))
         assert texts == ({"x"} if flag == "grammar" else {"1"})
 
 
@@ -450,4 +451,4 @@ def test_a_path_may_hold_a_colon(tmp_path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_empty_name_is_not_a_folder(name: str) -> None:
     """From `--grammar "$UNSET"`: Path("") is the current folder."""
     with pytest.raises(UserError, match=f"--{name} is empty"):
-        constraint_for(ASCII, Limits(num_tokens=5, **{name: ""}))
+        constraint_for(ASCII, with_files(Limits(num_tokens=5, **{name: ""})))

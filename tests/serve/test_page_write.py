@@ -44,6 +44,7 @@ def page(window: Window) -> Any:
 
 
 def setting(page: Any, **values: Any) -> None:
+    page.wait_for_selector(".limits", state="attached")
     page.evaluate("document.querySelector('.limits').open = true")
     for name, value in values.items():
         page.fill(f"[name={name}]", str(value))
@@ -405,8 +406,7 @@ def test_paint_and_first_character_come_at_once(page: Any) -> None:
 def test_it_fits_and_can_be_read(chromium: Any, server: Running, width: int, theme: str) -> None:
     window = Window(chromium, server.url, width=width, theme=theme)
     page = window.open()
-    page.wait_for_selector(".limits", state="attached")
-    page.evaluate("document.querySelector('.limits').open = true")
+    setting(page)
     go_on(page, "the ")
     window.keep("write-text")
     window.fits()
