@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from unittest.mock import patch
 
 from letterwise.cli.flags import Parser
 from letterwise.cli.main import COMMANDS, command_module, main
@@ -45,10 +46,21 @@ def is_punctuated(message: str) -> bool:
     return bool(re.search(r"[.?!…)]$", ours)) and not wrong
 
 
+@contextmanager
+def short() -> Generator[None]:
+    """`letterwise serve` would go on until a signal comes."""
+
+    async def served(*_: object, **__: object) -> None:
+        pass
+
+    with patch("letterwise.serve.program.Server.serve", served), patch("webbrowser.open", lambda url: None):
+        yield
+
+
 def ask(*arguments: object) -> Answer:
-    """Run `letterwise ARGUMENTS` here, with nothing on stdin."""
+    """Run `letterwise ARGUMENTS` here, with nothing on stdin. A server ends where it would begin to listen."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="surrogateescape") for _ in "12")
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), open(os.devnull) as nothing, in_time():
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), open(os.devnull) as nothing, in_time(), short():
         before, sys.stdin = sys.stdin, nothing
         try:
             code = main(list(map(str, arguments)))

@@ -62,12 +62,6 @@ SMALL = (
 def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[object, ...]]:
     """What makes a request of each command that works, and does little."""
     monkeypatch.setenv("NO_COLOR", "1")
-
-    async def served(*_: object, **__: object) -> None:  # a server that was started goes on until a signal comes
-        pass
-
-    monkeypatch.setattr("letterwise.serve.program.Server.serve", served)
-    monkeypatch.setattr("webbrowser.open", lambda url: None)
     model = ("--model_path", tiny.run_dir / "model.safetensors")
     text, packed = tmp_path / "t.txt", tmp_path / "packed"
     text.write_text("The cat sat on the mat. ")
