@@ -1,6 +1,5 @@
 """Run: interrupted and resumed is never stopped; validating changes nothing; the best model is what is kept."""
 
-import functools
 import itertools
 import json
 import math
@@ -213,8 +212,17 @@ def test_patience_stops_early(text_file: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
-    """A clock of the test's own: at each look, a hundredth of a second has passed. How busy the machine is does not matter."""
-    clock = functools.partial(next, (look / 100 for look in itertools.count()))
+    """A clock of the test's own: at each look, a hundredth of a second has passed. How busy the machine is does not matter.
+
+    Looks of other threads, which may be left over from other tests, do not count.
+    """
+    looks, now = itertools.count(), [0.0]
+
+    def clock() -> float:
+        if threading.current_thread() is threading.main_thread():
+            now[0] = next(looks) / 100
+        return now[0]
+
     monkeypatch.setattr(time, "monotonic", clock)
     return clock
 
