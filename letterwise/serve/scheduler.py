@@ -7,7 +7,6 @@ A job joins at any character and leaves at any other. What is written for it dep
 Texts with the same beginning read it once: the last prompts are kept, and a new one goes on from the longest that begins it.
 """
 
-import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -23,10 +22,9 @@ from letterwise.inference.backend import Backend
 from letterwise.inference.engine import Engine
 from letterwise.inference.engine import Sequence as Text
 from letterwise.inference.generate import Ended, Generation, Request, rows_for
-from letterwise.serve.errors import Refused
+from letterwise.serve.errors import LOG, Refused
 from letterwise.serve.metrics import Metrics
 
-LOG = logging.getLogger("letterwise.serve")
 KEPT_PROMPTS, KEPT_BYTES = 8, 2**28
 
 

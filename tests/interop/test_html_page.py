@@ -2,8 +2,6 @@
 
 import codecs
 import math
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import started
 from interop.conftest import Trained
 from interop.made_models import made
 
@@ -52,15 +51,8 @@ def exported(model: letterwise.LanguageModel, folder: Path, **options: Any) -> t
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """A browser."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_api.sync_playwright() as playwright:
-        path = path or playwright.chromium.executable_path
-        if not os.path.exists(path):
-            pytest.skip("there is no Chromium: playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 class Opened:

@@ -6,29 +6,12 @@ Tests that use it are marked `browser`. Screenshots are kept in the folder that 
 import importlib.util
 import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 WIDTHS = {360: 740, 800: 900, 1400: 900}  # pixels, and the height that goes with them
-
-
-@contextmanager
-def started() -> Iterator[Any]:
-    """A Chromium, or the test is skipped."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_api.sync_playwright() as playwright:
-        path = path or playwright.chromium.executable_path
-        if not os.path.exists(path):
-            pytest.skip("there is no Chromium: playwright install chromium")
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Window:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from serve.browsing import WIDTHS, Window, started
+from browser import started
+from serve.browsing import WIDTHS, Window
 from serve.running import Running, running
 
 pytestmark = pytest.mark.browser

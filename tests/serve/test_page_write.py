@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from serve.browsing import WIDTHS, Window, started
+from browser import started
+from serve.browsing import WIDTHS, Window
 from serve.running import Running, running
 
 from letterwise.api.model import LanguageModel

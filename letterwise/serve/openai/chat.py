@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from letterwise.errors import UserError
 from letterwise.serve.errors import plain
 from letterwise.serve.library import LibraryOf
-from letterwise.serve.openai.choices import Choices, finish_reason, prepare
+from letterwise.serve.openai.choices import Choices, finish_reason, prepare, streamed
 from letterwise.serve.openai.completions import Usage
 from letterwise.serve.openai.events import STREAMED, EventStream, unless_gone
 from letterwise.serve.openai.logprobs import chat_logprobs
@@ -134,7 +134,9 @@ async def chat(asked: ChatRequest, http: Request, library: LibraryOf) -> Any:
             usage = bool(asked.stream_options and asked.stream_options.include_usage)
             texts = deltas(choices)
             first = await unless_gone(http, anext(texts))
-            return EventStream(streamed(head, first, texts, choices, usage), held.pop_all())
+            return EventStream(
+                streamed({**head, "object": "chat.completion.chunk"}, first, texts, choices, usage), held.pop_all()
+            )
         return await unless_gone(http, whole(head, choices))
 
 
@@ -165,18 +167,6 @@ async def deltas(choices: Choices) -> AsyncIterator[dict[str, Any]]:
         delta, logprobs = {"content": plain(piece.text)} if piece.text else {}, thoughts(choices, which, piece.text)
         ends = {"finish_reason": finish_reason(piece), "ended": piece.ended or None}
         yield {"index": which, "delta": delta, "logprobs": logprobs, **ends}
-
-
-async def streamed(
-    head: dict[str, Any], first: dict[str, Any], rest: AsyncIterator[dict[str, Any]], choices: Choices, usage: bool
-) -> AsyncIterator[dict[str, Any]]:
-    """Each piece as an answer of its own, and at last the usage, if it is wanted."""
-    made = {**head, "object": "chat.completion.chunk"}
-    yield {**made, "choices": [first], "usage": None}
-    async for piece in rest:
-        yield {**made, "choices": [piece], "usage": None}
-    if usage:
-        yield {**made, "choices": [], "usage": choices.usage}
 
 
 async def whole(head: dict[str, Any], choices: Choices) -> dict[str, Any]:

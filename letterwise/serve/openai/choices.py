@@ -8,13 +8,14 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from letterwise.data.vocabulary import Unknown, Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.constraints.cache import constraint_for
-from letterwise.inference.generate import Request
+from letterwise.inference.generate import Request, or_line_break
 from letterwise.inference.sampling.copies import CopyLimit
 from letterwise.serve.config import LimitConfig
 from letterwise.serve.errors import Refused, in_fields
@@ -120,8 +121,7 @@ async def prepare(
     def choice(ids: np.ndarray, rng_seed: int) -> Choice:
         copies = CopyLimit(model.suffixes, vocabulary, limits.max_copy, ids) if limits.max_copy else None
         watcher = None if logprobs is None else Watcher(vocabulary, logprobs)
-        start = vocabulary.encode("\n") if len(ids) == 0 and "\n" in vocabulary else ids
-        return Choice(ids, Request(start, sampler, limits, rng_seed, copies, watcher), watcher)
+        return Choice(ids, Request(or_line_break(ids, vocabulary), sampler, limits, rng_seed, copies, watcher), watcher)
 
     takes_time = limits.constrained or limits.max_copy
     return Choices(served, most, await served.compute(built) if takes_time else built())
@@ -144,6 +144,18 @@ def ids_of(prompt: Prompt, vocabulary: Vocabulary, most: LimitConfig, unknown: U
 def count(text: str, vocabulary: Vocabulary) -> int:
     """How many ids spell what was written."""
     return len(vocabulary.encode(text))
+
+
+async def streamed(
+    head: dict[str, Any], first: dict[str, Any] | None, rest: AsyncIterator[dict[str, Any]], choices: Choices, usage: bool
+) -> AsyncIterator[dict[str, Any]]:
+    """Each piece as an answer of its own, and at last the usage, if it is wanted."""
+    if first is not None:
+        yield {**head, "choices": [first], "usage": None}
+    async for piece in rest:
+        yield {**head, "choices": [piece], "usage": None}
+    if usage:
+        yield {**head, "choices": [], "usage": choices.usage}
 
 
 def finish_reason(piece: Piece) -> str | None:

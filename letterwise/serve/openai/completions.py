@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from letterwise.errors import UserError
 from letterwise.serve.errors import plain
 from letterwise.serve.library import LibraryOf
-from letterwise.serve.openai.choices import Choices, Prompt, finish_reason, prepare
+from letterwise.serve.openai.choices import Choices, Prompt, finish_reason, prepare, streamed
 from letterwise.serve.openai.events import STREAMED, EventStream, unless_gone
 from letterwise.serve.openai.logprobs import completion_logprobs, prompt_thoughts
 from letterwise.serve.openai.requests import DEFAULT_TOKENS, MAX_LOGPROBS, WritingRequest, with_options
@@ -99,7 +99,7 @@ async def complete(asked: CompletionRequest, http: Request, library: LibraryOf) 
         if asked.stream:
             usage = bool(asked.stream_options and asked.stream_options.include_usage)
             first = await unless_gone(http, anext(texts, None))
-            return EventStream(streamed(head, first, texts, choices, usage), held.pop_all())
+            return EventStream(streamed({**head, "object": "text_completion"}, first, texts, choices, usage), held.pop_all())
         return await unless_gone(http, whole(head, texts, choices))
 
 
@@ -146,19 +146,6 @@ async def answers(choices: Choices, asked: CompletionRequest) -> AsyncIterator[d
 def piece_of(which: int, text: str, logprobs: dict[str, Any] | None) -> dict[str, Any]:
     """A piece of one choice, nothing being known of its end."""
     return {"index": which, "text": plain(text), "logprobs": logprobs, "finish_reason": None, "ended": None}
-
-
-async def streamed(
-    head: dict[str, Any], first: dict[str, Any] | None, rest: AsyncIterator[dict[str, Any]], choices: Choices, usage: bool
-) -> AsyncIterator[dict[str, Any]]:
-    """Each piece as an answer of its own, and at last the usage, if it is wanted."""
-    made = {**head, "object": "text_completion"}
-    if first is not None:
-        yield {**made, "choices": [first], "usage": None}
-    async for piece in rest:
-        yield {**made, "choices": [piece], "usage": None}
-    if usage:
-        yield {**made, "choices": [], "usage": choices.usage}
 
 
 async def whole(head: dict[str, Any], pieces: AsyncIterator[dict[str, Any]], choices: Choices) -> dict[str, Any]:
