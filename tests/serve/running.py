@@ -1,5 +1,6 @@
 """A real server in a process of its own, as people start it."""
 
+import json
 import os
 import re
 import subprocess
@@ -29,6 +30,17 @@ class Running:
         found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE)
         assert found, f"no {name} in {text}"
         return sum(map(float, found))
+
+    def logged(self, answer: httpx.Response) -> dict:
+        """The line of the access log (`--log_json`) about an answer: it is written after the answer has left."""
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            whole = [line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+            for row in map(json.loads, (line for line in whole if line.startswith("{"))):
+                if row["id"] == answer.headers["x-request-id"]:
+                    return row
+            time.sleep(0.02)
+        raise AssertionError(f"no line for {answer.url} in {self.log.read_text()}")
 
     def until(self, name: str, value: float, seconds: float = 20.0) -> None:
         """Wait until a figure has a value."""

@@ -23,6 +23,7 @@ from tiny_run import FLAGS
 import letterwise
 from letterwise.checkpoint import load_model, load_state
 from letterwise.checkpoint.container import CHECKSUM, pack, unpack
+from letterwise.compiling.jit import clock
 from letterwise.config import Config
 from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams
@@ -218,13 +219,13 @@ def ticking(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
     """
     looks, now = itertools.count(), [0.0]
 
-    def clock() -> float:
+    def tick() -> float:
         if threading.current_thread() is threading.main_thread():
             now[0] = next(looks) / 100
         return now[0]
 
-    monkeypatch.setattr(time, "monotonic", clock)
-    return clock
+    monkeypatch.setattr(time, "monotonic", tick)
+    return tick
 
 
 def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(
@@ -239,13 +240,12 @@ def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(
     assert 2 <= len(rates) <= 9
 
 
-def test_a_slow_start_is_no_reason_to_validate_after_one_step(
-    text_file: Path, tmp_path: Path, ticking: Callable[[], float]
-) -> None:
+@pytest.mark.usefixtures("ticking")
+def test_a_slow_start_is_no_reason_to_validate_after_one_step(text_file: Path, tmp_path: Path) -> None:
     """A quarter of the minutes pass before the first step: the first validation comes an eighth after it."""
     listener = Listener()
     asked = flags(text_file, minutes=0.1, counts_order=0)
-    train(asked, out=str(tmp_path / "o"), progress=listener, started=ticking() - 1.5)
+    train(asked, out=str(tmp_path / "o"), progress=listener, started=clock() - 1.5)
     assert listener.rows[0]["step"] > 1
     assert listener.rows[0]["seconds"] > 1.5 + 6 / 8
 
