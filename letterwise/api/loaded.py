@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from letterwise.checkpoint.text_model import TextModel
     from letterwise.data.suffix_array import Suffixes
     from letterwise.inference.cpu.backend import CompiledBackend
+    from letterwise.inference.cpu.scoring import WindowScorer
     from letterwise.model import Transformer
 
 
@@ -85,6 +86,15 @@ class LoadedModel:
 
         file = self.file
         return CompiledBackend(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
+
+    @cached_property
+    def window_scorer(self) -> "WindowScorer | None":
+        """The model as the CPU reads many characters at once: their cost is the transformer's, but for rounding."""
+        if self.device != "cpu":
+            return None
+        from letterwise.inference.cpu.scoring import WindowScorer
+
+        return WindowScorer(self.config.model, len(self.vocabulary), self.file.weights, self.file.counts)
 
     @cached_property
     def suffixes(self) -> "Suffixes":

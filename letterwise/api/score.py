@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from letterwise.evaluation import Score
     from letterwise.evaluation.by_character import CharacterScores
     from letterwise.evaluation.rank import Ranked
-    from letterwise.evaluation.score import Characters, ScoredText
+    from letterwise.evaluation.score import Characters, Compiled, ScoredText
     from letterwise.memorization.novelty import Novelty
 
 Protocol = Literal["blocks", "eighth", "sliding"]
@@ -194,9 +194,10 @@ class Reader(LoadedModel):
             raise UserError(f"--top {top} must be 0 (all) or more.")
         ordinary, _ = self._ids(None, calibrate, how)
         ordinary = ordinary[:MAX_HELD_OUT_CHARS] if calibrate is None else ordinary
-        scorer = Scorer(self.text_model, protocol=protocol, skips=unknown == "skip")
+        compiled = self.window_scorer.nats if self.window_scorer else None
+        scorer = Scorer(self.text_model, protocol=protocol, skips=unknown == "skip", compiled=compiled)
         calibration = Calibration(self._lines(score(scorer, ordinary), unknown))
-        scored, tally = self._scored(text, input_file, protocol, how)
+        scored, tally = self._scored(text, input_file, protocol, how, compiled=compiled)
         return rank(self._lines(scored, unknown, tally), calibration, top)
 
     def follow(
@@ -219,7 +220,8 @@ class Reader(LoadedModel):
         from letterwise.evaluation.score import Scorer
 
         require_choice(unknown)
-        scorer, tally = Scorer(self.text_model, protocol=protocol, skips=unknown == "skip"), Tally()
+        compiled, tally = self.window_scorer.nats if self.window_scorer else None, Tally()
+        scorer = Scorer(self.text_model, protocol=protocol, skips=unknown == "skip", compiled=compiled)
         return self._lines(follow(scorer, pieces(chunks), tally, encoding=encoding, unknown=unknown), unknown, tally)
 
     def novelty(
@@ -302,7 +304,14 @@ class Reader(LoadedModel):
         return cost(self.text_model, argument("text", text, str, ""))
 
     def _scored(
-        self, text: str | None, input_file: Files | None, protocol: str, how: Reading, *, closely: bool = False
+        self,
+        text: str | None,
+        input_file: Files | None,
+        protocol: str,
+        how: Reading,
+        *,
+        closely: bool = False,
+        compiled: "Compiled | None" = None,
     ) -> "tuple[Iterator[Characters], Tally]":
         """The characters of a text, scored, and how many were skipped, which is noted."""
         from letterwise.evaluation.score import Scorer, score
@@ -317,7 +326,9 @@ class Reader(LoadedModel):
             raise UserError(f"a text of {known} characters has nothing to predict: it takes 2 or more.")
         if len(ids) >= ANNOUNCED_CHARS:
             how.note(f"scoring {len(ids):,} characters")
-        return score(Scorer(self.text_model, protocol=protocol, closely=closely, skips=how.unknown == "skip"), ids), tally
+        skips = how.unknown == "skip"
+        scorer = Scorer(self.text_model, protocol=protocol, closely=closely, skips=skips, compiled=compiled)
+        return score(scorer, ids), tally
 
     def _ids(self, text: str | None, input_file: Files | None, how: Reading) -> "tuple[np.ndarray, Tally]":
         """The ids of a text that is to be scored, also of characters that are skipped: how many these are, too."""

@@ -30,9 +30,12 @@ AHEAD: bool = False  # whether nobody waits for it yet (inference/cpu/ahead.py):
 LOCK = threading.Lock()
 
 
-def entry(**options: Any) -> Callable[[FunctionType], "Entry"]:
-    """A decorator like `jit.njit`, for a function of a module's whose first call is not to wait."""
-    return lambda function: Entry(function, None, options)
+def entry(*, silent: bool = False, **options: Any) -> Callable[[FunctionType], "Entry"]:
+    """A decorator like `jit.njit`, for a function of a module's whose first call is not to wait.
+
+    `silent`: nothing is said while it is compiled, since nobody waits for it.
+    """
+    return lambda function: Entry(function, None, options, silent)
 
 
 class Entry:
@@ -40,8 +43,10 @@ class Entry:
 
     announced = False  # in this process, that something is being compiled
 
-    def __init__(self, function: FunctionType, python: FunctionType | None, options: dict[str, Any]) -> None:
-        self.function, self.python, self.options = function, python, options
+    def __init__(
+        self, function: FunctionType, python: FunctionType | None, options: dict[str, Any], silent: bool = False
+    ) -> None:
+        self.function, self.python, self.options, self.silent = function, python, options, silent
         self.compiled = False  # whether a call runs machine code, as far as is known
         self.job: Job | None = None
 
@@ -78,7 +83,7 @@ class Entry:
             elif self.job.over:  # where that failed, this process compiles it now, and waits
                 self.dispatcher._cache.unsaved = self.job.entry
                 self.compiled = True
-            if not (self.compiled or AHEAD or Entry.announced):
+            if not (self.compiled or self.silent or AHEAD or Entry.announced):
                 Entry.announced = True
                 LOG.warning("compiling the engine for this processor, once: for some ten seconds, or more, writing is slow …")
         if self.compiled:

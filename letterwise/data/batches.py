@@ -111,6 +111,14 @@ def cut_lines(ids: np.ndarray, line_break: int, block_size: int, overlap: int) -
     return Cuts(np.repeat(begins, windows) + nth * step, np.minimum(left, block_size), np.where(nth > 0, overlap, 0))
 
 
+def cut(ids: np.ndarray, block_size: int, overlap: int, line_break: int | None = None) -> Cuts:
+    """All windows of `ids` (N,), which have each character but the first as a target once: of a text, or of its lines."""
+    if line_break is not None:
+        return cut_lines(ids, line_break, block_size, overlap)
+    starts = np.arange(0, max(1, len(ids) - 1 - overlap), block_size - overlap)
+    return Cuts(starts, np.minimum(block_size, len(ids) - 1 - starts), np.where(starts > 0, overlap, 0))
+
+
 def sweep(
     ids: np.ndarray, block_size: int, batch_size: int, *, overlap: int = 0, every: int = 1, line_break: int | None = None
 ) -> Iterator[list[Windows]]:

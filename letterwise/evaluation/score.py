@@ -9,13 +9,14 @@ way it stays in its line.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary
+from letterwise.data.batches import Cuts, cut
+from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary, require_ids
 from letterwise.errors import finite
 from letterwise.evaluation.passes import Pass, overlap_of, passes
 from letterwise.units import bits
@@ -25,6 +26,7 @@ LONGEST = 2**16  # characters: a longer line is cut, so that memory stays bounde
 CHUNK = 2**15  # characters of a text that are read at a time
 ESCAPE_BITS = math.log2(1e4)  # a character that a model has never seen: one in ten thousand,
 OOV_BITS = ESCAPE_BITS + math.log2(CODE_POINTS)  # and then any code point there is
+Compiled = Callable[[np.ndarray, Cuts], np.ndarray | None]  # ids (n,) and windows ──▶ nats (n,), if it is compiled by now
 
 
 @dataclass(frozen=True)
@@ -97,14 +99,17 @@ class Scorer:
         closely: bool = False,
         skips: bool = False,
         before: Sequence[int] | None = None,
+        compiled: Compiled | None = None,
     ) -> None:
         """`before` stands before the text and costs nothing (None: nothing; for a model of lines, its line break).
 
         `closely` also gives ranks and the likeliest alternatives; if it `skips`, what the vocabulary lacks costs nothing.
+        `compiled` is the same model, faster, for all that is not to be scored closely.
 
         Raises `UserError` when the protocol is not known.
         """
         self.model, self.protocol, self.closely, self.skips = model, protocol, closely, skips
+        self.compiled = None if closely else compiled
         self.overlap, self.vocab_size = overlap_of(protocol, model.block_size), len(model.vocabulary)
         self.reach = max(0, model.transformer.config.counts_order - 1)
         if before is None:
@@ -128,11 +133,23 @@ class Scorer:
             parts.append(bits_only(ids[:1], np.zeros(1), alternatives))
         text = np.concatenate((self.before, ids))
         if len(text) - self.start > 1:
-            batches = passes(self.model, text, protocol=self.protocol, start=self.start, with_logits=self.closely)
-            parts += [_scored(some) for some in batches]
+            parts += self._read(text)
         scored = joined(parts)
         self._go_on(text)
         return scored.cut(len(scored) - len(ids), len(scored))  # what the first window holds was scored before
+
+    def _read(self, text: np.ndarray) -> list[Characters]:
+        """All characters of the text but its window's first."""
+        if self.compiled:
+            require_ids(text, self.vocab_size)
+            windows = cut(text[self.start :], self.model.block_size, self.overlap, self.model.line_break)
+            nats = self.compiled(text, windows._replace(starts=self.start + windows.starts))
+            if nats is not None:
+                surprise = nats[self.start + 1 :].astype(np.float64) * bits(1.0)
+                finite(float(surprise.sum()))
+                return [bits_only(text[self.start + 1 :], surprise)]
+        batches = passes(self.model, text, protocol=self.protocol, start=self.start, with_logits=self.closely)
+        return [_scored(some) for some in batches]
 
     def _go_on(self, text: np.ndarray) -> None:
         """Keep of the text so far what the window needs that the next character is scored in."""

@@ -7,12 +7,16 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from inference.test_engine import SHAPE, V, compiled, lively
 from priors import counts_for
 
+from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
+from letterwise.data.batches import Cuts
 from letterwise.inference.cpu.layout import kernel_config
+from letterwise.inference.cpu.scoring import WindowScorer
 from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import build
@@ -46,7 +50,7 @@ def test_an_odd_width_without_layers(shape: dict[str, int]) -> None:
 
 
 def assert_all_say_the_same(bricks: dict[str, Any]) -> None:
-    """Both backends give what the model gives, at every place of a context."""
+    """Both backends, and what scores, give what the model gives, at every place of a context."""
     model = lively(ModelConfig(**{**SHAPE, **bricks}))
     ids = torch.randint(V, (1, 12), generator=torch.Generator().manual_seed(1))
     counts, log_prior = counts_for(model), None
@@ -58,6 +62,10 @@ def assert_all_say_the_same(bricks: dict[str, Any]) -> None:
         sequence = Sequence(backend)
         for place, id in enumerate(ids[0].tolist()):
             np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(bricks))
+    windows = Cuts(*(np.array([number]) for number in (0, 11, 3)))
+    scorer = WindowScorer(model.config, V, weights_of(model), counts)
+    costs = F.cross_entropy(torch.from_numpy(plain[:-1]), ids[0, 1:], reduction="none").numpy()
+    np.testing.assert_allclose(scorer.nats(ids[0].numpy(), windows)[4:], costs[3:], rtol=1e-4, atol=1e-4, err_msg=str(bricks))
 
 
 DECIDE: dict[str, Callable[[ModelConfig], Any]] = {

@@ -8,8 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from letterwise.inference.cpu.matmul import LANES, dot_keys, matmul, padded, strip_offset, tile_offset, to_tiles, weighted_sum
+from letterwise.inference.cpu.matmul import (
+    LANES,
+    dot_keys,
+    matmul,
+    padded,
+    panel_matmul,
+    strip_offset,
+    tile_offset,
+    to_panels,
+    to_tiles,
+    weighted_sum,
+)
 from letterwise.inference.cpu.threads import ALONE, RETRY, Thread, ThreadPool, Timing, barrier
+
+
+@njit
+def by_panels(panels, x, count, y):
+    """What compiled code calls."""
+    panel_matmul(panels, x, count, y)
+
 
 sizes, seeds = st.integers(1, 40), st.integers(0, 99)
 
@@ -31,6 +49,17 @@ def test_a_product_is_the_product(outputs: int, inputs: int, count: int, threads
         matmul(tiles, x[r:], 1, alone[r:], ALONE)
     np.testing.assert_array_equal(together, alone)
     np.testing.assert_allclose(together[:, :outputs], x[:, :inputs] @ matrix.T, rtol=1e-4, atol=1e-5)
+
+
+@given(outputs=sizes, inputs=sizes, count=st.integers(1, 30), seed=seeds)
+def test_a_product_by_panels_is_the_product(outputs: int, inputs: int, count: int, seed: int) -> None:
+    """The row behind the last may be written, those behind that may not."""
+    random = np.random.default_rng(seed)
+    matrix, vectors = random.normal(size=(outputs, inputs)).astype(np.float32), random.normal(size=(count + 1, inputs))
+    x, y = rows_of(vectors), np.full((count + 2, padded(outputs)), 7, np.float32)
+    by_panels(to_panels(matrix), x, count, y)
+    np.testing.assert_allclose(y[:count, :outputs], x[:count, :inputs] @ matrix.T, rtol=1e-4, atol=1e-5)
+    assert (y[count + 1 :] == 7).all()
 
 
 @given(outputs=sizes, inputs=sizes, count=st.integers(1, 4), bits=st.integers(1, 13), scale=st.integers(-74, 60), seed=seeds)

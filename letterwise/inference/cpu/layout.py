@@ -7,13 +7,14 @@ tiles (matmul.py), padded with zeros. What a model does without is zeros (a bias
 the kernel need not ask.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, assert_never
 
 import numpy as np
 
 from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
-from letterwise.inference.cpu.matmul import LANES, OUTPUTS, padded, to_tiles
+from letterwise.inference.cpu.matmul import LANES, padded, to_tiles
 
 RELU, GELU, RELU_SQUARED, SWIGLU, GELU_ERF = range(5)  # activations by number, as the kernel knows them
 VECTORS = (
@@ -139,7 +140,7 @@ def up_size(config):
 @part(small=True, _nrt=False)
 def tiled_size(outputs, inputs):
     """How many numbers a matrix is in tiles."""
-    return padded(outputs, OUTPUTS) * padded(inputs)
+    return padded(outputs) * padded(inputs)
 
 
 @part(_nrt=False)
@@ -173,8 +174,16 @@ def take(numbers, count, rows, width):
     return numbers[:size].reshape((count, rows, width)), numbers[padded(size) :]
 
 
-def pack_weights(config: ModelConfig, kernel: KernelConfig, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """`arrays`, named and shaped as in a model file (a tied head may be left out), in one for `unpack_weights`."""
+def pack_weights(
+    config: ModelConfig,
+    kernel: KernelConfig,
+    arrays: dict[str, np.ndarray],
+    in_order: Callable[[np.ndarray], np.ndarray] = to_tiles,
+) -> np.ndarray:
+    """`arrays`, named and shaped as in a model file (a tied head may be left out), in one for `unpack_weights`.
+
+    `in_order` puts a matrix in the order in which it is read: tiles, or panels (both in matmul.py).
+    """
     width = (kernel.width,)
     empty = np.zeros((0, kernel.width))
 
@@ -185,12 +194,12 @@ def pack_weights(config: ModelConfig, kernel: KernelConfig, arrays: dict[str, np
 
     def matrices(name: str) -> np.ndarray:
         """One matrix of every layer."""
-        return np.array([to_tiles(arrays[f"blocks.{i}.{name}.weight"]) for i in range(kernel.layers)], np.float32)
+        return np.array([in_order(arrays[f"blocks.{i}.{name}.weight"]) for i in range(kernel.layers)], np.float32)
 
     head = arrays["tokens.weight" if config.tied else "head.weight"]
     pieces = [
         arrays["tokens.weight"],
-        to_tiles(arrays["prior.read.weight"]) if kernel.orders else empty,
+        in_order(arrays["prior.read.weight"]) if kernel.orders else empty,
         arrays.get("positions.table", empty),
         rotations(config) if kernel.rotary else empty,
         matrices("attention.qkv"),
@@ -201,7 +210,7 @@ def pack_weights(config: ModelConfig, kernel: KernelConfig, arrays: dict[str, np
         matrices("feedforward.down"),
         np.stack([layers(name, *width) for name in VECTORS], 1),
         empty if kernel.post_norm else np.array([arrays["norm.weight"], arrays.get("norm.bias", np.zeros(width))]),
-        to_tiles(np.concatenate((head, arrays["prior.gates.weight"])) if kernel.orders else head),
+        in_order(np.concatenate((head, arrays["prior.gates.weight"])) if kernel.orders else head),
         arrays["prior.gates.bias"] if kernel.orders else empty,
     ]
     numbers, begin = aligned(sum(padded(piece.size) for piece in pieces)), 0
