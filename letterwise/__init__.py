@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from letterwise.api import LanguageModel, classify, import_model, load, train
     from letterwise.config import Config
     from letterwise.data.vocabulary import Vocabulary
-    from letterwise.evaluation import Score
+    from letterwise.evaluation.evaluate import Score
     from letterwise.evaluation.score import Line
     from letterwise.inference.generate import Samples
     from letterwise.progress import Progress

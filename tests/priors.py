@@ -31,4 +31,5 @@ def counts_for(model: Transformer) -> Counts | None:
 
 def beside(model: Transformer, counts: Counts | None = None, line_break: int | None = None) -> TextModel:
     """A model with counts, and with characters of some vocabulary of its size."""
-    return TextModel(model, Vocabulary("char", "".join(map(chr, range(97, 97 + model.vocab_size)))), counts, line_break)
+    vocabulary = Vocabulary("char", "".join(map(chr, range(97, 97 + model.vocab_size))))
+    return TextModel(model.config, vocabulary, lambda: model, counts, line_break)

@@ -36,7 +36,7 @@ FRONT_DOOR = LEVEL["api"]  # `import letterwise` opens all of it: only what is a
 WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "interop", "api"}
 WITHOUT_TORCH = {"errors", "machine", "printable", "shapes", "units", "text_encoding", "atomic", "stdin", "compiling"}
 WITHOUT_TORCH |= {"progress", "config", "data", "ngrams", "memorization", "comparison", "serve", "cli"}
-# Beside those groups, what reads a model and writes with it on a CPU. PyTorch comes in by what names a Transformer.
+# Beside those groups, what reads a model, and writes and ranks with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {
     "api",
     "inference",
@@ -46,8 +46,13 @@ WITHOUT_TORCH |= {
     "interop.weight_names",
     "checkpoint.container",
     "checkpoint.model_file",
+    "checkpoint.text_model",
     "checkpoint.torch_archive",
     "checkpoint.training_state",
+    "evaluation.follow",
+    "evaluation.protocols",
+    "evaluation.rank",
+    "evaluation.score",
 }
 WITH_TRANSFORMER = {"inference.torch_backend"}
 NOT_TO_GENERATE = {  # what `generate` loads only where it is needed: each costs every start some hundredths of a second
@@ -221,7 +226,7 @@ def test_a_kept_law_is_left_in_peace(sources: Sources) -> None:
 
 
 def test_what_needs_no_torch_does_not_load_it() -> None:
-    """By running it: none of these loads torch, its own imports and theirs included, nor does writing with a .safetensors."""
+    """By running it: none of these loads torch, nor do their imports, nor does writing or scoring with a .safetensors."""
     named = {name: name.removeprefix("letterwise.") for name in read_package()}
     light = [name for name, part in named.items() if {group_of(name), part} & WITHOUT_TORCH and part not in WITH_TRANSFORMER]
     script = f"""
@@ -229,6 +234,8 @@ import sys
 import letterwise, {", ".join(light)}
 model = letterwise.load("tests/golden/format3-model.safetensors", device="cpu")
 assert model.generate("The ", num_tokens=20, greedy=True) == "cat sat on the mat. "
+letterwise.compiling.entry.MEANWHILE = False
+assert [line.text for line in model.follow([b"The cat\\nsat"])] == ["The cat\\n", "sat"]
 assert model.params == sum(weight.size for weight in model.file.weights.values()) and model.file.counts
 letterwise.checkpoint.training_state.read_state(letterwise.checkpoint.container.Path("tests/golden/format3-state.safetensors"))
 sys.exit("torch" in sys.modules)"""

@@ -19,8 +19,8 @@ from letterwise.units import nats
 if TYPE_CHECKING:
     import numpy as np
 
-    from letterwise.evaluation import Score
     from letterwise.evaluation.by_character import CharacterScores
+    from letterwise.evaluation.evaluate import Score
     from letterwise.evaluation.rank import Ranked
     from letterwise.evaluation.score import Characters, Compiled, ScoredText
     from letterwise.memorization.novelty import Novelty

@@ -1,39 +1,53 @@
 """Text model: a transformer, and all that it reads a text with. They go together wherever a text is scored.
 
 Transformer · Vocabulary · Counts · line break ──▶ TextModel ──encode──▶ ids        ──log_prior──▶ what counts say of them
+
+The transformer is built when it is first asked for: what is scored by compiled code does not load PyTorch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from letterwise.checkpoint.model_file import ModelFile
-from letterwise.checkpoint.weights import restore
+from letterwise.config import ModelConfig
 from letterwise.data.line_ends import plain_ends, reads_plain_ends
 from letterwise.data.vocabulary import Unknown, Vocabulary
-from letterwise.model import Transformer
 from letterwise.ngrams import Counts
 from letterwise.shapes import Float
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from letterwise.model import Transformer
 
 
 @dataclass(frozen=True)
 class TextModel:
     """`counts` are those that the model learned beside. For a model of lines, `line_break` is the id that each begins after."""
 
-    transformer: Transformer
+    config: ModelConfig
     vocabulary: Vocabulary
+    build: "Callable[[], Transformer]"
     counts: Counts | None = None
     line_break: int | None = None
 
     @property
     def block_size(self) -> int:
         """How many characters fit the context."""
-        return self.transformer.config.block_size
+        return self.config.block_size
+
+    @cached_property
+    def transformer(self) -> "Transformer":
+        """The PyTorch module."""
+        return self.build()
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """Where it computes."""
         return next(self.transformer.parameters()).device
 
@@ -45,13 +59,21 @@ class TextModel:
         r"""Is \r\n read as \n?"""
         return reads_plain_ends(self.vocabulary, lines=self.line_break is not None, oov=unknown == "score")
 
-    def log_prior(self, ids: np.ndarray, starts: np.ndarray, length: int) -> Float[Tensor, "n T K V+1"] | None:
+    def log_prior(self, ids: np.ndarray, starts: np.ndarray, length: int) -> 'Float[Tensor, "n T K V+1"] | None':
         """What counts say in windows of `ids` (N,) that begin at `starts` (n,); None where the model has no counts."""
         if self.counts is None or self.transformer.prior is None:
             return None
+        import torch
+
         return torch.from_numpy(self.counts.log_probs_at(ids, starts, length, self.transformer.prior.orders)).to(self.device)
 
 
-def text_model(file: ModelFile, device: torch.device | str = "cpu") -> TextModel:
+def text_model(file: ModelFile, device: "torch.device | str" = "cpu") -> TextModel:
     """What a model file holds, ready to predict."""
-    return TextModel(restore(file, device), file.vocabulary, file.counts, file.line_break)
+
+    def build() -> "Transformer":
+        from letterwise.checkpoint.weights import restore
+
+        return restore(file, device)
+
+    return TextModel(file.config.model, file.vocabulary, build, file.counts, file.line_break)

@@ -53,7 +53,8 @@ def inputs(model: TextModel, given: np.ndarray) -> tuple[Int[Tensor, "B T"], Flo
 def of_its_own(model: TextModel) -> TextModel:
     """The same weights in modules of their own: a hook on these is called by no other thread that reads with the model."""
     shared = {id(tensor): tensor for tensor in (*model.transformer.parameters(), *model.transformer.buffers())}
-    return replace(model, transformer=copy.deepcopy(model.transformer, shared))
+    alone = copy.deepcopy(model.transformer, shared)
+    return replace(model, build=lambda: alone)
 
 
 @torch.no_grad()

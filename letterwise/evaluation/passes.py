@@ -24,12 +24,11 @@ from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.batches import NO_TARGET, Windows, sweep
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
+from letterwise.evaluation.protocols import overlap_of
 from letterwise.loss import each_nats
 from letterwise.runtime.side_by_side import side_by_side
 from letterwise.shapes import Float, Int
 
-OVERLAPS = {"blocks": 0, "eighth": 1 / 8, "sliding": 1 / 2}  # of the context
-PROTOCOLS = (*OVERLAPS,)
 NUMBERS_IN_FLIGHT = {"cpu": 2**19}  # widest activation of a batch: on a CPU, small enough to stay in cache
 DEFAULT_IN_FLIGHT = 2**26
 MAX_THREADS = 16  # that compute a batch each; more of them would wait for each other in Python
@@ -103,13 +102,6 @@ def read(model: TextModel, ids: np.ndarray, together: list[Windows], start: int,
 def picked(numbers: Tensor, places: Int[Tensor, "n"]) -> Tensor:
     """(n, …) of (B, T, …), of which `places` count B·T: four times faster than by a mask."""
     return numbers.flatten(0, 1).index_select(0, places)
-
-
-def overlap_of(protocol: str, block_size: int) -> int:
-    """By how many characters windows overlap. Raises `UserError` when the protocol is not known."""
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol {protocol!r} is not known: it is one of {', '.join(PROTOCOLS)}.")
-    return int(block_size * OVERLAPS[protocol])
 
 
 def in_order(made: list[Pass], starts: np.ndarray) -> Pass:

@@ -10,7 +10,9 @@ way it stays in its line.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +20,11 @@ from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.batches import Cuts, cut
 from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary, require_ids
 from letterwise.errors import finite
-from letterwise.evaluation.passes import Pass, overlap_of, passes
+from letterwise.evaluation.protocols import overlap_of
 from letterwise.units import bits
+
+if TYPE_CHECKING:
+    from letterwise.evaluation.passes import Pass
 
 LIKELIEST = 5  # alternatives that are given for each character
 LONGEST = 2**16  # characters: a longer line is cut, so that memory stays bounded
@@ -111,7 +116,7 @@ class Scorer:
         self.model, self.protocol, self.closely, self.skips = model, protocol, closely, skips
         self.compiled = None if closely else compiled
         self.overlap, self.vocab_size = overlap_of(protocol, model.block_size), len(model.vocabulary)
-        self.reach = max(0, model.transformer.config.counts_order - 1)
+        self.reach = max(0, model.config.counts_order - 1)
         if before is None:
             before = () if model.line_break is None else (model.line_break,)
         self.before, self.start = np.array(before, np.int64), 0  # the last ids; where a window begins among them
@@ -148,6 +153,8 @@ class Scorer:
                 surprise = nats[self.start + 1 :].astype(np.float64) * bits(1.0)
                 finite(float(surprise.sum()))
                 return [bits_only(text[self.start + 1 :], surprise)]
+        from letterwise.evaluation.passes import passes  # it loads PyTorch
+
         batches = passes(self.model, text, protocol=self.protocol, start=self.start, with_logits=self.closely)
         return [_scored(some) for some in batches]
 
@@ -166,8 +173,17 @@ class Scorer:
 
 def score(scorer: Scorer, ids: np.ndarray) -> Iterator[Characters]:
     """What each of `ids` (N,) costs, some at a time: they may lie in a file and be larger than memory."""
-    for start in range(0, len(ids), CHUNK):
-        yield scorer.read(ids[start : start + CHUNK])
+    pieces = [slice(start, start + CHUNK) for start in range(0, len(ids), CHUNK)]
+    if len(pieces) < 2:
+        yield from (scorer.read(ids[piece]) for piece in pieces)
+        return
+    with ThreadPoolExecutor(1, "letterwise") as pool:  # while one piece is made use of, the next is scored
+        running = pool.submit(scorer.read, ids[pieces[0]])
+        for piece in pieces[1:]:
+            scored = running.result()
+            running = pool.submit(scorer.read, ids[piece])
+            yield scored
+        yield running.result()
 
 
 def with_oov(ids: np.ndarray, oov: np.ndarray, known: Characters, vocab_size: int, *, skipped: bool) -> Characters:
@@ -227,7 +243,7 @@ def joined(parts: Sequence[Characters]) -> Characters:
     return Characters(*map(np.concatenate, zip(*(part.parts() for part in parts), strict=True)))
 
 
-def _scored(some: Pass) -> Characters:
+def _scored(some: "Pass") -> Characters:
     surprise = some.nats.double().cpu().numpy() * bits(1.0)
     finite(float(surprise.sum()))
     ids, logits = some.targets.cpu().numpy(), some.logits

@@ -10,7 +10,7 @@ import numpy as np
 from letterwise.checkpoint import ModelFile
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError
-from letterwise.evaluation import Score
+from letterwise.evaluation.evaluate import Score
 from letterwise.online.predictor import Online
 
 PROTOCOL = "online"

@@ -19,7 +19,8 @@ from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, w
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
-from letterwise.evaluation import baseline_bits, evaluate
+from letterwise.evaluation.baseline import baseline_bits
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts, CrossFitted
 from letterwise.runtime.device import Runtime
@@ -83,7 +84,7 @@ class Run:
     @property
     def text_model(self) -> TextModel:
         """The model as it is now, to score texts with."""
-        return TextModel(self.model, self.stream.vocabulary, self.counts, self.stream.line_break)
+        return TextModel(self.model.config, self.stream.vocabulary, lambda: self.model, self.counts, self.stream.line_break)
 
     @property
     def chars_seen(self) -> int:

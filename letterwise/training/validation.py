@@ -12,7 +12,7 @@ import numpy as np
 
 from letterwise.checkpoint.weights import weights_of
 from letterwise.compiling.jit import clock
-from letterwise.evaluation import Score, evaluate
+from letterwise.evaluation.evaluate import Score, evaluate
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler

@@ -23,7 +23,7 @@ from letterwise.config import Config
 from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.windows import Windows
 from letterwise.model import build, initialize
 from letterwise.ngrams import count_ngrams

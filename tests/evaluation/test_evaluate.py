@@ -10,7 +10,9 @@ from priors import beside, counts_for
 
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.errors import UserError
-from letterwise.evaluation import Score, evaluate, passes
+from letterwise.evaluation import passes
+from letterwise.evaluation.evaluate import Score, evaluate
+from letterwise.evaluation.protocols import PROTOCOLS
 from letterwise.loss import cross_entropy, each_nats, total_nats
 from letterwise.model import Transformer, build, initialize
 from letterwise.units import bits
@@ -70,7 +72,7 @@ def test_the_batch_size_does_not_matter(model: Transformer, monkeypatch: pytest.
     assert score_of(model).nats_per_char == pytest.approx(whole, abs=1e-6)
 
 
-@pytest.mark.parametrize("protocol", passes.PROTOCOLS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_number_of_threads_does_not_matter(model: Transformer, monkeypatch: pytest.MonkeyPatch, protocol: str) -> None:
     monkeypatch.setitem(passes.NUMBERS_IN_FLIGHT, "cpu", 2 * T * 64)  # two windows to a batch
     alone, threads, read = score_of(model, protocol=protocol), set(), passes.read

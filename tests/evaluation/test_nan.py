@@ -13,7 +13,7 @@ from letterwise.checkpoint import save_model
 from letterwise.checkpoint.weights import load_weights, weights_of
 from letterwise.config.presets import resolve
 from letterwise.errors import Diverged, UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend

@@ -15,7 +15,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.backend import Backend, Draw
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.language.dfa import DFA, END

@@ -13,7 +13,7 @@ from priors import beside
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.batches import NO_TARGET, LineBatches
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.evaluation.score import Scorer, score
 from letterwise.inference.backend import Backend
 from letterwise.inference.cpu.backend import CompiledBackend

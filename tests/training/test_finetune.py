@@ -17,7 +17,7 @@ from letterwise.checkpoint.text_model import text_model
 from letterwise.cli.commands.train import closing_words
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.training.finetune.base import open_base
 from letterwise.training.finetune.finetuning import start
 from letterwise.training.finetune.freeze import freeze

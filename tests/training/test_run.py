@@ -510,12 +510,11 @@ def test_what_takes_long_with_a_large_vocabulary_is_cut(
 ) -> None:
     """A signal comes the second time (in the probe, the first) that something is done, and it is not done again."""
     from letterwise.data import batches
-    from letterwise.evaluation import baseline, passes
+    from letterwise.evaluation import baseline, evaluate, passes
     from letterwise.inference.engine import Engine
     from letterwise.ngrams import CrossFitted
     from letterwise.training.interruption import Interrupted
 
-    evaluation = sys.modules["letterwise.evaluation.evaluate"]  # by that name the package has the function
     done, at = [0], 1 if place == "probe" else 2
     monkeypatch.setattr(passes, "NUMBERS_IN_FLIGHT", {"cpu": 1})  # a window at a time
     monkeypatch.setattr(baseline, "WINDOWS", 1)
@@ -534,7 +533,7 @@ def test_what_takes_long_with_a_large_vocabulary_is_cut(
         yield from map(signalling(lambda windows: windows), batches.sweep(*arguments, **options))
 
     if place in ("probe", "validation"):
-        monkeypatch.setattr(evaluation, "total_nats", signalling(evaluation.total_nats))
+        monkeypatch.setattr(evaluate, "total_nats", signalling(evaluate.total_nats))
     elif place == "baselines":
         monkeypatch.setattr(baseline, "sweep", sweep)
     elif place == "sample":

@@ -10,7 +10,7 @@ from tiny_run import FLAGS
 import letterwise
 from letterwise.cli.commands.train import closing_words
 from letterwise.data.batches import NO_TARGET, sweep
-from letterwise.evaluation import baseline_bits, frequency_bits
+from letterwise.evaluation.baseline import baseline_bits, frequency_bits
 from letterwise.ngrams import count_ngrams
 from letterwise.training.prepare import train
 from letterwise.training.validation import nth

@@ -15,6 +15,7 @@ import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT, exact, exp
 from letterwise.compiling.entry import entry
+from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
 from letterwise.data.batches import Cuts
 from letterwise.inference.cpu.backend import NO_COUNTS
@@ -34,7 +35,7 @@ from letterwise.ngrams import Counts
 from letterwise.ngrams.reader import NOWHERE, Tables, extend, read_on, tables
 
 ROWS = 128  # characters that are read together, if a context is no longer
-PIECES = 4  # for each thread: one that is held up leaves more to the others
+PIECES = 8  # for each thread: one that is held up leaves more to the others
 
 
 class Room(NamedTuple):
@@ -45,7 +46,6 @@ class Room(NamedTuple):
     state: np.ndarray  # (order,): where a text is in the counts
     prior: np.ndarray  # (N, K, V+1): the counts' log-probabilities
     logits: np.ndarray  # (V,)
-    lanes: np.ndarray  # (16,): of a maximum or a sum
     totals: np.ndarray  # (VECTORS,): of attention weights
     x: np.ndarray  # (N, C): the residual stream
     normed: np.ndarray  # (N, C): a component's input
@@ -80,7 +80,7 @@ def room_for(kernel: KernelConfig, order: int) -> Room:
     )
     return Room(
         np.zeros((rows, 3), np.int64), np.zeros((rows, 2), np.int64), np.zeros(order, np.int64),
-        np.zeros((rows, kernel.orders, kernel.vocab_size + 1), np.float32), aligned(kernel.vocab_size), aligned(LANES),
+        np.zeros((rows, kernel.orders, kernel.vocab_size + 1), np.float32), aligned(kernel.vocab_size),
         aligned(VECTORS),
         *(aligned(rows, each) for each in widths),
         aligned(size * dim), aligned(size, dim), aligned(VECTORS, size), aligned(VECTORS, dim),
@@ -125,35 +125,33 @@ def read_prior(model, ids, windows, room):
             n += 1
 
 
+@part(fastmath={"nnan", "nsz"}, **EXACT)
+def largest(x):
+    """The largest of x."""
+    peak = x[0]
+    for t in range(x.size):
+        peak = x[t] if x[t] > peak else peak
+    return peak
+
+
+@part(fastmath={"reassoc", "nsz"}, **EXACT)
+def total(x):
+    """The sum of x, in whatever order is fastest."""
+    sum = np.float32(0)
+    for t in range(x.size):
+        sum += x[t]
+    return sum
+
+
 @exact
-def softmax(x, seen, scale, lanes):
+def softmax(x, seen, scale):
     """e^(x · scale) of the first `seen` of x, in place, as multiples of the largest; zeros behind. Their sum."""
-    end = padded(seen)
-    for t in range(seen, end):
-        x[t] = -np.inf
-    for i in range(LANES):
-        lanes[i] = x[i]
-    for t in range(LANES, end, LANES):
-        some = x[t : t + LANES]
-        for i in range(LANES):
-            lanes[i] = max(lanes[i], some[i])
-    peak = lanes[0]
-    for i in range(1, LANES):
-        peak = max(peak, lanes[i])
-    for t in range(seen):
+    peak = largest(x[:seen])
+    for t in range(x.size):  # a multiple of 16: all are computed several at a time
         x[t] = exp((x[t] - peak) * scale)
     for t in range(seen, x.size):
         x[t] = np.float32(0)
-    for i in range(LANES):
-        lanes[i] = x[i]
-    for t in range(LANES, end, LANES):
-        some = x[t : t + LANES]
-        for i in range(LANES):
-            lanes[i] += some[i]
-    total = np.float32(0)
-    for i in range(LANES):
-        total += lanes[i]
-    return total
+    return total(x)
 
 
 @exact
@@ -180,7 +178,7 @@ def attend(model, layer, head, begin, length, room):
                 places = t * dim, (begin + first) * width + query, t
                 panel_of_all(keys, room.qkv, weights, places, (LANES, width, weights.shape[1]), dim)
             for t in range(first, last):
-                totals[t - first] = softmax(weights[t - first, : padded(last)], t + 1, scale, room.lanes)
+                totals[t - first] = softmax(weights[t - first, : padded(last)], t + 1, scale)
             for d in range(0, padded(dim), LANES):
                 panel_of_all(values, weights, mixture, (d, 0, d), (values.shape[1], weights.shape[1], mixture.shape[1]), last)
             for t in range(first, last):
@@ -214,12 +212,10 @@ def apply_layers(model, windows, count, room):
 @exact
 def surprise(logits, target):
     """-ln of the target's probability."""
-    peak, total = logits[0], 0.0
+    peak, sum = largest(logits), 0.0
     for c in range(logits.size):
-        peak = max(peak, logits[c])
-    for c in range(logits.size):
-        total += np.float64(exp(logits[c] - peak))
-    return np.float32(math.log(total) - np.float64(logits[target] - peak))
+        sum += np.float64(exp(logits[c] - peak))
+    return np.float32(math.log(sum) - np.float64(logits[target] - peak))
 
 
 @exact

@@ -52,7 +52,7 @@ def texts_of(file: ModelFile) -> str:
 def measured(file: ModelFile, note: Note) -> list[dict[str, Any]]:
     """Bits per character of the validation part of its own text, by each protocol; nothing where that text is gone."""
     from letterwise.checkpoint.text_model import text_model
-    from letterwise.evaluation import evaluate
+    from letterwise.evaluation.evaluate import evaluate
 
     try:
         ids, _, _ = part_ids(file, None, "val", Reading("error", None, note))

@@ -14,7 +14,7 @@ from letterwise.checkpoint.texts import own_text
 from letterwise.config import DataConfig
 from letterwise.config.knob import default_of
 from letterwise.errors import UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.progress import Progress
 from letterwise.training.prepare import train
 

@@ -18,7 +18,7 @@ from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.evaluation import evaluate
+from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler

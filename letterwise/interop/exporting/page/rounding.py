@@ -60,7 +60,7 @@ def cost_nats(file: ModelFile, arrays: Mapping[str, np.ndarray], note: Note) -> 
     """
     from letterwise.checkpoint.text_model import text_model  # these load PyTorch
     from letterwise.checkpoint.texts import own_text
-    from letterwise.evaluation import evaluate
+    from letterwise.evaluation.evaluate import evaluate
 
     try:
         ids = own_text(file, note).part("val")
