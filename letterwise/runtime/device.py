@@ -27,6 +27,11 @@ class Runtime:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.dtype)
 
+    def seed(self, number: int) -> None:
+        """Set PyTorch's random numbers. Without a GPU only the processor's: asking after each kind of GPU takes 0.9 ms."""
+        seeding = torch.default_generator.manual_seed if self.device.type == "cpu" else torch.manual_seed
+        seeding(number)
+
     def __str__(self) -> str:
         where = f"{self.threads} CPU threads" if self.device.type == "cpu" else str(self.device)
         if self.device.type == "cuda":

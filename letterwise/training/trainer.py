@@ -198,7 +198,7 @@ def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[],
     the run does.
     """
     training, device = run.config.training, run.runtime.device
-    torch.manual_seed((training.rng_seed * 1_000_003 + run.step) % 2**63)  # dropout's randomness
+    run.runtime.seed((training.rng_seed * 1_000_003 + run.step) % 2**63)  # dropout's randomness
     total = torch.zeros((), device=device)
     windows = [source.batches.at(run.step) for source in sources]
     chars = sum(int((window.targets != NO_TARGET).sum()) for window in windows)
