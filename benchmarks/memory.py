@@ -15,7 +15,7 @@ from benchmarks.record import ROOT, flags, record
 COUNTING = """
 import sys, time, resource
 from letterwise.config import Config, DataConfig
-from letterwise.ngrams import cross_fit
+from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.data.prepare import prepare
 source = {"input_file": (sys.argv[1],)} if sys.argv[1] else {"dataset": "python-docs"}
 stream = prepare(DataConfig(**source), note=lambda text: None)

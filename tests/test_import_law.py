@@ -58,9 +58,18 @@ WITH_TRANSFORMER = {"inference.torch_backend"}
 NOT_TO_GENERATE = {  # what `generate` loads only where it is needed: each costs every start some hundredths of a second
     "torch", "jaxtyping", "rich", "llguidance", "pooch", "zstandard", "filelock", "constriction", "pydivsufsort", "rapidfuzz",
     "asyncio", "unittest", "letterwise.data.prepare", "letterwise.training", "letterwise.evaluation", "letterwise.online",
+    "letterwise.data.lines", "letterwise.data.reading.source", "letterwise.ngrams.cross_fit",
+    "letterwise.checkpoint.training_state",
     "letterwise.inference.constraints.constraint", "letterwise.inference.constraints.normalize",
 }  # fmt: skip
-ONLY_TO_COMPILE = {"numba.np.npdatetime", "numba.np.linalg"}  # registering all of it takes as long as loading numba
+# registering all that can be compiled takes as long as loading numba
+ONLY_TO_COMPILE = {
+    "numba.np.npdatetime",
+    "numba.np.linalg",
+    "numba.np.arrayobj",
+    "numba.cpython.unicode",
+    "numba.cpython.charseq",
+}
 MAY_PRINT = {"letterwise.cli", "letterwise.progress"}
 
 Sources = dict[str, str]  # "letterwise.model.block" → its text; a package goes by its own name

@@ -13,7 +13,6 @@ from letterwise.api.options import GenerateOptions, SamplerOptions
 from letterwise.checkpoint.texts import own_text
 from letterwise.config.arguments import argument, parts
 from letterwise.config.generation import RequestConfig, explained
-from letterwise.data.lines import LineSet
 from letterwise.errors import UserError
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import Samples, generate, or_line_break
@@ -171,6 +170,8 @@ class Writer(LoadedModel):
         require_lines(n, self.vocabulary, sampler)
         known, missing = (), "without it nobody can tell what is new: leave out --new."
         if new:
+            from letterwise.data.lines import LineSet
+
             text = own_text(self.file, (progress or Progress()).note, missing=missing)
             known = LineSet(text.part("all"), self.vocabulary)
         line, whole = one_line(limits)

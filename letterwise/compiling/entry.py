@@ -59,7 +59,7 @@ class Entry:
     @cached_property
     def dispatcher(self) -> Any:
         """What compiles it."""
-        return njit(**self.options)(self.function)
+        return njit(linked=False, **self.options)(self.function)
 
     @cached_property
     def plain(self) -> FunctionType:

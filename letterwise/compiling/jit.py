@@ -2,6 +2,9 @@
 
     function ──njit──▶ compiled when it is first called ──store──▶ loaded by the next process
 
+What is kept does without what only a compiler needs: numba's own modules, which its machine code names, and LLVM's code of a
+function that no other one calls.
+
 The key of a cache entry (store.py) is a hash of all that the machine code depends on: the argument types, the processor, the
 versions of Python and numba, and the sources of the function's module and of all modules of this package that it imports,
 directly or not. Where nothing can be kept, it works all the same.
@@ -22,6 +25,7 @@ from types import FunctionType
 from typing import Any
 
 import llvmlite
+import llvmlite.binding as llvm
 import numba
 from numba.core import event as events
 from numba.core.caching import NullCache
@@ -37,8 +41,10 @@ LOG = logging.getLogger("letterwise")  # a program that configures nothing shows
 SILENT_S, AGAIN_S = 0.5, 15.0  # no message before; then one every so many seconds
 
 
-def njit(**options: Any) -> Callable[[FunctionType], Any]:
+def njit(*, linked: bool = True, **options: Any) -> Callable[[FunctionType], Any]:
     """A decorator: `numba.njit` with these options, without Python's lock, kept in our cache. The first call waits for it.
+
+    `linked`: other compiled functions may call it, too.
 
     What must not wait is an `entry.entry`. Here stays what goes through a whole text, to compress it, to learn from it or to
     find what it copies: before Python had done that, it would be compiled.
@@ -47,7 +53,7 @@ def njit(**options: Any) -> Callable[[FunctionType], Any]:
     def decorate(function: FunctionType) -> Any:
         compiled = numba.njit(nogil=True, **options)(function)
         if isinstance(compiled, Dispatcher):  # with NUMBA_DISABLE_JIT it is the function itself
-            compiled._cache = DiskCache(function)
+            compiled._cache = DiskCache(function, linked)
         return compiled
 
     return decorate
@@ -58,8 +64,8 @@ class DiskCache(NullCache):
 
     writable = True  # until it turns out that it is not
 
-    def __init__(self, function: FunctionType) -> None:
-        self.function = function
+    def __init__(self, function: FunctionType, linked: bool) -> None:
+        self.function, self.linked = function, linked
         self.unsaved = b""  # an entry that could not be kept, or that came from the process which compiled it
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -84,7 +90,9 @@ class DiskCache(NullCache):
         """Keep it, if it can be kept."""
         path = self.path(sig, cres.library.codegen)
         if path is not None and not cres.library.has_dynamic_globals:
-            self.unsaved = dumps(cres._reduce())
+            library, *facts, environments = cres._reduce()
+            ours = tuple(each for each in environments if not each.globals["__name__"].startswith("numba."))
+            self.unsaved = dumps((library if self.linked else without_bitcode(*library), *facts, ours))
             self._keep(path, self.unsaved)
 
     def _keep(self, path: Path, entry: bytes) -> None:
@@ -111,6 +119,18 @@ class DiskCache(NullCache):
         facts = repr((versions, settings, codegen.magic_tuple(), sources, name, line, str(sig)))
         key = hashlib.sha256(facts.encode()).hexdigest()[:32]
         return store.folder() / f"{module.rpartition('.')[2]}.{re.sub('[<>]', '', name)}-{key}"
+
+
+def without_bitcode(name: str, kind: str, code: tuple[bytes, bytes]) -> tuple[str, str, tuple[bytes, bytes]]:
+    """A library as numba keeps it, with what LLVM would link into callers reduced to its names, by which numba finds symbols.
+
+    To read all of it takes as long as to load the machine code.
+    """
+    machine_code, bitcode = code
+    module = llvm.parse_bitcode(bitcode)
+    defined = [each.name for each in (*module.functions, *module.global_variables) if not each.is_declaration]
+    names = "".join(f'define void @"{name}"() {{ ret void }}\n' for name in defined)
+    return name, kind, (machine_code, llvm.parse_assembly(names).as_bitcode())
 
 
 class Compilation(events.Listener):

@@ -1,7 +1,6 @@
 """N-grams: counts of a text, as a model of its own, and as a prior on the logits."""
 
 from letterwise.ngrams.adapt import adapt
-from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.ngrams.kneser_ney import ORDER, Counts, count_ngrams
 
-__all__ = ["ORDER", "Counts", "CrossFitted", "adapt", "count_ngrams", "cross_fit"]
+__all__ = ["ORDER", "Counts", "adapt", "count_ngrams"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from letterwise.checkpoint import TrainingState, load_state
+from letterwise.checkpoint.training_state import TrainingState, load_state
 from letterwise.checkpoint.weights import load_weights
 from letterwise.compiling.jit import clock
 from letterwise.config import Config
@@ -20,7 +20,8 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.model import Transformer, build, initialize
-from letterwise.ngrams import ORDER, Counts, CrossFitted, adapt, count_ngrams, cross_fit
+from letterwise.ngrams import ORDER, Counts, adapt, count_ngrams
+from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.progress import Progress, announced
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept

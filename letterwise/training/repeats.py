@@ -11,8 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from letterwise.checkpoint import TrainingState, load_state
-from letterwise.checkpoint.training_state import previous
+from letterwise.checkpoint.training_state import TrainingState, load_state, previous
 from letterwise.config import Config
 from letterwise.config.presets import knob_values, resolve
 from letterwise.errors import UserError

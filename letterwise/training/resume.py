@@ -6,7 +6,7 @@ TrainingState, flags ──resumed_config──▶ Config ──▶ the run, res
 from dataclasses import asdict, fields
 from typing import Any
 
-from letterwise.checkpoint import TrainingState
+from letterwise.checkpoint.training_state import TrainingState
 from letterwise.config import PARTS, Config, RuntimeConfig
 from letterwise.errors import UserError
 from letterwise.training.finetune.base import Base, open_base

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from letterwise.checkpoint import ModelFile, TrainingState
+from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import TextModel
-from letterwise.checkpoint.training_state import damaged_state
+from letterwise.checkpoint.training_state import TrainingState, damaged_state
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
@@ -22,7 +22,8 @@ from letterwise.errors import UserError
 from letterwise.evaluation.baseline import baseline_bits
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts, CrossFitted
+from letterwise.ngrams import Counts
+from letterwise.ngrams.cross_fit import CrossFitted
 from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import Teacher

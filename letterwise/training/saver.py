@@ -8,7 +8,8 @@ The state comes first. A run that is killed between the two puts the rest right 
 import contextlib
 import time
 
-from letterwise.checkpoint import save_model, save_state
+from letterwise.checkpoint import save_model
+from letterwise.checkpoint.training_state import save_state
 from letterwise.config import TrainingConfig
 from letterwise.errors import UserError
 from letterwise.progress import Note

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint.training_state import load_state
 from letterwise.compiling.jit import clock
 from letterwise.data.batches import NO_TARGET, Batches, LineBatches
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy, soft_cross_entropy
-from letterwise.ngrams import CrossFitted
+from letterwise.ngrams.cross_fit import CrossFitted
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
 from letterwise.training.planning.threads import ThreadChoice

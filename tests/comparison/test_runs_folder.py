@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint.training_state import load_state
 from letterwise.comparison import runs_folder
 from letterwise.comparison.runs_folder import list_runs, read_rows
 from letterwise.errors import UserError

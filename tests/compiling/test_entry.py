@@ -2,12 +2,14 @@
 
 import importlib
 import os
+import pickle
 import subprocess
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
+import llvmlite.binding as llvm
 import pytest
 
 from letterwise.compiling import entry, jit, store, worker
@@ -64,6 +66,20 @@ def ready(found: entry.Entry) -> list[bool]:
 
 
 posix = pytest.mark.skipif(not worker.POSSIBLE, reason="everything is compiled at once here")
+
+
+def test_what_is_kept_is_machine_code(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without what LLVM would link into a caller, as only Python calls an entry. Its names are there, and its own modules."""
+    monkeypatch.setattr(entry, "MEANWHILE", False)
+    assert module.total(1, 4) == 4.5
+    (kept,) = store.folder().iterdir()
+    (_, kind, (code, bitcode)), *_, environments = pickle.loads(store.read(kept))
+    assert kind == "object"
+    assert code.startswith(b"\x7fELF") or sys.platform != "linux"
+    bodies = [function for function in llvm.parse_bitcode(bitcode).functions if not function.is_declaration]
+    assert any("total" in function.name for function in bodies)
+    assert all(len([*block.instructions]) == 1 for function in bodies for block in function.blocks)
+    assert {each.globals["__name__"] for each in environments} == {"slow"}
 
 
 @posix

@@ -246,7 +246,7 @@ def compilation(monkeypatch: pytest.MonkeyPatch) -> jit.Compilation:
     return fresh
 
 
-OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=jit.DiskCache(twice))})
+OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=jit.DiskCache(twice, linked=True))})
 ANOTHERS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=None)})
 
 

@@ -133,7 +133,7 @@ def main(folder: Path, share: int, rest: int) -> None:
         if "error" in where:  # it died of something else, and would again at every call
             print(json.dumps({"at": at, **where}), flush=True)
             break
-        from letterwise.checkpoint import load_state
+        from letterwise.checkpoint.training_state import load_state
 
         kept = load_state(out / "state.safetensors").step if any(out.glob("state*.safetensors")) else None
         after = life(out, text, 0)

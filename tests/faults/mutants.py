@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from letterwise.checkpoint import load_model, load_state
+from letterwise.checkpoint import load_model
 from letterwise.checkpoint.container import pack, unpack
+from letterwise.checkpoint.training_state import load_state
 from letterwise.checkpoint.weights import restore
 from letterwise.config.presets import asked_values, resolve
 from letterwise.data.cache import read_entry

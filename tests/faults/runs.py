@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from letterwise.checkpoint import load_state
 from letterwise.checkpoint.container import checksum, unpack
+from letterwise.checkpoint.training_state import load_state
 from letterwise.training.metrics.rows import in_order
 
 ROOT = Path(__file__).parents[2]

@@ -15,8 +15,7 @@ import pytest
 import torch
 from runs import SHAPE, command, environment, essence, finished, start, text_file, under_way, until
 
-from letterwise.checkpoint import load_state, save_state
-from letterwise.checkpoint.training_state import read_state
+from letterwise.checkpoint.training_state import load_state, read_state, save_state
 from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted

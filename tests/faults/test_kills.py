@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from runs import MINUTES, command, essence, finished, start, text_file, under_way
 
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint.training_state import load_state
 
 KILLS = int(5 * MINUTES) or 3
 LIFE_S = 0.3  # at most, from where it learns; saves come every few steps, so that many kills hit one

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from runs import MINUTES, SHAPE, TEXT, essence
 
 from letterwise.atomic import file as atomic_file
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint.training_state import load_state
 from letterwise.progress import Progress
 from letterwise.training.prepare import train
 

@@ -21,7 +21,8 @@ from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts, count_ngrams, cross_fit
+from letterwise.ngrams import Counts, count_ngrams
+from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 
 BREAK = 0

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from ngrams.plain_kneser_ney import PlainKneserNey
 
 from letterwise.errors import UserError
-from letterwise.ngrams import adapt, count_ngrams, cross_fit
+from letterwise.ngrams import adapt, count_ngrams
+from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.ngrams.reader import NgramReader, read_on, tables
 from letterwise.ngrams.storage import from_arrays, to_arrays
 

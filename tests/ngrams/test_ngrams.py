@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from ngrams.plain_kneser_ney import PlainKneserNey
 
 from letterwise.errors import UserError
-from letterwise.ngrams import count_ngrams, cross_fit
+from letterwise.ngrams import count_ngrams
 from letterwise.ngrams.backoff import BackoffModel
+from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.ngrams.kneser_ney import Counts, discount
 from letterwise.ngrams.reader import NgramReader, read_on, tables
 from letterwise.ngrams.storage import from_arrays, to_arrays

@@ -11,11 +11,12 @@ from faults.test_faults import StopAt
 from tiny_run import FLAGS
 
 import letterwise
-from letterwise.checkpoint import load_model, load_state
+from letterwise.checkpoint import load_model
+from letterwise.checkpoint.training_state import load_state
 from letterwise.data.batches import Batches
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy, soft_cross_entropy
-from letterwise.ngrams import cross_fit
+from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.training.distill.teacher import teacher_for
 from letterwise.training.finetune.base import open_base
 from letterwise.training.interruption import Interrupted

@@ -12,8 +12,9 @@ from faults.test_faults import StopAt
 from tiny_run import FLAGS, LINE_FLAGS, TEXT
 
 import letterwise
-from letterwise.checkpoint import load_model, load_state
+from letterwise.checkpoint import load_model
 from letterwise.checkpoint.text_model import text_model
+from letterwise.checkpoint.training_state import load_state
 from letterwise.cli.commands.train import closing_words
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_run import FLAGS
 
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint.training_state import load_state
 from letterwise.comparison.runs_folder import list_runs, read_rows
 from letterwise.config import ModelConfig, TrainingConfig
 from letterwise.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from in_process import ask
 
-from letterwise.checkpoint import load_state
+from letterwise.checkpoint.training_state import load_state
 from letterwise.errors import UserError
 from letterwise.training import trainer
 from letterwise.training.interruption import Interrupted

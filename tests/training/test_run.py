@@ -21,8 +21,9 @@ import torch
 from tiny_run import FLAGS
 
 import letterwise
-from letterwise.checkpoint import load_model, load_state
+from letterwise.checkpoint import load_model
 from letterwise.checkpoint.container import CHECKSUM, pack, unpack
+from letterwise.checkpoint.training_state import load_state
 from letterwise.compiling.jit import clock
 from letterwise.config import Config
 from letterwise.errors import UserError
@@ -512,7 +513,7 @@ def test_what_takes_long_with_a_large_vocabulary_is_cut(
     from letterwise.data import batches
     from letterwise.evaluation import baseline, evaluate, passes
     from letterwise.inference.engine import Engine
-    from letterwise.ngrams import CrossFitted
+    from letterwise.ngrams.cross_fit import CrossFitted
     from letterwise.training.interruption import Interrupted
 
     done, at = [0], 1 if place == "probe" else 2

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tiny_run import FLAGS
 
-from letterwise.checkpoint import load_model, load_state
+from letterwise.checkpoint import load_model
+from letterwise.checkpoint.training_state import load_state
 from letterwise.comparison.runs_folder import read_rows
 from letterwise.config import TrainingConfig
 from letterwise.training import trainer, validation

@@ -16,8 +16,8 @@ from torch import Tensor
 from letterwise.checkpoint.text_model import TextModel, text_model
 from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError, quoted
-from letterwise.ngrams import CrossFitted, cross_fit
 from letterwise.ngrams.adapt import texts
+from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.shapes import Float, Int
 from letterwise.training.finetune.base import Base, open_base
 

@@ -23,8 +23,9 @@ from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
-from letterwise.ngrams import Counts, CrossFitted, cross_fit
+from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
+from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.progress import Note
 from letterwise.training.finetune.base import Base
 from letterwise.training.finetune.new_characters import quieten

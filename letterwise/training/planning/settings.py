@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from letterwise.checkpoint import TrainingState
+from letterwise.checkpoint.training_state import TrainingState
 from letterwise.config import Config
 from letterwise.config.accounting import flops_per_char
 from letterwise.config.adapt import adapted_to_text, validation_share
