@@ -92,12 +92,16 @@ def tile_product(vectors: int, prefetch: bool = False) -> Any:
                     code.prefetch(code.offset(row, ahead))
                 return [(row, x) for row in map(code.load, rows) for x in inputs]
 
-            sums, step = list[ir.Value](), sums_at_once(OUTPUTS, vectors)
-            for first_output in range(0, OUTPUTS, step):
-                some = range(first_output, first_output + step)
+            step = sums_at_once(OUTPUTS, vectors)
+            at_once = OUTPUTS if vectors == 1 else step  # of several vectors, all sums would be too many for the registers
+            sums = list[ir.Value]()
+            for output in range(0, OUTPUTS, step):
+                some = range(output, output + step)
                 sums += code.sums(x_step, LANES, step * vectors, partial(factors, some))
-            for v in range(vectors):
-                code.store(_pairwise(code, sums[v::vectors]), code.offset(outputs, builder.mul(y_step, number(v))))
+                if (output + step) % at_once == 0:
+                    first = code.offset(outputs, number(output + step - at_once))
+                    _store(code, sums, [code.offset(first, builder.mul(y_step, number(v))) for v in range(vectors)])
+                    sums = []
             return context.get_dummy_value()
 
         return signature, generate
@@ -105,8 +109,20 @@ def tile_product(vectors: int, prefetch: bool = False) -> Any:
     return product
 
 
+def _store(code: Code, sums: list[ir.Value], places: list[ir.Value]) -> None:
+    """The sums' totals: those of each vector, of which there are as many as places, to its place."""
+    vectors, each = len(places), len(sums) // len(places)
+    at_once = OUTPUTS // each  # so many vectors' sums are added up together
+    for first in range(0, vectors, at_once):
+        some = range(first, min(first + at_once, vectors))
+        totals = _pairwise(code, [total for v in some for total in sums[v::vectors]])
+        for i, v in enumerate(some):
+            code.store(code.shuffle(totals, totals, [*range(i * each, (i + 1) * each)]), places[v])
+
+
 def _pairwise(code: Code, vectors: list[ir.Value]) -> ir.Value:
-    """The sum of each of eight vectors' numbers, as one vector: pairs are interleaved and added, until one is left."""
+    """The sum of each of up to eight vectors' numbers, as one vector: pairs are interleaved and added, until one is left."""
+    vectors = (vectors * OUTPUTS)[:OUTPUTS]
     step = 1  # of 2·step numbers in a row, the first half are one vector's, the others the next one's
     while len(vectors) > 1:
         first = [lane if lane // step % 2 == 0 else lane - step + LANES for lane in range(LANES)]
