@@ -35,6 +35,7 @@ class Draw(NamedTuple):
 class Cache(Protocol):
     """What a model keeps of the texts in some rows: `CompiledCache` and `TorchCache`."""
 
+    tokens_at_once: int  # how many `read` takes
     rows_at_once: int  # how many rows `draw` is best asked for, when they draw several characters each
 
     def begin(self, row: int, before: Sequence[int]) -> None:
@@ -42,7 +43,7 @@ class Cache(Protocol):
         ...
 
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read at most `CHUNK` tokens, each (row, position, id), a row's in their order.
+        """Read at most `tokens_at_once` tokens, each (row, position, id), a row's behind each other and in their order.
 
         For the `wanted` ones, `logits[row]` is what follows.
         """

@@ -32,7 +32,6 @@ from letterwise.shapes import Bool, Float, Integer
 AHEAD, FASTER = 2**20, 4  # characters in one step at most; a step may have so many times those of the one before
 SequenceEnd = Literal["", "length", "match", "time"]
 Watch = abc.Callable[[int, Float[np.ndarray, "V"]], None]  # takes an id, and the logits (V,) before it
-ROUND = 4  # all groups together take so many times as long as one may, before it is time to look around
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
@@ -65,8 +64,7 @@ class Engine:
         size = CHUNK if watched else self.windows.cache.rows_at_once
         groups = [drawn[first : first + size] for first in range(0, len(drawn), size)]
         for group in groups:
-            at_once = self.windows.cache.at_once(len(group))
-            self._draw(group, 1 if watched else max(1, min(at_once, ROUND * at_once // len(groups))))
+            self._draw(group, 1 if watched else self.windows.cache.at_once(len(drawn)))
         for sequence in watched:
             sequence.choose()
 

@@ -43,7 +43,7 @@ class TorchBackend:
 class TorchCache:
     """What the model keeps of the texts in some rows: keys and values, and the last characters for the counts."""
 
-    rows_at_once = CHUNK
+    tokens_at_once = rows_at_once = CHUNK
 
     def __init__(self, backend: TorchBackend, rows: int) -> None:
         weights, counts = backend.model.tokens.weight, backend.counts

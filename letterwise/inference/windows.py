@@ -13,10 +13,11 @@ read yet, it stands after a line break.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
-from letterwise.inference.backend import CHUNK, Backend
+from letterwise.inference.backend import Backend
 from letterwise.shapes import Float
 
 
@@ -48,16 +49,17 @@ class Windows:
 
     def read(self) -> None:
         """Let each row read what it was given."""
-        tokens: list[tuple[int, int, int]] = []
-        ends: list[int] = []  # the last token of each row
-        for row, ids in self.pending.items():
-            first, fresh = self._take(row, ids)
-            tokens += [(row, position, id) for position, id in enumerate(fresh, first)]
-            ends.append(len(tokens) - 1)
+        rows, taken = [*self.pending], [self._take(row, ids) for row, ids in self.pending.items()]
         self.pending = {}
-        for start in range(0, len(tokens), CHUNK):
-            wanted = [end - start for end in ends if start <= end < start + CHUNK]
-            self.cache.read(np.array(tokens[start : start + CHUNK]), np.array(wanted, np.int64), self.logits)
+        lengths = np.array([len(fresh) for _, fresh in taken], np.int64)
+        ends, tokens = lengths.cumsum(), np.empty((lengths.sum(), 3), np.int64)
+        tokens[:, 0] = np.repeat(rows, lengths)
+        tokens[:, 1] = np.arange(len(tokens)) + np.repeat([first for first, _ in taken] - ends + lengths, lengths)
+        tokens[:, 2] = np.fromiter(chain.from_iterable(fresh for _, fresh in taken), np.int64, len(tokens))
+        wanted, step = ends - 1, self.cache.tokens_at_once  # the last token of each row
+        for start in range(0, len(tokens), step):
+            some = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + step)]
+            self.cache.read(tokens[start : start + step], some - start, self.logits)
 
     def goes_on(self, row: int) -> bool:
         """Has it one character to read, which fits its window?"""

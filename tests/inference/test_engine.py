@@ -144,7 +144,9 @@ def test_rows_are_drawn_as_each_alone(model: Transformer, monkeypatch: pytest.Mo
 
     def drawn(seeds: range) -> dict[int, tuple[list[int], list[bool]]]:
         backend.threads = ThreadPool(threads if len(seeds) > 1 else 1, min_work=1)
-        monkeypatch.setattr(backend.threads, "run", lambda _, *rest: ThreadPool.run(backend.threads, counted, *rest))
+        monkeypatch.setattr(
+            backend.threads, "run", lambda _, *rest, **how: ThreadPool.run(backend.threads, counted, *rest, **how)
+        )
         cache, draws = backend.cache(len(seeds)), []
         for row, seed in enumerate(seeds):
             cache.begin(row, [])
@@ -166,6 +168,27 @@ def test_rows_are_drawn_as_each_alone(model: Transformer, monkeypatch: pytest.Mo
     assert len({len(ids) for ids, _ in each.values()}) > (1 if most > 1 else 0)
     for company in (range(2), range(2, 6), range(5, 12)):
         assert drawn(company) == {seed: each[seed] for seed in company}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_many_texts_are_written_as_each_alone(threads: int) -> None:
+    """More than one thread takes at once, and some past their context, others not."""
+    backend = compiled(lively(resolve({**SHAPE, "counts_order": 0}).model))
+
+    def written(rows: int, seeds: range) -> list[list[int]]:
+        backend.threads = ThreadPool(threads, min_work=1)
+        engine = Engine(backend, rows)
+        texts = [engine.join() for _ in seeds]
+        for text, seed in zip(texts, seeds, strict=True):
+            text.feed(np.random.default_rng(seed).integers(0, V, 1 + 7 * seed % 90))
+            text.begin(SamplerState(Sampler(), LETTERS, seed), 5 + seed % 40)
+        while any(text.writing for text in texts):
+            engine.step()
+        return [text.written for text in texts]
+
+    together = written(80, range(80))
+    for seed in range(0, 80, 9):
+        assert written(1, range(seed, seed + 1)) == [together[seed]]
 
 
 def test_nothing_read_makes_all_characters_alike(reader: Backend) -> None:

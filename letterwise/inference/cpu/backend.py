@@ -5,6 +5,7 @@ tokens (row, position, id) ──kernel──▶ logits (V,) of what follows tho
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,8 +26,10 @@ from letterwise.shapes import Bool, Float, Int
 
 MIN_WORK = 2**22  # products: with fewer for each thread, waking it takes longer than they do
 MAX_WORK = 2**29  # products of one call: some 40 ms, after which Ctrl-C is heard and text is shown
-MAX_STEPS = 128  # of one call
-ROWS_AT_ONCE = 12  # what is kept of so many texts stays in the processor's cache from one character to the next
+MAX_STEPS, MAX_TOKENS = 128, 2**12  # of one call
+ROUND = 4  # many texts together may take so many times as long as a few
+CACHED = 2**22  # weights of at most so many numbers stay in the processor's cache: then each thread may read all of them
+TOGETHER = 12  # what is kept of so many texts stays in the processor's cache from one character to the next
 ROWS_PER_PASS = 5  # so many more texts side by side take about as long as one alone
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
 NO_DRAWS = decode.Draws(
@@ -62,17 +65,18 @@ class CompiledBackend:
 class CompiledCache:
     """What the kernel keeps of the texts in some rows: keys, values, and where they are in the counts. See `backend.Cache`."""
 
-    rows_at_once = ROWS_AT_ONCE
+    tokens_at_once = MAX_TOKENS
 
     def __init__(self, backend: CompiledBackend, rows: int) -> None:
-        config = backend.kernel
-        self.backend = backend
+        config, threads = backend.kernel, backend.threads.threads
+        self.backend, self.rows_at_once = backend, rows if len(backend.weights) <= CACHED else TOGETHER
         # heads a power of two apart would share a few places of the processor's cache: so they are a line further apart
         head = padded(config.block_size) * padded(config.head_dim) + LANES
         self.kv = aligned(config.layers, rows, 2, config.kv_heads, head)
         self.reader = NgramReader(backend.tables, rows)
-        self.scratch = aligned(2, backend.threads.threads, kernel.scratch_size(config, CHUNK))
-        self.prior = np.zeros((CHUNK, config.orders, backend.vocab_size + 1), np.float32)
+        self.scratch = aligned(2, threads, kernel.scratch_size(config, CHUNK))
+        self.prior = np.zeros((threads, CHUNK, config.orders, backend.vocab_size + 1), np.float32)
+        self.wanted = np.zeros((threads, CHUNK), np.int64)
         self.dfas = DFATables()
 
     def begin(self, row: int, before: Sequence[int]) -> None:
@@ -81,23 +85,30 @@ class CompiledCache:
             self.reader.begin(row, before)
 
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
-        """Read at most `CHUNK` tokens. For the `wanted` ones, `logits[row]` is what follows."""
-        if not decode.decode.compiled and len(tokens) > 1:  # one by one, as it may be compiled from one to the next
-            self.read(tokens[:1], wanted[wanted == 0], logits)
-            self.read(tokens[1:], wanted[wanted > 0] - 1, logits)
+        """Read some tokens, a text's behind each other. For the `wanted` ones, `logits[row]` is what follows."""
+        if not decode.decode.compiled:  # one by one, as it may be compiled from one to the next
+            for i in range(len(tokens)):
+                self._run(tokens[i : i + 1], wanted[wanted == i] - i, logits, NO_DRAWS, True, [0, 1])
             return
-        self._run(tokens, wanted, logits, NO_DRAWS, True)
+        groups, texts = [0], (np.flatnonzero(np.diff(tokens[:, 0])) + 1).tolist()
+        if self._apart(len(texts) + 1):
+            for start, end in pairwise([*texts, len(tokens)]):
+                if end - groups[-1] > CHUNK:
+                    groups.append(start)
+        self._run(tokens, wanted, logits, NO_DRAWS, True, [*groups, len(tokens)])
 
     def at_once(self, rows: int) -> int:
         """How many characters to draw before looking around."""
         if not decode.decode.compiled:
             return 1
-        return max(1, min(MAX_STEPS, MAX_WORK // (len(self.backend.weights) * (1 + rows // ROWS_PER_PASS))))
+        some = 1 + min(rows, TOGETHER) // ROWS_PER_PASS
+        most = min(MAX_STEPS, MAX_WORK // (len(self.backend.weights) * some))
+        return max(1, min(most, ROUND * most * TOGETHER // rows))
 
     def draw(
         self, draws: Sequence[Draw], logits: Float[np.ndarray, "n V"], unread: bool
     ) -> tuple[Int[np.ndarray, "R n"], Bool[np.ndarray, "R n"]]:
-        """Draw characters for at most `CHUNK` rows, and read all but the last of each."""
+        """Draw characters for some rows, and read all but the last of each."""
         shape, guides = (len(draws), draws[0].n), [draw.guide for draw in draws]
         uniforms = np.zeros(shape)
         for row, draw in zip(uniforms, draws, strict=True):
@@ -111,16 +122,24 @@ class CompiledCache:
             np.full(shape, END), np.zeros(shape, bool), np.zeros(len(draws), np.int64),
         )  # fmt: skip
         tokens = np.array([(draw.row, draw.position, draw.id) for draw in draws])
-        self._run(tokens, np.arange(len(draws)), logits, drawing, unread)
+        n = max(self.backend.threads.threads, -(-len(draws) // TOGETHER)) if self._apart(len(draws)) else 1
+        self._run(tokens, NO_DRAWS.lengths, logits, drawing, unread, [len(draws) * group // n for group in range(n + 1)])
         return drawing.ids, drawing.drawn
 
-    def _run(self, tokens: np.ndarray, wanted: np.ndarray, logits: np.ndarray, draws: decode.Draws, unread: bool) -> None:
+    def _apart(self, texts: int) -> bool:
+        """Is each thread to work at other texts?"""
+        return texts >= 2 * self.backend.threads.threads and len(self.backend.weights) <= CACHED
+
+    def _run(
+        self, tokens: np.ndarray, wanted: np.ndarray, logits: np.ndarray, draws: decode.Draws, unread: bool, groups: list[int]
+    ) -> None:
         """Read tokens, or draw behind them, with as many threads as it pays for."""
         backend = self.backend
         backend.threads.run(
             decode.decode, len(tokens) * len(backend.weights), max(1, draws.ids.shape[1]),
             (tuple(backend.kernel), backend.weights, tuple(backend.tables)), (self.kv, self.reader.states),
-            (tokens, wanted, self.prior, logits), self.scratch, tuple(draws), unread,
+            (tokens, wanted, self.wanted, self.prior, logits), self.scratch, tuple(draws), unread, np.array(groups),
+            apart=len(groups) > 2,
         )  # fmt: skip
 
     def copy(self, row: int, other: "CompiledCache", other_row: int) -> None:

@@ -17,11 +17,9 @@ from letterwise.inference.constraints.language.dfa import END, draw_under_dfa
 from letterwise.inference.cpu.dfa_tables import unpack_dfa
 from letterwise.inference.cpu.kernel import Batch, CacheArrays, KernelModel, forward, scratch_of
 from letterwise.inference.cpu.layout import KernelConfig, unpack_weights
-from letterwise.inference.cpu.threads import Thread, barrier
+from letterwise.inference.cpu.threads import Thread, barrier, claim, wait_for
 from letterwise.inference.sampling.filters import biased
 from letterwise.ngrams.reader import Tables
-
-CACHED = 2**22  # weights of at most so many numbers stay in the processor's cache: then each thread may read all of them
 
 
 class Draws(NamedTuple):
@@ -39,40 +37,42 @@ class Draws(NamedTuple):
 
 
 @entry(**EXACT)
-def decode(model, cache, batch, scratch, draws, unread, thread):
+def decode(model, cache, batch, scratch, draws, unread, groups, thread):
     """Read a batch; or draw characters for R texts, as `draws` says, and read all but the last. Called by each thread.
 
-    Reading (n = 0) is what `forward` does. To draw, the batch's tokens (R, 3) are the texts' rows, their next positions, and,
-    where they are `unread`, the ids that come there first; `wanted` (R,) is 0, 1, 2 …. They are overwritten. `scratch`
-    (2, threads, N) is room for what each thread has to itself, and for what threads share. Returns how many steps it took.
+    To read (n = 0), the batch's tokens are those of one text after another. To draw, they (R, 3) are the texts' rows, their
+    next positions, and, where they are `unread`, the ids that come there first. They are overwritten. `scratch` (2, threads,
+    N) is room for what each thread has to itself, and for what threads share; so are the batch's `prior` (threads, M, K, V+1)
+    and `wanted_room` (threads, M). Returns how many steps it took.
 
-    Of several texts each thread draws for its share by itself, if the weights are small enough.
+    Several `groups` (G+1,) of texts, which begin with these tokens, are taken one after another by whatever thread has time;
+    one group is the work of all threads together.
 
     `model`, `cache`, `batch` and `draws` are plain tuples of the fields: each named tuple would cost 5 µs a call, as numba asks
     Python for its type.
     """
-    config, packed, batch, draws = KernelConfig(*model[0]), model[1], Batch(*batch), Draws(*draws)
-    texts, length = len(batch.tokens), draws.ids.shape[1]
-    apart = length > 0 and texts >= 2 * thread.threads and packed.size <= CACHED
-    own_scratch = scratch_of(config, scratch[0, thread.rank], scratch[1, thread.rank if apart else 0], len(batch.prior))
-    first, last = 0, texts
+    config, packed, draws = KernelConfig(*model[0]), model[1], Draws(*draws)
+    tokens, wanted, wanted_room, prior, logits = batch
+    apart, length = len(groups) > 2, draws.ids.shape[1]
+    own = Thread(thread.arrivals, 0 if apart else thread.rank, 1 if apart else thread.threads)
+    shared = thread.rank if apart else 0
+    own_scratch = scratch_of(config, scratch[0, thread.rank], scratch[1, shared], prior.shape[1])
+    own_model, own_cache = KernelModel(config, unpack_weights(config, packed), Tables(*model[2])), CacheArrays(*cache)
+    group = claim(thread, 0) if apart else 0
+    while group < len(groups) - 1:
+        first, last = groups[group], groups[group + 1]
+        some = Batch(tokens[first:last], wanted_room[thread.rank], prior[shared], logits)
+        if length:
+            own_draws = Draws(
+                draws.lengths[first:last], draws.filters[first:last], draws.bias[first:last], draws.uniforms[first:last],
+                draws.dfas, draws.guides[first:last], draws.ids[first:last], draws.drawn[first:last], draws.used[first:last],
+            )  # fmt: skip
+            draw_on(own_model, own_cache, some, own_scratch, own_draws, unread, own)
+        else:
+            read_on(own_model, own_cache, some, first, wanted, own_scratch, own)
+        group = claim(thread, group + 1) if apart else len(groups)
     if apart:
-        first, last = share(draws.lengths, thread.rank, thread.threads), share(draws.lengths, thread.rank + 1, thread.threads)
-    own_draws = Draws(
-        draws.lengths[first:last], draws.filters[first:last], draws.bias[first:last], draws.uniforms[first:last], draws.dfas,
-        draws.guides[first:last], draws.ids[first:last], draws.drawn[first:last], draws.used[first:last],
-    )  # fmt: skip
-    decode_on(
-        KernelModel(config, unpack_weights(config, packed), Tables(*model[2])),
-        CacheArrays(*cache),
-        Batch(batch.tokens[first:last], batch.wanted[: last - first], batch.prior[first:last], batch.logits),
-        own_scratch,
-        own_draws,
-        unread,
-        Thread(thread.arrivals, 0 if apart else thread.rank, 1 if apart else thread.threads),
-    )
-    if apart:
-        barrier(thread)
+        wait_for(thread, len(groups) - 1)
     steps = 0
     while steps < length and not all_ended(draws.ids, steps):
         steps += 1
@@ -80,16 +80,17 @@ def decode(model, cache, batch, scratch, draws, unread, thread):
 
 
 @exact
-def share(lengths, rank, threads):
-    """The first text of a thread's share, so that all draw about as many characters."""
-    total = 0
-    for length in lengths:
-        total += length
-    first, before = 0, 0
-    while before < total * rank // threads:
-        before += lengths[first]
-        first += 1
-    return first
+def read_on(model, cache, batch, first, wanted, scratch, thread):
+    """Read tokens, the `first` of all and those behind it, of which some are `wanted`. Some at a time, as there is room."""
+    room, w = len(batch.prior), 0
+    while w < len(wanted) and wanted[w] < first:
+        w += 1
+    for start in range(0, len(batch.tokens), room):
+        tokens, n = batch.tokens[start : start + room], 0
+        while w < len(wanted) and wanted[w] < first + start + len(tokens):
+            batch.wanted[n] = wanted[w] - first - start
+            n, w = n + 1, w + 1
+        forward(model, cache, Batch(tokens, batch.wanted[:n], batch.prior, batch.logits), scratch, thread)
 
 
 @exact
@@ -102,18 +103,17 @@ def all_ended(ids, step):
 
 
 @exact
-def decode_on(model, cache, batch, scratch, draws, unread, thread):
-    """`decode`, by threads that go through each step together, or by a lone one."""
+def draw_on(model, cache, batch, scratch, draws, unread, thread):
+    """Draw characters for some texts, by threads that go through each step together, or by a lone one."""
     length, going = draws.ids.shape[1], len(batch.tokens)
-    for step in range(max(1, length)):
-        while length and going and draws.lengths[going - 1] <= step:
+    for n in range(going):
+        batch.wanted[n] = n
+    for step in range(length):
+        while going and draws.lengths[going - 1] <= step:
             going -= 1
         if step or unread:
-            wanted = batch.wanted[:going] if length else batch.wanted
-            some = Batch(batch.tokens[:going], wanted, batch.prior[:going], batch.logits)
+            some = Batch(batch.tokens[:going], batch.wanted[:going], batch.prior, batch.logits)
             forward(model, cache, some, scratch, thread)
-        if length == 0:
-            return
         for r in range(thread.rank, going, thread.threads):
             draw(batch, draws, r, step, scratch.scores, 1 if step or unread else 0)
         barrier(thread)

@@ -22,7 +22,8 @@ from numba.extending import intrinsic
 from letterwise.compiling.parts import part
 
 LINE = 8  # numbers of 8 bytes: a line of the processor's cache, which each thread's count has to itself
-CANCELLED, ARRIVED = 0, LINE  # places in `arrivals`: whether to wait no more, and how often each thread has come here
+CANCELLED, CLAIMED, DONE = 0, 1, 2  # places in `arrivals`: whether to wait no more; pieces of work that are taken, and done
+ARRIVED = LINE  # and from there on, how often each thread has come to a barrier
 SPINS = 20_000  # looks, some 10 µs, before a waiting thread offers its processor to others
 RETRY = 32  # after so many runs the slower way is tried again
 SMOOTHING = 0.1  # how much of one slower time is added to the known one
@@ -34,7 +35,7 @@ yield_processor = types.ExternalFunction("sched_yield", types.int32())
 class Thread(NamedTuple):
     """One of the threads that run a function together."""
 
-    arrivals: np.ndarray  # (LINE · (1 + threads),): how often each has come to a barrier; see `CANCELLED`
+    arrivals: np.ndarray  # (LINE · (1 + threads),): how often each has come to a barrier, and more; see `CANCELLED`
     rank: int
     threads: int
 
@@ -65,6 +66,37 @@ def atomic_load(typing_context, array, place):
     return types.int64(array, types.int64), generate
 
 
+@compiled
+def atomic_add(typing_context, array, place, value):
+    """array[place] += value, which no other thread can come between. Gives what was there, with all that was written before."""
+
+    def generate(context, builder, signature, arguments):
+        begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", builder.gep(begin, [arguments[1]]), arguments[2], "acq_rel")
+
+    return types.int64(array, types.int64, types.int64), generate
+
+
+@part(_nrt=False)
+def claim(thread, taken):
+    """The next piece of work that nobody has taken; the thread has done those that it was given before, `taken` if alone."""
+    if thread.threads == 1:
+        return taken
+    if taken:
+        atomic_add(thread.arrivals, DONE, 1)
+    return atomic_add(thread.arrivals, CLAIMED, 1)
+
+
+@part(_nrt=False)
+def wait_for(thread, pieces):
+    """Wait until so many pieces of work are done. Who comes too late to do any, nobody waits for."""
+    looks = 0
+    while thread.threads > 1 and atomic_load(thread.arrivals, DONE) < pieces and atomic_load(thread.arrivals, CANCELLED) == 0:
+        looks += 1
+        if looks > SPINS:
+            yield_processor()
+
+
 @part(_nrt=False)
 def barrier(thread):
     """Wait until all threads have come here as often. What one wrote before, all see behind it."""
@@ -91,17 +123,17 @@ class ThreadPool:
         self.executor: ThreadPoolExecutor | None = None
         self.process = 0  # the executor's
 
-    def run(self, function: Callable[..., int], work: int, steps: int, *arguments: Any) -> None:
+    def run(self, function: Callable[..., int], work: int, steps: int, *arguments: Any, apart: bool = False) -> None:
         """Call `function(*arguments, thread)` in one thread or in all.
 
         It takes so many `steps` at most, each of this much `work`, and returns how many it took. While it is not compiled it
-        runs in one thread.
+        runs in one thread. Threads that work `apart` never wait for each other: then all are faster than one.
         """
         if self.threads == 1 or work * steps < self.min_work * self.threads or not getattr(function, "compiled", True):
             function(*arguments, ALONE)
             return
         timing = self.timings.setdefault((function, work.bit_length(), steps.bit_length()), Timing())
-        parallel, began = timing.choose_parallel(), time.perf_counter()
+        parallel, began = apart or timing.choose_parallel(), time.perf_counter()
         if parallel and LOCK.acquire(blocking=False):
             try:
                 taken = self._parallel(function, arguments)
@@ -123,7 +155,7 @@ class ThreadPool:
                 self.executor.submit(run_share, function, arguments, Thread(arrivals, rank, threads))
                 for rank in range(1, threads)
             ]
-            steps = function(*arguments, Thread(arrivals, 0, threads))  # it ends with a barrier: all are at their end
+            steps = function(*arguments, Thread(arrivals, 0, threads))  # at its end all work is done
         except BaseException:  # Ctrl-C, perhaps before all were there: nobody waits for those who do not come
             arrivals[CANCELLED] = 1
             raise
