@@ -24,7 +24,7 @@ import shapes  # noqa: E402 (it loads torch)
 OWN_CACHE = tempfile.TemporaryDirectory(prefix="letterwise-tests-")  # removed when the tests end
 os.environ["LETTERWISE_CACHE"] = OWN_CACHE.name
 SHAPED = ["model", "loss", "evaluation", "training.optimizers.muon"]
-COMPILED = {"cpu", "filters", "dfa"}  # numba reads these functions itself, and wants them as they are
+COMPILED = {"cpu", "filters", "penalties", "dfa"}  # numba reads these functions itself, and wants them as they are
 PACKAGE = Path(__file__).parents[1] / "letterwise"
 READ = [path.relative_to(PACKAGE).with_suffix("").parts for path in (PACKAGE / "inference").rglob("*.py")]
 SHAPED += [".".join(parts) for parts in READ if not {*parts} & {*COMPILED, "__init__"}]

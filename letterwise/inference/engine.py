@@ -6,11 +6,12 @@
 
 Every sequence has a state of its own: sampler, random numbers, penalties, guide, length, time. One `step` takes all of them
 further. What needs only the model's logits and a DFA is drawn by the backend, many characters at a time, first one, then more.
-What depends on the text so far (penalties, guides that are no DFA, copies) is checked here between any two characters, and
-then all go on by one character. Equal seeds write equal text in any batch, to the last bit on the compiled backend.
+What depends on the text so far (penalties, guides that are no DFA, copies) is checked here between any two characters, for as
+long as the others took. Equal seeds write equal text in any batch, to the last bit on the compiled backend.
 """
 
 import math
+import time
 from collections import abc
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -20,11 +21,13 @@ import numpy as np
 from letterwise.compiling.jit import clock
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import Diverged, finite
-from letterwise.inference.backend import CHUNK, Backend, Draw
+from letterwise.inference.backend import Backend, Draw
 from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.language.dfa import END
 from letterwise.inference.sampling.copies import CopyLimit
+from letterwise.inference.sampling.filters import FILTERS
+from letterwise.inference.sampling.penalties import PENALTIES, draw_penalized
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.windows import Windows
 from letterwise.shapes import Bool, Float, Integer
@@ -32,6 +35,7 @@ from letterwise.shapes import Bool, Float, Integer
 AHEAD, FASTER = 2**20, 4  # characters in one step at most; a step may have so many times those of the one before
 SequenceEnd = Literal["", "length", "match", "time"]
 Watch = abc.Callable[[int, Float[np.ndarray, "V"]], None]  # takes an id, and the logits (V,) before it
+WATCHED_S = 0.02  # texts that are looked at between any two characters have so much of a step, or what the others took
 TRIES = 3  # characters that lead nowhere before the known way to the end is taken
 
 
@@ -56,17 +60,48 @@ class Engine:
 
         What goes wrong in one is raised where its ids are collected, and hurts no other.
         """
-        writing = [sequence for sequence in self.sequences.values() if sequence.writing and sequence.plan()]
-        drawn = [sequence for sequence in writing if sequence.free]
-        watched = [sequence for sequence in writing if not sequence.free]
-        if any(sequence.undecided for sequence in watched):
-            self.windows.read()
-        size = CHUNK if watched else self.windows.cache.rows_at_once
-        groups = [drawn[first : first + size] for first in range(0, len(drawn), size)]
-        for group in groups:
-            self._draw(group, 1 if watched else self.windows.cache.at_once(len(drawn)))
+        writing, begun = [s for s in self.sequences.values() if s.writing and s.plan()], time.perf_counter()
+        drawn, watched = [s for s in writing if s.free], [s for s in writing if not s.free]
+        size, most = self.windows.cache.rows_at_once, self.windows.cache.at_once(max(1, len(drawn)))
+        for first in range(0, len(drawn), size):
+            self._draw(drawn[first : first + size], most)
+        if watched:
+            now = time.perf_counter()
+            self._choose(watched, most, now + max(now - begun, WATCHED_S))
+
+    def _choose(self, watched: "list[Sequence]", most: int, until: float) -> None:
+        """Write those on of which something depends on the text so far, one character after another, for some time."""
+        most = min(most, sorted(sequence.ahead for sequence in watched)[len(watched) // 4])  # few wait long for the others
         for sequence in watched:
-            sequence.choose()
+            sequence.ahead = min(FASTER * sequence.ahead, AHEAD)
+        while watched:
+            self.windows.read({sequence.row for sequence in watched if sequence.undecided})
+            penalized = [sequence for sequence in watched if sequence.penalized]
+            if penalized:
+                self._choose_penalized(penalized)
+            for sequence in watched:
+                if not sequence.penalized:
+                    sequence.choose()
+            most -= 1
+            if most <= 0 or time.perf_counter() >= until:
+                break
+            watched = [sequence for sequence in watched if sequence.writing and sequence.plan()]
+
+    def _choose_penalized(self, sequences: "list[Sequence]") -> None:
+        """Write a character of each, which depends on penalties, and on nothing else of the text so far."""
+        states, ids = [sequence.state for sequence in sequences], np.empty(len(sequences), np.int64)
+        draw_penalized(
+            self.windows.logits, np.array([sequence.row for sequence in sequences]),
+            np.array([state.bias for state in states]), np.array([state.counts for state in states]),
+            np.array([state.sampler.penalties for state in states], PENALTIES),
+            np.array([state.sampler.filters for state in states], FILTERS),
+            np.array([state.sampler.uniform(state.generator) for state in states]), ids,
+        )  # fmt: skip
+        for sequence, id in zip(sequences, ids.tolist(), strict=True):
+            if id < 0:
+                sequence.fail(Diverged())
+            else:
+                sequence.chose(id, False)
 
     def _draw(self, sequences: "list[Sequence]", most: int) -> None:
         """Draw characters for those that need nothing else."""
@@ -193,9 +228,14 @@ class Sequence:
         """Does its next character depend on the model's logits alone, and on a DFA?"""
         return self.guide is self.dfa_guide and self.copies is None and self.watch is None and self.state.free
 
+    @property
+    def penalized(self) -> bool:
+        """Does it depend on penalties besides, and on nothing else?"""
+        return self.guide is None and self.copies is None and self.watch is None and not self.state.free
+
     def collect(self) -> list[int]:
-        """The ids that were written since the last time. Raises what went wrong."""
-        if self.error:
+        """The ids that were written since the last time. Behind the last of them, raises what went wrong."""
+        if self.error and self.collected == len(self.written):
             self.leave()
             raise self.error
         ids, self.collected = self.written[self.collected :], len(self.written)
@@ -226,11 +266,15 @@ class Sequence:
                 return
             if self.watch:
                 self.watch(id, self.logits())
-            self.state.saw((id,))
-            self.engine.windows.pending.setdefault(self.row, []).append(id)
-            self._write([id], guide is not None and guide.is_finished())
+            self.chose(id, guide is not None and guide.is_finished())
         except Exception as error:
             self.fail(error)
+
+    def chose(self, id: int, over: bool) -> None:
+        """Write a character that was chosen here; `over`: its guide ends the text there."""
+        self.state.saw((id,))
+        self.engine.windows.pending.setdefault(self.row, []).append(id)
+        self._write([id], over)
 
     def _draw(self, may: Bool[np.ndarray, "V"] | None) -> int:
         """One of those that `may` follow, of all without: the only one, or one that is drawn."""

@@ -3,6 +3,7 @@
 prompt ──encode──▶ Sequence ──Engine.step──▶ ids ──decoder──▶ StopFinder ──▶ text
 """
 
+import math
 from collections import abc, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,20 +51,24 @@ class Generation:
     "length": num_tokens are written; "stop" and "line": the text says so; "match": the constraint is met; "time": max_seconds.
     """
 
-    def __init__(self, sequence: Sequence, vocabulary: Vocabulary, request: Request) -> None:
-        """`sequence` has been given the prompt to read. Raises `UserError` for a constraint that no text can meet."""
+    def __init__(self, sequence: Sequence, vocabulary: Vocabulary, request: Request, max_seconds: float = math.inf) -> None:
+        """`sequence` has been given the prompt to read; `max_seconds` are those that the request has at most.
+
+        Raises `UserError` for a constraint that no text can meet.
+        """
         sampler, limits = request.sampler, request.limits
+        seconds = min(limits.max_seconds, max_seconds)
         self.sequence, self.vocabulary, self.request = sequence, vocabulary, request
         self.guide: Guide | None = None
         if limits.constrained:
             compiled = sequence.engine.backend.constraints
-            self.guide = constraint_for(vocabulary, limits, compiled).guide(limits.max_seconds)
+            self.guide = constraint_for(vocabulary, limits, compiled).guide(seconds)
         self.state = SamplerState(sampler, vocabulary, request.rng_seed, limits.characters(vocabulary))
         self.state.saw(request.prompt)
         self.finder, self.decoder = StopFinder(limits.stop, limits.until_line), vocabulary.text_decoder()
         self.ended: Ended = ""
         if not sampler.beam:
-            sequence.begin(self.state, limits.num_tokens, self.guide, request.copies, limits.max_seconds, request.watch)
+            sequence.begin(self.state, limits.num_tokens, self.guide, request.copies, seconds, request.watch)
 
     def piece(self) -> str:
         """What was written since the last time, up to where the text ends: then its sequence leaves the engine."""

@@ -12,7 +12,7 @@ A model of lines begins a new window with each line break that it reads, and kno
 read yet, it stands after a line break.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 
 import numpy as np
@@ -47,10 +47,12 @@ class Windows:
         if self.line_break is not None:
             self.pending[row] = [self.line_break]
 
-    def read(self) -> None:
-        """Let each row read what it was given."""
-        rows, taken = [*self.pending], [self._take(row, ids) for row, ids in self.pending.items()]
-        self.pending = {}
+    def read(self, some: Collection[int] | None = None) -> None:
+        """Let each row, or some rows, read what they were given."""
+        rows = [row for row in self.pending if some is None or row in some]
+        if not rows:
+            return
+        taken = [self._take(row, self.pending.pop(row)) for row in rows]
         lengths = np.array([len(fresh) for _, fresh in taken], np.int64)
         ends, tokens = lengths.cumsum(), np.empty((lengths.sum(), 3), np.int64)
         tokens[:, 0] = np.repeat(rows, lengths)

@@ -28,7 +28,7 @@ from letterwise.serve.errors import LOG, Refused, plain
 from letterwise.serve.facts import facts_of
 from letterwise.serve.metrics import Metrics
 from letterwise.serve.scheduler import Scheduler
-from letterwise.serve.workers import Workers
+from letterwise.serve.workers import Arrivals, Workers
 
 RUNS = "out"  # where `letterwise train` writes, if nothing else is said
 LOOK_S = 1.0  # how long it is believed which runs there are
@@ -44,8 +44,11 @@ Given = ParamSpec("Given")
 class ServedModel:
     """A model that is loaded. `users` are the requests that hold it."""
 
-    def __init__(self, name: str, stamp: Stamp, model: LanguageModel, scheduler: Scheduler, workers: Workers) -> None:
+    def __init__(
+        self, name: str, stamp: Stamp, model: LanguageModel, scheduler: Scheduler, workers: Workers, arrivals: Arrivals
+    ) -> None:
         self.name, self.stamp, self.model, self.scheduler, self.workers = name, stamp, model, scheduler, workers
+        self.arrivals = arrivals  # of what the scheduler writes
         self.users, self.used, self.replaced = 0, time.monotonic(), False
 
     async def compute(self, function: Callable[Given, Result], /, *given: Given.args, **named: Given.kwargs) -> Result:
@@ -110,7 +113,7 @@ class Library:
             now = stamp(path)
             await self.make_room(PER_BYTE * now[1])
             try:
-                fresh = await self.workers.run(self._load, name, path, now)
+                fresh = await self.workers.run(self._load, name, path, now, Arrivals(asyncio.get_running_loop()))
             except UserError as error:
                 LOG.warning("%s", error)
                 if there:  # what is there now is damaged: what was there before goes on
@@ -123,14 +126,15 @@ class Library:
                     await self.workers.run(there.scheduler.close)
             return fresh
 
-    def _load(self, name: str, path: Path, now: Stamp) -> ServedModel:
+    def _load(self, name: str, path: Path, now: Stamp, arrivals: Arrivals) -> ServedModel:
         model = load(path, device=self.config.place.device)
         model.generate(num_tokens=1)  # whatever is to be compiled, is now
+        model.generate(num_tokens=1, presence_penalty=1.0)
         limits = self.config.limits
         scheduler = Scheduler(
             model.backend, model.vocabulary, self.metrics, max_rows=limits.max_rows, max_queue=limits.max_queue
         )
-        return ServedModel(name, now, model, scheduler, self.workers)
+        return ServedModel(name, now, model, scheduler, self.workers, arrivals)
 
     async def make_room(self, size: int = 0) -> None:
         """Unload what is idle, least recently used first, until there is memory for so many bytes."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -35,6 +35,10 @@ class Piece:
     text: str = ""
     ended: Ended = ""
     error: Exception | None = None
+
+    def then(self, piece: "Piece") -> "Piece":
+        """Both as one, the other behind this one."""
+        return Piece(self.text + piece.text, piece.ended, piece.error)
 
 
 @dataclass(eq=False)
@@ -137,9 +141,7 @@ class Scheduler:
         left = job.deadline - time.monotonic()
         if left <= 0:
             raise Refused(503, "this request waited for its turn until its time was over: try again later.", code="timeout")
-        limits = job.request.limits
-        request = replace(job.request, limits=replace(limits, max_seconds=min(limits.max_seconds, left)))
-        return Generation(self._read(request.prompt).fork(self.engine), self.vocabulary, request)
+        return Generation(self._read(job.request.prompt).fork(self.engine), self.vocabulary, job.request, left)
 
     def _read(self, prompt: np.ndarray) -> Text:
         """A text that has read a prompt: one that is kept, or a new one that goes on from the longest beginning of it."""
@@ -156,7 +158,8 @@ class Scheduler:
         return self.prompts[key]
 
     def _collect(self) -> None:
-        """Deliver what the step wrote."""
+        """Deliver what the step wrote, of all at once: who is woken by the first finds the others."""
+        written = list[tuple[Job, Piece]]()
         for job, generation in list(self.running.items()):
             try:
                 piece = Piece(generation.piece(), generation.ended)
@@ -170,8 +173,10 @@ class Scheduler:
                 job.begun = True
                 self.metrics.first_character.observe(time.monotonic() - job.submitted)
             if piece.text or piece.ended:
-                self.metrics.wrote(len(piece.text))
-                job.deliver(piece)
+                written.append((job, piece))
+        self.metrics.wrote(sum(len(piece.text) for _, piece in written))
+        for job, piece in written:
+            job.deliver(piece)
 
     def _fail(self, job: Job, error: Exception) -> None:
         if not isinstance(error, UserError | Refused):

@@ -1,9 +1,13 @@
-"""Workers: a few threads for what blocks (loading, scoring, compiling a constraint), and a bound on what waits for them."""
+"""Workers: a few threads for what blocks (loading, scoring, compiling a constraint), and a bound on what waits for them.
+
+another thread ──Arrivals.put──▶ … ──the event loop, woken once for all that is there──▶ queues
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from letterwise.serve.errors import Refused
 
@@ -11,6 +15,26 @@ THREADS = 4
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
+
+
+class Arrivals:
+    """What another thread has for an event loop: the loop is woken by the first of it, and finds what came until then."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop, self.waiting, self.woken = loop, deque[tuple[asyncio.Queue[Any], Any]](), False
+
+    def put(self, queue: asyncio.Queue[Any], item: Any) -> None:
+        """Into a queue of the loop's. Called by another thread."""
+        self.waiting.append((queue, item))
+        if not self.woken:
+            self.woken = True
+            self.loop.call_soon_threadsafe(self._arrive)
+
+    def _arrive(self) -> None:
+        self.woken = False  # before all is taken: what comes meanwhile may wake the loop once more
+        while self.waiting:
+            queue, item = self.waiting.popleft()
+            queue.put_nowait(item)
 
 
 class Workers:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
 from letterwise.inference.constraints.language.dfa import NO_DFA, draw_under_dfa
-from letterwise.inference.sampling.filters import argsort, draw, min_p, top_k, top_p, typical_p
-from letterwise.inference.sampling.sampler import Sampler, SamplerState, frequency, repetition
+from letterwise.inference.sampling import penalties as penalties_of
+from letterwise.inference.sampling.filters import FILTERS, argsort, draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.sampling.sampler import PENALTIES, Sampler, SamplerState, frequency, repetition
 from letterwise.inference.torch_backend import scores_of
 
 HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
@@ -253,3 +254,26 @@ def test_knobs_have_two_bounds(knob: dict) -> None:
     (name,) = knob
     with pytest.raises(UserError, match=f"{name}=.* is too (small: the minimum|large: the maximum) is "):
         Sampler(**knob)
+
+
+@given(
+    seed=st.integers(0, 99), options=st.sampled_from([{}, {"temperature": 0.5, "top_k": 3}, {"greedy": True}, {"top_p": 0.8}])
+)
+def test_penalties_of_several_texts_are_those_of_each(seed: int, options: dict) -> None:
+    """Compiled for all at once, they give the same bits as the formulas."""
+    numbers, states = random(seed), list[SamplerState]()
+    for k in range(3):
+        given = {name: float(numbers.choice([0.5, 1.0, 1.7, 1e9])) for name in PENALTIES}
+        states.append(SamplerState(Sampler(**options, **given, logit_bias={"b": 2.0}), ABCD, k, numbers.random(4) < 0.8))
+        states[-1].saw(numbers.integers(0, 4, 1 + k * 3))
+    logits = (numbers.normal(size=(5, 4)) * 10).astype(np.float32)
+    logits[3, 1], rows, ids = np.nan, np.array([4, 0, 2, 3]), np.zeros(4, np.int64)
+    states.append(SamplerState(Sampler(presence_penalty=1.0), ABCD))
+    filters, penalties = [state.sampler.filters for state in states], [state.sampler.penalties for state in states]
+    bias, counts = np.array([state.bias for state in states]), np.array([state.counts for state in states])
+    uniforms = np.array([state.sampler.uniform(random(k)) for k, state in enumerate(states)])
+    each = (np.array(penalties, penalties_of.PENALTIES), np.array(filters, FILTERS), uniforms, ids)
+    for function in (penalties_of.draw_penalized.dispatcher, penalties_of.draw_penalized.plain):
+        function(logits, rows, bias, counts, *each)
+        alone = [states[k].sampler.choose(states[k].scores(logits[rows[k]]), random(k)) for k in range(3)]
+        assert ids.tolist() == [*alone, -1]

@@ -16,6 +16,7 @@ from letterwise.config.generation import SamplerConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError, quoted
 from letterwise.inference.sampling.filters import FLOOR, Filters, filtered, is_distribution, sample, softmax
+from letterwise.inference.sampling.penalties import Penalties
 from letterwise.shapes import Bool, Float, Int
 
 Logits = Float[np.ndarray, "V"]
@@ -25,13 +26,18 @@ PENALTIES = ("repetition_penalty", "frequency_penalty", "presence_penalty")
 
 def repetition(logits: Logits, counts: Int[np.ndarray, "V"], penalty: float) -> Logits:
     """Divide the logits above 0 of characters that were there, and multiply those below (Keskar et al. 2019, section 4.1)."""
-    penalty, logits = min(max(penalty, 1 / MAX_NATS), MAX_NATS), logits.astype(np.float64)
+    penalty, logits = divisor(penalty), logits.astype(np.float64)
     return np.where(counts > 0, np.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def frequency(logits: Logits, counts: Int[np.ndarray, "V"], each: float, once: float) -> Logits:
     """Subtract `each` per time a character was there, and `once` if it was there at all (nats)."""
     return logits - clamped(each) * counts - clamped(once) * (counts > 0)
+
+
+def divisor(penalty: float) -> float:
+    """A repetition penalty within bounds that do not overflow."""
+    return min(max(penalty, 1 / MAX_NATS), MAX_NATS)
 
 
 def clamped(nats: float) -> float:
@@ -64,6 +70,11 @@ class Sampler(SamplerConfig):
         """The options that compiled code needs."""
         return Filters(*(getattr(self, name) for name in Filters._fields))
 
+    @cached_property
+    def penalties(self) -> Penalties:
+        """The penalties, as compiled code needs them."""
+        return Penalties(divisor(self.repetition_penalty), clamped(self.frequency_penalty), clamped(self.presence_penalty))
+
     def filtered(self, logits: Logits) -> Logits:
         """Scores (V,) after temperature and filters."""
         return filtered(logits, self.filters)
@@ -74,7 +85,11 @@ class Sampler(SamplerConfig):
 
     def choose(self, logits: Logits, generator: np.random.Generator) -> int:
         """The id of the next character. Raises `Diverged` when the scores are NaN."""
-        return valid(sample(logits, self.filters, 0.0 if self.greedy else generator.random()))
+        return valid(sample(logits, self.filters, self.uniform(generator)))
+
+    def uniform(self, generator: np.random.Generator) -> float:
+        """The uniform number that the next character is drawn with."""
+        return 0.0 if self.greedy else generator.random()
 
 
 def valid(id: int) -> int:

@@ -133,11 +133,11 @@ async def chat(asked: ChatRequest, http: Request, library: LibraryOf) -> Any:
         if asked.stream:
             usage = bool(asked.stream_options and asked.stream_options.include_usage)
             texts = deltas(choices)
-            first = await unless_gone(http, anext(texts))
+            first = await unless_gone(http.receive, anext(texts))
             return EventStream(
                 streamed({**head, "object": "chat.completion.chunk"}, first, texts, choices, usage), held.pop_all()
             )
-        return await unless_gone(http, whole(head, choices))
+        return await unless_gone(http.receive, whole(head, choices))
 
 
 def template(messages: list[Message]) -> str:

@@ -51,11 +51,11 @@ class Choices:
 
     def submit(self) -> None:
         """Begin. Raises `Refused` when too many wait."""
-        loop, deadline = asyncio.get_running_loop(), time.monotonic() + self.most.max_seconds
+        arrivals, deadline = self.served.arrivals, time.monotonic() + self.most.max_seconds
 
         def delivers(which: int) -> "Job":
             def deliver(piece: Piece) -> None:
-                loop.call_soon_threadsafe(self.pieces.put_nowait, (which, piece))
+                arrivals.put(self.pieces, (which, piece))
 
             return Job(self.each[which].request, deliver, deadline)
 
@@ -63,18 +63,27 @@ class Choices:
         self.served.scheduler.submit(self.jobs)
 
     async def written(self) -> AsyncIterator[tuple[int, Piece]]:
-        """Each piece, until all have ended. Raises what went wrong in one of them, and ends the others."""
+        """Each piece, until all have ended; those that wait together as one. Raises what went wrong in one of them, and ends
+        the others.
+        """
         left = len(self.each)
         try:
             while left:
+                arrived = {}
                 which, piece = await self.pieces.get()
-                if piece.error:
-                    raise piece.error
-                left -= bool(piece.ended)
-                yield which, piece
-                choice = self.each[which]
-                choice.length += len(piece.text)
-                choice.tokens += count(piece.text, self.served.model.vocabulary)
+                while True:
+                    arrived[which] = arrived[which].then(piece) if which in arrived else piece
+                    if self.pieces.empty():
+                        break
+                    which, piece = self.pieces.get_nowait()
+                for which, piece in arrived.items():
+                    choice, left = self.each[which], left - bool(piece.ended)
+                    if piece.text or piece.ended:
+                        yield which, piece
+                    choice.length += len(piece.text)
+                    choice.tokens += count(piece.text, self.served.model.vocabulary)
+                    if piece.error:
+                        raise piece.error
         finally:
             self.cancel()
 
@@ -143,7 +152,7 @@ def ids_of(prompt: Prompt, vocabulary: Vocabulary, most: LimitConfig, unknown: U
 
 def count(text: str, vocabulary: Vocabulary) -> int:
     """How many ids spell what was written."""
-    return len(vocabulary.encode(text))
+    return len(text) if vocabulary.kind == "char" else len(vocabulary.encode(text))
 
 
 async def streamed(

@@ -98,9 +98,9 @@ async def complete(asked: CompletionRequest, http: Request, library: LibraryOf) 
         held.callback(choices.cancel)
         if asked.stream:
             usage = bool(asked.stream_options and asked.stream_options.include_usage)
-            first = await unless_gone(http, anext(texts, None))
+            first = await unless_gone(http.receive, anext(texts, None))
             return EventStream(streamed({**head, "object": "text_completion"}, first, texts, choices, usage), held.pop_all())
-        return await unless_gone(http, whole(head, texts, choices))
+        return await unless_gone(http.receive, whole(head, texts, choices))
 
 
 def refuse(asked: CompletionRequest) -> None:

@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from typing import Any
 
-from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from letterwise.serve.errors import Refused, detail
 
-DONE = "data: [DONE]\n\n"
+DONE = b"data: [DONE]\n\n"
+encoded = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # proxies are to pass on each piece
 
 STREAMED: dict[int | str, dict[str, Any]] = {
@@ -32,23 +32,30 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await super().__call__(scope, receive, send)
+            await unless_gone(receive, self._send(send))
+        except Refused:  # the reader has left
+            pass
         finally:
             await self.held.aclose()
 
-    async def _events(self, pieces: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for event in self.body_iterator:
+            await send({"type": "http.response.body", "body": event, "more_body": event is not DONE})
+
+    async def _events(self, pieces: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
         try:
             async for piece in pieces:
-                yield f"data: {json.dumps(piece, ensure_ascii=False, separators=(',', ':'))}\n\n"
+                yield f"data: {encoded(piece)}\n\n".encode()
         except Exception as error:
-            yield f"data: {json.dumps({'error': detail(error)[1].model_dump()})}\n\n"
+            yield f"data: {encoded({'error': detail(error)[1].model_dump()})}\n\n".encode()
         yield DONE
 
 
-async def unless_gone(request: Request, work: Awaitable[Any]) -> Any:
+async def unless_gone(receive: Receive, work: Awaitable[Any]) -> Any:
     """What the work gives; it is cancelled when the client leaves before."""
     task = asyncio.ensure_future(work)
-    left = asyncio.ensure_future(_until_gone(request))
+    left = asyncio.ensure_future(_until_gone(receive))
     try:
         await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -59,6 +66,6 @@ async def unless_gone(request: Request, work: Awaitable[Any]) -> Any:
         task.cancel()
 
 
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
         pass

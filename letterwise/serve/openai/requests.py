@@ -22,6 +22,7 @@ LONGEST = {"regex": 10_000, "grammar": 100_000, "json_schema": 100_000, "charset
 MAX_TEXTS, LONGEST_TEXT = 64, 1_000  # of stop and must_contain
 MAX_LOGPROBS = 20
 DEFAULT_TOKENS = 200
+KNOWN = {f.name for kind in (SamplerConfig, StopConfig, ConstraintConfig) for f, _ in typed_fields(kind)} - OTHERWISE
 Class = TypeVar("Class", bound=type[BaseModel])
 
 
@@ -115,8 +116,7 @@ def options_of(
         max_tokens = min(DEFAULT_TOKENS, most.max_tokens)
     if max_tokens > most.max_tokens:
         raise UserError(f"max_tokens={max_tokens} is too large: this server writes {most.max_tokens:,} characters at most.")
-    known = {f.name for kind in (SamplerConfig, StopConfig, ConstraintConfig) for f, _ in typed_fields(kind)}
-    options = {name: value for name, value in asked.model_dump().items() if name in known - OTHERWISE and value is not None}
+    options = {name: value for name in asked.model_fields_set & KNOWN if (value := getattr(asked, name)) is not None}
     if asked.temperature is not None and not asked.temperature >= 0:
         raise UserError(f"temperature={asked.temperature} must be 0 (always the likeliest) or more.")
     if asked.temperature == 0:
