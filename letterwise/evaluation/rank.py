@@ -27,7 +27,7 @@ MIN_LINES = 20
 MAX_HELD_OUT_CHARS = 2**16  # characters of the model's own held-out text to compare with: p-values have no use for more
 RUN = 2**16  # lines that are sorted in memory
 LENGTHS = 2**8  # of lines, whose neighbours are kept in memory
-NO_IDS, NO_BITS = np.zeros(0, np.int64), np.zeros(0)
+NO_CHARACTERS = bits_only(np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def rank(lines: Iterable[Line], calibration: Calibration, top: int = 0) -> Itera
     Lines come without their characters. All of them, where they are many, are sorted in a temporary file. Raises `UserError`
     when that has no room.
     """
-    odd = (calibration.rank(replace(line, characters=bits_only(NO_IDS, NO_BITS))) for line in lines if has_text(line))
+    odd = (calibration.rank(replace(line, characters=NO_CHARACTERS)) for line in lines if has_text(line))
     if top:
         kept: list[Ranked] = []
         for some in batched(odd, top + RUN):
@@ -118,7 +118,7 @@ def _read(file: IO[bytes], start: int, end: int) -> Iterator[Ranked]:
         file.seek(start)
         p_value, deviations, *line = json.loads(file.readline())
         start = file.tell()
-        yield Ranked(Line(*line, bits_only(NO_IDS, NO_BITS)), p_value, deviations)
+        yield Ranked(Line(*line, NO_CHARACTERS), p_value, deviations)
 
 
 def has_text(line: Line) -> bool:

@@ -49,7 +49,10 @@ class Characters:
 
     def cut(self, first: int, last: int) -> "Characters":
         """A part of them."""
-        return Characters(*(part[first:last] for part in self.parts()))
+        return Characters(
+            self.ids[first:last], self.bits[first:last], self.ranks[first:last], self.likeliest[first:last],
+            self.probabilities[first:last],
+        )  # fmt: skip
 
     def parts(self) -> tuple[np.ndarray, ...]:
         """The arrays."""
@@ -212,14 +215,14 @@ def lines(
     `first_predicted`: the text's first known character was predicted, too, as a model of lines does. `skips`: those that the
     vocabulary lacks were not.
     """
-    number, start, held = 0, 0, None
+    number, start, held, all_known = 0, 0, None, False
     unpredicted, size = 0 if first_predicted else 1, len(vocabulary)
 
     def line(begin: int, end: int) -> Line:
         nonlocal number, start, unpredicted
         assert held is not None
         characters = held.cut(begin, end)
-        known = int((characters.ids < size).sum())
+        known = len(characters) if all_known else int((characters.ids < size).sum())
         without = unpredicted if known else 0
         text, bits = vocabulary.spell(characters.ids), float(characters.bits.sum())
         one = Line(number + 1, start, text, bits, (known if skips else len(characters)) - without, characters)
@@ -228,7 +231,7 @@ def lines(
 
     for some in scored:
         held = joined([held, some]) if held is not None and len(held) else some
-        begin = 0
+        begin, all_known = 0, not len(held) or int(held.ids.max()) < size
         ends = (np.flatnonzero(held.ids == vocabulary.line_end) + 1).tolist()
         for end in ends if ends or len(held) < LONGEST else [LONGEST]:
             yield line(begin, end)
