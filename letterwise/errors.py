@@ -11,7 +11,12 @@ LONGEST_SHOWN = 80  # characters of a wrong value
 
 
 class UserError(Exception):
-    """The request or the input was wrong. The message is one sentence that shows the value and the next move."""
+    """The request or the input was wrong. The message is one sentence that shows the value and the next move.
+
+    `said`: whether another of several processes says it; None where that was not asked.
+    """
+
+    said: bool | None = None
 
 
 class Diverged(UserError):

@@ -20,7 +20,7 @@ FLOW = [
     {"text_encoding", "atomic", "stdin", "compiling", "progress"},
     {"config"},
     {"data", "model"},
-    {"ngrams", "loss", "runtime"},
+    {"ngrams", "loss", "runtime", "distributed"},
     {"checkpoint", "memorization"},
     {"inference", "evaluation"},
     {"online"},
@@ -33,13 +33,26 @@ FLOW = [
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}
 LEVEL_PACKAGES = {f"letterwise.{group}" for group in LEVEL}
 FRONT_DOOR = LEVEL["api"]  # `import letterwise` opens all of it: only what is above may
-WITH_TORCH = {"model", "loss", "runtime", "checkpoint", "inference", "evaluation", "online", "training", "interop", "api"}
+WITH_TORCH = {
+    "model",
+    "loss",
+    "runtime",
+    "distributed",
+    "checkpoint",
+    "inference",
+    "evaluation",
+    "online",
+    "training",
+    "interop",
+    "api",
+}
 WITHOUT_TORCH = {"errors", "machine", "printable", "shapes", "units", "text_encoding", "atomic", "stdin", "compiling"}
 WITHOUT_TORCH |= {"progress", "config", "data", "ngrams", "memorization", "comparison", "serve", "cli"}
 # Beside those groups, what reads a model, and writes and ranks with it on a CPU. PyTorch comes in by what names a Transformer.
 WITHOUT_TORCH |= {
     "api",
     "inference",
+    "distributed.environment",
     "runtime.accelerator",
     "runtime.waiting",
     "interop.architecture",

@@ -184,7 +184,7 @@ class TrainOptions(TypedDict, total=False):
     compile: bool
     """use torch.compile for the blocks (worth it on long runs) (default: False)"""
     threads: int
-    """CPU threads (0: PyTorch's choice) (default: 0)"""
+    """CPU threads, of each process (0: PyTorch's choice) (default: 0)"""
     preset: Literal["fast", "classic", "gpt2", "llama", "counts"]
     """architecture and training recipe"""
     size: Literal["nano", "small", "medium", "large"]

@@ -16,6 +16,7 @@ import letterwise
 from letterwise.cli import garbage
 from letterwise.cli.flags import Parser, normalized
 from letterwise.cli.output import discard, logged_to_stderr, to_stderr, words_to_stdout
+from letterwise.distributed.environment import speaks
 from letterwise.errors import UserError, did_you_mean
 from letterwise.runtime.waiting import share_processors
 
@@ -55,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             return _run(sys.argv[1:] if arguments is None else arguments)
         except UserError as error:
-            to_stderr(f"letterwise: {error}")
+            if not (error.said or (error.said is None and not speaks())):
+                to_stderr(f"letterwise: {error}")
             return 2
         except ModuleNotFoundError as error:
             if (error.name or "letterwise").split(".")[0] == "letterwise":
@@ -129,7 +131,9 @@ def _run(arguments: list[str]) -> int:
     try:
         return command.run(parser.parse(rest))
     except UserError as error:
-        raise UserError(placed(str(error), name)) from error
+        named = UserError(placed(str(error), name))
+        named.said = error.said
+        raise named from error
 
 
 def command_module(name: str) -> ModuleType:

@@ -288,7 +288,7 @@ class RuntimeConfig:
         "auto", "number format of training; auto: bfloat16 where the hardware has it"
     )
     compile: bool = knob(False, "use torch.compile for the blocks (worth it on long runs)")
-    threads: int = knob(0, "CPU threads (0: PyTorch's choice)", min=0, max=2**10)
+    threads: int = knob(0, "CPU threads, of each process (0: PyTorch's choice)", min=0, max=2**10)
 
     def __post_init__(self) -> None:
         check(self)

@@ -11,6 +11,7 @@ import numpy as np
 
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import Tally, Vocabulary
+from letterwise.distributed.world import ALONE, World
 from letterwise.errors import finite
 from letterwise.evaluation.baseline import utf8_bytes, xz_bits
 from letterwise.evaluation.passes import passes
@@ -67,23 +68,28 @@ def evaluate(
     protocol: str = "blocks",
     every: int = 1,
     between: Callable[[], None] | None = None,
+    world: World = ALONE,
 ) -> Score:
     """Score `ids` (N,), or each `every`-th window of them. For a model of lines, the first of `ids` is its line break.
 
     `between` is called after each batch and before each of its layers, by any thread, and may raise to give up. Leaves the
-    model's mode and all randomness as they were.
+    model's mode and all randomness as they were. The processes of a `world` score some batches each, and all get the score,
+    the same whatever their number.
 
     Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     nats, counted = 0.0, 0.0
     windows: list[tuple[float, int]] = []  # nats and characters of each
-    for some in passes(model, ids, protocol=protocol, every=every, between=between):
-        each = total_nats(some.nats, some.lengths)
-        nats += sum(each)
-        windows += zip(each, some.lengths, strict=True)
-        counted += some.counting_nats.double().sum().item() if some.counting_nats is not None else 0.0
+    found: list[tuple[list[float], list[int], float]] = []
+    for some in passes(model, ids, protocol=protocol, every=every, between=between, world=world):
+        alone = some.counting_nats.double().sum().item() if some.counting_nats is not None else 0.0
+        found.append((total_nats(some.nats, some.lengths), some.lengths, alone))
         if between:
             between()
+    for each, lengths, alone in world.dealt(found):
+        nats += sum(each)
+        windows += zip(each, lengths, strict=True)
+        counted += alone
     chars = sum(length for _, length in windows)
     alone = counted / chars if model.counts else None
     return Score(nats / chars, chars, protocol, model.block_size, alone, interval_nats=interval(windows))

@@ -23,6 +23,7 @@ from torch import Tensor
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.batches import NO_TARGET, Windows, sweep
 from letterwise.data.vocabulary import require_ids
+from letterwise.distributed.world import ALONE, World
 from letterwise.errors import UserError
 from letterwise.evaluation.protocols import overlap_of
 from letterwise.loss import each_nats
@@ -54,10 +55,11 @@ def passes(
     start: int = 0,
     with_logits: bool = False,
     between: Callable[[], None] | None = None,
+    world: World = ALONE,
 ) -> Iterator[Pass]:
     """The windows of `ids` (N,), or each `every`-th of them. For a model of lines, the first of `ids` is its line break.
 
-    The first begins at `start`: what is before it is known to counts only.
+    The first begins at `start`: what is before it is known to counts only. Of several processes, this one's.
 
     `between` is called before each layer of each batch, by any thread, and may raise to give up. Leaves the model's mode and
     all randomness as they were. Raises `UserError` when there is nothing to predict, or the protocol is not known.
@@ -76,7 +78,8 @@ def passes(
     hooks = [layer.register_forward_pre_hook(lambda *layer_and_inputs: between and between()) for layer in layers]
     try:
         batches = sweep(ids[start:], block_size, max(1, fitting), overlap=overlap, every=every, line_break=model.line_break)
-        yield from side_by_side(lambda together: read(model, ids, together, start, with_logits), batches, threads)
+        mine = world.mine(batches)
+        yield from side_by_side(lambda together: read(model, ids, together, start, with_logits), mine, threads)
     finally:
         for hook in hooks:
             hook.remove()

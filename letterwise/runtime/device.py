@@ -20,6 +20,7 @@ class Runtime:
     device: torch.device
     dtype: torch.dtype
     threads: int = 0  # to begin with: training takes fewer while other programs need the processors
+    processes: int = 1  # that train together, each with as many threads, or a GPU
 
     def autocast(self) -> AbstractContextManager:
         """A context in which matrix products run in `dtype`."""
@@ -36,7 +37,8 @@ class Runtime:
         where = f"{self.threads} CPU threads" if self.device.type == "cpu" else str(self.device)
         if self.device.type == "cuda":
             where = f"{self.device} ({torch.cuda.get_device_name(self.device)})"
-        return f"{where}, {str(self.dtype).removeprefix('torch.')}"
+        together = f"{self.processes} processes of " if self.processes > 1 else ""
+        return f"{together}{where}, {str(self.dtype).removeprefix('torch.')}"
 
 
 def find_runtime(config: RuntimeConfig) -> Runtime:

@@ -39,9 +39,12 @@ class Interrupted(Exception):
 class Interruption:
     """Listens for SIGINT, SIGTERM and SIGHUP while its block runs (for the last one not under nohup, which ignores it)."""
 
-    def __init__(self, note: Note = lambda text: None) -> None:
-        """`note` is called with what is still being done, where ending takes long."""
-        self.asked: int | None = None
+    def __init__(self, note: Note = lambda text: None, *, alone: bool = True) -> None:
+        """`note` is called with what is still being done, where ending takes long.
+
+        A process that is not `alone` ends when all of them do: `check` lets it go on until then.
+        """
+        self.asked, self.alone = 0, alone
         self.waiting = threading.Timer(PATIENCE_S, note, (WAITING,))
         self.waiting.daemon = True
         self.before: dict[int, Any] = {}
@@ -55,8 +58,14 @@ class Interruption:
 
     def check(self) -> None:
         """Raises `Interrupted` once a signal has come."""
-        if self.asked:
+        if self.asked and self.alone:
             raise Interrupted(self.asked)
+
+    def heed(self, asked: int) -> None:
+        """Raises `Interrupted` where this signal came, here or to another process, or has come since."""
+        if asked:
+            raise Interrupted(asked)
+        self.check()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = number

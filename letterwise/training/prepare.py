@@ -5,6 +5,7 @@ flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ 
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,13 +18,16 @@ from letterwise.config.accounting import parameters
 from letterwise.config.presets import bent, resolve
 from letterwise.data.batches import require_window
 from letterwise.data.token_stream import TokenStream
+from letterwise.distributed.data_parallel import in_parallel
+from letterwise.distributed.environment import launch, restarted
+from letterwise.distributed.shared_memory import built_once
+from letterwise.distributed.world import ALONE, World, joined
 from letterwise.errors import UserError
-from letterwise.machine import memory_available
 from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import ORDER, Counts, adapt, count_ngrams
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.progress import Progress, announced
-from letterwise.runtime.device import Runtime, find_runtime
+from letterwise.runtime.device import Runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import taught, teacher_for
@@ -33,14 +37,16 @@ from letterwise.training.finetune.freeze import freeze
 from letterwise.training.metrics.meter import Meter
 from letterwise.training.metrics.record import Record
 from letterwise.training.optimizers.multi_token import MultiTokenHead
+from letterwise.training.optimizers.objective import Objective
 from letterwise.training.optimizers.optimizer import build_optimizers
-from letterwise.training.planning.memory import fitted_to_memory, needs, size_text
-from letterwise.training.planning.settings import absolute, days_note, fitted, note_adapted, open_text, planned
+from letterwise.training.planning.memory import needs, size_text
+from letterwise.training.planning.settings import absolute, note_adapted
 from letterwise.training.report.result import TrainResult, result
 from letterwise.training.resume import resume_notes, resumed_config, resumed_models
 from letterwise.training.run import Run
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.saver import Saver
+from letterwise.training.together import own_runtime, require_share, settled, told_settings
 from letterwise.training.trainer import Trainer
 
 PLACING = ("preset", "size", "input_file", "dataset")  # what a run directory is called after
@@ -64,18 +70,21 @@ def train(
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.
     """
-    started, progress = started or clock(), progress or Progress()
-    teacher, flags = (None, flags) if resume else taught(flags)
-    base, flags, values = (None, flags, flags) if resume else with_base(flags)
-    asked = set(flags)
-    config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else values))
-    directory, state = run_directory(config, out, model_path), None
-    with ExitStack() as held:
-        held.enter_context(process_state_kept())
+    started = started or clock()
+    with joined() as world, process_state_kept(), ExitStack() as held:
+        progress = progress if progress and world.first else Progress()
+        teacher, flags = (None, flags) if resume else taught(flags)
+        base, flags, values = (None, flags, flags) if resume else with_base(flags)
+        config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else values))
+        directory, state = run_directory(config, out, model_path), None
+        directory = directory if world.first else directory.looked_at()
+        if not resume and restarted() and directory.is_of(launch()):
+            resume, flags = True, {}  # what was asked is in the state
+        asked = set(flags)
         if there := directory.is_there():
             held.enter_context(directory.locked())
         if resume:
-            state = load_state(directory.state, progress.note)
+            state = world.first_then_others(lambda: load_state(directory.state, progress.note))
             config = resumed_config(state, flags)
             base, teacher = resumed_models(state)
             directory = directory if model_path else directory.with_model(state.model_path)
@@ -85,7 +94,7 @@ def train(
             note_adapted(progress, "what was asked", bent(flags))
         held.enter_context(enough_memory(config))
         directory.refuse_to_replace(config.training.init_from or config.training.teacher)
-        run = prepare_run(config, directory, state, progress, asked, base, teacher)
+        run = prepare_run(config, directory, state, progress, asked, base, teacher, world)
         saver = Saver(run.config.training, progress.note)
         directory.make()
         if not there:
@@ -100,6 +109,7 @@ def train(
                 progress.note(line)
         else:
             directory.clear()
+        directory.mark(launch())
         progress.note(introduction(run))
         Trainer(run, saver, progress).train(started)
         return result(run)
@@ -130,28 +140,19 @@ def prepare_run(
     asked: set[str],
     base: Base | None = None,
     teacher: Base | None = None,
+    world: World = ALONE,
 ) -> Run:
     """Text, plan, model and optimizers for a run.
 
     Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
     """
-    runtime = find_runtime(config.runtime)
+    runtime = own_runtime(config.runtime, world)
     torch.set_num_threads(runtime.threads)
-    available = memory_available() if runtime.device.type == "cpu" else None  # a GPU's own runs out with a sentence
-    fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
     known = base or teacher  # whose characters are known, too
-    config, stream = open_text(config, state, progress, asked, known.file.vocabulary if known else None)
-    if config.training.minutes and config.model.n_layer and not state and not base:
-        config, made = planned(config, asked, stream, runtime)
-        for line in made.lines:
-            progress.note(line)
-    if not state:
-        config = fitted(config, asked, stream, progress)
-        size = {"vocab_size": len(stream.vocabulary), "chars": len(stream.part("train"))}
-        config, note = fitted_to_memory(config, asked, **size, available=available)
-        for line in (note, days_note(config, size["vocab_size"], runtime)):
-            if line:
-                progress.note(line)
+    vocabulary = known.file.vocabulary if known else None
+    config, stream = settled(config, state, progress, asked, vocabulary, runtime, world) if world.first else (config, None)
+    config, stream = told_settings(config, stream, vocabulary, world)
+    require_share(config, world)
     if not stream.lines:  # of lines, one is enough
         require_window(stream.part("train"), config.model.block_size, "training")
     if state:
@@ -162,8 +163,10 @@ def prepare_run(
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     training, before = config.training, finetuning.start.counts if finetuning else None
     with announced(progress.note, "counting n-grams"):
-        counts, crossfitted = count(config, stream, before)
-        baseline_counts = counts or count_whole(config, stream, ORDER)
+        counts, crossfitted, baseline_counts = built_once(
+            lambda: all_counts(config, stream, before, shared=not world.alone), world
+        )
+        crossfitted = replace(crossfitted, ids=stream.part("train")) if crossfitted else None
     return Run(
         config=config,
         directory=directory,
@@ -178,8 +181,10 @@ def prepare_run(
         budget=Budget(training),
         meter=Meter(training.sequences * config.model.block_size),
         record=Record(training, training.sequences * config.model.block_size),
+        objective=in_parallel(Objective(model, multi_token), world, all_used=not stream.lines),
         finetuning=finetuning,
         teacher=teacher_for(teacher, stream, runtime.device) if teacher else None,
+        world=world,
     )
 
 
@@ -193,6 +198,18 @@ def built(config: Config, stream: TokenStream, runtime: Runtime, finetuning: Fin
         for block in model.blocks:
             block.compile()
     return model
+
+
+def all_counts(
+    config: Config, stream: TokenStream, before: Counts | None, *, shared: bool
+) -> tuple[Counts | None, CrossFitted | None, Counts]:
+    """What `count` gives, and the counts that the model is compared with. To be shared, all that follows from them is made."""
+    counts, crossfitted = count(config, stream, before)
+    baseline = counts or count_whole(config, stream, ORDER)
+    if shared and crossfitted:
+        _ = crossfitted.smoothed.dense, crossfitted.counts.smoothed.dense
+        crossfitted = replace(crossfitted, ids=stream.ids[:0])  # each process has the text
+    return counts, crossfitted, baseline
 
 
 def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[Counts | None, CrossFitted | None]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import TextModel
@@ -18,6 +19,7 @@ from letterwise.checkpoint.training_state import TrainingState, damaged_state
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
+from letterwise.distributed.world import ALONE, World
 from letterwise.errors import UserError
 from letterwise.evaluation.baseline import baseline_bits
 from letterwise.evaluation.evaluate import evaluate
@@ -48,6 +50,7 @@ class TrainingDiverged(Exception):
 class Run:
     """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs.
 
+    `objective` is the model with its loss, as each process of the `world` calls it.
     Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns. Its first step
     here is taken after `began_s` of its `seconds`: loading, planning and counting come before. Validations score every
     `every`-th window, those on a subset every `subset_every`-th; the last of these took `subset_took_s`. Scoring all windows
@@ -67,8 +70,10 @@ class Run:
     budget: Budget
     meter: Meter
     record: Record
+    objective: nn.Module
     finetuning: FineTuning | None = None
     teacher: Teacher | None = None
+    world: World = ALONE
 
     step: int = 0
     seconds: float = 0.0
@@ -114,9 +119,12 @@ class Run:
         return self.compared[1]
 
     def compare(self, between: Callable[[], None]) -> None:
-        """Find out the baselines, if they are not known. `between` is called now and then, and may raise to give up."""
+        """Find out the baselines, if they are not known. `between` is called now and then, and may raise to give up.
+
+        Only the first process needs them.
+        """
         held_out = self.stream.part("val")
-        if self.every and self.compared[0] != self.every and len(held_out) >= 2:
+        if self.world.first and self.every and self.compared[0] != self.every and len(held_out) >= 2:
             windows = {"block_size": self.config.model.block_size, "every": self.every, "line_break": self.stream.line_break}
             found = baseline_bits(self.baseline_counts, self.stream.part("train"), held_out, **windows, between=between)
             if self.finetuning:

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -63,9 +63,14 @@ class RunDirectory:
         return self.path / ".lock"
 
     @property
+    def launch(self) -> Path:
+        """Which launch of several processes the run is of."""
+        return self.path / ".launch"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All of a run's files but the lock."""
-        return (self.state, previous(self.state), self.metrics, self.report, self.model_path)
+        return (self.state, previous(self.state), self.metrics, self.report, self.model_path, self.launch)
 
     @property
     def relative_model_path(self) -> str:
@@ -83,7 +88,7 @@ class RunDirectory:
             raise UserError(
                 f"this run's model lies in {str(place)!r}, away from its directory: name that file again with --model_path."
             )
-        return RunDirectory(self.path, place)
+        return replace(self, model_path=place)
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -158,10 +163,49 @@ class RunDirectory:
         """Write all rows, whole or not at all: state and metrics never disagree about what happened."""
         write_bytes(self.metrics, spelled(rows))
 
+    def mark(self, launch: str) -> None:
+        """Write down which launch of several processes the run is of; "" for a single process, of which nothing is written."""
+        if launch:
+            write_bytes(self.launch, launch.encode())
+
+    def is_of(self, launch: str) -> bool:
+        """Whether a run was saved here by this launch, and so may go on."""
+        try:
+            return bool(launch) and self.state.exists() and self.launch.read_bytes() == launch.encode()
+        except OSError:
+            return False
+
+    def looked_at(self) -> "RunDirectory":
+        """The same, for a process that writes nothing, as another one does."""
+        return _LookedAt(self.path, self.model_path)
+
     def append_metrics(self, rows: Iterable[Row]) -> None:
         """Add rows, for who looks on; they are not synced, and the next `write_metrics` has them, too. May raise `OSError`."""
         with self.metrics.open("ab") as file:
             file.write(spelled(rows))
+
+
+class _LookedAt(RunDirectory):
+    """Whatever is asked of this directory is another process's affair."""
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        yield
+
+    def refuse_if_used(self) -> None:
+        pass
+
+    def make(self) -> None:
+        pass
+
+    def clear(self) -> None:
+        pass
+
+    def remove_leftovers(self) -> None:
+        pass
+
+    def mark(self, launch: str) -> None:
+        pass
 
 
 def run_directory(config: Config, out: str | None, model_path: str | None) -> RunDirectory:

@@ -22,7 +22,7 @@ SAVING_SHARE = 0.01  # of a run's time, at most: where saving takes long, it is 
 
 
 class Saver:
-    """Saves a run. `trouble` says why the last try failed; it is empty when all is well."""
+    """Saves a run; of several processes, the first does. `trouble` says why the last try failed; "" when all is well."""
 
     def __init__(self, training: TrainingConfig, note: Note) -> None:
         self.training, self.note = training, note
@@ -44,8 +44,9 @@ class Saver:
 
     def save(self, run: Run) -> None:
         """Save the run as it stands. Raises `UserError` where the system refuses."""
-        began = time.monotonic()
-        save_state(run.directory.state, run.state())
+        began, state = time.monotonic(), run.state()
+        if run.world.first:
+            save_state(run.directory.state, state)
         self.step, self.took_s = run.step, time.monotonic() - began
         self.show(run)
 
@@ -58,11 +59,12 @@ class Saver:
             if str(error) != self.trouble:
                 self.note(f"{error} The run goes on; what is saved is its state after step {self.step}.")
             self.trouble = str(error)
+        self.step, self.trouble = run.world.told((self.step, self.trouble))
         self.saved_at = time.monotonic()
 
     def show(self, run: Run) -> None:
         """Bring model file, metrics and report up to date. Raises `UserError` where the system refuses."""
-        if self.shown_rows == len(run.rows):
+        if self.shown_rows == len(run.rows) or not run.world.first:
             return
         best = next((i for i in reversed(range(len(run.rows))) if run.rows[i]["best"]), -1)
         if best != self.shown_best:
@@ -76,7 +78,7 @@ class Saver:
 
     def show_record(self, run: Run) -> None:
         """Add new rows between validations to the metrics. Where that fails, the next validation brings all that is missing."""
-        if 0 <= self.recorded_rows < len(run.record.rows):
+        if 0 <= self.recorded_rows < len(run.record.rows) and run.world.first:
             try:
                 run.directory.append_metrics(run.record.rows[self.recorded_rows :])
                 self.recorded_rows = len(run.record.rows)
@@ -93,5 +95,6 @@ class Saver:
         if self.trouble:
             saved = f"its state after step {self.step} is in {str(run.directory.path)!r}"
             raise UserError(f"the run came to its end, but {self.trouble} Then go on with --resume: {saved}.")
-        with contextlib.suppress(OSError):
-            run.directory.append_metrics([{"kind": END, "step": run.step}])
+        if run.world.first:
+            with contextlib.suppress(OSError):
+                run.directory.append_metrics([{"kind": END, "step": run.step}])

@@ -3,11 +3,11 @@
     batches.at(step) ─▶ model ─▶ loss ─▶ optimizers      and every so often: validate, save
 
 A batch, and the dropout on it, is a function of (seed, step). So one integer places a run, resuming repeats nothing,
-and validating disturbs nothing.
+and validating disturbs nothing. Several processes share each batch, and know the same numbers after it (distributed/world.py).
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +16,11 @@ from torch import Tensor
 
 from letterwise.checkpoint.training_state import load_state
 from letterwise.compiling.jit import clock
-from letterwise.data.batches import NO_TARGET, Batches, LineBatches
+from letterwise.data.batches import NO_TARGET, Batches, LineBatches, Windows
 from letterwise.data.token_stream import TokenStream
+from letterwise.distributed.data_parallel import gradients_shared
+from letterwise.distributed.world import World
 from letterwise.errors import UserError
-from letterwise.loss import cross_entropy, soft_cross_entropy
 from letterwise.ngrams.cross_fit import CrossFitted
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
@@ -30,8 +31,8 @@ from letterwise.training.validation import validate, validate_subset
 
 PROGRESS_STEPS, PROGRESS_S = 10, 1.0  # steps, or seconds, between looks at the loss: each look makes a GPU wait
 PRIOR_NUMBERS = 2**26  # log-probabilities that are looked up between two looks for a signal
-TEACHER_WEIGHT = 0.9  # of a teacher's predictions in the loss; the rest is for the characters that really follow
 MAX_ROLLBACKS = 2  # of a run that diverged
+RANKS_APART = 2**40  # between the seeds of processes: more than a run has steps
 
 
 class Trainer:
@@ -50,14 +51,15 @@ class Trainer:
         back to what was saved, or when in the end the model cannot be written.
         """
         run, self.started = self.run, started
-        free = run.budget.timed and run.runtime.device.type == "cpu" and not run.config.runtime.threads
+        free = run.budget.timed and run.runtime.device.type == "cpu" and not run.config.runtime.threads and run.world.alone
         choice = ThreadChoice(run.runtime.threads, self.progress.note) if free else None
         self.progress.start(None if run.budget.timed else run.config.training.max_iters)
         try:
             layers = [] if run.config.runtime.compile else list(run.model.blocks)  # a compiled one is not to be looked into
-            with Interruption(self.progress.note) as interruption, between_layers(layers, interruption.check):
+            listening = Interruption(self.progress.note, alone=run.world.alone)
+            with listening as interruption, between_layers(layers, interruption.check):
                 self.saver.save(run)  # before anything can happen
-                run.began_s = run.seconds = clock() - started
+                run.began_s = run.seconds = run.world.told(clock() - started)
                 run.record.start_clock()
                 while run.validation_due() or not run.finished():
                     self.go_on(interruption, choice)
@@ -86,11 +88,12 @@ class Trainer:
                 self.take_step(interruption.check)
                 if choice:
                     choice.took(clock() - began)
-            run.seconds = clock() - self.started
-            if self.saver.due(run.step):
+            now, due, asked = clock() - self.started, self.saver.due(run.step), interruption.asked
+            run.seconds, due, asked = run.world.agreed(now, due, asked)
+            if due:
                 self.saver.try_save(run)
                 run.record.start_clock()
-            interruption.check()
+            interruption.heed(asked)
         except TrainingDiverged as error:
             self.roll_back(str(error))
         except Interrupted:
@@ -105,9 +108,9 @@ class Trainer:
         run.record.read()
         validate(run, self.progress, interruption.check)
         run.meter.restart()
-        run.budget.validation_s = clock() - began
+        run.budget.validation_s = run.world.told(clock() - began)
         self.saver.try_save(run)
-        run.budget.validation_s = clock() - began  # saving included
+        run.budget.validation_s = run.world.told(clock() - began)  # saving included
         run.meter.restart()  # its clock, without that
         run.record.start_clock()
 
@@ -156,7 +159,7 @@ class Trainer:
                 f"{why}, after going back {MAX_ROLLBACKS} times{saved}: lower --learning_rate, or raise --warmup_iters."
             )
         rollbacks = run.rollbacks + 1
-        run.restore(load_state(run.directory.state, self.progress.note))
+        run.restore(run.world.first_then_others(lambda: load_state(run.directory.state, self.progress.note)))
         run.rollbacks = rollbacks
         self.progress.note(f"{why}: back to step {run.step}, with {ROLLBACK_FACTOR:g} of that rate.")
         self.saver.forget()
@@ -195,35 +198,43 @@ def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[],
     `check` is called between its parts, beside those between layers, and may raise to give up.
 
     What a teacher and multi-token prediction add to the loss moves the weights, but is not in the figure. The latter ends as
-    the run does.
+    the run does. Of several processes, each takes its share of the sequences.
     """
-    training, device = run.config.training, run.runtime.device
-    run.runtime.seed((training.rng_seed * 1_000_003 + run.step) % 2**63)  # dropout's randomness
+    training, device, world = run.config.training, run.runtime.device, run.world
+    run.runtime.seed((training.rng_seed * 1_000_003 + run.step + world.rank * RANKS_APART) % 2**63)  # dropout's randomness
     total = torch.zeros((), device=device)
     windows = [source.batches.at(run.step) for source in sources]
     chars = sum(int((window.targets != NO_TARGET).sum()) for window in windows)
-    for source, (starts, *arrays) in zip(sources, windows, strict=True):
-        inputs, targets = (torch.from_numpy(array).to(device) for array in arrays)
-        pieces = training.gradient_accumulation_steps
-        split = (np.array_split(starts, pieces), inputs.tensor_split(pieces), targets.tensor_split(pieces))
-        for begins, x, y in zip(*split, strict=True):
-            if not len(x):  # a few long lines may be fewer than the pieces
-                continue
-            share, log_prior = (y != NO_TARGET).sum() / chars, prior_at(run, source.crossfitted, begins, x.shape[1], check)
+    pieces = [
+        (source, *piece)
+        for source, window in zip(sources, windows, strict=True)
+        for piece in own_pieces(window, training.gradient_accumulation_steps, world)
+    ]
+    for i, (source, (begins, *arrays), counts) in enumerate(pieces):
+        x, y = (torch.from_numpy(array).to(device) for array in arrays)
+        share = counts * (y != NO_TARGET).sum() / chars
+        log_prior = prior_at(run, source.crossfitted, begins, x.shape[1], check)
+        with gradients_shared(run.objective, last=i == len(pieces) - 1):
             with run.runtime.autocast():
-                h = run.model.states(x, log_prior=log_prior)
-                check()
-                logits = run.model.scores(h, log_prior)
-                loss = nats = cross_entropy(logits, y)
-                if run.teacher:
-                    soft = soft_cross_entropy(logits, run.teacher.probabilities(begins, x), y)
-                    loss = TEACHER_WEIGHT * soft + (1 - TEACHER_WEIGHT) * nats
-                if run.multi_token:
-                    loss = loss + training.lookahead * (1 - done) * run.multi_token(h, y)
+                taught = run.teacher.probabilities(begins, x) if run.teacher else None
+                loss, nats = run.objective(x, y, log_prior, taught, training.lookahead * (1 - done), check)
             check()
-            (loss * share).backward()
-            total += nats.detach() * share
-    return total
+            (loss * share * world.size).backward()  # as gradients are averaged over processes
+        total += nats * share
+    return world.total(total)
+
+
+def own_pieces(window: Windows, pieces: int, world: World) -> Iterator[tuple[Windows, bool]]:
+    """This process's rows of a step, in as many pieces as every process has, and whether they count.
+
+    Where a process has too few rows, it takes one that does not count: all have to take part in each piece.
+    """
+    own = np.array_split(np.arange(len(window.starts)), world.size)[world.rank]
+    for rows in np.array_split(own, -(-pieces // world.size)):
+        if len(rows):
+            yield Windows(*(part[rows] for part in window)), True
+        elif not world.alone:
+            yield Windows(*(part[:1] for part in window)), False
 
 
 def prior_at(

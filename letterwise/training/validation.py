@@ -41,7 +41,7 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         run.every = run.every or window_stride(run, held_out, progress.note, between)
         began = clock()
         score = scored(run, held_out, every=run.every, between=between)
-        run.scoring_s, nats = (clock() - began) * run.every, score.nats_per_char
+        run.scoring_s, nats = run.world.told((clock() - began) * run.every), score.nats_per_char
         if not math.isfinite(nats):
             raise TrainingDiverged(f"the validation loss became {nats} by step {run.step}")
         run.compare(between)
@@ -60,9 +60,9 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         "chars_per_second": round(run.meter.chars_per_second()),
         "best": nats is None or best_nats is None or nats < best_nats,
     }
-    if run.finetuning and (old := run.finetuning.old_nats(run.text_model, between)) is not None:
+    if run.world.first and run.finetuning and (old := run.finetuning.old_nats(run.text_model, between)) is not None:
         row["old_val_nats_per_char"] = old
-    row["sample"] = sample(run, between)
+    row["sample"] = sample(run, between) if run.world.first else ""
     progress.held_out(row)
     run.rows.append(row)
     run.best_weights = weights_of(run.model) if row["best"] else run.best_weights
@@ -81,7 +81,7 @@ def validate_subset(run: Run, note: Note, between: Callable[[], None]) -> None:
         raise TrainingDiverged(f"the validation loss became {score.nats_per_char} by step {run.step}")
     row = {"kind": SUBSET, "step": run.step, "chars": run.chars_seen, "seconds": round(run.seconds, 3)}
     run.record.rows.append({**row, "val_nats_per_char": score.nats_per_char, "val_chars": score.chars})
-    run.subset_took_s = clock() - began
+    run.subset_took_s = run.world.told(clock() - began)
 
 
 def window_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[[], None]) -> int:
@@ -111,7 +111,7 @@ def scoring_time(run: Run, held_out: np.ndarray, between: Callable[[], None]) ->
     probe = held_out[: min(PROBE_CHARS, max(run.config.model.block_size + 1, PROBE_SCORES // len(run.stream.vocabulary)))]
     began = clock()
     scored(run, probe, between=between)
-    return (clock() - began) * len(held_out) / len(probe)
+    return run.world.told((clock() - began) * len(held_out) / len(probe))
 
 
 def subset_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[[], None]) -> int:
@@ -124,8 +124,8 @@ def subset_stride(run: Run, held_out: np.ndarray, note: Note, between: Callable[
 
 
 def scored(run: Run, held_out: np.ndarray, **options: Any) -> Score:
-    """By `evaluate` and its options."""
-    return evaluate(run.text_model, held_out, **options)
+    """By `evaluate` and its options: several processes score some windows each, and all know the same figure."""
+    return evaluate(run.text_model, held_out, world=run.world, **options)
 
 
 def sample(run: Run, between: Callable[[], None]) -> str:

@@ -30,6 +30,7 @@ from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams
 from letterwise.progress import PlainProgress, Progress
 from letterwise.training import prepare, trainer
+from letterwise.training.optimizers import objective
 from letterwise.training.prepare import train
 from letterwise.training.report.result import estimate_words
 
@@ -171,7 +172,7 @@ def test_a_loss_that_is_nan_stops_the_run_and_loses_nothing(text_file: Path, tmp
         self.rows.append(row)
         if len(self.rows) == 2:
             monkeypatch.setattr(
-                "letterwise.training.trainer.cross_entropy", lambda logits, targets: logits.mean() * float("nan")
+                "letterwise.training.optimizers.objective.cross_entropy", lambda logits, targets: logits.mean() * float("nan")
             )
 
     monkeypatch.setattr(Listener, "held_out", explode)
@@ -188,13 +189,13 @@ def test_a_loss_that_is_nan_once_sets_the_run_back_with_a_lower_rate(text_file: 
         text_file, preset="gpt2", max_iters=40, warmup_iters=5, eval_interval=10, dtype="float32", schedule="constant"
     )
     monkeypatch.setattr(trainer, "PROGRESS_S", math.inf)  # looked at every ten steps, however slow they are
-    calls, real = [], trainer.cross_entropy
+    calls, real = [], objective.cross_entropy
 
     def explode_once(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         calls.append(1)
         return real(logits, targets) * (math.nan if len(calls) == 25 else 1)
 
-    monkeypatch.setattr(trainer, "cross_entropy", explode_once)
+    monkeypatch.setattr(objective, "cross_entropy", explode_once)
     listener = Listener()
     result = train(wanted, out=str(tmp_path / "o"), progress=listener)
     assert "the loss became nan by step 30 with learning_rate=0.001: back to step 20, with 0.5 of that rate." in listener.notes

@@ -1,5 +1,6 @@
 """`letterwise train`: a form over `letterwise.training.prepare.train`, and `repeats.repeat` for several seeds."""
 
+import sys
 from typing import Any
 
 from letterwise.cli import PROCESS_STARTED
@@ -7,9 +8,12 @@ from letterwise.cli.flags import Parser, add_knobs, number
 from letterwise.cli.output import json_to_stdout, terminal_safe, to_stderr, to_stdout
 from letterwise.cli.program import place, program, words
 from letterwise.config.presets import PRESETS, SIZES, asked_values, resolve
+from letterwise.distributed.environment import LOST, speaks, started_by_torchrun
 from letterwise.errors import UserError, quoted
+from letterwise.machine import allowed
 
-OWN = ("config", "out", "model_path", "resume", "overwrite", "seeds", "json")
+OWN = ("config", "out", "model_path", "resume", "overwrite", "seeds", "processes", "json")
+MAX_PROCESSES = 1024
 MAX_SEEDS = 1000
 
 
@@ -25,6 +29,8 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace the run in the run directory")
     repeated = "train this often, with rng_seed, rng_seed+1, …, each in OUT/seed-N; --minutes is for each of them"
     group.add_argument("--seeds", type=number(int), metavar="N", help=repeated)
+    several = "train in this many processes on this machine, each with its share of every batch (docs/scale.md)"
+    group.add_argument("--processes", type=number(int), metavar="N", help=several)
     group.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
     add_knobs(parser, _shown(arguments))
 
@@ -36,6 +42,9 @@ def run(flags: dict[str, Any]) -> int:
     agree(own)
     if not own.get("resume"):  # then the run's own configuration is what flags must fit
         resolve(asked)  # object before torch is loaded
+    if (processes := own.pop("processes", 1)) > 1 and not started_by_torchrun():
+        return in_processes(processes)
+    from letterwise.distributed.world import ProcessLost
     from letterwise.progress import progress_for_terminal
     from letterwise.runtime.accelerator import device_name
     from letterwise.training.interruption import Interrupted
@@ -47,8 +56,13 @@ def run(flags: dict[str, Any]) -> int:
         learn, spoken = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
         result = learn(asked, progress=progress_for_terminal(), started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
-        to_stderr(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
+        if speaks():
+            to_stderr(f"letterwise: {interrupted}: the same command with --resume goes on from there.")
         return 128 + interrupted.signal_number
+    except ProcessLost:  # whoever started the processes says which
+        return LOST
+    if not speaks():
+        return 0
     if as_json:
         json_to_stdout(result.to_json())
     else:
@@ -60,8 +74,23 @@ def run(flags: dict[str, Any]) -> int:
     return 0
 
 
+def in_processes(processes: int) -> int:
+    """This very command, in so many processes."""
+    from letterwise.distributed.launch import launch
+
+    if processes > allowed():
+        to_stderr(f"--processes {processes} on {allowed()} processors: they will wait for each other.")
+    typed = sys.argv[1:] if sys.argv[1:2] == ["train"] else ["train", *sys.argv[1:]]  # train.py has no such word
+    return launch(typed, processes, to_stderr)
+
+
 def agree(own: dict[str, Any]) -> None:
     """Raises `UserError` where flags contradict each other."""
+    processes = own.get("processes", 1)
+    if not 1 <= processes <= MAX_PROCESSES:
+        raise UserError(f"--processes {quoted(processes)} is no number of processes from 1 to {MAX_PROCESSES}.")
+    if "seeds" in own and (processes > 1 or started_by_torchrun()):
+        raise UserError("--seeds trains one run after another, each in a single process: leave out --processes.")
     if own.get("resume") and own.get("overwrite"):
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
     if (seeds := own.get("seeds")) is None:

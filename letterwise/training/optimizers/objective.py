@@ -1,0 +1,46 @@
+"""Objective: a model's loss on a batch, as one forward pass: what shares work among processes watches that.
+
+inputs, targets (B, T) ──model──▶ logits ──▶ nats of the targets      + what a teacher and multi-token prediction ask ──▶ loss
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from letterwise.loss import cross_entropy, soft_cross_entropy
+from letterwise.model import Transformer
+from letterwise.shapes import Float, Int
+from letterwise.training.optimizers.multi_token import MultiTokenHead
+
+TEACHER_WEIGHT = 0.9  # of a teacher's predictions in the loss; the rest is for the characters that really follow
+
+
+class Objective(nn.Module):
+    """A model and its loss. `multi_token` is a second head that only training needs."""
+
+    def __init__(self, model: Transformer, multi_token: MultiTokenHead | None) -> None:
+        super().__init__()
+        self.model, self.multi_token = model, multi_token
+
+    def forward(
+        self,
+        inputs: Int[Tensor, "B T"],
+        targets: Int[Tensor, "B T"],
+        log_prior: Float[Tensor, "B T K E"] | None,
+        taught: Float[Tensor, "B T V"] | None,
+        lookahead: float,
+        check: Callable[[], None],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """The loss, and the mean nats of the targets, without what a teacher's predictions (`taught`) and `lookahead` add.
+
+        `check` is called in the middle, and may raise to give up.
+        """
+        h = self.model.states(inputs, log_prior=log_prior)
+        check()
+        logits = self.model.scores(h, log_prior)
+        loss = nats = cross_entropy(logits, targets)
+        if taught is not None:
+            loss = TEACHER_WEIGHT * soft_cross_entropy(logits, taught, targets) + (1 - TEACHER_WEIGHT) * nats
+        if self.multi_token:
+            loss = loss + lookahead * self.multi_token(h, targets)
+        return loss, nats.detach()

@@ -1,0 +1,142 @@
+"""Processes: two and four of them learn what one does, write one run, and end as one; real ones, on gloo."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torchrun import FLAGS, ROOT, environment, letterwise_processes, torchrun
+
+from letterwise.checkpoint import load_model
+from letterwise.checkpoint.training_state import load_state
+from letterwise.training.prepare import train
+
+PLAIN = {**FLAGS, "schedule": "constant", "lookahead": 0.0}  # the same steps, however many there will be
+CLOSE = dict(rtol=0, atol=1e-4)
+
+
+def same_run(a: Path, b: Path) -> None:
+    """The same curve, validations and weights, as nearly as sums in another order can be."""
+    one, other = (load_state(path / "state.safetensors") for path in (a, b))
+    assert (one.step, len(one.rows)) == (other.step, len(other.rows))
+    for key in ("val_nats_per_char", "train_nats_per_char"):
+        pairs = [(mine[key], theirs[key]) for mine, theirs in zip(one.rows, other.rows, strict=True) if mine[key] is not None]
+        np.testing.assert_allclose(*zip(*pairs, strict=True), **CLOSE)
+    losses = [[row["loss"] for row in state.record if "loss" in row] for state in (one, other)]
+    np.testing.assert_allclose(*losses, **CLOSE)
+    for name, weight in one.weights.items():
+        np.testing.assert_allclose(weight, other.weights[name], **CLOSE, err_msg=name)
+    one_model, other_model = (load_model(path / "model.safetensors") for path in (a, b))
+    assert one_model.vocabulary == other_model.vocabulary
+    assert one_model.data["fingerprint"] == other_model.data["fingerprint"]
+    assert one_model.weights.keys() == other_model.weights.keys()
+
+
+@pytest.fixture(scope="module")
+def alone(text_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    train({**PLAIN, "input_file": (str(text_file),)}, out=str(out))
+    return out
+
+
+def test_two_processes_learn_what_one_does(text_file: Path, tmp_path: Path) -> None:
+    """With all that preset fast has, batches in two pieces, and rows that two do not share evenly."""
+    wanted = {**FLAGS, "batch_size": 5, "gradient_accumulation_steps": 3}
+    train({**wanted, "input_file": (str(text_file),)}, out=str(tmp_path / "one"))
+    done = torchrun(2, {**wanted, "input_file": text_file, "out": tmp_path / "two", "json": True})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["iters"] == FLAGS["max_iters"], "one line, of one process"
+    assert done.stderr.count("fast nano: ") == 1
+    assert "2 processes of 1 CPU threads" in done.stderr
+    same_run(tmp_path / "one", tmp_path / "two")
+
+
+def test_a_run_goes_on_with_another_number_of_processes(text_file: Path, alone: Path, tmp_path: Path) -> None:
+    """Two, then one, then four, as one from the beginning."""
+    out = tmp_path / "run"
+    done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, "max_iters": 7})
+    assert done.returncode == 0, done.stderr
+    train({"max_iters": 15}, out=str(out), resume=True)
+    done = torchrun(4, {"out": out, "resume": True, "max_iters": FLAGS["max_iters"]})
+    assert done.returncode == 0, done.stderr
+    assert "no longer the same to the last bit" in done.stderr
+    one, other = (load_state(path / "state.safetensors") for path in (alone, out))
+    assert one.step == other.step
+    for name, weight in one.weights.items():
+        np.testing.assert_allclose(weight, other.weights[name], **CLOSE, err_msg=name)
+
+
+def test_more_processes_than_sequences_are_refused_in_one_sentence(text_file: Path, tmp_path: Path) -> None:
+    flags = {**PLAIN, "input_file": text_file, "out": tmp_path / "run", "batch_size": 1}
+    done = subprocess.run(
+        letterwise_processes(2, flags), cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    said = [line for line in done.stderr.splitlines() if line.startswith("letterwise: ")]
+    assert said == ["letterwise: 2 processes have 1 sequence a step to share: start 1 at most, or raise --batch_size."]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def started(flags: dict[str, object]) -> subprocess.Popen[str]:
+    """`letterwise train --processes 2`, which Ctrl-C reaches."""
+    return subprocess.Popen(
+        letterwise_processes(2, flags), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+
+
+def wait_for(process: subprocess.Popen[str], word: str) -> None:
+    """Read what it says until it says this."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if word in line:
+            return
+    pytest.fail(f"it ended without saying {word!r}")
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_ctrl_c_saves_and_ends_all(text_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with started({**PLAIN, "input_file": text_file, "out": out, "max_iters": 100_000}) as process:
+        wait_for(process, "step 12/")
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == 128 + signal.SIGINT
+    assert said.count("the same command with --resume goes on from there") == 1
+    assert f"stopped after step {load_state(out / 'state.safetensors').step};" in said
+
+
+def test_a_signal_to_one_process_ends_all(text_file: Path, tmp_path: Path) -> None:
+    with started({**PLAIN, "input_file": text_file, "out": tmp_path / "run", "max_iters": 100_000}) as process:
+        wait_for(process, "step 12/")
+        os.kill(children(process.pid)[-1], signal.SIGTERM)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert said.count("the same command with --resume goes on from there") == 1
+
+
+def test_a_killed_process_changes_nothing(text_file: Path, tmp_path: Path) -> None:
+    """Each is killed once; all are started again, go on from what was saved, and end as a run that nobody disturbed."""
+    out, wanted = tmp_path / "run", {**PLAIN, "max_iters": 100, "eval_interval": 50, "save_interval": 1}
+    train({**wanted, "input_file": (str(text_file),), "save_interval": "60s"}, out=str(tmp_path / "alone"))
+    with started({**wanted, "input_file": text_file, "out": out}) as process:
+        for victim in (0, 1):
+            wait_for(process, "fast nano: ")
+            while not (out / "state.safetensors").exists() or load_state(out / "state.safetensors").step <= victim:
+                time.sleep(0.05)
+            os.kill(children(process.pid)[victim], signal.SIGKILL)
+        said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    assert "was ended by SIGKILL: starting all 2 again" in said
+    same_run(tmp_path / "alone", out)

@@ -1,0 +1,33 @@
+"""Letterwise in several processes, as torchrun starts them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FLAGS = dict(n_layer=2, n_head=2, n_embd=16, block_size=16, batch_size=6, max_iters=24, warmup_iters=4, eval_interval=12)
+FLAGS |= dict(dropout=0.0, device="cpu")  # what is dropped depends on the process
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread for each process; whatever may be left of another launch is gone."""
+    own = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE", "LETTERWISE_ATTEMPT")}
+    return {**own, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1", **more}
+
+
+def spelled(flags: dict[str, object]) -> list[str]:
+    """Keywords as flags of the command line."""
+    return [word for name, value in flags.items() for word in (f"--{name}", *([] if value is True else [str(value)]))]
+
+
+def torchrun(processes: int, flags: dict[str, object]) -> subprocess.CompletedProcess[str]:
+    """`torchrun --nproc_per_node PROCESSES -m letterwise train --FLAGS`."""
+    engine = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [sys.executable, *engine, "-m", "letterwise", "train", *spelled(flags)]
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False)
+
+
+def letterwise_processes(processes: int, flags: dict[str, object]) -> list[str]:
+    """The command `letterwise train --processes PROCESSES --FLAGS`."""
+    return [sys.executable, "-m", "letterwise", "train", "--processes", str(processes), *spelled(flags)]
