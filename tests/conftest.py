@@ -34,8 +34,10 @@ jaxtyping.install_import_hook([f"letterwise.{part}" for part in SHAPED], "shapes
 import torch  # noqa: E402
 
 from letterwise.compiling import entry  # noqa: E402
+from letterwise.training import validation  # noqa: E402
 
 entry.MEANWHILE = False  # what is tested is what was compiled
+validation.SAMPLE_CHARS = 20  # what a model writes after each validation takes longer than the steps between
 
 torch.set_num_threads(1)
 

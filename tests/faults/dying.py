@@ -17,10 +17,12 @@ from typing import Any
 
 from runs import SHAPE, essence, text_file
 
+from letterwise.training import validation
 from letterwise.training.prepare import train
 from letterwise.training.trainer import Trainer
 
 FLAGS = {**SHAPE, "preset": "classic", "max_iters": 12, "eval_interval": 6, "save_interval": "4"}
+validation.SAMPLE_CHARS = 20
 CALLS = ("fsync", "replace", "unlink", "mkdir")
 
 

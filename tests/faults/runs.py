@@ -1,4 +1,4 @@
-"""Runs to hurt: small real processes, and what two runs must have in common to be the same run."""
+"""Runs to hurt: small processes, and what two runs must have in common to be the same run."""
 
 import hashlib
 import json
@@ -7,9 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+from forked import started
 
 from letterwise.checkpoint.container import checksum, unpack
 from letterwise.checkpoint.training_state import load_state
+from letterwise.training import validation
 from letterwise.training.metrics.rows import in_order
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +31,21 @@ def text_file(folder: Path) -> Path:
 
 
 def command(out: Path, *, text: Path | None = None, resume: bool = False, **flags: object) -> list[str]:
-    """A command line of `letterwise train`: afresh on `text`, or to resume."""
+    """What to say to `letterwise`: train afresh on `text`, or resume."""
     said = ["--resume"] if resume else ["--input_file", str(text)]
     said += [f"--{name}={value}" for name, value in ({**flags} if resume else {**SHAPE, **flags}).items()]
-    return [sys.executable, "-m", "letterwise", "train", "--out", str(out), *said]
+    return ["train", "--out", str(out), *said]
+
+
+def in_python(words: list[str]) -> list[str]:
+    """A command line of Python's for `letterwise WORDS`, with samples as long as they are here."""
+    samples = f"from letterwise.training import validation; validation.SAMPLE_CHARS = {validation.SAMPLE_CHARS}"
+    return [sys.executable, "-c", f"import sys; from letterwise.cli import main; {samples}; sys.exit(main())", *words]
+
+
+def start_python(words: list[str]) -> subprocess.Popen:
+    """The process, its stderr to be read line by line, as a person starts it."""
+    return subprocess.Popen(in_python(words), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
 
 
 def environment(*paths: Path, **more: str) -> dict[str, str]:
@@ -39,14 +54,18 @@ def environment(*paths: Path, **more: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *paths))), "OMP_NUM_THREADS": "1", **more}
 
 
-def start(words: list[str], **options: object) -> subprocess.Popen:
+def start(words: list[str], **options: Any) -> subprocess.Popen:
     """The process, its stderr to be read line by line."""
-    return subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(), **options)
+    return started(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
 
 
-def finished(words: list[str], code: int = 0, **options: object) -> str:
-    """Run it to its end; its stderr. It must leave with `code`, and without a traceback."""
-    process = start(words, **options)
+def finished(words: list[str], code: int = 0, **options: Any) -> str:
+    """Run it to its end; its stderr."""
+    return ended(start(words, **options), code)
+
+
+def ended(process: subprocess.Popen, code: int = 0) -> str:
+    """Wait for its end; its stderr. It must leave with `code`, and without a traceback."""
     told = process.communicate(timeout=300)[1]
     assert process.returncode == code, (process.returncode, told)
     assert "Traceback" not in told, told

@@ -1,19 +1,20 @@
 """Faults: full disks, limits, signals, closed terminals, two trainers, too little memory: each ends as promised."""
 
 import contextlib
+import itertools
 import os
 import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from runs import SHAPE, command, environment, essence, finished, start, text_file, under_way, until
+from forked import paused, pausing
+from runs import SHAPE, command, ended, environment, essence, finished, in_python, start, text_file, under_way, until
 
 from letterwise.checkpoint.training_state import load_state, read_state, save_state
 from letterwise.errors import UserError
@@ -21,30 +22,42 @@ from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
 
-FLAGS = dict(preset="classic", max_iters=600, eval_interval=200, save_interval=20)
+FLAGS = dict(preset="classic", max_iters=120, eval_interval=60, save_interval=20)
+BEGUN, LATER = 45, 90  # steps after which a run waits for what is done to it
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """The text, and what a run comes to that nothing happens to."""
+    """The text, and what a run comes to that nothing happens to, and that is no fork."""
     folder = tmp_path_factory.mktemp("whole")
     text = text_file(folder)
-    finished(command(folder / "o", text=text, **FLAGS))
+    subprocess.run(in_python(command(folder / "o", text=text, **FLAGS)), env=environment(), capture_output=True, check=True)
     return text, essence(folder / "o")
 
 
-def begun(out: Path, text: Path, **options: object) -> subprocess.Popen:
-    """A run that learns, and has kept its state more than once."""
-    process = start(command(out, text=text, **FLAGS), **options)
-    under_way(process)
-    until(lambda: (out / "state.previous.safetensors").exists())
+def begun(out: Path, text: Path, deaf: int | None = None) -> subprocess.Popen:
+    """A run that learns, and has kept its state twice; it waits, and will wait once more. It is deaf to a signal, perhaps."""
+
+    def before() -> None:
+        pausing(BEGUN, LATER)()
+        if deaf:
+            signal.signal(deaf, signal.SIG_IGN)
+
+    process = start(command(out, text=text, **FLAGS), before=before)
+    paused(process)
     return process
+
+
+def goes_on(process: subprocess.Popen) -> None:
+    """From one place where it waits to the other, and on."""
+    process.send_signal(signal.SIGCONT)
+    paused(process)
+    process.send_signal(signal.SIGCONT)
 
 
 def ends_well(process: subprocess.Popen, out: Path, wanted: dict[str, str]) -> None:
     """It comes to its own end, and to what undisturbed runs come to."""
-    process.communicate(timeout=300)
-    assert process.returncode == 0
+    ended(process)
     assert essence(out) == wanted
 
 
@@ -52,6 +65,7 @@ def ended_by(process: subprocess.Popen, number: int) -> str:
     """What it says after a signal, which ends it within 5 seconds of processor time."""
     others, before = resource.getrusage(resource.RUSAGE_CHILDREN), processor_s(process.pid)
     process.send_signal(number)
+    process.send_signal(signal.SIGCONT)  # if it waits
     told = process.communicate(timeout=300)[1]
     whole = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert whole.ru_utime + whole.ru_stime - others.ru_utime - others.ru_stime - before < 5
@@ -81,10 +95,13 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(whole, tmp_path: Path) ->
     text, wanted = whole
     process = begun(tmp_path / "o", text)
     limit(process, 4096)
+    process.send_signal(signal.SIGCONT)
     told = under_way(process, "The run goes on; what is saved is its state after step")
     assert "cannot write" in told
     assert "File too large" in told
+    paused(process)
     limit(process, resource.RLIM_INFINITY)
+    process.send_signal(signal.SIGCONT)
     ends_well(process, tmp_path / "o", wanted)
     assert list((tmp_path / "o").glob("*.tmp-*")) == []
 
@@ -93,10 +110,8 @@ def test_a_disk_that_stays_full_ends_in_a_sentence_and_the_run_can_go_on(whole, 
     text, wanted = whole
     process = begun(tmp_path / "o", text)
     limit(process, 4096)
-    told = process.communicate(timeout=300)[1]
-    assert process.returncode == 2, told
-    assert "Traceback" not in told
-    last = told.splitlines()[-1]
+    goes_on(process)
+    last = ended(process, code=2).splitlines()[-1]
     assert "came to its end, but cannot write" in last
     kept = steps_kept(tmp_path / "o")
     assert f"its state after step {kept} is in {str(tmp_path / 'o')!r}" in last
@@ -122,9 +137,12 @@ def test_a_small_disk_really_fills_up(whole, tmp_path: Path) -> None:
                 while filler.write(bytes(4096)):
                     pass
             assert shutil.disk_usage(disk).free == 0
+        process.send_signal(signal.SIGCONT)
         told = under_way(process, "The run goes on")
         assert "No space left on device" in told
+        paused(process)
         (disk / "filler").unlink()
+        process.send_signal(signal.SIGCONT)
         ends_well(process, disk / "o", wanted)
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
@@ -135,16 +153,18 @@ def test_a_directory_that_becomes_read_only(whole, tmp_path: Path) -> None:
     text, wanted = whole
     process = begun(tmp_path / "o", text)
     (tmp_path / "o").chmod(0o500)
+    process.send_signal(signal.SIGCONT)
     assert "Permission denied" in under_way(process, "The run goes on")
+    paused(process)
     (tmp_path / "o").chmod(0o700)
+    process.send_signal(signal.SIGCONT)
     ends_well(process, tmp_path / "o", wanted)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_the_run_within_seconds_and_it_goes_on_exactly(whole, tmp_path: Path, number: int) -> None:
     text, wanted = whole
-    heeding = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731 (these tests may run in the background, or under nohup)
-    process = begun(tmp_path / "o", text, preexec_fn=heeding)
+    process = begun(tmp_path / "o", text)
     told = ended_by(process, number)
     assert process.returncode == 128 + number, told
     assert f"the state after step {steps_kept(tmp_path / 'o')} is saved" in told
@@ -174,6 +194,7 @@ def test_a_second_signal_ends_it_at_once_without_damage(whole, tmp_path: Path) -
     text, wanted = whole
     process = begun(tmp_path / "o", text)
     process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=300)
     assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
@@ -183,7 +204,7 @@ def test_a_second_signal_ends_it_at_once_without_damage(whole, tmp_path: Path) -
 
 def test_nobody_reading_is_no_reason_to_stop(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    words = command(tmp_path / "o", text=text, **FLAGS)
+    words = in_python(command(tmp_path / "o", text=text, **FLAGS))
     read, written = os.pipe()
     process = subprocess.Popen(words, stdout=written, stderr=written, env=environment())
     os.close(written)
@@ -195,19 +216,18 @@ def test_nobody_reading_is_no_reason_to_stop(whole, tmp_path: Path) -> None:
 
 def test_under_nohup_a_closed_terminal_is_not_even_noticed(whole, tmp_path: Path) -> None:
     text, wanted = whole
-    ignoring = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731 (what nohup does)
-    process = begun(tmp_path / "o", text, preexec_fn=ignoring)
+    process = begun(tmp_path / "o", text, deaf=signal.SIGHUP)  # what nohup does
     process.send_signal(signal.SIGHUP)
+    goes_on(process)
     ends_well(process, tmp_path / "o", wanted)
 
 
 def test_a_second_trainer_in_the_same_directory_is_refused(whole, tmp_path: Path) -> None:
     text, wanted = whole
     process = begun(tmp_path / "o", text)
-    process.send_signal(signal.SIGSTOP)  # it holds on, however slowly the others start
     for second in (command(tmp_path / "o", resume=True), [*command(tmp_path / "o", text=text, **FLAGS), "--overwrite"]):
         assert "another process trains in" in finished(second, code=2)
-    process.send_signal(signal.SIGCONT)
+    goes_on(process)
     ends_well(process, tmp_path / "o", wanted)
 
 
@@ -230,12 +250,15 @@ def test_a_finished_run_says_so(whole, tmp_path: Path) -> None:
 
 
 def test_too_little_memory_is_a_sentence(tmp_path: Path) -> None:
-    def poor() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+    """A GB beside what the program takes for itself, of which the weights alone want 0.4."""
 
-    words = command(tmp_path / "o", text=text_file(tmp_path), n_embd=4096, n_layer=2)
-    told = finished(words, code=2, preexec_fn=poor)
-    assert "out of memory: 2 layers of width 4096" in told
+    def poor() -> None:
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, taken + 2**30))
+
+    words = command(tmp_path / "o", text=text_file(tmp_path), n_embd=2048, n_layer=2)
+    told = finished(words, code=2, before=poor)
+    assert "out of memory: 2 layers of width 2048" in told
     assert "lower --batch_size" in told
     assert not (tmp_path / "o/state.safetensors").exists()
 
@@ -255,10 +278,10 @@ class StopAt(Progress):
 
 
 def test_with_another_number_of_threads_it_goes_on_and_says_what_that_means(tmp_path: Path) -> None:
-    flags = {**SHAPE, "preset": "classic", "input_file": (str(text_file(tmp_path)),), "max_iters": 60, "eval_interval": 30}
+    flags = {**SHAPE, "preset": "classic", "input_file": (str(text_file(tmp_path)),), "max_iters": 40, "eval_interval": 20}
     train(flags, out=str(tmp_path / "one"))
     with pytest.raises(Interrupted):
-        train(flags, out=str(tmp_path / "two"), progress=StopAt(30))
+        train(flags, out=str(tmp_path / "two"), progress=StopAt(20))
     told = StopAt()
     try:
         train({"threads": 2}, out=str(tmp_path / "two"), resume=True, progress=told)
@@ -271,13 +294,13 @@ def test_with_another_number_of_threads_it_goes_on_and_says_what_that_means(tmp_
 
 def test_clock_jumps_do_not_touch_the_minutes(tmp_path: Path) -> None:
     """The wall clock leaps a day ahead at every look; only the monotonic one is asked."""
-    leap = (
-        "import itertools, sys, time; days = itertools.count(time.time(), 86_400); time.time = lambda: next(days); "
-        "from letterwise.cli import main; sys.exit(main())"
-    )
-    words = [sys.executable, "-c", leap, *command(tmp_path / "o", text=text_file(tmp_path), preset="classic", minutes=0.1)[3:]]
-    finished(words)
-    assert 3 < load_state(tmp_path / "o/state.safetensors").seconds < 60  # six were asked for; a busy machine takes longer
+
+    def leaping() -> None:
+        days = itertools.count(time.time(), 86_400)
+        time.time = lambda: next(days)
+
+    finished(command(tmp_path / "o", text=text_file(tmp_path), preset="classic", minutes=0.05), before=leaping)
+    assert 1.5 < load_state(tmp_path / "o/state.safetensors").seconds < 60  # three were asked for; a busy machine takes longer
 
 
 def test_a_state_cannot_send_the_model_elsewhere(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ def test_a_run_killed_at_any_call_resumes_as_if_nothing_had_been(rest: int, tmp_
         env=environment(HERE, LETTERWISE_CACHE=str(tmp_path / "c")),
         capture_output=True,
         text=True,
-        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
