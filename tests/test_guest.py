@@ -1,5 +1,6 @@
 """Guest: a library call leaves the process as it found it: threads, random numbers, signals, warnings, folder, environment."""
 
+import importlib
 import logging
 import os
 import signal
@@ -43,8 +44,10 @@ def process_state() -> dict[str, Any]:
 def own_settings(tiny: Any) -> Iterator[None]:
     """A program that has decided all this for itself, otherwise than Letterwise would.
 
-    `tiny` is trained before, so that everything is imported: sympy, which PyTorch imports, adds to the filters of warnings.
+    `tiny` is trained before, so that everything is imported; sympy, which PyTorch imports when it likes, adds to the filters of
+    warnings.
     """
+    importlib.import_module("sympy")
     threads, handlers = torch.get_num_threads(), {number: signal.getsignal(number) for number in SIGNALS}
     torch.set_num_threads(threads + 2)
     torch.manual_seed(77)

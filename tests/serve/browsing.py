@@ -23,7 +23,7 @@ class Window:
         self.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=url)
         self.page, self.url, self.name = self.context.new_page(), url, f"{width}-{theme}"
         self.requests, self.complaints = list[str](), list[str]()
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 
-START_S = 60.0
+START_S = 300.0
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Running:
 
     def logged(self, answer: httpx.Response) -> dict:
         """The line of the access log (`--log_json`) about an answer: it is written after the answer has left."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             whole = [line for line in self.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
             for row in map(json.loads, (line for line in whole if line.startswith("{"))):
@@ -42,7 +42,7 @@ class Running:
             time.sleep(0.02)
         raise AssertionError(f"no line for {answer.url} in {self.log.read_text()}")
 
-    def until(self, name: str, value: float, seconds: float = 20.0) -> None:
+    def until(self, name: str, value: float, seconds: float = 120.0) -> None:
         """Wait until a figure has a value."""
         end = time.monotonic() + seconds
         while (now := self.metric(name)) != value:
