@@ -323,7 +323,7 @@ class Reader(LoadedModel):
         if tally.skipped and not known:
             raise UserError("the text has no character that the model knows: there is nothing to score.")
         if known + (self.file.line_break is not None) < 2:
-            raise UserError(f"a text of {known} characters has nothing to predict: it takes 2 or more.")
+            raise UserError(f"there is nothing to predict: that takes 2 characters or more, and the text has {known}.")
         if len(ids) >= ANNOUNCED_CHARS:
             how.note(f"scoring {len(ids):,} characters")
         skips = how.unknown == "skip"

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import Field
+from pathlib import Path
 from typing import Any, NoReturn, get_origin
 
 from letterwise.cli.output import words_to_stdout
@@ -27,6 +28,7 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "steps": "max_iters",
 }  # fmt: skip
 
+MODEL_ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
 PLACES = {"FILE": local, "DIR": local, "PATH": expanded}  # how the names of each metavar are read
 OUTPUTS = ("output_file", "html")
 INPUTS = ("model_path", "input_file", "calibrate", "runs", "checkpoint", "meta", "vocabulary_from")
@@ -75,12 +77,20 @@ class Parser(argparse.ArgumentParser):
             flag = rest[0].split("=")[0]
             if flag.startswith("--"):
                 raise UserError(f"{flag} is not a flag of `{self.prog}`: {self._instead(flag)}")
-            raise UserError(f"{quoted(rest[0])} belongs to no flag: see `{self.prog} --help`.")
+            raise UserError(f"{quoted(rest[0])} belongs to no flag: {self._flag_of(rest[0])}")
         for action in self._actions:
             if action.metavar in NAMES and (value := getattr(given, action.dest, None)) is not None:
                 setattr(given, action.dest, _named(action, value))
         _spare_inputs(vars(given))
         return vars(given)
+
+    def _flag_of(self, value: str) -> str:
+        """The flag that a value probably belongs to: a model's, or a text's."""
+        known = [option for action in self._actions for option in action.option_strings]
+        for flag, found in (("--model_path", value.endswith(MODEL_ENDINGS)), ("--input_file", Path(value).is_file())):
+            if found and flag in known:
+                return f"did you mean `{flag} {value}`?"
+        return f"see `{self.prog} --help`."
 
     def _instead(self, flag: str) -> str:
         """The flag that was probably meant."""

@@ -65,7 +65,7 @@ def passes(
     all randomness as they were. Raises `UserError` when there is nothing to predict, or the protocol is not known.
     """
     if len(ids) - start < 2:
-        raise UserError(f"a text of {len(ids) - start} characters has nothing to predict: it takes 2 or more.")
+        raise UserError(f"there is nothing to predict: that takes 2 characters or more, and the text has {len(ids) - start}.")
     block_size, transformer, device = model.block_size, model.transformer, model.device
     overlap = overlap_of(protocol, block_size)
     require_ids(ids, transformer.vocab_size)

@@ -23,7 +23,7 @@ def evaluate(file: ModelFile, ids: np.ndarray) -> Score:
     For a model of lines the first is a line break, after which it stands anyway.
     """
     if len(ids) < 2:
-        raise UserError(f"a text of {len(ids)} characters has nothing to predict: evaluation needs 2 or more.")
+        raise UserError(f"there is nothing to predict: that takes 2 characters or more, and the text has {len(ids)}.")
     require_ids(ids, len(file.vocabulary))
     predictor, nats = Online(file), 0.0
     if file.line_break is None:

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi", reason="the server is an extra: pip install 'letterwise[serve]'")
 pytest.importorskip("openai", reason="the real client is what the server is tested with: pip install openai")
 
+from browser import started
+from serve.browsing import Window
 from serve.running import Running, running
+from serve.writing import setting
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +33,25 @@ def server(tiny, tiny_lines, byte_model, tmp_path_factory: pytest.TempPathFactor
         model.save(folder / f"{name}.safetensors")
     with running(folder, "--model_path", *(f"{name}.safetensors" for name in files), "--runs", str(tiny.run_dir.parent)) as it:
         yield it
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture
+def window(chromium: Any, server: Running) -> Iterator[Window]:
+    window = Window(chromium, server.url)
+    yield window
+    window.close()
+
+
+@pytest.fixture
+def page(window: Window) -> Any:
+    """Write, open and ready, with a fixed seed."""
+    page = window.open()
+    page.get_by_role("button", name="Go on").and_(page.locator(":enabled")).wait_for()
+    setting(page, seed=7, max_tokens=60)
+    return page

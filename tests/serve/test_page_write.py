@@ -3,16 +3,15 @@
 import json
 import os
 import re
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from browser import started
 from serve.browsing import WIDTHS, Window
 from serve.running import Running, running
+from serve.writing import finish, go_on, put_caret, setting, text
 
 from letterwise.api.model import LanguageModel
 
@@ -20,59 +19,6 @@ pytestmark = pytest.mark.browser
 HOSTILE = "<script>hacked=1</script>\x00\x1b[31m\u202e<img src=x onerror=hacked=1>\U0001f600e\u0301"
 # Wait until an element has so many characters.
 GROWN = "(way, n) => new Promise((go) => setInterval(() => way.textContent.length >= n && go(), 20))"
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with started() as browser:
-        yield browser
-
-
-@pytest.fixture
-def window(chromium: Any, server: Running) -> Iterator[Window]:
-    window = Window(chromium, server.url)
-    yield window
-    window.close()
-
-
-@pytest.fixture
-def page(window: Window) -> Any:
-    """Write, open and ready, with a fixed seed."""
-    page = window.open()
-    page.get_by_role("button", name="Go on").and_(page.locator(":enabled")).wait_for()
-    setting(page, seed=7, max_tokens=60)
-    return page
-
-
-def setting(page: Any, **values: Any) -> None:
-    page.wait_for_selector(".limits", state="attached")
-    page.evaluate("document.querySelector('.limits').open = true")
-    for name, value in values.items():
-        page.fill(f"[name={name}]", str(value))
-
-
-def text(page: Any) -> str:
-    return page.input_value("#write-text")
-
-
-def go_on(page: Any, prompt: str | None = None) -> str:
-    """The text when the model has written."""
-    if prompt is not None:
-        page.fill("#write-text", prompt)
-    page.click("[data-do=write]")
-    finish(page)
-    return text(page)
-
-
-def finish(page: Any) -> None:
-    page.wait_for_selector("[data-do=write]:text('Go on')")
-
-
-def put_caret(page: Any, index: int) -> None:
-    """As one does with the keyboard."""
-    page.focus("#write-text")
-    page.evaluate("(at) => document.querySelector('#write-text').setSelectionRange(at - 1, at - 1)", index)
-    page.keyboard.press("ArrowRight")
 
 
 def middle(page: Any, n: int) -> list[float]:
@@ -190,6 +136,22 @@ def test_a_click_on_a_character_shows_what_was_expected_there(page: Any) -> None
     assert 0 < sum(chances) < 101
 
 
+def test_after_an_edit_the_figures_are_those_of_the_text_as_it_is(page: Any, tiny: LanguageModel) -> None:
+    go_on(page, "the ")
+    page.evaluate("document.querySelector('#write-text').setSelectionRange(10, 10)")
+    page.keyboard.type("zzz")
+    put_caret(page, 13)
+    stands, before = text(page)[13], text(page)[:13]
+    page.wait_for_selector(f'.next-context:has-text("{before[-5:]}")')
+    (wanted,) = [c for c in tiny.next_characters(before, n=1000).likeliest if c.character == stands]
+    shown = page.inner_text("tr.stands td.by-model")
+    assert (
+        shown == "< 0.01 %"
+        if wanted.probability < 1e-4
+        else float(shown.split()[0]) == pytest.approx(100 * wanted.probability, rel=0.06)
+    )
+
+
 def test_on_a_narrow_window_a_panel_comes_from_below(chromium: Any, server: Running) -> None:
     window = Window(chromium, server.url, width=360)
     page = window.open()
@@ -217,9 +179,10 @@ def test_stop_stops_and_typing_stops(page: Any, server: Running) -> None:
         page.fill("#write-text", "the ")
         page.click("[data-do=write]")
         page.wait_for_selector(".mirror span span >> nth=3", state="attached")
-        page.click("[data-do=write]") if way == "stop" else page.type("#write-text", "x")
+        page.click("[data-do=write]") if way == "stop" else page.type("#write-text", "\u20ac")
         finish(page)
         length = len(text(page))
+        assert ("\u20ac" in text(page), text(page)[-1] == "\u20ac") == (way == "type", way == "type")  # behind what had come
         assert length < 4500
         page.wait_for_timeout(300)
         assert len(text(page)) == length
@@ -253,6 +216,21 @@ def test_a_link_holds_text_and_settings_and_the_server_sees_none_of_it(window: W
     assert opened.evaluate("typeof hacked") == "undefined"
     assert not [url for url in other.requests if "s=" in url.partition("#")[0]]
     other.close()
+
+
+def test_undo_after_a_link_brings_back_ones_own_text_and_settings(page: Any) -> None:
+    setting(page, regex="[a-z ]+", max_tokens=33)
+    page.fill("#write-text", "a friend's")
+    page.click("[data-do=share]")
+    page.wait_for_selector("#toast:not(:empty)")
+    link = page.evaluate("navigator.clipboard.readText()")
+    setting(page, regex="", max_tokens=50)
+    page.fill("#write-text", "my own")
+    page.evaluate("(link) => location.assign(link)", link)
+    page.wait_for_function("document.querySelector('#write-text').value === \"a friend's\"")
+    for way, own in (("undo", ["my own", "", "50"]), ("redo", ["a friend's", "[a-z ]+", "33"])):
+        page.click(f"[data-do={way}]")
+        assert [text(page), page.input_value("[name=regex]"), page.input_value("[name=max_tokens]")] == own
 
 
 @pytest.mark.parametrize("fragment", ["#write?s=", "#write?s=%%%", "#write?s=AAAA", "#write?s=q1YqSa0oUbJSUKgFAA", "#nothing"])

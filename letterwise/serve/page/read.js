@@ -149,6 +149,7 @@ class ReadView {
     stop.hidden = false;
     read.disabled = true;
     copies.textContent = "";
+    result.classList.add("stale");
     try {
       const novelty = this.app.api.post("/api/novelty", { model, text }, { signal }).catch((error) => ({ error }));
       const scored = await unpacked(this.app.api, "score", { model, text, alternatives: 5 }, signal);
@@ -164,6 +165,7 @@ class ReadView {
       if (this.abort.signal === signal) {
         stop.hidden = true;
         read.disabled = false;
+        result.classList.remove("stale");
       }
     }
   }
@@ -172,7 +174,7 @@ class ReadView {
     const facts = [[mean.toFixed(3), "bits a character"], [amount(chars), "characters"]];
     if (counting !== null && counting !== undefined) facts.splice(1, 0, [counting.toFixed(3), "bits by counting alone"]);
     facts.at(-2)[1] += " (lower is better)";
-    if (unknown) facts.push([amount(unknown), unknown === 1 ? "it has never seen" : "of them it has never seen"]);
+    if (unknown) facts.push([amount(unknown), "of them it has never seen"]);
     this.parts.summary.replaceChildren(...facts.map(([figure, words]) => h("span", {}, h("b", {}, figure), ` ${words}`)));
   }
 

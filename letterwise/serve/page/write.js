@@ -15,7 +15,7 @@ import { asJson, copy, isLink, linkTo, readLink, save } from "./write_share.js";
 import { endedBecause, written } from "./write_stream.js";
 import { Sheet } from "./write_text.js";
 import { Three } from "./write_three.js";
-import { howMany, mostIn, onThePage, tooLong, unknownTo } from "./write_words.js";
+import { charactersIn, howMany, mostIn, onThePage, rangeIn, tooLong, unknownTo } from "./write_words.js";
 
 const REST_MS = 500;
 const SPEED_MS = 150; // between two words on how far it is
@@ -30,6 +30,7 @@ export function mount(element, app) {
 class Write {
   constructor(element, app) {
     Object.assign(this, { element, app, history: new History(), controller: null, mostRead: Infinity });
+    this.settingsWith = new WeakMap(); // of states of the text between which a link changed the settings
     this.part = (selector) => element.querySelector(selector);
     this.sheet = new Sheet({
       area: this.part("textarea"),
@@ -106,18 +107,20 @@ class Write {
     const shared = await readLink(location.hash), mine = this.sheet.items.length > 0;
     history.replaceState(null, "", "#write");
     if (!shared) return this.complain("This link is damaged or cut; ask for it again.");
-    this.replaceAll(shared.text);
-    this.loadSettings(shared.settings);
-    this.app.toast(`This text came with the link.${mine ? " Undo brings back yours." : ""}`);
+    this.replaceAll(shared.text, shared.settings);
+    this.app.toast(`This text came with the link${mine ? ", and so did its settings. Undo brings back yours" : ""}.`);
   }
 
-  // A text from elsewhere: yours stays behind "Undo".
-  replaceAll(text) {
+  // A text and settings from elsewhere: yours stay behind "Undo".
+  replaceAll(text, settings) {
     this.stop();
     this.history.keep(this.sheet.items);
+    this.settingsWith.set(this.sheet.items, this.settings.dump());
     this.sheet.set(Array.from(text, (character) => ({ character, bits: null })));
+    this.settingsWith.set(this.sheet.items, settings);
     this.changed();
     this.say("");
+    this.loadSettings(settings);
   }
 
   modelChanged() {
@@ -194,9 +197,9 @@ class Write {
   done(from, ended) {
     const fresh = this.sheet.items.slice(from), bits = fresh.reduce((sum, item) => sum + item.bits, 0);
     const sentence = fresh.length
-      ? `${endedBecause(ended)}${amount(fresh.length)} characters · ${(bits / fresh.length).toFixed(2)} bits each · seed ${this.settings.lastSeed}`
-      : `${endedBecause(ended)}Nothing more could be written.`;
-    this.say(sentence, `Written: ${sentence}`);
+      ? `${endedBecause(ended)}${howMany(fresh.length)} · ${(bits / fresh.length).toFixed(2)} bits each · seed ${this.settings.lastSeed}`
+      : `Nothing was written. ${endedBecause(ended)}`;
+    this.say(sentence, fresh.length ? `Written: ${sentence}` : sentence);
   }
 
   // A word on what has just happened, or none, and then how long the text is; `aloud` for those who hear the page.
@@ -262,13 +265,15 @@ class Write {
   }
 
   chosen(items) {
+    const from = this.sheet.items.length;
     this.history.keep(this.sheet.items);
     this.sheet.append(items);
     this.sheet.flush();
     this.changed();
     this.say("");
-    this.sheet.area.focus();
+    this.sheet.area.focus({ preventScroll: true });
     this.sheet.goTo(this.sheet.items.length);
+    this.sheet.reveal(from);
   }
 
   edited(before) {
@@ -296,6 +301,7 @@ class Write {
       this.sheet.showMark();
       return;
     }
+    if (pointed) this.part(".write-side").scrollTop = 0; // where the answer stands
     this.next.look(index);
   }
 
@@ -304,6 +310,7 @@ class Write {
     const items = this.history[way](this.sheet.items);
     if (!items) return;
     this.sheet.set(items);
+    if (this.settingsWith.has(items)) this.loadSettings(this.settingsWith.get(items));
     this.changed();
     this.say("");
     this.next.look(null);
@@ -349,8 +356,9 @@ class Write {
     } catch (error) {
       if (error.status === 400 || error.status === 422) return onThePage(error.message);
     }
-    const strange = unknownTo(this.app.facts(), [fields.charset, ...(fields.stop ?? [])].join(""));
-    return strange ? `Not in this model's alphabet, so it will not come: ${strange}` : null;
+    const range = rangeIn(fields.charset), strange = unknownTo(this.app.facts(), charactersIn(fields));
+    if (strange) return `Not in this model's alphabet, so it will not come: ${strange}`;
+    return range ? `${range} is three characters here, - among them: write all that you mean.` : null;
   }
 
   // On a narrow window the panels come from below, one at a time.

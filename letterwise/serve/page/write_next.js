@@ -6,6 +6,7 @@ import { amount, level, make, named, percent, shown } from "./surprise.js";
 import { onThePage } from "./write_words.js";
 
 const ROWS = 8;
+const MOST = 1000; // characters that are asked for: among them is the one that stands there, however unlikely it is
 const PAUSE_MS = 120; // the caret may go on before the server is asked
 const BEFORE = 24; // characters of context that are shown
 
@@ -36,7 +37,7 @@ export class Next {
   async ask(index, signal) {
     const text = this.sheet.textUpTo(index), stands = this.sheet.items[index] ?? null;
     try {
-      const answer = await this.app.api.post("/api/next", { model: this.app.model(), text, shown: ROWS, unknown: "skip", ...this.settings() }, { signal });
+      const answer = await this.app.api.post("/api/next", { model: this.app.model(), text, shown: MOST, unknown: "skip", ...this.settings() }, { signal });
       if (signal.aborted) return;
       this.part(".next-error").textContent = "";
       this.show(answer, index, stands);
@@ -53,9 +54,8 @@ export class Next {
     this.part(".next-counting").hidden = !counts;
     this.showContext(index, stands);
     const rows = next.slice(0, ROWS).map((row) => this.row(row, index, stands, counts));
-    if (stands?.bits > 0 && !next.some(({ character }) => character === stands.character)) {
-      rows.push(this.row({ character: stands.character, probability: 2 ** -stands.bits, counting: null, drawn: null }, index, stands, counts));
-    }
+    const standing = next.findIndex(({ character }) => character === stands?.character);
+    if (standing >= ROWS) rows.push(this.row(next[standing], index, stands, counts));
     this.part("tbody").replaceChildren(...rows);
     const choices = 2 ** entropy;
     this.part(".next-words").textContent =

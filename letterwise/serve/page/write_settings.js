@@ -4,7 +4,8 @@
 
 import { amount } from "./surprise.js";
 
-const CHECKED = ["stop", "charset", "regex"]; // boxes whose contents may be wrong
+const CHECKED = ["stop", "charset", "regex", "must_contain"]; // boxes whose contents may be wrong
+const LISTS = ["stop", "must_contain"]; // a text on each line
 const NUMBERS = { max_tokens: "Characters", seed: "Seed" }; // boxes for a whole number
 const PAUSE_MS = 350; // after the last key, before a box is tried
 const NEUTRAL = { top_k: 0, top_p: 1, min_p: 0 }; // values at which a filter removes nothing
@@ -25,7 +26,7 @@ export class Settings {
 
   // The fields of a request, without those that would do nothing.
   values() {
-    return Object.assign(this.drawing(), ...["stop", "regex"].map((name) => this.limit(name)));
+    return Object.assign(this.drawing(), ...["stop", "regex", "must_contain"].map((name) => this.limit(name)));
   }
 
   // Those that say how one character is drawn, whatever comes before and after.
@@ -38,9 +39,9 @@ export class Settings {
 
   limit(name) {
     const value = this.field(name).value;
-    if (name !== "stop") return value ? { [name]: value } : {};
+    if (!LISTS.includes(name)) return value ? { [name]: value } : {};
     const texts = value.split("\n").filter((line) => line !== "");
-    return texts.length ? { stop: texts.map((line) => line.replace(/\\n/g, "\n")) } : {};
+    return texts.length ? { [name]: texts.map((line) => line.replace(/\\n/g, "\n")) } : {};
   }
 
   get length() {
@@ -86,9 +87,13 @@ export class Settings {
   }
 
   async judge(name, signal) {
-    const fields = this.limit(name);
+    const fields = this.limit(name), all = Object.assign({}, ...CHECKED.map((each) => this.limit(each)));
     const sentence = Object.keys(fields).length ? await this.refused(fields, signal) : null;
-    if (!signal.aborted) this.complain(name, sentence);
+    if (signal.aborted) return;
+    this.complain(name, sentence);
+    const bad = CHECKED.some((each) => this.field(each).hasAttribute("aria-invalid"));
+    const together = !bad && Object.keys(all).length > 1 ? await this.refused(all, signal) : null;
+    if (!signal.aborted) document.getElementById("error-together").textContent = together ?? "";
   }
 
   complain(name, sentence) {

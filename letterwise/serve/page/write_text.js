@@ -40,9 +40,10 @@ export class Sheet {
   replace(start, end, fresh) {
     const [from, to] = [this.unitOf(start), this.unitOf(end)];
     const text = fresh.map(({ character }) => shown(character)).join("");
+    const last = this.area.selectionStart === this.shown.length && to === this.shown.length; // a caret at the end stays there
     this.change(start, end, fresh);
     this.shown = this.shown.slice(0, from) + text + this.shown.slice(to);
-    this.area.setRangeText(text, from, to, "preserve");
+    this.area.setRangeText(text, from, to, last ? "end" : "preserve");
   }
 
   // All of it, for undo: only what differs is drawn anew.
@@ -153,6 +154,12 @@ export class Sheet {
   showMark() {
     const { bottom } = this.mirror.rect(this.marked);
     window.scrollBy(0, Math.max(0, bottom - window.innerHeight * 0.3));
+  }
+
+  // Bring a character, and what follows it, into the window.
+  reveal(index) {
+    const { top } = this.mirror.rect(index);
+    if (top < 0 || top > window.innerHeight * 0.6) window.scrollBy(0, top - window.innerHeight * 0.25);
   }
 
   endIsVisible() {

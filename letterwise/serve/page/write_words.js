@@ -5,13 +5,17 @@ import { amount, JOINS, named } from "./surprise.js";
 const MOST_NAMED = 12; // characters
 const LABELS = {
   max_tokens: "Characters", charset: "Only these characters", regex: "the regular expression", stop: "Stop at", seed: "Seed",
+  must_contain: "It must contain",
   temperature: "Temperature", top_k: "Top-k", top_p: "Top-p", min_p: "Min-p",
 };
-const FIELD = /\b(max_tokens|charset|regex|top_k|top_p|min_p|(?:stop|seed|temperature)(?==))\b(=?)/g;
+const FIELD = /\b(max_tokens|charset|regex|must_contain|top_k|top_p|min_p|(?:stop|seed|temperature)(?==))\b(=?)/g;
+
+// What the server would also take, and the page has no box for.
+const ELSEWHERE = /,? (?:or use (?:grammar|exclude)|or exclude|and exclude)\b/g;
 
 // A sentence of the server's, with the page's labels in the place of its fields.
 export function onThePage(sentence) {
-  return sentence.replace(FIELD, (_, name, equals) => `“${LABELS[name]}”${equals && " = "}`).replace(/\bprompt\b/g, "text");
+  return sentence.replace(ELSEWHERE, "").replace(FIELD, (_, name, equals) => `“${LABELS[name]}”${equals && " = "}`).replace(/\bprompt\b/g, "text");
 }
 
 // Those of some characters that a model has never seen, named in a row; "" where it knows all.
@@ -20,6 +24,14 @@ export function unknownTo(facts, characters) {
   const strange = strangeIn(characters, new Set(facts.characters));
   return strange.slice(0, MOST_NAMED).map(named).join("  ") + (strange.length > MOST_NAMED ? " …" : "");
 }
+
+// The characters that some limits name; in a regular expression, those that can only mean themselves.
+export function charactersIn({ charset = "", regex = "", stop = [], must_contain: needed = [] }) {
+  return [charset, regex.replace(/\\.|\{[^}]*\}|[!-/:-@[-`{-~]/gsu, ""), ...stop, ...needed].join("");
+}
+
+// Something like a-z, which in a row of characters is no range; "" where there is none.
+export const rangeIn = (charset = "") => /[a-z]-[a-z]|[A-Z]-[A-Z]|\d-\d/.exec(charset)?.[0] ?? "";
 
 // An emoji of several code points is one.
 function strangeIn(characters, known) {
