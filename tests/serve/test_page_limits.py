@@ -16,17 +16,17 @@ def said(page: Any, box: str) -> str:
 
 
 def test_each_text_that_it_must_contain_is_in_it(page: Any) -> None:
-    setting(page, must_contain="cat sat\\n\ndog")
+    setting(page, must_contain="cat sat\ndog")
     written = go_on(page, "the ")
-    assert "cat sat\n" in written
+    assert "cat sat" in written
     assert "dog" in written
 
 
 def test_limits_that_clash_are_said_before_anything_is_written(window: Window, page: Any) -> None:
-    setting(page, charset="aeiou", regex="cat")
+    setting(page, charset="acd", regex="dog")
     assert said(page, "together").startswith("“Only these characters” leave no text that matches")
     assert text(page) == ""
-    setting(page, regex="eau")
+    setting(page, regex="cad")
     page.wait_for_selector("#error-together:empty", state="attached")
     assert any("400" in complaint for complaint in window.complaints)
     window.complaints.clear()
@@ -36,8 +36,8 @@ def test_limits_that_clash_are_said_before_anything_is_written(window: Window, p
     ("box", "value", "sentence"),
     [
         ("charset", "a-d ", "a-d is three characters here, - among them: write all that you mean."),
-        ("charset", "abé", "Not in this model's alphabet, so it will not come: é"),
-        ("regex", r"[éa ]{10}\d", "Not in this model's alphabet, so it will not come: é"),
+        ("charset", "acé", "Not in this model's alphabet, so it will not come: é"),
+        ("regex", "[éa ]{10}", "Not in this model's alphabet, so it will not come: é"),
         ("regex", "(?=.*cat).*", "look-around is not supported: write what may stand there, or use “It must contain”."),
     ],
 )

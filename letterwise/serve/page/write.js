@@ -357,8 +357,8 @@ class Write {
       if (error.status === 400 || error.status === 422) return onThePage(error.message);
     }
     const range = rangeIn(fields.charset), strange = unknownTo(this.app.facts(), charactersIn(fields));
-    if (strange) return `Not in this model's alphabet, so it will not come: ${strange}`;
-    return range ? `${range} is three characters here, - among them: write all that you mean.` : null;
+    if (range) return `${range} is three characters here, - among them: write all that you mean.`;
+    return strange ? `Not in this model's alphabet, so it will not come: ${strange}` : null;
   }
 
   // On a narrow window the panels come from below, one at a time.
