@@ -28,7 +28,7 @@ def parts(config: ModelConfig, vocab_size: int) -> list[Part]:
 
 def _before_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
     held, width = parameters(config, vocab_size), config.n_embd
-    says = f"Each of the {vocab_size} characters has a row of {width} numbers; those that are used alike end up alike."
+    says = f"Each of the {vocab_size} characters has a row of {width} numbers; those that are used alike become alike as it learns."
     yield Part("embedding", held.embedding, "transformer.py", says)
     if config.n_layer:
         yield Part("positions", held.positions, "positions.py", _positions(config))
@@ -44,7 +44,7 @@ def _positions(config: ModelConfig) -> str:
         case "learned":
             return f"Each of the {config.block_size} places in the context has a row of numbers, too: so order counts."
         case "rotary":
-            return "What characters ask and offer is turned by an angle that grows with their place: there is nothing to learn."
+            return "Queries and keys are turned by an angle that grows with the place (rotary positions): there is nothing to learn."
         case _:
             assert_never(config.positions)
 
@@ -53,7 +53,7 @@ def _in_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
     held, layers = parameters(config, vocab_size), config.n_layer
     if layers:
         where = f"{layers} layer{'s' * (layers > 1)} of {config.n_head} head{'s' * (config.n_head > 1)}"
-        says = f"Each character looks back at those before it and takes up what concerns it, in {where}."
+        says = f"Each character looks at itself and at those before it, and takes over what it needs, in {where}."
         yield Part("attention", held.attention, "attention.py", says)
         says = f"Each character works on what it took up, by itself, with {config.hidden} numbers in each layer."
         yield Part("feed-forward", held.feedforward, "feedforward.py", says)

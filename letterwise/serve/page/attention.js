@@ -8,6 +8,7 @@ import { glyph, inText, quoted } from "./spelling.js";
 import { percent } from "./surprise.js";
 
 const MOST = 5; // characters that are named
+const EVEN = 2; // times its even share, the most that a character is read, on average: less is no preference
 
 export class Attention {
   constructor(element) {
@@ -22,8 +23,8 @@ export class Attention {
     this.reads = h("div", { class: "look-reads" });
     this.spoken = h("p", { class: "unseen", role: "status" });
     this.announce = announcer(this.spoken);
-    element.append(this.heads, this.text, this.reads, h("div", { class: "look-one" },
-      h("div", { class: "look-axes" }, axis("top", "is read →"), axis("side", "reads →"), this.matrix), scale, this.habit), this.spoken);
+    element.append(this.heads, scale, this.text, this.reads, h("div", { class: "look-one" },
+      h("div", { class: "look-axes" }, axis("top", "is read →"), axis("side", "reads →"), this.matrix), this.habit), this.spoken);
     this.heads.addEventListener("keydown", (event) => this.headKey(event));
     this.text.addEventListener("keydown", (event) => this.textKey(event));
     this.text.addEventListener("pointerover", ({ target }) => target.dataset.t && this.read(Number(target.dataset.t)));
@@ -94,16 +95,17 @@ export class Attention {
   // Where does this head look, over the whole text?
   habits() {
     const T = this.answer.characters.length;
-    let back = 0, itself = 0, before = 0;
+    let back = 0, itself = 0, before = 0, even = 0;
     for (let t = 1; t < T; t++) {
       const row = this.row(t);
       row.forEach((weight, s) => (back += weight * (t - s)));
       itself += row[t];
       before += row[t - 1];
+      even += Math.max(...row) * row.length; // 1 where all are read alike
     }
     const mean = (sum) => sum / Math.max(1, T - 1);
     return `it looks ${mean(back).toFixed(1)} characters back on average; ${percent(mean(before))} goes to the character just before, `
-      + `${percent(mean(itself))} to itself.`;
+      + `${percent(mean(itself))} to itself.${mean(even) < EVEN ? " It reads nearly all alike: it has not learned a preference." : ""}`;
   }
 
   // What character t reads: weights of 0 … t, which sum to 1.
@@ -113,12 +115,12 @@ export class Attention {
   }
 
   read(t) {
-    const { characters } = this.answer, row = this.row(t), most = Math.max(...row, 0.001);
+    const { characters } = this.answer, row = this.row(t);
     this.at = t;
     this.matrix.style.setProperty("--row", (t + 0.5) / characters.length);
     [...this.text.children].forEach((span, s) => {
       span.classList.toggle("chosen", s === t);
-      span.style.setProperty("--weight", s <= t ? `${(100 * row[s]) / most}%` : "0%");
+      span.style.setProperty("--weight", s <= t ? `${100 * Math.sqrt(row[s])}%` : "0%"); // as in the pictures
       span.classList.toggle("look-later", s > t);
     });
     const first = [...row.keys()].sort((a, b) => row[b] - row[a] || b - a).slice(0, MOST).filter((s) => row[s] > 0);
@@ -127,8 +129,7 @@ export class Attention {
       bar.style.width = `${100 * row[s]}%`;
       return h("li", {}, h("b", {}, glyph(characters[s])), bar, h("span", {}, percent(row[s])), h("small", {}, place(t - s)));
     });
-    this.reads.replaceChildren(h("p", {}, `${quoted(characters[t])} reads `,
-      h("small", {}, `(the darkest in the text: ${percent(most)})`)), h("ol", { class: "look-bars" }, ...bars));
+    this.reads.replaceChildren(h("p", {}, `${quoted(characters[t])} reads`), h("ol", { class: "look-bars" }, ...bars));
     this.sentence = `${quoted(characters[t])} reads ${first.slice(0, 3).map((s) => `${quoted(characters[s])} ${place(t - s)}, ${percent(row[s])}`).join("; ")}`;
   }
 

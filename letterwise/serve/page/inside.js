@@ -21,8 +21,8 @@ const NAMED = 12; // unknown characters that are named
 const WRITTEN = 90; // characters that the model writes where nobody has
 
 const SECTIONS = {
-  attention: ["What reads what", "Before it guesses, each character looks back at those before it, and each head of each layer has "
-    + "its own idea of which ones matter.", "attention.py"],
+  attention: ["What reads what", "Before it guesses, each character looks at itself and at those before it. As the model learns, "
+    + "each head of each layer comes to have its own idea of which ones matter.", "attention.py"],
   lens: ["A guess after each layer", "If the model had to answer after each layer, this is what it would say.", "transformer.py",
     "The counting is already in every row: what the rows below add is what the network does."],
   map: ["A map of the characters", "The model knows a character only as a row of numbers, and those it uses alike come to lie "

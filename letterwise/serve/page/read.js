@@ -171,7 +171,7 @@ class ReadView {
   }
 
   summarize({ bits_per_char: mean, counting_bits_per_char: counting, chars, unknown }) {
-    const facts = [[mean.toFixed(3), "bits a character"], [amount(chars), "characters"]];
+    const facts = [[mean.toFixed(3), "bits a character"], [amount(chars), "characters predicted"]];
     if (counting !== null && counting !== undefined) facts.splice(1, 0, [counting.toFixed(3), "bits by counting alone"]);
     facts.at(-2)[1] += " (lower is better)";
     if (unknown) facts.push([amount(unknown), "of them it has never seen"]);

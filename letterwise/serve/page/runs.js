@@ -81,7 +81,7 @@ class RunsView {
     const followed = shown.map(({ name, state, counts, counting_nats: nats }) => ({ name, state, counts, rows: this.known.get(name).rows,
       baselines: nats === null ? {} : { "counting alone": nats / Math.LN2 } }));
     this.begun.hidden = !followed.some(({ state, rows }) => state === "training" && !rows.length);
-    this.curves.hidden = followed.length === 0;
+    this.curves.hidden = followed.every(({ rows }) => !rows.length);
     drawCurves(this.curves, followed);
     this.samples.show(followed);
   }

@@ -11,13 +11,13 @@ const STATES = { training: "training now", finished: "finished", stopped: "stopp
 // Of each column: its heading, how a run is spelled there, and what it is sorted by. Figures stand to the right.
 const COLUMNS = [
   { name: "run", spelled: (run) => run.name, key: (run) => run.name },
+  { name: "best, bits", why: "Bits per character that it is surprised by, at its best full check: lower is better", figure: true, spelled: (run) => run.best_bits?.toFixed(4) ?? "", key: (run) => run.best_bits },
   { name: "state", spelled: (run) => STATES[run.state] ?? run.state, key: (run) => run.state },
   { name: "text", spelled: (run) => run.text ?? "", key: (run) => run.text ?? "" },
   { name: "preset", why: "Which settings it trains with, and how large it is", spelled: (run) => [run.preset, run.size].filter(Boolean).join(", "), key: (run) => run.preset ?? "" },
   { name: "parameters", figure: true, spelled: (run) => (run.params === null ? "" : short(run.params)), key: (run) => run.params },
   { name: "steps", figure: true, spelled: steps,
     key: (run) => run.step },
-  { name: "best, bits", why: "Bits per character that it is surprised by, at its best full check: lower is better", figure: true, spelled: (run) => run.best_bits?.toFixed(4) ?? "", key: (run) => run.best_bits },
   { name: "time", figure: true, spelled: (run) => (run.seconds === null ? "" : duration(run.seconds)), key: (run) => run.seconds },
 ];
 
@@ -26,7 +26,7 @@ function steps({ step, max_iters: most, minutes, seconds }) {
   const done = `${amount(step ?? 0)}${most && !minutes ? ` of ${amount(most)}` : ""}`;
   if (!minutes) return done;
   const spent = (seconds ?? 0) / 60, digits = minutes < 3 || !Number.isInteger(minutes) ? 1 : 0;
-  return `${done} · ${Number(Math.min(spent, minutes).toFixed(digits))} of ${Number(minutes.toFixed(2))} min`;
+  return `${done} ${step === 1 ? "step" : "steps"} · ${Number(Math.min(spent, minutes).toFixed(digits))} of ${Number(minutes.toFixed(2))} min`;
 }
 
 export class RunsTable {

@@ -5,6 +5,8 @@
 import { h } from "./elements.js";
 import { amount } from "./surprise.js";
 
+const LITTLE = 0.05; // bits per character: what the network adds to counting can hardly be read
+
 export class Samples {
   constructor() {
     this.element = h("div", { class: "look-samples" });
@@ -18,7 +20,7 @@ export class Samples {
     }
   }
 
-  figure({ name, rows, counts }) {
+  figure({ name, rows, counts, baselines }) {
     const samples = rows.filter((row) => typeof row.sample === "string" && row.sample);
     if (!samples.length) return null;
     if (!this.runs.has(name)) this.runs.set(name, made(name));
@@ -27,7 +29,7 @@ export class Samples {
     range.max = last;
     if (follows) range.value = last;
     range.parentElement.hidden = last === 0;
-    range.oninput = () => tell(shown, samples[Number(range.value)], counts);
+    range.oninput = () => tell(shown, samples[Number(range.value)], counts && baselines["counting alone"]);
     range.oninput();
     return shown.figure;
   }
@@ -40,10 +42,13 @@ function made(name) {
   return { figure, text, when, range };
 }
 
-function tell({ text, when, range }, { sample, step }, counts) {
-  const after = `after ${amount(step)} ${step === 1 ? "step" : "steps"}`;
-  const unlearned = counts ? ": so far this is counting only; the network has not learned yet" : ": it has not learned yet";
-  when.textContent = `wrote this ${after}${step === 0 ? unlearned : ""}`;
+// `counting`: bits per character by the counts alone, of a run that has some.
+function tell({ text, when, range }, { sample, step, val_nats_per_char: nats }, counting) {
+  const after = `after ${amount(step)} ${step === 1 ? "step" : "steps"}`, both = nats / Math.LN2;
+  const unlearned = counting ? ": so far this is counting only; the network has not learned yet" : ": it has not learned yet";
+  const little = counting && counting - both < LITTLE
+    ? `: nearly all of this is counting (${counting.toFixed(3)} bits alone, ${both.toFixed(3)} with the network)` : "";
+  when.textContent = `wrote this ${after}${step === 0 ? unlearned : little}`;
   range.setAttribute("aria-valuetext", after);
   const trimmed = sample.replace(/^\n+/, "");
   if (text.textContent !== trimmed) text.textContent = trimmed;

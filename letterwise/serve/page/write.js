@@ -15,7 +15,7 @@ import { asJson, copy, isLink, linkTo, readLink, save } from "./write_share.js";
 import { endedBecause, written } from "./write_stream.js";
 import { Sheet } from "./write_text.js";
 import { Three } from "./write_three.js";
-import { charactersIn, howMany, mostIn, onThePage, rangeIn, tooLong, unknownTo } from "./write_words.js";
+import { howMany, inShort, mostIn, notAsMeant, onThePage, tooLong, unknownTo } from "./write_words.js";
 
 const REST_MS = 500;
 const SPEED_MS = 150; // between two words on how far it is
@@ -127,9 +127,7 @@ class Write {
     const facts = this.app.facts();
     this.part("[data-do=write]").disabled = this.part("[data-do=three]").disabled = !facts;
     if (!facts) return;
-    const known = facts.kind === "byte" ? "bytes" : `${amount(Array.from(facts.characters).length)} characters`;
-    const good = facts.bits_per_char === null ? "" : ` · ${facts.bits_per_char.toFixed(2)} bits a character`;
-    this.part(".write-facts").textContent = `Learned from ${facts.text?.split(/[\\/]/).at(-1) || "a text"} · knows ${known}${good}`;
+    this.part(".write-facts").textContent = inShort(facts);
     this.next.again();
     this.showStrange();
   }
@@ -356,9 +354,7 @@ class Write {
     } catch (error) {
       if (error.status === 400 || error.status === 422) return onThePage(error.message);
     }
-    const range = rangeIn(fields.charset), strange = unknownTo(this.app.facts(), charactersIn(fields));
-    if (range) return `${range} is three characters here, - among them: write all that you mean.`;
-    return strange ? `Not in this model's alphabet, so it will not come: ${strange}` : null;
+    return notAsMeant(fields, this.app.facts());
   }
 
   // On a narrow window the panels come from below, one at a time.

@@ -59,7 +59,8 @@ export class Next {
     this.part("tbody").replaceChildren(...rows);
     const choices = 2 ** entropy;
     this.part(".next-words").textContent =
-      choices < 1.5 ? "The model is nearly sure." : `The model hesitates as if between ${choices < 10 ? choices.toFixed(1) : amount(choices)} equally likely characters.`;
+      choices < 1.5 ? "The model is nearly sure." : `The model is as unsure as one that has to choose between ${choices < 10 ? choices.toFixed(1) : amount(choices)} equally likely characters.`;
+    if (counts) this.part(".next-words").textContent += " Its figures are counting and network together.";
     this.part("[data-do=regrow]").hidden = index >= this.sheet.items.length;
     this.part("caption").textContent =
       index < this.sheet.items.length ? "Choose a character, and what follows is written anew." : "Choose a character, and the text goes on from it.";

@@ -18,6 +18,13 @@ export function onThePage(sentence) {
   return sentence.replace(ELSEWHERE, "").replace(FIELD, (_, name, equals) => `“${LABELS[name]}”${equals && " = "}`).replace(/\bprompt\b/g, "text");
 }
 
+// A model, in a line.
+export function inShort({ kind, characters, bits_per_char: bits, text }) {
+  const known = kind === "byte" ? "bytes" : `${amount(Array.from(characters).length)} characters`;
+  const good = bits === null ? "" : ` · ${bits.toFixed(2)} bits a character on text it has not seen`;
+  return `Learned from ${text?.split(/[\\/]/).at(-1) || "a text"} · knows ${known}${good}`;
+}
+
 // Those of some characters that a model has never seen, named in a row; "" where it knows all.
 export function unknownTo(facts, characters) {
   if (!facts || facts.kind === "byte") return "";
@@ -25,13 +32,20 @@ export function unknownTo(facts, characters) {
   return strange.slice(0, MOST_NAMED).map(named).join("  ") + (strange.length > MOST_NAMED ? " …" : "");
 }
 
+// What a server takes that hardly does what somebody meant by some limits; null where there is nothing to say.
+export function notAsMeant(fields, facts) {
+  const range = rangeIn(fields.charset), strange = unknownTo(facts, charactersIn(fields));
+  if (range) return `${range} is three characters here, - among them: write all that you mean.`;
+  return strange ? `Not in this model's alphabet, so it will not come: ${strange}` : null;
+}
+
 // The characters that some limits name; in a regular expression, those that can only mean themselves.
-export function charactersIn({ charset = "", regex = "", stop = [], must_contain: needed = [] }) {
+function charactersIn({ charset = "", regex = "", stop = [], must_contain: needed = [] }) {
   return [charset, regex.replace(/\\.|\{[^}]*\}|[!-/:-@[-`{-~]/gsu, ""), ...stop, ...needed].join("");
 }
 
 // Something like a-z, which in a row of characters is no range; "" where there is none.
-export const rangeIn = (charset = "") => /[a-z]-[a-z]|[A-Z]-[A-Z]|\d-\d/.exec(charset)?.[0] ?? "";
+const rangeIn = (charset = "") => /[a-z]-[a-z]|[A-Z]-[A-Z]|\d-\d/.exec(charset)?.[0] ?? "";
 
 // An emoji of several code points is one.
 function strangeIn(characters, known) {

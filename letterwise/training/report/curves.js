@@ -5,7 +5,7 @@
 // name       what the run is called; shown as text, whatever it holds
 // rows       those of metrics.jsonl, in their order; a row of a kind that is not known here is passed over
 // state      "training" while it learns; anything else is over
-// baselines  optional, {name: bits per character}: lines across the loss, where there is one run
+// baselines  optional, {name: bits per character}: lines across the loss, where all runs have the same
 //
 // `drawCurves` may be called again at any time, with more rows or other runs: what the reader chose (axis, cursor) stays.
 
@@ -95,7 +95,7 @@ export function panelsOf(runs, axis = "chars") {
       const points = pointsOf(rows, axis, key);
       if (points.length) panel.push({ name: one ? name : `${run.name}: ${name}`, run: i, kind, ...look(hue), points, goesOn: run.state === "training" });
     };
-    if (one) add(loss, "training, each", "raw", TRAINING, training, "loss");
+    if (one) add(loss, "training, each step", "raw", TRAINING, training, "loss");
     add(loss, "training", "training", TRAINING, steps, training.length ? "smoothed_loss" : "train_nats_per_char");
     add(loss, "validation on a part of its text", "subset", VALIDATION, of("subset"), KINDS.subset);
     const { kind } = loss.at(-1) ?? {};
@@ -106,13 +106,15 @@ export function panelsOf(runs, axis = "chars") {
     add(speed, "speed", "line", SPEED, steps, "chars_per_second");
     add(norm, "gradient norm", "line", NORM, training, "gradient_norm");
   });
-  const baselines = one ? Object.entries(runs[0].baselines ?? {}).filter(([, bits]) => drawable(bits)) : [];
+  const shared = ([name, bits]) => drawable(bits) && runs.every((run) => run.baselines?.[name] === bits);
+  const baselines = Object.entries(runs[0]?.baselines ?? {}).filter(shared);
   const lines = baselines.map(([name, bits]) => ({ name, y: bits * Math.LN2, words: `${bits.toFixed(2)} bits` }));
+  const end = Math.max(0, ...ends([loss, rate, speed, norm].flat().flatMap((curve) => curve.points.map((point) => point.x))));
   return [
-    ["loss", "nats per character", loss, { lines, bits: true, height: 260 }],
-    ["learning rate", "", rate, { fromZero: true }],
-    ["characters per second", "", speed, { fromZero: true }],
-    ["gradient norm", "", norm, { fromZero: true }],
+    ["loss", "nats per character", loss, { lines, bits: true, height: 260, end }],
+    ["learning rate", "", rate, { fromZero: true, end }],
+    ["characters per second", "", speed, { fromZero: true, end }],
+    ["gradient norm", "", norm, { fromZero: true, end }],
   ].filter(([, , curves]) => curves.length).map((parts) => panel(...parts));
 }
 
@@ -130,12 +132,10 @@ function pointsOf(rows, axis, key) {
   return points.some((point) => point.y !== null) ? points : [];
 }
 
-function panel(title, unit, curves, { lines = [], bits = false, fromZero = false, height = 110 } = {}) {
-  const all = curves.flatMap((curve) => curve.points);
-  const end = Math.max(0, ...ends(all.map((point) => point.x)));
-  const shown = all.filter((point) => point.y !== null);
-  const late = shown.filter((point) => point.x >= EARLY * end);
-  let [low, top] = ends(shown.map((point) => point.y)), [, high] = ends((late.length ? late : shown).map((point) => point.y));
+function panel(title, unit, curves, { lines = [], bits = false, fromZero = false, height = 110, end }) {
+  const known = curves.map((curve) => curve.points.filter((point) => point.y !== null)), shown = known.flat();
+  const late = known.flatMap((points) => points.filter((point, i) => point.x >= EARLY * end || i === points.length - 1));
+  let [low, top] = ends(shown.map((point) => point.y)), [, high] = ends(late.map((point) => point.y));
   if (top - low < FLAT * (high - low)) high = top;
   const margin = 0.3 * (high - low); // a line farther away would flatten the curves
   const near = lines.filter(({ y }) => y >= low - margin && y <= high + margin);
