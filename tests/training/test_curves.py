@@ -110,6 +110,21 @@ def test_a_baseline_far_away_is_named_and_not_drawn() -> None:
 
 
 @needs_node
+def test_each_runs_last_check_is_drawn_and_so_is_what_all_are_compared_with() -> None:
+    """A run that has but begun, and one that is far worse than another."""
+    begun = {"name": "a", "rows": [validation(0, 1.53, best=True), *steps(1, run=-2.7)], "baselines": {"counting": 2.21}}
+    worse = {"name": "b", "rows": [*steps(), validation(40, 4.2, best=True)], "baselines": {"counting": 2.21}}
+    loss = panels([begun])["loss"]
+    assert loss["low"] <= 1.3 < 1.53 <= loss["high"]
+    assert ([line["name"] for line in loss["lines"]], loss["far"]) == (["counting"], [])
+    both = panels([begun, worse])
+    assert both["loss"]["high"] >= 4.2
+    assert [line["name"] for line in both["loss"]["lines"]] == ["counting"]
+    assert panels([begun, {**worse, "baselines": {"counting": 2.5}}])["loss"]["lines"] == []
+    assert {panel["end"] for panel in both.values()} == {4000}
+
+
+@needs_node
 @pytest.mark.parametrize("wild", [None, "text", 1e200, True, -1e300])
 def test_what_cannot_be_drawn_is_left_out(wild: object) -> None:
     rows = [
