@@ -38,7 +38,7 @@ def test_limits_that_clash_are_said_before_anything_is_written(window: Window, p
         ("charset", "a-d ", "a-d is three characters here, - among them: write all that you mean."),
         ("charset", "acé", "Not in this model's alphabet, so it will not come: é"),
         ("regex", "[éa ]{10}", "Not in this model's alphabet, so it will not come: é"),
-        ("regex", "(?=.*cat).*", "look-around is not supported: write what may stand there, or use “It must contain”."),
+        ("regex", "(?=.*cat).*", "which is not supported: write what may stand there, or use “It must contain”."),
     ],
 )
 def test_what_a_limit_cannot_mean_is_said_under_its_box(window: Window, page: Any, box: str, value: str, sentence: str) -> None:
