@@ -28,7 +28,7 @@ def parts(config: ModelConfig, vocab_size: int) -> list[Part]:
 
 def _before_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
     held, width = parameters(config, vocab_size), config.n_embd
-    says = f"Each of the {vocab_size} characters has a row of {width} numbers; those that are used alike become alike as it learns."
+    says = f"Each of the {vocab_size} characters has a row of {width} numbers; what is used alike becomes alike."
     yield Part("embedding", held.embedding, "transformer.py", says)
     if config.n_layer:
         yield Part("positions", held.positions, "positions.py", _positions(config))
@@ -44,7 +44,7 @@ def _positions(config: ModelConfig) -> str:
         case "learned":
             return f"Each of the {config.block_size} places in the context has a row of numbers, too: so order counts."
         case "rotary":
-            return "Queries and keys are turned by an angle that grows with the place (rotary positions): there is nothing to learn."
+            return "Queries and keys are turned by an angle that grows with the place: there is nothing to learn."
         case _:
             assert_never(config.positions)
 
