@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from letterwise.config import PARTS
 from letterwise.config.generation import GENERATION, SamplerConfig
-from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields
+from letterwise.config.knob import NAMES, default_of, metavar_of, typed_fields, without_none
 from letterwise.config.presets import PRESETS, SIZES
 from letterwise.serve.config import LimitConfig, PlaceConfig
 
@@ -51,7 +51,8 @@ def table(kind: type) -> list[str]:
     """A row for each option of a dataclass."""
     lines = ["| flag | meaning | default |", "|---|---|---|"]
     for f, hint in typed_fields(kind):
-        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        kind_of_one = without_none(hint)
+        choices = typing.get_args(kind_of_one) if typing.get_origin(kind_of_one) is Literal else ()
         meaning = f.metadata["help"] + (f" ({', '.join(choices)})" if choices else "")
         value = "" if choices or hint is bool else f" {metavar_of(f, hint)}".replace("|", r"\|")
         default = "" if default_of(f) in EMPTY else f"`{str(default_of(f)).lower()}`"
@@ -100,6 +101,8 @@ def python_type(f: Field[Any], hint: Any) -> str:
     if typing.get_origin(hint) is tuple:
         return "str | PathLike[str] | Sequence[str]" if metavar_of(f, hint) in NAMES else "str | Sequence[str]"
     takes = f.metadata["takes"] or hint
+    if typing.get_origin(without_none(takes)) is Literal and without_none(takes) is not takes:
+        return f"{literal(typing.get_args(without_none(takes)))} | None"
     name = takes.__name__ if isinstance(takes, type) else str(takes)
     return re.sub(r"\b(typing|collections\.abc|os)\.", "", name).replace("'", '"')
 

@@ -185,6 +185,8 @@ class TrainOptions(TypedDict, total=False):
     """use torch.compile for the blocks (worth it on long runs) (default: False)"""
     threads: int
     """CPU threads, of each process (0: PyTorch's choice) (default: 0)"""
+    parallel: Literal["ddp", "fsdp"] | None
+    """several processes: ddp (the default), each has the whole model; fsdp, each has a share of its weights"""
     preset: Literal["fast", "classic", "gpt2", "llama", "counts"]
     """architecture and training recipe"""
     size: Literal["nano", "small", "medium", "large"]

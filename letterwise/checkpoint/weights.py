@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from letterwise.checkpoint.model_file import ModelFile
+from letterwise.distributed.sharded import whole
 from letterwise.model import Transformer, build
 
 
 def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Tensors of any device as arrays; those of a CPU share their memory."""
-    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+    """Tensors of any device as arrays; those of a CPU share their memory. Shares on several processes become whole."""
+    return {name: whole(tensor.detach()).cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
 
 def as_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:

@@ -22,5 +22,8 @@ def in_parallel(module: nn.Module, world: World, *, all_used: bool = True) -> nn
 
 def gradients_shared(module: nn.Module, last: bool) -> AbstractContextManager:
     """For a forward and a backward pass: gradients are added up here, and shared behind the `last` one of a step."""
+    share: Callable[[bool], None] | None = getattr(module, "set_requires_gradient_sync", None)  # of what is sharded
+    if share:
+        share(last)
     unshared: Callable[[], AbstractContextManager] | None = getattr(module, "no_sync", None)
     return nullcontext() if last or unshared is None else unshared()

@@ -62,7 +62,7 @@ def initialize(model: Transformer, seed: int) -> Transformer:
         if model.prior:
             normal(model.prior.read.weight, 0.5 / math.sqrt(model.vocab_size) if config.zero_output else 0.02)
             model.prior.gates.weight.zero_()
-            model.prior.gates.bias[-1] = 1.0
+            model.prior.gates.bias.copy_(torch.eye(model.prior.orders)[-1])
         normal(model.head.weight, 0.0 if config.zero_output else 0.02)
         normal(model.tokens.weight, 1.0 if config.embed_norm else 0.02)  # last: a tied head is this same matrix
     return model

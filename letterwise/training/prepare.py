@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from letterwise.checkpoint.training_state import TrainingState, load_state
 from letterwise.checkpoint.weights import load_weights
@@ -20,6 +21,7 @@ from letterwise.data.batches import require_window
 from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.data_parallel import in_parallel
 from letterwise.distributed.environment import launch, restarted
+from letterwise.distributed.sharded import filling, sharded
 from letterwise.distributed.shared_memory import built_once
 from letterwise.distributed.world import ALONE, World, joined
 from letterwise.errors import UserError
@@ -159,8 +161,7 @@ def prepare_run(
         state.check(len(stream.vocabulary))  # before anything of that size is built
     replay = config.training.replay
     finetuning = start(base, stream.vocabulary, progress.note, replay=replay) if base else None
-    model = built(config, stream, runtime, finetuning)
-    multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
+    model, multi_token, objective = built(config, stream, runtime, finetuning, world)
     training, before = config.training, finetuning.start.counts if finetuning else None
     with announced(progress.note, "counting n-grams"):
         counts, crossfitted, baseline_counts = built_once(
@@ -181,22 +182,45 @@ def prepare_run(
         budget=Budget(training),
         meter=Meter(training.sequences * config.model.block_size),
         record=Record(training, training.sequences * config.model.block_size),
-        objective=in_parallel(Objective(model, multi_token), world, all_used=not stream.lines),
+        objective=objective,
         finetuning=finetuning,
         teacher=teacher_for(teacher, stream, runtime.device) if teacher else None,
         world=world,
     )
 
 
-def built(config: Config, stream: TokenStream, runtime: Runtime, finetuning: FineTuning | None) -> Transformer:
-    """The run's transformer as it begins: with random weights, or those that it is fine-tuned from."""
-    model = initialize(build(config.model, len(stream.vocabulary)), config.training.rng_seed).to(runtime.device)
-    if finetuning:
-        load_weights(model, finetuning.start.weights)
-        freeze(model, config.training.freeze)
+def built(
+    config: Config, stream: TokenStream, runtime: Runtime, finetuning: FineTuning | None, world: World
+) -> tuple[Transformer, MultiTokenHead | None, nn.Module]:
+    """The run's transformer as it begins: with random weights, or those that it is fine-tuned from. And with it the second head
+    that it is trained with, and both with their loss, as the processes of the `world` call them.
+    """
+    in_shares = config.runtime.parallel == "fsdp" and not world.alone
+    model = build(config.model, len(stream.vocabulary), "meta" if in_shares else "cpu")
+    if not in_shares:
+        model = fill(model, config, finetuning).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
+    multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
+    objective = Objective(model, multi_token)
+    if not in_shares:
+        return model, multi_token, in_parallel(objective, world, all_used=not stream.lines)
+    sharded(objective, model.blocks, world, runtime.device)
+    model.positions.fill()
+    with filling():
+        fill(model, config, finetuning)
+        if multi_token:
+            multi_token.fill()
+    return model, multi_token, objective
+
+
+def fill(model: Transformer, config: Config, finetuning: FineTuning | None) -> Transformer:
+    """Give the model's weights, and which of them learn."""
+    initialize(model, config.training.rng_seed)
+    if finetuning:
+        load_weights(model, finetuning.start.weights)
+        freeze(model, config.training.freeze)
     return model
 
 

@@ -6,7 +6,8 @@ TrainingState, all that a restart needs
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +20,12 @@ from letterwise.checkpoint.training_state import TrainingState, damaged_state
 from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
+from letterwise.distributed.sharded import filling
 from letterwise.distributed.world import ALONE, World
 from letterwise.errors import UserError
 from letterwise.evaluation.baseline import baseline_bits
 from letterwise.evaluation.evaluate import evaluate
-from letterwise.model import Transformer
+from letterwise.model import Transformer, build
 from letterwise.ngrams import Counts
 from letterwise.ngrams.cross_fit import CrossFitted
 from letterwise.runtime.device import Runtime
@@ -202,9 +204,10 @@ class Run:
     def restore(self, state: TrainingState) -> None:
         """Stand where `state` stood. Raises `UserError` when it is not a state of such a run."""
         try:
-            load_weights(self.model, state.weights)
-            if self.multi_token:
-                self.multi_token.load_state_dict(as_tensors(state.lookahead))
+            with self.filling():
+                load_weights(self.model, state.weights)
+                if self.multi_token:
+                    self.multi_token.load_state_dict(as_tensors(state.lookahead))
             self.optimizers.load_tensors(as_tensors(state.optimizers))
         except (UserError, RuntimeError) as error:
             raise damaged_state(str(error).splitlines()[0]) from error
@@ -215,6 +218,27 @@ class Run:
         self.every, self.subset_every = (state.every, state.subset_every) if same else (0, 0)
         self.meter.restart(state.nats, state.nats_steps)
         self.record.restore(state.record, state.record_nats, state.record_steps)
+
+    @property
+    def in_shares(self) -> bool:
+        """Whether each of several processes has only a share of the weights."""
+        return self.config.runtime.parallel == "fsdp" and not self.world.alone
+
+    def filling(self) -> AbstractContextManager:
+        """While it lasts, whole weights can be put into the model."""
+        return filling() if self.in_shares else nullcontext()
+
+    @contextmanager
+    def whole_model(self) -> Generator[None]:
+        """While it lasts, `model` has all its weights in one piece, to be evaluated and to write with."""
+        learning = self.model
+        if self.in_shares:
+            self.model = build(self.config.model, len(self.stream.vocabulary), self.runtime.device)
+            load_weights(self.model, weights_of(learning))
+        try:
+            yield
+        finally:
+            self.model = learning
 
     def model_file(self, history: list[dict[str, Any]]) -> ModelFile:
         """The best model so far, with its history."""

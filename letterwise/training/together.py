@@ -83,10 +83,12 @@ def told_settings(
 
 
 def require_share(config: Config, world: World) -> None:
-    """Raises `UserError` when there are more processes than sequences to share."""
+    """Raises `UserError` when there are more processes than sequences to share, or an optimizer cannot do with shares."""
     sequences = config.training.sequences
     if world.size > sequences:
         raise UserError(
             f"{world.size} processes have {sequences} {'sequence' if sequences == 1 else 'sequences'} a step to share: "
             f"start {sequences} at most, or raise --batch_size."
         )
+    if not world.alone and config.runtime.parallel == "fsdp" and config.training.optimizer == "adafactor":
+        raise UserError("optimizer='adafactor' needs whole matrices: leave out --parallel fsdp, or take --optimizer muon.")

@@ -57,9 +57,9 @@ def test_two_processes_learn_what_one_does(text_file: Path, tmp_path: Path) -> N
 
 
 def test_a_run_goes_on_with_another_number_of_processes(text_file: Path, alone: Path, tmp_path: Path) -> None:
-    """Two, then one, then four, as one from the beginning."""
+    """Two with a share of the weights each, then one, then four with shares again, as one from the beginning."""
     out = tmp_path / "run"
-    done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, "max_iters": 7})
+    done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, "max_iters": 7, "parallel": "fsdp"})
     assert done.returncode == 0, done.stderr
     train({"max_iters": 15}, out=str(out), resume=True)
     done = torchrun(4, {"out": out, "resume": True, "max_iters": FLAGS["max_iters"]})

@@ -105,6 +105,10 @@ def test_more_processes_than_sequences_are_refused() -> None:
     require_share(config, World(0, 4))
     with pytest.raises(UserError, match="5 processes have 4 sequences a step to share: start 4 at most"):
         require_share(config, World(0, 5))
+    whole = config.with_values({"optimizer": "adafactor", "parallel": "fsdp"})
+    require_share(whole, ALONE)
+    with pytest.raises(UserError, match="leave out --parallel fsdp"):
+        require_share(whole, World(0, 2))
 
 
 def test_a_process_that_is_not_the_first_touches_no_file(tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ class MultiTokenHead(nn.Module):
     def __init__(self, model: Transformer) -> None:
         super().__init__()
         self.head = nn.Linear(model.config.n_embd, model.vocab_size, bias=False, device=model.head.weight.device)
+        self.fill()
+
+    def fill(self) -> None:
+        """Where it starts."""
         nn.init.zeros_(self.head.weight)
 
     def forward(self, h: Float[Tensor, "B T C"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:

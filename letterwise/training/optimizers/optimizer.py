@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from letterwise.config import TrainingConfig
+from letterwise.distributed.sharded import share_of, whole
 from letterwise.errors import UserError
 from letterwise.model import Transformer
 from letterwise.runtime.device import native_bfloat16
@@ -37,7 +38,7 @@ class Optimizers:
     def gradient_norm(self) -> Tensor:
         """The length of the whole gradient."""
         parameters = [p for optimizer in self.optimizers for group in optimizer.param_groups for p in group["params"]]
-        return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        return whole(nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
 
     def step(self) -> None:
         """Shorten the gradient if it is too long, step, and clear it."""
@@ -68,7 +69,7 @@ class Optimizers:
                 if held and {name: tuple(tensor.shape) for name, tensor in held.items()} != shapes:
                     raise UserError(f"the optimizer's {sorted(held)} of parameter {i}.{p} do not fit it")
                 if held:
-                    state[p] = held
+                    state[p] = {name: share_of(t, parameter) if t.shape == parameter.shape else t for name, t in held.items()}
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         if left:
             raise UserError(f"{sorted(left)[:3]} belong to no optimizer")
