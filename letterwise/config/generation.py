@@ -9,7 +9,7 @@ What an option does stands where it is done: inference/sampling and inference/co
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal
 
@@ -74,7 +74,7 @@ class SamplerConfig:
     @property
     def given(self) -> list[str]:
         """Names of the options that are not at their defaults."""
-        return [f.name for f in fields(self) if getattr(self, f.name) != default_of(f)]
+        return [f.name for f, _ in typed_fields(type(self)) if getattr(self, f.name) != default_of(f)]
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,9 @@ class CompiledCache:
             return
         groups, texts = [0], (np.flatnonzero(np.diff(tokens[:, 0])) + 1).tolist()
         if self._apart(len(texts) + 1):
+            most = min(CHUNK, max(TOGETHER, len(tokens) // (4 * self.backend.threads.threads)))
             for start, end in pairwise([*texts, len(tokens)]):
-                if end - groups[-1] > CHUNK:
+                if end - groups[-1] > most:
                     groups.append(start)
         self._run(tokens, wanted, logits, NO_DRAWS, True, [*groups, len(tokens)])
 

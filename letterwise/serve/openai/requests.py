@@ -3,7 +3,9 @@
 JSON ──pydantic──▶ CompletionRequest · ChatRequest ──options_of──▶ Sampler, Limits      or a sentence
 """
 
+import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -22,6 +24,7 @@ LONGEST = {"regex": 10_000, "grammar": 100_000, "json_schema": 100_000, "charset
 MAX_TEXTS, LONGEST_TEXT = 64, 1_000  # of stop and must_contain
 MAX_LOGPROBS = 20
 DEFAULT_TOKENS = 200
+REMEMBERED = 10_000  # characters of a request's options that are kept
 KNOWN = {f.name for kind in (SamplerConfig, StopConfig, ConstraintConfig) for f, _ in typed_fields(kind)} - OTHERWISE
 Class = TypeVar("Class", bound=type[BaseModel])
 
@@ -130,7 +133,14 @@ def options_of(
         options["max_seconds"] = asked.timeout
     if (schema := schema_of(asked)) is not None:
         options["json_schema"] = schema
-    _, sampler, limits = parts(options, RequestConfig, Sampler, Limits)
+    text = json.dumps(options)
+    return checked(text) if len(text) <= REMEMBERED else checked.__wrapped__(text)
+
+
+@lru_cache(64)
+def checked(options: str) -> tuple[Sampler, Limits]:
+    """The same as objects: to check each option costs more than all else of a request, and many requests have the same ones."""
+    _, sampler, limits = parts(json.loads(options), RequestConfig, Sampler, Limits)
     return sampler, limits
 
 
