@@ -1,4 +1,4 @@
-"""Ahead: what is compiled before anybody writes is what writing asks for, no less and no more."""
+"""Ahead: what is compiled before anybody writes or scores is what that asks for, no less and no more."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,8 +7,9 @@ import pytest
 
 import letterwise
 from letterwise.compiling import entry
+from letterwise.data.batches import cut
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.cpu import ahead, decode
+from letterwise.inference.cpu import ahead, decode, scoring
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.ngrams import reader
@@ -28,7 +29,9 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     fresh = entry.Entry(decode.decode.function, None, decode.decode.options)
     monkeypatch.setattr(decode, "decode", fresh)
     monkeypatch.setattr(reader, "extend", entry.Entry(reader.extend.py_func, reader.extend.plain, reader.extend.options))
-    for each in (fresh, reader.extend):
+    score_windows = scoring.score_windows
+    monkeypatch.setattr(scoring, "score_windows", entry.Entry(score_windows.function, None, score_windows.options))
+    for each in (fresh, reader.extend, scoring.score_windows):
         monkeypatch.setattr(each.dispatcher._cache, "path", lambda *_: SimpleNamespace(exists=lambda: False))
     return found
 
@@ -38,9 +41,10 @@ def test_what_writing_asks_for_is_there_before(asked: list[tuple[str, str]], tin
     ahead.begin()
     before = asked.copy()
     asked.clear()
-    for each in (decode.decode, reader.extend):
+    for each in (decode.decode, reader.extend, scoring.score_windows):
         each.job = None
-    backend = letterwise.load(tiny.run_dir / "model.safetensors", device="cpu").compiled
+    model = letterwise.load(tiny.run_dir / "model.safetensors", device="cpu")
+    backend = model.compiled
     generate(
         backend,
         tiny.vocabulary,
@@ -49,8 +53,10 @@ def test_what_writing_asks_for_is_there_before(asked: list[tuple[str, str]], tin
         limits=Limits(num_tokens=2),
         rng_seeds=[1],
     ).texts()
+    ids = tiny.vocabulary.encode("The cat sat on the mat.")
+    assert model.window_scorer.nats(ids, cut(ids, 8, 0)) is None
     assert sorted(before) == sorted(asked)
-    assert len(before) == 2
+    assert len(before) == 3
 
 
 def test_where_no_other_process_can_compile_it_is_left_to_who_writes(asked: list[tuple[str, str]], monkeypatch: Any) -> None:
