@@ -44,10 +44,10 @@ def process_state() -> dict[str, Any]:
 def own_settings(tiny: Any) -> Iterator[None]:
     """A program that has decided all this for itself, otherwise than Letterwise would.
 
-    `tiny` is trained before, so that everything is imported; sympy, which PyTorch imports when it likes, adds to the filters of
-    warnings.
+    `tiny` is trained before, so that everything is imported; PyTorch's compiler, too, which PyTorch imports when it likes: it
+    sets a variable, and its sympy adds to the filters of warnings.
     """
-    importlib.import_module("sympy")
+    importlib.import_module("torch._dynamo")
     threads, handlers = torch.get_num_threads(), {number: signal.getsignal(number) for number in SIGNALS}
     torch.set_num_threads(threads + 2)
     torch.manual_seed(77)

@@ -43,11 +43,6 @@ def in_python(words: list[str]) -> list[str]:
     return [sys.executable, "-c", f"import sys; from letterwise.cli import main; {samples}; sys.exit(main())", *words]
 
 
-def start_python(words: list[str]) -> subprocess.Popen:
-    """The process, its stderr to be read line by line, as a person starts it."""
-    return subprocess.Popen(in_python(words), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment())
-
-
 def environment(*paths: Path, **more: str) -> dict[str, str]:
     """For a process that finds the package and `paths`. Its coverage is not measured: it could not write that down in peace."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
@@ -66,7 +61,7 @@ def finished(words: list[str], code: int = 0, **options: Any) -> str:
 
 def ended(process: subprocess.Popen, code: int = 0) -> str:
     """Wait for its end; its stderr. It must leave with `code`, and without a traceback."""
-    told = process.communicate(timeout=300)[1]
+    told = process.communicate(timeout=1800)[1]
     assert process.returncode == code, (process.returncode, told)
     assert "Traceback" not in told, told
     return told

@@ -66,7 +66,7 @@ def ended_by(process: subprocess.Popen, number: int) -> str:
     others, before = resource.getrusage(resource.RUSAGE_CHILDREN), processor_s(process.pid)
     process.send_signal(number)
     process.send_signal(signal.SIGCONT)  # if it waits
-    told = process.communicate(timeout=300)[1]
+    told = process.communicate(timeout=1800)[1]
     whole = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert whole.ru_utime + whole.ru_stime - others.ru_utime - others.ru_stime - before < 5
     return told
@@ -196,7 +196,7 @@ def test_a_second_signal_ends_it_at_once_without_damage(whole, tmp_path: Path) -
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=300)
+    process.communicate(timeout=1800)
     assert process.returncode in (-signal.SIGTERM, 128 + signal.SIGTERM)
     finished(command(tmp_path / "o", resume=True))
     assert essence(tmp_path / "o") == wanted
@@ -210,7 +210,7 @@ def test_nobody_reading_is_no_reason_to_stop(whole, tmp_path: Path) -> None:
     os.close(written)
     os.read(read, 10)
     os.close(read)  # as `| head -c 10` does
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout=1800) == 0
     assert essence(tmp_path / "o") == wanted
 
 

@@ -1,14 +1,15 @@
 """Kills: a process that is killed with SIGKILL at random moments, and resumed each time, makes the model of one that is not."""
 
+import itertools
 import random
 import signal
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
-from runs import MINUTES, command, essence, finished, start, start_python, text_file, under_way
+from forked import paused, pausing
+from runs import MINUTES, command, essence, finished, start, text_file, under_way
 
 from letterwise.checkpoint.training_state import load_state
 
@@ -16,7 +17,7 @@ KILLS = int(5 * MINUTES) or 3
 LIFE_S = 0.3  # at most, from where it learns; saves come every few steps, so that many kills hit one
 
 
-def killed_and_resumed(out: Path, text: Path, seed: int, start: Callable[[list[str]], Popen] = start, **flags: object) -> int:
+def killed_and_resumed(out: Path, text: Path, seed: int, **flags: object) -> int:
     """Train in `out`, killed `KILLS` times; how often it was still alive then."""
     moments, kills = random.Random(seed), 0
     for life in range(KILLS + 1):
@@ -46,16 +47,32 @@ def test_killed_at_random_moments_it_is_the_same_run(preset: str, tmp_path: Path
     assert parts == whole
 
 
+def slow_start(seconds: float) -> None:
+    """A clock of the process's own: it took so long to start, and at each look another hundredth of a second has passed."""
+    looks, now = itertools.count(time.monotonic() + seconds, 0.01), [0.0]
+
+    def look() -> float:
+        if threading.current_thread() is threading.main_thread():
+            now[0] = next(looks)
+        return now[0]
+
+    time.monotonic = look
+
+
 def test_killed_in_minutes_it_comes_to_the_same_end(tmp_path: Path) -> None:
-    """The clock decides which steps are taken, so bits differ; the place on the schedule does not. Python starts each time."""
-    text, minutes = text_file(tmp_path), 0.01 * KILLS
+    """The clock decides which steps are taken, so bits differ; the place on the schedule does not. Starting again is free."""
+    text, out, minutes = text_file(tmp_path), tmp_path / "parts", 0.1
     flags = dict(preset="fast", minutes=minutes, save_interval=3)
-    began = time.monotonic()
-    kills = killed_and_resumed(tmp_path / "parts", text, seed=1, start=start_python, **flags)
-    assert kills >= KILLS / 2
-    state = load_state(tmp_path / "parts/state.safetensors")
-    assert 60 * minutes - 1.5 < state.seconds < (time.monotonic() - began) / 2  # what it trained; starting again is not charged
+    for life, step in enumerate((4, 8, 13)):
+        words = command(out, resume=True) if life else command(out, text=text, **flags)
+        process = start(words, before=lambda life=life, step=step: (slow_start(100 * life), pausing(step)()))
+        paused(process)
+        process.kill()
+        process.communicate()
+    finished(command(out, resume=True), before=lambda: slow_start(100))
+    state = load_state(out / "state.safetensors")
+    assert 60 * minutes - 1.5 < state.seconds < 60 * minutes + 0.5
     steps = [row["step"] for row in state.rows]
     assert steps == sorted(set(steps))
-    assert state.rows[-1]["step"] == state.step
+    assert state.rows[-1]["step"] == state.step > 13
     assert state.rows[-1]["learning_rate"] < 1e-3  # of 1e-2: it has landed

@@ -1,5 +1,6 @@
 """One server for the tests that do not stop it: three small models, and the runs that made them."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,20 @@ import pytest
 pytest.importorskip("fastapi", reason="the server is an extra: pip install 'letterwise[serve]'")
 pytest.importorskip("openai", reason="the real client is what the server is tested with: pip install openai")
 
+import httpx
 from browser import started
 from serve.browsing import Window
 from serve.running import Running, running
 from serve.writing import setting
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient() -> Iterator[None]:
+    """Requests wait two minutes for an answer: the five seconds that httpx waits pass on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("request", "get", "post", "delete", "stream"):
+            patch.setattr(httpx, name, functools.partial(getattr(httpx, name), timeout=120))
+        yield
 
 
 @pytest.fixture(scope="session")
