@@ -123,8 +123,8 @@ class CompiledCache:
             np.full(shape, END), np.zeros(shape, bool), np.zeros(len(draws), np.int64),
         )  # fmt: skip
         tokens = np.array([(draw.row, draw.position, draw.id) for draw in draws])
-        n = max(self.backend.threads.threads, -(-len(draws) // TOGETHER)) if self._apart(len(draws)) else 1
-        self._run(tokens, NO_DRAWS.lengths, logits, drawing, unread, [len(draws) * group // n for group in range(n + 1)])
+        some = min(TOGETHER, -(-len(draws) // self.backend.threads.threads)) if self._apart(len(draws)) else len(draws)
+        self._run(tokens, NO_DRAWS.lengths, logits, drawing, unread, [*range(0, len(draws), some), len(draws)])
         return drawing.ids, drawing.drawn
 
     def _apart(self, texts: int) -> bool:
