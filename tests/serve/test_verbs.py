@@ -1,5 +1,6 @@
 """Verbs: each figure is that of the Python interface, over the wire; what cannot be is a sentence, and never a 500."""
 
+import html
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -156,6 +157,10 @@ def test_inspect(server: Running, tiny: LanguageModel) -> None:
         answer = httpx.get(f"{server.url}/source/{name}")
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
         assert answer.text == (ROOT / "letterwise/model" / name).read_text()
+        page = httpx.get(f"{server.url}/source/{name}", headers={"Accept": "text/html,*/*;q=0.8"})
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert html.escape(answer.text) in page.text
+        assert '<a href="/#inside">' in page.text
 
 
 @pytest.mark.parametrize(
