@@ -1,4 +1,4 @@
-"""The real command line, as a person runs it: a process of its own."""
+"""The real command line, as a person runs it: a process of its own, with files of the system as stdin and stdout."""
 
 import os
 import signal
@@ -8,25 +8,25 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from forked import started
+
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def letterwise(
-    *arguments: object, stdin: bytes | None = None, cwd: Path = ROOT, **environment: str
-) -> subprocess.CompletedProcess:
-    """Run `letterwise ARGUMENTS`; stdout and stderr as text, undamaged."""
-    done = subprocess.run(
-        [sys.executable, "-m", "letterwise", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        cwd=cwd,
-        env={**os.environ, **ENVIRONMENT, **environment},
-        timeout=300,
-        check=False,
-    )
-    done.stdout, done.stderr = done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "surrogateescape")
-    return done
+def letterwise(*arguments: object, stdin: bytes | None = None, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    """Run `letterwise ARGUMENTS`; stdout and stderr as text, undamaged. Where no byte is given, stdin is at its end."""
+    words = list(map(str, arguments))
+    with started(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd) as process:
+        out, err = (content.decode("utf-8", "surrogateescape") for content in process.communicate(stdin, timeout=1800))
+    return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def started_by_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """The same by a Python of its own, with some variables of the environment."""
+    words = [sys.executable, "-m", "letterwise", *map(str, arguments)]
+    variables = {**os.environ, **ENVIRONMENT, **environment}
+    return subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=variables, check=False)
 
 
 @contextmanager

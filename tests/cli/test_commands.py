@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import ROOT, letterwise, running
+from command import ROOT, letterwise, running, started_by_python
 from in_process import ask, refused
 
 from letterwise.cli.main import COMMANDS
@@ -45,13 +45,13 @@ def test_help_is_instant_and_needs_no_torch(command: str) -> None:
 
 
 def test_help_tells_the_presets_defaults() -> None:
-    shown = letterwise("train", "--preset", "classic", "--help", COLUMNS="200").stdout
+    shown = started_by_python("train", "--preset", "classic", "--help", COLUMNS="200").stdout
     assert re.search(r"--norm_order.*\n?.*default: post", shown)
     assert "--val-fraction" not in shown  # one spelling is shown; both are accepted
 
 
 def test_version() -> None:
-    assert re.fullmatch(r"letterwise \d+\.\d+\.\d+\n", letterwise("--version").stdout)
+    assert re.fullmatch(r"letterwise \d+\.\d+\.\d+\n", started_by_python("--version").stdout)
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pth"])

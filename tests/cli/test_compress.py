@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from command import letterwise, refused
+from command import letterwise, refused, started_by_python
 
 
 def test_a_file_goes_there_and_back(tiny, text_file: Path, tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_a_file_goes_there_and_back(tiny, text_file: Path, tmp_path: Path) -> No
     assert told["original_bytes"] == len(content)
     assert told["compressed_bytes"] == (tmp_path / "packed").stat().st_size < 200
     back = ("decompress", *model, "--input_file", tmp_path / "packed", "--output_file", tmp_path / "out")
-    done = letterwise(*back, NUMBA_NUM_THREADS="2", OMP_NUM_THREADS="2")
+    done = started_by_python(*back, NUMBA_NUM_THREADS="2", OMP_NUM_THREADS="2")
     assert done.stdout == f"{len(content)} bytes: {tmp_path / 'out'}\n", done.stderr
     assert (tmp_path / "out").read_bytes() == content
     (tmp_path / "packed").write_bytes((tmp_path / "packed").read_bytes()[:-1])

@@ -20,7 +20,7 @@ def test_a_run_killed_at_any_call_resumes_as_if_nothing_had_been(rest: int, tmp_
     words = [sys.executable, str(HERE / "dying.py"), str(tmp_path / "runs"), str(SHARES), str(rest)]
     done = subprocess.run(
         words,
-        env=environment(HERE, LETTERWISE_CACHE=str(tmp_path / "c")),
+        env=environment(HERE, HERE.parent, LETTERWISE_CACHE=str(tmp_path / "c")),
         capture_output=True,
         text=True,
         check=False,

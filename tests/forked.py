@@ -1,7 +1,7 @@
-"""`letterwise train` in a process of its own that need not load anything: a fork of this one, which has.
+"""`letterwise …` in a process of its own that need not load anything: a fork of this one, which has.
 
 It has a number, an end, signals, limits and a stdin, stdout and stderr of its own, as any process. What it does not have is
-Python's start; the run that the others are compared with is one of `python -m letterwise`.
+Python's start, and what is decided before PyTorch is loaded: tests of that run `python -m letterwise`.
 """
 
 import faulthandler
