@@ -4,6 +4,7 @@ Whether they fit a signature is decided by types, and by what arrays hold and th
 function with the same kinds of arguments at every step; jaxtyping would take longer, each time, than the small models of tests.
 """
 
+import contextlib
 import functools
 import inspect
 import threading
@@ -55,9 +56,14 @@ def checked_once(function: Any = None, *, typechecker: Any) -> Any:
     @functools.wraps(function)
     def called(*arguments: Any, **named: Any) -> Any:
         given = (*map(kind, arguments), *((name, kind(value)) for name, value in named.items()))
-        if given not in seen:
+        try:
+            is_new = given not in seen
+        except TypeError:  # PyTorch traces the model: sizes are symbols
+            return checked()(*arguments, **named)
+        if is_new:
             result = checked()(*arguments, **named)
-            seen.update((given, (given, kind(result))))
+            with contextlib.suppress(TypeError):
+                seen.update((given, (given, kind(result))))
             return result
         result = function(*arguments, **named)
         if (given, kind(result)) not in seen:
