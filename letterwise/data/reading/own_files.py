@@ -15,6 +15,7 @@ RUN_FILES = (
     "state.previous.safetensors",
     "metrics.jsonl",
     "report.html",
+    ".launch",
     ".lock",
 )  # training/run_directory
 MODEL_ENDINGS = (".safetensors", ".pth")
