@@ -35,7 +35,7 @@ PLACES = {  # where each is; loaded when it is first asked for
     "Line": "evaluation.score",
     "Progress": "progress",
     "Samples": "inference.generate",
-    "Score": "evaluation",
+    "Score": "evaluation.evaluate",
     "Vocabulary": "data.vocabulary",
 }
 

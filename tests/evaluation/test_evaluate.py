@@ -164,7 +164,7 @@ def test_counting_is_scored_beside_whatever_the_model_learned(model: Transformer
 
 
 def test_nothing_to_predict(model: Transformer) -> None:
-    with pytest.raises(UserError, match="1 characters"):
+    with pytest.raises(UserError, match="2 characters or more, and the text has 1"):
         evaluate(beside(model, counts_for(model)), IDS[:1])
 
 

@@ -75,7 +75,7 @@ def test_a_line_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_to_predict(tiny) -> None:
-    with pytest.raises(UserError, match="a text of 1 characters"):
+    with pytest.raises(UserError, match="2 characters or more, and the text has 1"):
         list(tiny.score("T"))
     with pytest.raises(UserError, match="'x' is not known"):
         list(tiny.score("The", protocol="x"))
