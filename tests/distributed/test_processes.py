@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from torchrun import FLAGS, ROOT, environment, letterwise_processes, torchrun
 
 from letterwise.checkpoint import load_model
-from letterwise.checkpoint.training_state import load_state
+from letterwise.checkpoint.training_state import load_state, read_state
+from letterwise.errors import UserError
 from letterwise.training.prepare import train
 
 PLAIN = {**FLAGS, "schedule": "constant", "lookahead": 0.0}  # the same steps, however many there will be
@@ -84,12 +87,20 @@ def test_more_processes_than_sequences_are_refused_in_one_sentence(text_file: Pa
     assert not (tmp_path / "run").exists()
 
 
-def started(flags: dict[str, object]) -> subprocess.Popen[str]:
-    """`letterwise train --processes 2`, which Ctrl-C reaches."""
-    return subprocess.Popen(
+@contextmanager
+def started(flags: dict[str, object]) -> Iterator[subprocess.Popen[str]]:
+    """`letterwise train --processes 2`, which Ctrl-C reaches. Whatever goes wrong in the test, nothing of it is left."""
+    process = subprocess.Popen(
         letterwise_processes(2, flags), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
+    with process:
+        try:
+            yield process
+        finally:
+            for pid in (*children(process.pid), process.pid) if process.poll() is None else ():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def wait_for(process: subprocess.Popen[str], word: str) -> None:
@@ -104,6 +115,14 @@ def wait_for(process: subprocess.Popen[str], word: str) -> None:
 def children(pid: int) -> list[int]:
     """Processes that a process has started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def steps_kept(out: Path) -> int:
+    """After which step the newest state was kept; -1 before all, and between the two renames of a save."""
+    try:
+        return read_state(out / "state.safetensors").step  # reads, and moves nothing
+    except UserError:
+        return -1
 
 
 def test_ctrl_c_saves_and_ends_all(text_file: Path, tmp_path: Path) -> None:
@@ -132,8 +151,8 @@ def test_a_killed_process_changes_nothing(text_file: Path, tmp_path: Path) -> No
     with started({**wanted, "out": out, "max_iters": 100_000, "save_interval": 1}) as process:
         for victim in (0, 1):
             wait_for(process, "fast nano: ")
-            while not (out / "state.safetensors").exists() or load_state(out / "state.safetensors").step <= 5 + victim:
-                time.sleep(0.05)
+            while steps_kept(out) <= 5 + victim:
+                time.sleep(0.2)
             os.kill(children(process.pid)[victim], signal.SIGKILL)
             wait_for(process, "was ended by SIGKILL: starting all 2 again")
         wait_for(process, "fast nano: ")
