@@ -28,7 +28,7 @@ PEERS = {  # what others call it: nanoGPT, Hugging Face, llama.cpp
     "steps": "max_iters",
 }  # fmt: skip
 
-MODEL_ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
+CHECKPOINT_ENDINGS = (".safetensors", ".pth", ".pt", ".ckpt")
 PLACES = {"FILE": local, "DIR": local, "PATH": expanded}  # how the names of each metavar are read
 OUTPUTS = ("output_file", "html")
 INPUTS = ("model_path", "input_file", "calibrate", "runs", "checkpoint", "meta", "vocabulary_from")
@@ -87,7 +87,7 @@ class Parser(argparse.ArgumentParser):
     def _flag_of(self, value: str) -> str:
         """The flag that a value probably belongs to: a model's, or a text's."""
         known = [option for action in self._actions for option in action.option_strings]
-        for flag, found in (("--model_path", value.endswith(MODEL_ENDINGS)), ("--input_file", Path(value).is_file())):
+        for flag, found in (("--model_path", value.endswith(CHECKPOINT_ENDINGS)), ("--input_file", Path(value).is_file())):
             if found and flag in known:
                 return f"did you mean `{flag} {value}`?"
         return f"see `{self.prog} --help`."

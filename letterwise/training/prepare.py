@@ -45,7 +45,7 @@ from letterwise.training.planning.memory import needs, size_text
 from letterwise.training.planning.settings import absolute, note_adapted
 from letterwise.training.report.result import TrainResult, result
 from letterwise.training.resume import resume_notes, resumed_config, resumed_models
-from letterwise.training.run import Run
+from letterwise.training.run import Run, in_shares
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.saver import Saver
 from letterwise.training.together import own_runtime, require_share, settled, told_settings
@@ -195,16 +195,16 @@ def built(
     """The run's transformer as it begins: with random weights, or those that it is fine-tuned from. And with it the second head
     that it is trained with, and both with their loss, as the processes of the `world` call them.
     """
-    in_shares = config.runtime.parallel == "fsdp" and not world.alone
-    model = build(config.model, len(stream.vocabulary), "meta" if in_shares else "cpu")
-    if not in_shares:
+    sharing = in_shares(config, world)
+    model = build(config.model, len(stream.vocabulary), "meta" if sharing else "cpu")
+    if not sharing:
         model = fill(model, config, finetuning).to(runtime.device)
     if config.runtime.compile:
         for block in model.blocks:
             block.compile()
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     objective = Objective(model, multi_token)
-    if not in_shares:
+    if not sharing:
         return model, multi_token, in_parallel(objective, world, all_used=not stream.lines)
     sharded(objective, model.blocks, world, runtime.device)
     model.positions.fill()

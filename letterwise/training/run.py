@@ -48,6 +48,11 @@ class TrainingDiverged(Exception):
     """The loss, or a weight, is NaN or infinite."""
 
 
+def in_shares(config: Config, world: World) -> bool:
+    """Whether each of several processes has only a share of the weights."""
+    return config.runtime.parallel == "fsdp" and not world.alone
+
+
 @dataclass
 class Run:
     """One run: its parts, and (below the blank line) what changes as it goes on, which is what a restart needs.
@@ -222,7 +227,7 @@ class Run:
     @property
     def in_shares(self) -> bool:
         """Whether each of several processes has only a share of the weights."""
-        return self.config.runtime.parallel == "fsdp" and not self.world.alone
+        return in_shares(self.config, self.world)
 
     def filling(self) -> AbstractContextManager:
         """While it lasts, whole weights can be put into the model."""

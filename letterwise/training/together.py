@@ -20,6 +20,7 @@ from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.planning.memory import fitted_to_memory
 from letterwise.training.planning.settings import days_note, fitted, open_text, planned
+from letterwise.training.run import in_shares
 
 
 def own_runtime(config: RuntimeConfig, world: World) -> Runtime:
@@ -90,5 +91,5 @@ def require_share(config: Config, world: World) -> None:
             f"{world.size} processes have {sequences} {'sequence' if sequences == 1 else 'sequences'} a step to share: "
             f"start {sequences} at most, or raise --batch_size."
         )
-    if not world.alone and config.runtime.parallel == "fsdp" and config.training.optimizer == "adafactor":
+    if in_shares(config, world) and config.training.optimizer == "adafactor":
         raise UserError("optimizer='adafactor' needs whole matrices: leave out --parallel fsdp, or take --optimizer muon.")

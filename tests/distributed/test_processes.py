@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from states import steps_kept
 from torchrun import FLAGS, ROOT, environment, letterwise_processes, torchrun
 
 from letterwise.checkpoint import load_model
-from letterwise.checkpoint.training_state import load_state, read_state
-from letterwise.errors import UserError
+from letterwise.checkpoint.training_state import load_state
 from letterwise.training.prepare import train
 
 PLAIN = {**FLAGS, "schedule": "constant", "lookahead": 0.0}  # the same steps, however many there will be
@@ -115,14 +115,6 @@ def wait_for(process: subprocess.Popen[str], word: str) -> None:
 def children(pid: int) -> list[int]:
     """Processes that a process has started."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def steps_kept(out: Path) -> int:
-    """After which step the newest state was kept; -1 before all, and between the two renames of a save."""
-    try:
-        return read_state(out / "state.safetensors").step  # reads, and moves nothing
-    except UserError:
-        return -1
 
 
 def test_ctrl_c_saves_and_ends_all(text_file: Path, tmp_path: Path) -> None:

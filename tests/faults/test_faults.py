@@ -15,9 +15,9 @@ import pytest
 import torch
 from forked import paused, pausing
 from runs import SHAPE, command, ended, environment, essence, finished, in_python, start, text_file, under_way, until
+from states import steps_kept
 
-from letterwise.checkpoint.training_state import load_state, read_state, save_state
-from letterwise.errors import UserError
+from letterwise.checkpoint.training_state import load_state, save_state
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
@@ -81,14 +81,6 @@ def processor_s(pid: int) -> float:
 def limit(process: subprocess.Popen, size: int) -> None:
     """From now on the process can write files of so many bytes only: a real error of the system at each larger write."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-
-
-def steps_kept(out: Path) -> int:
-    """After which step the newest state was kept; before all, -1, also between the two renames of a run's second save."""
-    try:
-        return read_state(out / "state.safetensors").step
-    except UserError:
-        return -1
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(whole, tmp_path: Path) -> None:
