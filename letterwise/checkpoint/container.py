@@ -97,14 +97,15 @@ def unpack(path: Path, newest: int | None = None) -> tuple[Any, dict[str, np.nda
     return header, arrays
 
 
-def read_header(path: Path) -> tuple[Any, dict[str, Any]]:
+def read_header(path: Path, key: str = KEY) -> tuple[Any, dict[str, Any]]:
     """Header of a .safetensors file, and what it says of its arrays, by name: of a large file the beginning.
 
-    The arrays are not read, so that no checksum is compared. Raises `UserError` where there is no such file, or a damaged one.
+    The header is what its metadata has under `key`. The arrays are not read, so that no checksum is compared. Raises
+    `UserError` where there is no such file, or a damaged one.
     """
     try:
         with path.open("rb") as file:
-            named, header = _safetensors_header(file, os.fstat(file.fileno()).st_size)
+            named, header = _safetensors_header(file, os.fstat(file.fileno()).st_size, key)
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}.") from error
     except Refused as refused:
@@ -167,8 +168,8 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
     return header, arrays
 
 
-def _safetensors_header(file: IO[bytes], size: int) -> tuple[dict[str, Any], Any]:
-    """Where the arrays of a file of `size` bytes lie, by name, and our header. The file then stands at their begin."""
+def _safetensors_header(file: IO[bytes], size: int, key: str = KEY) -> tuple[dict[str, Any], Any]:
+    """Where the arrays of a file of `size` bytes lie, by name, and its header. The file then stands at their begin."""
     length = int.from_bytes(file.read(8), "little")
     if not 0 < length <= min(size - 8, MAX_HEADER):
         raise Refused(NEITHER)
@@ -177,7 +178,7 @@ def _safetensors_header(file: IO[bytes], size: int) -> tuple[dict[str, Any], Any
         raise Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
         named = parsed(header_json.decode(), size)
-        return named, parsed(named.pop("__metadata__", {}).get(KEY, "null"))
+        return named, parsed(named.pop("__metadata__", {}).get(key, "null"))
     except (ValueError, TypeError, AttributeError) as error:
         raise Refused(f"is not a model file, or is damaged: {first_line(error)}") from error
 

@@ -8,6 +8,7 @@ one name gives the same bytes.
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def stored_config(stored: Any) -> Config:
     return config
 
 
-def check_weights(weights: dict[str, np.ndarray], config: Config, vocab_size: int) -> None:
+def check_weights(weights: Mapping[str, np.ndarray], config: Config, vocab_size: int) -> None:
     """Names, shapes and kinds against the configuration, and every number finite. Raises `UserError`."""
     expected_size, size = parameters(config.model, vocab_size).total, sum(weight.size for weight in weights.values())
     if size != expected_size:  # raised before anything of that size is built

@@ -9,6 +9,7 @@ Batches and dropout are functions of (seed, step), so no random state needs keep
 
 import os
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import CHECKSUM, Damaged, pack, unpack
 from letterwise.checkpoint.model_file import check_rows, check_weights, is_figure, stored_config
+from letterwise.checkpoint.shards import open_shards
 from letterwise.config import Config
 from letterwise.errors import UserError, sentence
 from letterwise.progress import Note
@@ -34,6 +36,7 @@ class TrainingState:
     losses since the last validation; `rollbacks` counts how often the run diverged and went back; `rows` are the validations
     in metrics.jsonl, `record` its other rows, and `record_nats` and `record_steps` sum the losses since the last of training;
     `base` and `teacher` are the sha256 of the model files that the run was started from and is taught by, "" for none.
+    `shards` names the files that hold the arrays, with their sha256, where each of several processes had a share of them.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
     training needs, and `optimizers`, by "OPTIMIZER.PARAMETER.NAME".
@@ -51,16 +54,17 @@ class TrainingState:
     nats_steps: int
     rollbacks: int
     rows: list[dict[str, Any]]
-    weights: dict[str, np.ndarray]
-    best: dict[str, np.ndarray]
-    lookahead: dict[str, np.ndarray]
-    optimizers: dict[str, np.ndarray]
+    weights: Mapping[str, np.ndarray]
+    best: Mapping[str, np.ndarray]
+    lookahead: Mapping[str, np.ndarray]
+    optimizers: Mapping[str, np.ndarray]
     base: str = ""
     teacher: str = ""
     record: list[dict[str, Any]] = field(default_factory=list)
     record_nats: float = 0.0
     record_steps: int = 0
     subset_every: int = 0
+    shards: dict[str, str] = field(default_factory=dict)
 
     def check(self, vocab_size: int) -> None:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
@@ -72,14 +76,8 @@ class TrainingState:
 
 
 ARRAYS = ("weights", "best", "lookahead", "optimizers")
-YOUNGER = (
-    "base",
-    "teacher",
-    "record",
-    "record_nats",
-    "record_steps",
-    "subset_every",
-)  # than version 3: written where there is one
+# Than version 3: written where there is one.
+YOUNGER = ("base", "teacher", "record", "record_nats", "record_steps", "subset_every", "shards")
 HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*ARRAYS, "config")}
 
 
@@ -171,11 +169,16 @@ def read_state(path: Path) -> TrainingState:
                 raise UserError(f"{name} is {values[name]}")
         check_rows(values["rows"])
         check_record(values.get("record", []))
+        if shards := values.get("shards"):
+            held = open_shards(path.parent, shards)
+            return TrainingState(config=stored_config(header["config"]), **values, **{p: held.under(f"{p}.") for p in ARRAYS})
         parts: dict[str, dict[str, np.ndarray]] = {part: {} for part in ARRAYS}
         for name, array in arrays.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = array
         return TrainingState(config=stored_config(header["config"]), **values, **parts)
+    except Damaged as error:
+        raise Damaged(str(damaged_state(error, path))) from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise damaged_state(why, path) from error

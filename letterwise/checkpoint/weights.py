@@ -24,11 +24,15 @@ def as_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def weights_of(model: Transformer) -> dict[str, np.ndarray]:
-    """The trained numbers of `model` by name, each once (a tied head is the embedding), copied."""
+def weights_in(model: Transformer) -> dict[str, Tensor]:
+    """The trained numbers of `model` by name, each once (a tied head is the embedding), where they are."""
     tied = {"head.weight"} if model.config.tied else set()
-    held = as_arrays({name: weight for name, weight in model.state_dict().items() if name not in tied})
-    return {name: array.copy() for name, array in held.items()}
+    return {name: weight.detach() for name, weight in model.state_dict().items() if name not in tied}
+
+
+def weights_of(model: Transformer) -> dict[str, np.ndarray]:
+    """The same as arrays, copied."""
+    return {name: array.copy() for name, array in as_arrays(weights_in(model)).items()}
 
 
 def load_weights(model: Transformer, weights: Mapping[str, np.ndarray]) -> None:

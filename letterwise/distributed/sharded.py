@@ -2,19 +2,22 @@
 
 module on no device ──fully_shard: blocks, then all──▶ shares, empty ──filling──▶ the values of one process, a matrix at a time
 share ──whole──▶ all of it, on every process        all of it ──share_of──▶ share
+shares ──save_shares──▶ files, one of each process
 
 That is PyTorch's FSDP2 (after ZeRO-3, Rajbhandari et al. 2020).
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from letterwise.distributed.world import World
+from letterwise.errors import UserError
 
 
 def sharded(module: nn.Module, blocks: Iterable[nn.Module], world: World, device: torch.device) -> None:
@@ -50,6 +53,27 @@ def share_of(full: Tensor, like: Tensor) -> Tensor:
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(full, share.device_mesh, share.placements, src_data_rank=None)
+
+
+def own_part(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor."""
+    share = _share(tensor)
+    return tensor if share is None else share.to_local()
+
+
+def save_shares(folder: Path, shares: Mapping[str, Tensor], world: World) -> list[Path]:
+    """Write each process's shares into a file of its own in a new folder; gives this process's, if it had something to write.
+
+    Raises `UserError`, on all processes, where one of them is refused by the system.
+    """
+    from torch.distributed.checkpoint import CheckpointException, HuggingFaceStorageWriter, save
+
+    try:
+        save(dict(shares), storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    except CheckpointException as error:
+        why = next(iter(error.failures.values()))[0]
+        raise UserError(f"cannot write to {str(folder)!r}: {getattr(why, 'strerror', None) or why}.") from error
+    return sorted(folder.glob(f"shard-{world.rank + 1:05}-*"))
 
 
 def _share(tensor: Tensor) -> Any:

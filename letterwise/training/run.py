@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.checkpoint.training_state import TrainingState, damaged_state
-from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_of
+from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_in, weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
-from letterwise.distributed.sharded import filling
+from letterwise.distributed.sharded import filling, own_part, share_of
 from letterwise.distributed.world import ALONE, World
 from letterwise.errors import UserError
 from letterwise.evaluation.baseline import baseline_bits
@@ -61,7 +62,7 @@ class Run:
     Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns. Its first step
     here is taken after `began_s` of its `seconds`: loading, planning and counting come before. Validations score every
     `every`-th window, those on a subset every `subset_every`-th; the last of these took `subset_took_s`. Scoring all windows
-    takes about `scoring_s`; 0 where that is not known yet.
+    takes about `scoring_s`; 0 where that is not known yet. While `model` is a copy in one piece, `learning` is what learns.
     """
 
     config: Config
@@ -86,13 +87,14 @@ class Run:
     seconds: float = 0.0
     began_s: float = 0.0
     rows: list[Row] = field(default_factory=list)
-    best_weights: dict[str, np.ndarray] = field(default_factory=dict)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
     every: int = 0
     subset_every: int = 0
     subset_took_s: float = 0.0
     scoring_s: float = 0.0
     rollbacks: int = 0
     compared: tuple[int, dict[str, float]] = (0, {})
+    learning: Transformer | None = None
 
     @property
     def text_model(self) -> TextModel:
@@ -175,12 +177,26 @@ class Run:
             raise TrainingDiverged(f"the loss became {nats} by step {self.step}")
         return nats
 
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The arrays of the run's state, by part and name, where they are: each process's shares, where there are shares."""
+        return {
+            "weights": weights_in(self.model),
+            "best": self.best_weights,
+            "lookahead": self.multi_token.state_dict() if self.multi_token else {},
+            "optimizers": self.optimizers.tensors(),
+        }
+
     def state(self) -> TrainingState:
-        """All that a restart needs. Raises `TrainingDiverged` rather than give what is NaN or infinite."""
-        nats, weights = self.meter.mean_nats(), weights_of(self.model)
+        """All that a restart needs, but for the arrays where each process has a share of them.
+
+        Raises `TrainingDiverged` rather than give what is NaN or infinite.
+        """
+        nats, tensors = self.meter.mean_nats(), self.tensors()
         self.record.read()
-        if not math.isfinite(nats or 0.0) or not all(np.isfinite(weight).all() for weight in weights.values()):
+        odd = sum(not own_part(weight).isfinite().all() for weight in tensors["weights"].values())
+        if not math.isfinite(nats or 0.0) or (self.world.total(torch.tensor(odd)) if self.in_shares else odd):
             raise TrainingDiverged(f"the loss became {nats} by step {self.step}")
+        arrays: dict[str, Any] = {part: {} if self.in_shares else as_arrays(held) for part, held in tensors.items()}
         return TrainingState(
             step=self.step,
             seconds=self.seconds,
@@ -198,12 +214,9 @@ class Run:
             record_nats=self.record.nats.item(),
             record_steps=self.record.steps,
             subset_every=self.subset_every,
-            weights=weights,
-            best=self.best_weights,
-            lookahead=as_arrays(self.multi_token.state_dict()) if self.multi_token else {},
-            optimizers=as_arrays(self.optimizers.tensors()),
             base=self.finetuning.base.digest if self.finetuning else "",
             teacher=self.teacher.base.digest if self.teacher else "",
+            **arrays,
         )
 
     def restore(self, state: TrainingState) -> None:
@@ -216,13 +229,27 @@ class Run:
             self.optimizers.load_tensors(as_tensors(state.optimizers))
         except (UserError, RuntimeError) as error:
             raise damaged_state(str(error).splitlines()[0]) from error
-        self.best_weights = {name: weight.copy() for name, weight in state.best.items()}  # the file may be replaced
+        weights = weights_in(self.model)
+        self.best_weights = {name: share_of(tensor, weights[name]).clone() for name, tensor in as_tensors(state.best).items()}
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
         same = state.config.training.eval_chars == self.config.training.eval_chars
         self.every, self.subset_every = (state.every, state.subset_every) if same else (0, 0)
         self.meter.restart(state.nats, state.nats_steps)
         self.record.restore(state.record, state.record_nats, state.record_steps)
+
+    def keep_best(self) -> None:
+        """The weights of now are the best so far."""
+        held = weights_in(self.learning or self.model)
+        self.best_weights = {name: w.clone() if self.in_shares else w.to("cpu", copy=True) for name, w in held.items()}
+
+    def best_whole(self) -> dict[str, np.ndarray]:
+        """The best weights on the first process; the others give it their shares, and get none."""
+        found: dict[str, np.ndarray] = {}
+        for name, weight in self.best_weights.items():
+            one = as_arrays({name: weight})
+            found |= one if self.world.first else {}
+        return found
 
     @property
     def in_shares(self) -> bool:
@@ -236,17 +263,18 @@ class Run:
     @contextmanager
     def whole_model(self) -> Generator[None]:
         """While it lasts, `model` has all its weights in one piece, to be evaluated and to write with."""
-        learning = self.model
-        if self.in_shares:
-            self.model = build(self.config.model, len(self.stream.vocabulary), self.runtime.device)
-            load_weights(self.model, weights_of(learning))
+        if not self.in_shares:
+            yield
+            return
+        self.learning, self.model = self.model, build(self.config.model, len(self.stream.vocabulary), self.runtime.device)
         try:
+            load_weights(self.model, weights_of(self.learning))
             yield
         finally:
-            self.model = learning
+            self.learning, self.model = None, self.learning
 
-    def model_file(self, history: list[dict[str, Any]]) -> ModelFile:
-        """The best model so far, with its history."""
+    def model_file(self, weights: dict[str, np.ndarray], history: list[dict[str, Any]]) -> ModelFile:
+        """The model of these weights, the best so far, with its history."""
         record = {
             "fingerprint": self.stream.fingerprint,
             "sources": list(self.stream.sources),
@@ -258,4 +286,4 @@ class Run:
             record["lineage"] = self.finetuning.base.lineage
         if self.teacher:
             record["teacher"] = self.teacher.base.lineage[-1]
-        return ModelFile(self.config, self.stream.vocabulary, self.best_weights, record, history, self.counts)
+        return ModelFile(self.config, self.stream.vocabulary, weights, record, history, self.counts)

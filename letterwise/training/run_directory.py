@@ -1,6 +1,6 @@
 """Run directory: the files of one run, and the one place that knows their names.
 
-out/NAME/     model.safetensors (or where --model_path says) · metrics.jsonl · report.html · state.safetensors · .lock
+out/NAME/     model.safetensors (or where --model_path says) · metrics.jsonl · report.html · state.safetensors, shards · .lock
 """
 
 import os
@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from letterwise.atomic import remove_leftovers, write_bytes
 from letterwise.checkpoint.container import EXTENSIONS
 from letterwise.checkpoint.model_file import check_extension
+from letterwise.checkpoint.shards import remove_unnamed
 from letterwise.checkpoint.training_state import previous
 from letterwise.config import Config
 from letterwise.errors import UserError
@@ -153,6 +154,7 @@ class RunDirectory:
         """Remove an earlier run's files, and nothing else."""
         for old in self.files:
             old.unlink(missing_ok=True)
+        remove_unnamed(self.path, ())
 
     def remove_leftovers(self) -> None:
         """Remove what killed processes left half-written."""

@@ -7,10 +7,15 @@ The state comes first. A run that is killed between the two puts the rest right 
 
 import contextlib
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from letterwise.checkpoint import save_model
-from letterwise.checkpoint.training_state import save_state
+from letterwise.checkpoint.shards import digests, new_folder, remove_unnamed
+from letterwise.checkpoint.training_state import previous, save_state
 from letterwise.config import TrainingConfig
+from letterwise.distributed.sharded import save_shares
 from letterwise.errors import UserError
 from letterwise.progress import Note
 from letterwise.training.metrics.rows import END
@@ -43,12 +48,21 @@ class Saver:
         return time.monotonic() - self.saved_at >= max(number * SECONDS[unit], self.took_s / SAVING_SHARE)
 
     def save(self, run: Run) -> None:
-        """Save the run as it stands. Raises `UserError` where the system refuses."""
-        began, state = time.monotonic(), run.state()
+        """Save the run as it stands. Raises `UserError` where the system refuses.
+
+        What takes all processes comes first: one that is refused would let the others wait.
+        """
+        began, state, directory = time.monotonic(), run.state(), run.directory
+        best = next((i for i in reversed(range(len(run.rows))) if run.rows[i]["best"]), -1)
+        if run.in_shares:
+            state = replace(state, shards=save_shards(run))
+        weights = run.best_whole() if run.world.told(best != self.shown_best) else {}
         if run.world.first:
-            save_state(run.directory.state, state)
+            save_state(directory.state, state)
+            remove_unnamed(directory.path, (directory.state, previous(directory.state)))
         self.step, self.took_s = run.step, time.monotonic() - began
-        self.show(run)
+        if run.world.first:
+            self.show(run, best, weights)
 
     def try_save(self, run: Run) -> None:
         """Save the run as it stands; where that fails, a note says so, and it is tried again the next time."""
@@ -62,14 +76,16 @@ class Saver:
         self.step, self.trouble = run.world.told((self.step, self.trouble))
         self.saved_at = time.monotonic()
 
-    def show(self, run: Run) -> None:
-        """Bring model file, metrics and report up to date. Raises `UserError` where the system refuses."""
-        if self.shown_rows == len(run.rows) or not run.world.first:
+    def show(self, run: Run, best: int, weights: dict[str, np.ndarray]) -> None:
+        """Bring model file, metrics and report up to date; the best row is number `best`, and has `weights` where it is new.
+
+        Raises `UserError` where the system refuses.
+        """
+        if self.shown_rows == len(run.rows):
             return
-        best = next((i for i in reversed(range(len(run.rows))) if run.rows[i]["best"]), -1)
-        if best != self.shown_best:
-            save_model(run.directory.model_path, run.model_file(run.rows[: best + 1]))
-            self.shown_best = best
+        if weights:
+            save_model(run.directory.model_path, run.model_file(weights, run.rows[: best + 1]))
+        self.shown_best = best
         run.directory.write_metrics(run.metrics)
         self.recorded_rows = len(run.record.rows)
         if run.rows:
@@ -98,3 +114,14 @@ class Saver:
         if run.world.first:
             with contextlib.suppress(OSError):
                 run.directory.append_metrics([{"kind": END, "step": run.step}])
+
+
+def save_shards(run: Run) -> dict[str, str]:
+    """Each process writes its shares of the run's arrays into a new folder; gives their files' names and digests.
+
+    Raises `UserError`, on all processes, where the system refuses one of them.
+    """
+    shares = {f"{part}.{name}": tensor for part, held in run.tensors().items() for name, tensor in held.items()}
+    folder = run.world.told(new_folder(run.directory.path))
+    own = save_shares(folder, shares, run.world)
+    return {name: digest for each in run.world.listed(digests(folder, own)) for name, digest in each.items()}

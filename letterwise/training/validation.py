@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from letterwise.checkpoint.weights import weights_of
 from letterwise.compiling.jit import clock
 from letterwise.evaluation.evaluate import Score, evaluate
 from letterwise.inference.constraints.limits import Limits
@@ -65,7 +64,8 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
     row["sample"] = sample(run, between) if run.world.first else ""
     progress.held_out(row)
     run.rows.append(row)
-    run.best_weights = weights_of(run.model) if row["best"] else run.best_weights
+    if row["best"]:
+        run.keep_best()
 
 
 def validate_subset(run: Run, note: Note, between: Callable[[], None]) -> None:

@@ -64,7 +64,9 @@ def test_a_run_goes_on_with_another_number_of_processes(text_file: Path, alone: 
     out = tmp_path / "run"
     done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, "max_iters": 7, "parallel": "fsdp"})
     assert done.returncode == 0, done.stderr
+    assert {len([*shards.iterdir()]) for shards in out.glob("shards-*")} == {2}, "each process has written its own"
     train({"max_iters": 15}, out=str(out), resume=True)
+    assert not [*out.glob("shards-*")], "one process writes one file"
     done = torchrun(4, {"out": out, "resume": True, "max_iters": FLAGS["max_iters"]})
     assert done.returncode == 0, done.stderr
     assert "no longer the same to the last bit" in done.stderr

@@ -8,9 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letterwise.checkpoint.container import read_header
+from letterwise.checkpoint.shards import PLACES
 from letterwise.config import Config
 from letterwise.data.batches import Windows
 from letterwise.distributed.environment import Place, place, restarted, speaks
+from letterwise.distributed.sharded import save_shares
 from letterwise.distributed.shared_memory import built_once
 from letterwise.distributed.world import ALONE, World, joined
 from letterwise.errors import UserError
@@ -125,6 +128,15 @@ def test_a_process_that_is_not_the_first_touches_no_file(tmp_path: Path) -> None
         other.remove_leftovers()
         other.mark("another")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_shares_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "full").write_bytes(b"")
+    with pytest.raises(UserError, match=r"cannot write to '.*full/shards': Not a directory"):
+        save_shares(tmp_path / "full/shards", {"a": torch.zeros(3)}, ALONE)
+    [file] = save_shares(tmp_path / "shards", {"a": torch.arange(3.0)}, ALONE)
+    assert [*read_header(file, PLACES)[1]] == ["a"]
 
 
 def test_only_the_launch_that_began_a_run_goes_on_with_it(tmp_path: Path) -> None:
