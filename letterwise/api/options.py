@@ -183,6 +183,8 @@ class TrainOptions(TypedDict, total=False):
     """number format of training; auto: bfloat16 where the hardware has it (default: auto)"""
     compile: bool
     """use torch.compile for the blocks (worth it on long runs) (default: False)"""
+    activation_checkpointing: bool
+    """keep only each block's input, and compute the block again for its gradient: less memory, more time (default: False)"""
     threads: int
     """CPU threads, of each process (0: PyTorch's choice) (default: 0)"""
     parallel: Literal["ddp", "fsdp"] | None

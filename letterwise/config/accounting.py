@@ -77,14 +77,18 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
     return 2 * matrices + 4 * config.n_layer * config.block_size * config.n_embd
 
 
-def training_bytes(config: ModelConfig, vocab_size: int, batch_size: int, optimizer: str) -> int:
+def training_bytes(
+    config: ModelConfig, vocab_size: int, batch_size: int, optimizer: str, *, checkpointing: bool = False
+) -> int:
     """Memory of a float32 training step: weights, gradients, optimizer state, and what backward needs kept.
+
+    With activation `checkpointing`, that is each block's input, and all of one block while its gradient is computed.
 
     Weights and gradients are exact, and so is the state of adamw and sgd; muon holds less than is counted here, and
     adafactor's few sums of rows and columns are not counted. Activations come within a quarter.
     """
-    weights = parameters(config, vocab_size).total
-    return FLOAT * (weights * (2 + OPTIMIZER_COPIES[optimizer]) + batch_size * config.block_size * _kept(config, vocab_size))
+    weights, chars = parameters(config, vocab_size).total, batch_size * config.block_size
+    return FLOAT * (weights * (2 + OPTIMIZER_COPIES[optimizer]) + chars * _kept(config, vocab_size, checkpointing))
 
 
 def cache_bytes(config: ModelConfig, batch: int = 1) -> int:
@@ -92,7 +96,7 @@ def cache_bytes(config: ModelConfig, batch: int = 1) -> int:
     return FLOAT * 2 * config.n_layer * batch * config.kv_heads * config.block_size * config.head_dim
 
 
-def _kept(config: ModelConfig, vocab_size: int) -> int:
+def _kept(config: ModelConfig, vocab_size: int, checkpointing: bool) -> int:
     """Numbers kept per character between forward and backward."""
     c = config.n_embd
     heads = (config.n_head + 2 * config.kv_heads) * config.head_dim
@@ -101,7 +105,9 @@ def _kept(config: ModelConfig, vocab_size: int) -> int:
     dropped = c if config.dropout else 0
     orders = config.mixed_orders(vocab_size)
     scores = vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)
-    return config.n_layer * (attention + config.activations_kept + 4 * c + dropped) + 2 * c + scores
+    block, layers = attention + config.activations_kept + 4 * c + dropped, config.n_layer
+    blocks = c * layers + block * min(1, layers) if checkpointing else block * layers
+    return blocks + 2 * c + scores
 
 
 def _around_blocks(config: ModelConfig, vocab_size: int) -> Shapes:

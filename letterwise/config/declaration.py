@@ -24,7 +24,7 @@ FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name fi
 LATER = {  # knobs younger than model format 3: written where they are on
     "data": ("lines", "encoding", "test_fraction"),
     "training": ("init_from", "freeze", "replay", "teacher"),
-    "runtime": ("parallel",),
+    "runtime": ("activation_checkpointing", "parallel"),
 }
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
@@ -289,6 +289,9 @@ class RuntimeConfig:
         "auto", "number format of training; auto: bfloat16 where the hardware has it"
     )
     compile: bool = knob(False, "use torch.compile for the blocks (worth it on long runs)")
+    activation_checkpointing: bool = knob(
+        False, "keep only each block's input, and compute the block again for its gradient: less memory, more time"
+    )
     threads: int = knob(0, "CPU threads, of each process (0: PyTorch's choice)", min=0, max=2**10)
 
     parallel: Literal["ddp", "fsdp"] | None = knob(

@@ -31,6 +31,7 @@ from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.progress import Progress, announced
 from letterwise.runtime.device import Runtime
 from letterwise.runtime.process import process_state_kept
+from letterwise.runtime.recomputing import recompute
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import taught, teacher_for
 from letterwise.training.finetune.base import Base, with_base
@@ -127,10 +128,11 @@ def enough_memory(config: Config) -> Generator[None]:
             raise
         model, training = config.model, config.training
         need = needs(config, vocab_size=ASSUMED_VOCAB_SIZE, chars=0).total
+        recompute = "" if config.runtime.activation_checkpointing else "give --activation_checkpointing, or "
         raise UserError(
             f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
-            f"block_size={model.block_size} need about {size_text(need)}, without counts and the text: lower --batch_size "
-            "(and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
+            f"block_size={model.block_size} need about {size_text(need)}, without counts and the text: {recompute}lower "
+            "--batch_size (and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
         ) from error
 
 
@@ -199,8 +201,10 @@ def built(
     model = build(config.model, len(stream.vocabulary), "meta" if sharing else "cpu")
     if not sharing:
         model = fill(model, config, finetuning).to(runtime.device)
-    if config.runtime.compile:
-        for block in model.blocks:
+    for block in model.blocks:  # what is computed again is compiled as part of its block, and has its whole weights there
+        if config.runtime.activation_checkpointing:
+            recompute(block, random=config.model.dropout > 0)
+        if config.runtime.compile:
             block.compile()
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     objective = Objective(model, multi_token)

@@ -12,7 +12,8 @@ from letterwise.config.accounting import FLOAT, cache_bytes, flops_per_char, par
 from letterwise.config.presets import PRESETS, SIZES, resolve
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy
-from letterwise.model import KVCache, build, initialize
+from letterwise.model import KVCache, Transformer, build, initialize
+from letterwise.runtime.recomputing import recompute
 from letterwise.training.optimizers.optimizer import build_optimizers
 
 CONFIGS = st.fixed_dictionaries(
@@ -62,19 +63,7 @@ def test_training_memory(preset: str, dropout: float, vocab_size: int, optimizer
     config = resolve({"preset": preset, "dropout": dropout, "batch_size": 4, "optimizer": optimizer})
     model = initialize(build(config.model, vocab_size), 0).train()
     optimizers = build_optimizers(model, config.training)
-    own = {w.untyped_storage().data_ptr() for w in model.parameters()}
-    kept: dict[int, torch.Tensor] = {}
-
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
-        if (place := tensor.untyped_storage().data_ptr()) not in own:
-            kept[place] = tensor
-        return tensor
-
-    tokens = torch.randint(vocab_size, (4, config.model.block_size))
-    told = log_prior(model, tokens)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        nats = cross_entropy(model(tokens, log_prior=told), tokens)
-    activations = sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    nats, activations = kept_for_backward(model, 4)
     nats.backward()
     gradients = sum(w.grad.nbytes for w in model.parameters())
     optimizers.step()
@@ -94,6 +83,40 @@ def test_training_memory(preset: str, dropout: float, vocab_size: int, optimizer
         assert state <= weights * 2
     estimated = training_bytes(config.model, vocab_size, 4, optimizer) - without_activations
     assert estimated == pytest.approx(activations, rel=0.25)
+
+
+@pytest.mark.parametrize("preset", ["fast", "classic", "llama"])
+def test_memory_with_activation_checkpointing(preset: str) -> None:
+    """Of each block its input, and all of one of them, besides what is outside of them; to a third."""
+    config = resolve({"preset": preset, "dropout": 0.1, "n_layer": 5}).model
+    model = initialize(build(config, 65), 0).train()
+    all_of_it = kept_for_backward(model, 4)[1]
+    shorter = build(resolve({"preset": preset, "dropout": 0.1, "n_layer": 4}).model, 65).train()
+    one_block = all_of_it - kept_for_backward(initialize(shorter, 0), 4)[1]
+    for block in model.blocks:
+        recompute(block, random=True)
+    outside = kept_for_backward(model, 4)[1]
+    assert outside < all_of_it - 4 * one_block
+    inputs = 5 * 4 * config.block_size * config.n_embd * FLOAT
+    estimated = training_bytes(config, 65, 4, "adamw", checkpointing=True) - training_bytes(config, 65, 0, "adamw")
+    assert estimated == pytest.approx(outside + inputs + one_block, rel=0.33)
+
+
+def kept_for_backward(model: Transformer, rows: int) -> tuple[torch.Tensor, int]:
+    """The loss on random characters, and how many bytes are kept to get its gradient, weights aside."""
+    own = {w.untyped_storage().data_ptr() for w in model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if (place := tensor.untyped_storage().data_ptr()) not in own:
+            kept[place] = tensor
+        return tensor
+
+    tokens = torch.randint(model.vocab_size, (rows, model.config.block_size))
+    told = log_prior(model, tokens)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        nats = cross_entropy(model(tokens, log_prior=told), tokens)
+    return nats, sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
 @pytest.mark.parametrize("preset", PRESETS)

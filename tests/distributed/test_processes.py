@@ -51,7 +51,9 @@ def test_two_processes_learn_what_one_does(text_file: Path, tmp_path: Path) -> N
     """With all that preset fast has, batches in two pieces, and rows that two do not share evenly."""
     wanted = {**FLAGS, "batch_size": 5, "gradient_accumulation_steps": 3}
     train({**wanted, "input_file": (str(text_file),)}, out=str(tmp_path / "one"))
-    done = torchrun(2, {**wanted, "input_file": text_file, "out": tmp_path / "two", "json": True})
+    done = torchrun(
+        2, {**wanted, "input_file": text_file, "out": tmp_path / "two", "json": True, "activation_checkpointing": True}
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["iters"] == FLAGS["max_iters"], "one line, of one process"
     assert done.stderr.count("fast nano: ") == 1
@@ -62,7 +64,8 @@ def test_two_processes_learn_what_one_does(text_file: Path, tmp_path: Path) -> N
 def test_a_run_goes_on_with_another_number_of_processes(text_file: Path, alone: Path, tmp_path: Path) -> None:
     """Two with a share of the weights each, then one, then four with shares again, as one from the beginning."""
     out = tmp_path / "run"
-    done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, "max_iters": 7, "parallel": "fsdp"})
+    shares = {"max_iters": 7, "parallel": "fsdp", "activation_checkpointing": True}
+    done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, **shares})
     assert done.returncode == 0, done.stderr
     assert {len([*shards.iterdir()]) for shards in out.glob("shards-*")} == {2}, "each process has written its own"
     train({"max_iters": 15}, out=str(out), resume=True)

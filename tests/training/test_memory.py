@@ -52,7 +52,7 @@ def test_what_is_asked_and_cannot_fit_is_refused_and_what_is_advised_fits(name: 
     text = {"vocab_size": 65, "chars": 10**12}
     with pytest.raises(UserError) as refused:
         fitted_to_memory(resolve(flags), {*flags}, **text, available=gib * GIB)
-    advised = dict(re.findall(r"--(\w+) (\d+)", str(refused.value)))
+    advised = dict(re.findall(r"--(\w+) (\d+)", str(refused.value).partition(", or --activation")[0]))
     assert advised, refused.value
     smaller = resolve({**flags, **{name: int(value) for name, value in advised.items()}})
     assert needs(smaller, **text).total <= gib * GIB
@@ -67,6 +67,23 @@ def test_batches_nobody_asked_for_are_made_smaller_and_learn_from_as_much() -> N
     assert needs(fitted, **TEXT).total <= 20 * GIB
     with pytest.raises(UserError, match="--batch_size"):
         fitted_to_memory(config, {"size", "batch_size"}, **TEXT, available=20 * GIB)
+
+
+def test_computing_activations_again_is_named_as_a_way_out() -> None:
+    asked = {"size": "medium", "batch_size": 16, "preset": "gpt2"}
+    with pytest.raises(UserError, match=r"--batch_size .* fits, or --activation_checkpointing, which takes a third") as refused:
+        fitted_to_memory(resolve(asked), {*asked}, **TEXT, available=10 * GIB)
+    assert "--activation_checkpointing --" not in str(refused.value), "it is enough by itself"
+    config = resolve({**asked, "activation_checkpointing": True})
+    assert fitted_to_memory(config, {*asked}, **TEXT, available=10 * GIB)[0] == config
+    with pytest.raises(UserError, match=r"or --activation_checkpointing (--\w+ \d+ ?)+, which") as refused:
+        fitted_to_memory(resolve(asked), {*asked}, **TEXT, available=4 * GIB)
+    batch = dict(re.findall(r"--(\w+) (\d+)", str(refused.value).partition("--activation_checkpointing")[2]))
+    smaller = config.with_values({name: int(value) for name, value in batch.items()})
+    assert needs(smaller, **TEXT).total <= 4 * GIB
+    with pytest.raises(UserError) as refused:
+        fitted_to_memory(config, {*asked}, **TEXT, available=4 * GIB)
+    assert "--activation_checkpointing" not in str(refused.value), "that is done already"
 
 
 def test_where_nothing_else_helps_a_size_is_named() -> None:

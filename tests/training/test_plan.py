@@ -1,5 +1,7 @@
 """Plan: what minutes, text and machine lead to."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,14 @@ def test_more_minutes_or_a_faster_machine_never_choose_a_smaller_model(chars: in
     assert by_speed == sorted(by_speed)
     if chars > 3_000:
         assert by_minutes[0] < by_minutes[-1]
+
+
+def test_computing_activations_again_leaves_time_for_three_quarters_of_the_text() -> None:
+    def learned(**flags: bool) -> int:
+        (line,) = plan(3, 10**6, n_embd=96, n_head=4, **flags).lines
+        return int(re.findall(r"about ([\d,]+) characters", line)[0].replace(",", ""))
+
+    assert learned(activation_checkpointing=True) == pytest.approx(0.75 * learned(), rel=1e-3)
 
 
 def test_the_more_often_a_text_is_read_the_more_is_dropped() -> None:

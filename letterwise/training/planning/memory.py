@@ -53,11 +53,13 @@ def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
         return Needs(FLOAT * parameters(model, vocab_size).total, 0, COUNTED * counted)
     copies = OPTIMIZER_COPIES[training.optimizer]
     ahead = vocab_size * model.n_embd if training.lookahead and model.n_layer else 0
-    weights = training_bytes(model, vocab_size, 0, training.optimizer) + FLOAT * ahead * (2 + copies)
+    without_batch = training_bytes(model, vocab_size, 0, training.optimizer)
+    weights = without_batch + FLOAT * ahead * (2 + copies)
     saved = FLOAT * (parameters(model, vocab_size).total * (2 + copies) + ahead * (1 + copies))
     best = FLOAT * parameters(model, vocab_size).total
-    batch = training_bytes(model, vocab_size, training.batch_size, training.optimizer)
-    batch -= training_bytes(model, vocab_size, 0, training.optimizer)
+    checkpointing = config.runtime.activation_checkpointing
+    batch = training_bytes(model, vocab_size, training.batch_size, training.optimizer, checkpointing=checkpointing)
+    batch -= without_batch
     scores = 2 + 3 * bool(ahead)  # times the vocabulary: gradients of logits, and those of the character after the next
     batch += FLOAT * training.batch_size * model.block_size * vocab_size * scores
     per_char = CROSS_FITTED if model.counts_order else COUNTED
@@ -88,10 +90,20 @@ def fitted_to_memory(
     if changes and changes.keys() <= ADAPTABLE and not asked & changes.keys():
         settings = ", ".join(f"{name}={value}" for name, value in changes.items())
         return config.with_values(changes), f"this run needs {where}: it goes on with {settings}."
-    advice = (
-        "free some memory" if changes is None else " ".join(f"--{name} {value}" for name, value in changes.items()) + " fits"
-    )
+    advice = "free some memory" if changes is None else f"{as_flags(changes)} fits"
+    recomputing = config.with_values({"activation_checkpointing": True})
+    if recomputing != config:
+        batches = ({}, *smaller_values(config, "batch_size"))
+        batch = next((changes for changes in batches if fits(recomputing.with_values(changes))), None)
+        if batch is not None:
+            flags = " ".join(("--activation_checkpointing", as_flags(batch))).strip()
+            advice += f", or {flags}, which takes a third more time"
     raise UserError(f"this run needs {where}: {advice}.")
+
+
+def as_flags(values: dict[str, Any]) -> str:
+    """--batch_size 4 --n_layer 2"""
+    return " ".join(f"--{name} {value}" for name, value in values.items())
 
 
 def nearest_fit(config: Config, asked: Set[str], fits: Callable[[Config], bool]) -> dict[str, Any] | None:

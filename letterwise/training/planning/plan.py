@@ -35,7 +35,7 @@ SHAPES: list[dict[str, int]] = [
 WIDTH_KNOBS = {"n_embd", "n_head", "n_kv_head"}  # only fit each other: whoever asks for one settles all
 MIN_CHARS_PER_WEIGHT = 2  # of training, within the minutes, for each weight of a shape's blocks
 MAX_WEIGHTS_PER_CHAR = 8  # … and the text is not too short for it
-BACKWARD = 3  # a training step costs three forward passes
+BACKWARD = 3  # a training step costs three forward passes; with activation checkpointing, four
 OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
 COUNTING_SHARE = 0.25  # of the minutes
@@ -81,7 +81,7 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
 
     def with_shape(shape: dict[str, int]) -> tuple[Config, float]:
         shaped = config.with_values({name: value for name, value in shape.items() if name not in settled})
-        return shaped, seconds * flops / BACKWARD / flops_per_char(shaped.model, vocab_size)
+        return shaped, seconds * flops / passes(config) / flops_per_char(shaped.model, vocab_size)
 
     shapes = SHAPES if context is None else [for_lines(shape, context) for shape in SHAPES]
     fitting = [shape for shape in shapes if shape["block_size"] * 4 < chars] or shapes[:1]
@@ -125,6 +125,11 @@ def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
 def dropout(epochs: float) -> float:
     """More, the more often the text is read."""
     return 0.0 if epochs < 1 else 0.1 if epochs < 10 else 0.2
+
+
+def passes(config: Config) -> int:
+    """How many forward passes a step of training costs."""
+    return BACKWARD + config.runtime.activation_checkpointing
 
 
 def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:

@@ -26,7 +26,7 @@ from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
-from letterwise.training.planning.plan import BACKWARD, Plan, context_for, make_plan, measured_flops
+from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes
 
 MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
 
@@ -82,7 +82,7 @@ def fitted(config: Config, asked: set[str], stream: TokenStream, progress: Progr
 def days_note(config: Config, vocab_size: int, runtime: Runtime) -> str:
     """A note where the run takes days here; "" where it does not. Small runs are not measured for it."""
     training, chars = config.training, config.training.sequences * config.model.block_size
-    flops = BACKWARD * flops_per_char(config.model, vocab_size) * chars * training.max_iters
+    flops = passes(config) * flops_per_char(config.model, vocab_size) * chars * training.max_iters
     if training.minutes or runtime.device.type != "cpu" or flops < MEASURED_FLOPS:
         return ""
     speed = measured_flops(config, vocab_size, runtime)
