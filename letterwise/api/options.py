@@ -189,6 +189,8 @@ class TrainOptions(TypedDict, total=False):
     """CPU threads, of each process (0: PyTorch's choice) (default: 0)"""
     parallel: Literal["ddp", "fsdp"] | None
     """several processes: ddp (the default), each has the whole model; fsdp, each has a share of its weights"""
+    tracker: str | PathLike[str] | Sequence[str]
+    """also send what metrics.jsonl gets to these: tensorboard, wandb, mlflow (docs/guide.md)"""
     preset: Literal["fast", "classic", "gpt2", "llama", "counts"]
     """architecture and training recipe"""
     size: Literal["nano", "small", "medium", "large"]

@@ -50,8 +50,9 @@ def train(
     for name in ("init_from", "teacher"):
         if flags.get(name) is not None:
             flags[name] = local(flags[name])
-    if "freeze" in flags:
-        flags["freeze"] = (flags["freeze"],) if isinstance(flags["freeze"], str) else tuple(flags["freeze"])
+    for name in ("freeze", "tracker"):
+        if name in flags:
+            flags[name] = (flags[name],) if isinstance(flags[name], str) else tuple(flags[name])
     file, out, model_path = (None if path is None else local(path) for path in (config, out, model_path))
     result = train(
         asked_values(flags, file),

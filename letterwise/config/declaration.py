@@ -24,7 +24,7 @@ FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name fi
 LATER = {  # knobs younger than model format 3: written where they are on
     "data": ("lines", "encoding", "test_fraction"),
     "training": ("init_from", "freeze", "replay", "teacher"),
-    "runtime": ("activation_checkpointing", "parallel"),
+    "runtime": ("activation_checkpointing", "parallel", "tracker"),
 }
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
@@ -296,6 +296,9 @@ class RuntimeConfig:
 
     parallel: Literal["ddp", "fsdp"] | None = knob(
         None, "several processes: ddp (the default), each has the whole model; fsdp, each has a share of its weights"
+    )
+    tracker: tuple[str, ...] = knob(
+        (), "also send what metrics.jsonl gets to these: tensorboard, wandb, mlflow (docs/guide.md)", metavar="NAME"
     )
 
     def __post_init__(self) -> None:

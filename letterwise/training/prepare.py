@@ -4,7 +4,7 @@ flags, config.toml ──▶ Config ──▶ text, model, optimizers ──▶ 
 """
 
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from letterwise.checkpoint.weights import load_weights
 from letterwise.compiling.jit import clock
 from letterwise.config import Config
 from letterwise.config.accounting import parameters
-from letterwise.config.presets import bent, resolve
+from letterwise.config.presets import bent, knob_values, resolve
 from letterwise.data.batches import require_window
 from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.data_parallel import in_parallel
@@ -28,7 +28,7 @@ from letterwise.errors import UserError
 from letterwise.model import Transformer, build, initialize
 from letterwise.ngrams import ORDER, Counts, adapt, count_ngrams
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
-from letterwise.progress import Progress, announced
+from letterwise.progress import Note, Progress, announced
 from letterwise.runtime.device import Runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.runtime.recomputing import recompute
@@ -39,6 +39,7 @@ from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
 from letterwise.training.metrics.meter import Meter
 from letterwise.training.metrics.record import Record
+from letterwise.training.metrics.tracking import Tracking, tracker_class, tracking
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.objective import Objective
 from letterwise.training.optimizers.optimizer import build_optimizers
@@ -98,13 +99,13 @@ def train(
         held.enter_context(enough_memory(config))
         directory.refuse_to_replace(config.training.init_from or config.training.teacher)
         run = prepare_run(config, directory, state, progress, asked, base, teacher, world)
-        saver = Saver(run.config.training, progress.note)
         directory.make()
         if not there:
             held.enter_context(directory.locked())
             if not overwrite:  # another process may have been faster
                 directory.refuse_if_used()
         directory.remove_leftovers()
+        told = held.enter_context(trackers_of(run, progress.note, resumed=bool(state)))
         if state:
             run.restore(state)
             started = clock() - state.seconds  # the clock stood still meanwhile
@@ -114,8 +115,17 @@ def train(
             directory.clear()
         directory.mark(launch())
         progress.note(introduction(run))
-        Trainer(run, saver, progress).train(started)
+        Trainer(run, Saver(run.config.training, progress.note, told), progress).train(started)
         return result(run)
+
+
+def trackers_of(run: Run, note: Note, *, resumed: bool) -> AbstractContextManager[Tracking]:
+    """While it lasts, the run's rows can be sent to its trackers; of several processes, the first does that."""
+    config = {"preset": run.config.preset, "size": run.config.size, **knob_values(run.config)}
+    config = {name: list(value) if isinstance(value, tuple) else value for name, value in config.items()}
+    told = {"name": run.directory.path.name, "directory": run.directory.path, "config": config}
+    names = run.config.runtime.tracker if run.world.first else ()
+    return tracking(names, told, run.directory.tracking, resumed=resumed, note=note)
 
 
 @contextmanager
@@ -150,6 +160,8 @@ def prepare_run(
 
     Raises `UserError` when the text is too short or not the run's own, or when `state` is none of such a run.
     """
+    for name in config.runtime.tracker if world.first else ():
+        tracker_class(name)  # may object: before the text is read
     runtime = own_runtime(config.runtime, world)
     torch.set_num_threads(runtime.threads)
     known = base or teacher  # whose characters are known, too

@@ -69,9 +69,14 @@ class RunDirectory:
         return self.path / ".launch"
 
     @property
+    def tracking(self) -> Path:
+        """What the run's trackers have had: metrics/tracking.py."""
+        return self.path / ".tracking"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """All of a run's files but the lock."""
-        return (self.state, previous(self.state), self.metrics, self.report, self.model_path, self.launch)
+        return (self.state, previous(self.state), self.metrics, self.report, self.model_path, self.launch, self.tracking)
 
     @property
     def relative_model_path(self) -> str:

@@ -19,6 +19,7 @@ from letterwise.distributed.sharded import save_shares
 from letterwise.errors import UserError
 from letterwise.progress import Note
 from letterwise.training.metrics.rows import END
+from letterwise.training.metrics.tracking import Tracking
 from letterwise.training.report.result import write_page
 from letterwise.training.run import Run
 
@@ -29,8 +30,8 @@ SAVING_SHARE = 0.01  # of a run's time, at most: where saving takes long, it is 
 class Saver:
     """Saves a run; of several processes, the first does. `trouble` says why the last try failed; "" when all is well."""
 
-    def __init__(self, training: TrainingConfig, note: Note) -> None:
-        self.training, self.note = training, note
+    def __init__(self, training: TrainingConfig, note: Note, tracking: Tracking) -> None:
+        self.training, self.note, self.tracking = training, note, tracking
         self.step: int | None = None  # whose state is saved
         self.took_s, self.saved_at = 0.0, time.monotonic()
         self.trouble = ""
@@ -87,6 +88,7 @@ class Saver:
             save_model(run.directory.model_path, run.model_file(weights, run.rows[: best + 1]))
         self.shown_best = best
         run.directory.write_metrics(run.metrics)
+        self.tracking.send(run.metrics)
         self.recorded_rows = len(run.record.rows)
         if run.rows:
             write_page(run)
@@ -100,6 +102,7 @@ class Saver:
                 self.recorded_rows = len(run.record.rows)
             except OSError:
                 self.recorded_rows = -1
+            self.tracking.send(run.metrics)
 
     def finish(self, run: Run) -> None:
         """Try once more what could not be written, then write down that the run has ended.
