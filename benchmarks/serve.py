@@ -3,8 +3,7 @@
     python -m benchmarks.serve
 
 A model of size nano, hardly trained: what is written does not matter to speed. The server is a process of its own, and so is
-the client, which reads raw sockets and takes little of the processors that both share. Each text is compared with that of the
-same request alone.
+the client, which takes little of the processors that both share. Each text is compared with that of the same request alone.
 """
 
 import asyncio
@@ -18,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import letterwise
 from benchmarks.record import flags, record
@@ -47,7 +48,7 @@ def main() -> None:
         port = int(re.findall(r":(\d+) ", process.stderr.readline())[0])
         log = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)  # nobody reads on
         try:
-            asyncio.run(one(port, 0, "plain"))  # loaded
+            ready(port)
             for kind in KINDS:
                 for _ in range(asked.rounds):
                     record(
@@ -76,21 +77,49 @@ def request(k: int, kind: str, chars: int | None = None) -> dict[str, Any]:
     }
 
 
-async def one(port: int, k: int, kind: str, chars: int | None = None) -> tuple[float, str]:
-    """Seconds to the first character, and the text of a request, byte by byte as it comes."""
+def ready(port: int) -> None:
+    """Wait until a server is."""
+    while True:
+        try:
+            urlopen(f"http://127.0.0.1:{port}/readyz").close()
+            return
+        except HTTPError:  # 503
+            time.sleep(0.1)
+
+
+class Answer(asyncio.Protocol):
+    """The bytes of an answer, and when its first character came."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request, self.parts, self.first = request, list[bytes](), 0.0
+        self.over = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.first and b'"text"' in data:
+            self.first = time.perf_counter()
+        self.parts.append(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.over.set_result(None)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        events = re.findall(rb"data: (\{.*\})", b"".join(self.parts))
+        return "".join(json.loads(event)["choices"][0]["text"] for event in events)
+
+
+async def one(port: int, k: int, kind: str, chars: int | None = None) -> tuple[float, Answer]:
+    """Seconds to the first character of a request, and its answer."""
     body = json.dumps(request(k, kind, chars)).encode()
-    begun = time.perf_counter()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = "POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\n"
-    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    first, parts = 0.0, []
-    while part := await reader.read(2**16):
-        if not first and b'"text"' in part:
-            first = time.perf_counter() - begun
-        parts.append(part)
-    writer.close()
-    events = re.findall(rb"data: (\{.*\})", b"".join(parts))
-    return first, "".join(json.loads(event)["choices"][0]["text"] for event in events)
+    asked, begun = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body, time.perf_counter()
+    _, answer = await asyncio.get_running_loop().create_connection(lambda: Answer(asked), "127.0.0.1", port)
+    await answer.over
+    return answer.first - begun, answer
 
 
 async def both(port: int, kind: str) -> dict[str, Any]:
@@ -101,9 +130,10 @@ async def both(port: int, kind: str) -> dict[str, Any]:
     begun = time.perf_counter()
     alone = [await one(port, k, kind) for k in range(ALONE)]
     seconds_alone = time.perf_counter() - begun
-    assert [text for _, text in together[:ALONE]] == [text for _, text in alone], "a text depends on its company"
+    texts, texts_alone = [answer.text for _, answer in together], [answer.text for _, answer in alone]
+    assert texts[:ALONE] == texts_alone, "a text depends on its company"
     firsts = sorted(first for first, _ in together)
-    fast, slow = sum(len(text) for _, text in together) / seconds, sum(len(text) for _, text in alone) / seconds_alone
+    fast, slow = sum(map(len, texts)) / seconds, sum(map(len, texts_alone)) / seconds_alone
     return {
         "chars_per_second": round(fast),
         "chars_per_second_one_by_one": round(slow),

@@ -108,9 +108,14 @@ class Library:
     async def _loaded(self, name: str, path: Path) -> ServedModel:
         async with self.locks.setdefault(path, asyncio.Lock()):
             there = self.loaded.get(path)
-            if there and (not path.is_file() or there.stamp == stamp(path)):
+            try:
+                now = stamp(path)
+            except Refused:
+                if there:  # what is in memory goes on
+                    return there
+                raise
+            if there and there.stamp == now:
                 return there
-            now = stamp(path)
             await self.make_room(PER_BYTE * now[1])
             try:
                 fresh = await self.workers.run(self._load, name, path, now, Arrivals(asyncio.get_running_loop()))

@@ -13,12 +13,17 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from letterwise.compiling import entry
 from letterwise.errors import UserError
 from letterwise.serve.app import make_app
 from letterwise.serve.config import ServeConfig
+
+try:
+    from uvloop import run as run_loop
+except ImportError:  # on Windows there is none
+    from asyncio import run as run_loop
 
 HEAD_S = 15.0  # a head that is not all there then: the connection ends
 KEEP_ALIVE_S = 20
@@ -26,10 +31,11 @@ MAX_HEAD = 2**16  # bytes
 LAST_WORDS_S = 2.0  # to send the ends of what did not finish
 
 
-class PatientProtocol(H11Protocol):
-    """HTTP, for clients that send the head of a request in time. Others would hold a connection for ever."""
+class PatientProtocol(HttpToolsProtocol):
+    """HTTP, for clients whose requests' heads come in time, and have an end. Others would hold a connection for ever."""
 
     late: asyncio.TimerHandle | None = None
+    head = 0  # bytes of it that came
 
     def data_received(self, data: bytes) -> None:
         """Some bytes came."""
@@ -38,6 +44,11 @@ class PatientProtocol(H11Protocol):
         super().data_received(data)
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_clock()
+            self.head = 0
+        else:
+            self.head += len(data)
+            if self.head > MAX_HEAD and not self.transport.is_closing():
+                self.send_400_response("The head of the request is too long.")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Somebody came."""
@@ -117,12 +128,11 @@ def run(config: ServeConfig, note: Callable[[str], None]) -> int:
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=int(config.limits.grace + LAST_WORDS_S) + 1,
                 limit_concurrency=config.limits.max_connections,
-                h11_max_incomplete_event_size=MAX_HEAD,
             ),
             app,
             config.limits.grace,
         )
-        asyncio.run(server.serve(sockets=[listening]))
+        run_loop(server.serve(sockets=[listening]))
     return 0
 
 

@@ -10,7 +10,7 @@ import pytest
 from serve.running import Running, running
 
 from letterwise.errors import UserError
-from letterwise.serve import guard
+from letterwise.serve import guard, program
 from letterwise.serve.config import PlaceConfig
 
 KEY = "correct-horse"
@@ -159,6 +159,14 @@ def test_garbage_is_no_request(server: Running) -> None:
                 pass
             assert with_reset == b"" or b" 400 " in with_reset
     assert httpx.get(f"{server.url}/healthz").status_code == 200
+
+
+def test_a_head_without_end_is_refused_at_once(server: Running) -> None:
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as other:
+        other.sendall(b"GET / HTTP/1.1\r\nA: " + b"x" * (program.MAX_HEAD + 1))
+        assert b" 400 " in other.recv(1000)
+    assert time.monotonic() - begun < program.HEAD_S
 
 
 def test_what_a_browser_may_do_is_said(server: Running) -> None:

@@ -132,11 +132,8 @@ async def chat(asked: ChatRequest, http: Request, library: LibraryOf) -> Any:
         held.callback(choices.cancel)
         if asked.stream:
             usage = bool(asked.stream_options and asked.stream_options.include_usage)
-            texts = deltas(choices)
-            first = await unless_gone(http.receive, anext(texts))
-            return EventStream(
-                streamed({**head, "object": "chat.completion.chunk"}, first, texts, choices, usage), held.pop_all()
-            )
+            pieces = streamed({**head, "object": "chat.completion.chunk"}, deltas(choices), choices, usage)
+            return EventStream(pieces, held.pop_all())
         return await unless_gone(http.receive, whole(head, choices))
 
 

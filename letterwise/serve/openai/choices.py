@@ -156,12 +156,10 @@ def count(text: str, vocabulary: Vocabulary) -> int:
 
 
 async def streamed(
-    head: dict[str, Any], first: dict[str, Any] | None, rest: AsyncIterator[dict[str, Any]], choices: Choices, usage: bool
+    head: dict[str, Any], pieces: AsyncIterator[dict[str, Any]], choices: Choices, usage: bool
 ) -> AsyncIterator[dict[str, Any]]:
     """Each piece as an answer of its own, and at last the usage, if it is wanted."""
-    if first is not None:
-        yield {**head, "choices": [first], "usage": None}
-    async for piece in rest:
+    async for piece in pieces:
         yield {**head, "choices": [piece], "usage": None}
     if usage:
         yield {**head, "choices": [], "usage": choices.usage}

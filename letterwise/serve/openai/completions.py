@@ -98,8 +98,7 @@ async def complete(asked: CompletionRequest, http: Request, library: LibraryOf) 
         held.callback(choices.cancel)
         if asked.stream:
             usage = bool(asked.stream_options and asked.stream_options.include_usage)
-            first = await unless_gone(http.receive, anext(texts, None))
-            return EventStream(streamed({**head, "object": "text_completion"}, first, texts, choices, usage), held.pop_all())
+            return EventStream(streamed({**head, "object": "text_completion"}, texts, choices, usage), held.pop_all())
         return await unless_gone(http.receive, whole(head, texts, choices))
 
 

@@ -6,10 +6,10 @@ pieces ──▶ data: {…}  data: {…}  data: [DONE]      an error in the mid
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from letterwise.serve.errors import Refused, detail
@@ -23,47 +23,70 @@ STREAMED: dict[int | str, dict[str, Any]] = {
 }
 
 
-class EventStream(StreamingResponse):
-    """Sends each piece as an event; whatever was held for it is let go when it ends, or when its reader has left."""
+class Left(Refused):
+    """The client left before there was an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(499, "the client left before there was an answer.")
+
+
+class EventStream(Response):
+    """Sends each piece as an event; whatever was held for it is let go when it ends, or when its reader has left.
+
+    What goes wrong before the first piece is raised, and answered as if there were no stream.
+    """
 
     def __init__(self, pieces: AsyncIterator[dict[str, Any]], held: AsyncExitStack) -> None:
-        super().__init__(self._events(pieces), media_type="text/event-stream", headers=HEADERS)
-        self.held = held
+        super().__init__(media_type="text/event-stream", headers=HEADERS)
+        del self.headers["Content-Length"]
+        self.pieces, self.held = pieces, held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await unless_gone(receive, self._send(send))
-        except Refused:  # the reader has left
-            pass
-        finally:
-            await self.held.aclose()
+        async with self.held:
+            with suppress(Left):
+                await unless_gone(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for event in self.body_iterator:
-            await send({"type": "http.response.body", "body": event, "more_body": event is not DONE})
-
-    async def _events(self, pieces: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+        begun = False
         try:
-            async for piece in pieces:
-                yield f"data: {encoded(piece)}\n\n".encode()
+            async for piece in self.pieces:
+                if not begun:
+                    await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                begun = True
+                await send({"type": "http.response.body", "body": event(piece), "more_body": True})
         except Exception as error:
-            yield f"data: {encoded({'error': detail(error)[1].model_dump()})}\n\n".encode()
-        yield DONE
+            if not begun:
+                raise
+            told = event({"error": detail(error)[1].model_dump()})
+            await send({"type": "http.response.body", "body": told, "more_body": True})
+        await send({"type": "http.response.body", "body": DONE})
+
+
+def event(piece: Any) -> bytes:
+    """A piece, as it is sent."""
+    return f"data: {encoded(piece)}\n\n".encode()
 
 
 async def unless_gone(receive: Receive, work: Awaitable[Any]) -> Any:
-    """What the work gives; it is cancelled when the client leaves before."""
-    task = asyncio.ensure_future(work)
+    """What the work gives; it is cancelled when the client leaves before, who is told nothing more."""
+    here, over = asyncio.current_task(), False
+    assert here
+
+    def cancel(_: Any) -> None:
+        if not over:
+            here.cancel()
+
     left = asyncio.ensure_future(_until_gone(receive))
+    left.add_done_callback(cancel)
     try:
-        await asyncio.wait((task, left), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise Refused(499, "the client left before there was an answer.")
-        return await task
+        return await work
+    except asyncio.CancelledError:
+        if left.done() and not here.uncancel():
+            raise Left from None
+        raise
     finally:
+        over = True
         left.cancel()
-        task.cancel()
 
 
 async def _until_gone(receive: Receive) -> None:
