@@ -37,6 +37,7 @@ from letterwise.training.distill.teacher import taught, teacher_for
 from letterwise.training.finetune.base import Base, with_base
 from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
+from letterwise.training.loading.shared_counts import to_be_shared
 from letterwise.training.metrics.meter import Meter
 from letterwise.training.metrics.record import Record
 from letterwise.training.metrics.tracking import Tracking, tracker_class, tracking
@@ -198,7 +199,7 @@ def prepare_run(
         record=Record(training, training.sequences * config.model.block_size),
         objective=objective,
         finetuning=finetuning,
-        teacher=teacher_for(teacher, stream, runtime.device) if teacher else None,
+        teacher=teacher_for(teacher, stream, runtime.device, world) if teacher else None,
         world=world,
     )
 
@@ -246,10 +247,7 @@ def all_counts(
     """What `count` gives, and the counts that the model is compared with. To be shared, all that follows from them is made."""
     counts, crossfitted = count(config, stream, before)
     baseline = counts or count_whole(config, stream, ORDER)
-    if shared and crossfitted:
-        _ = crossfitted.smoothed.dense, crossfitted.counts.smoothed.dense
-        crossfitted = replace(crossfitted, ids=stream.ids[:0])  # each process has the text
-    return counts, crossfitted, baseline
+    return counts, to_be_shared(crossfitted) if shared and crossfitted else crossfitted, baseline
 
 
 def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[Counts | None, CrossFitted | None]:

@@ -7,30 +7,29 @@ and validating disturbs nothing. Several processes share each batch, and know th
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from letterwise.checkpoint.training_state import load_state
 from letterwise.compiling.jit import clock
-from letterwise.data.batches import NO_TARGET, Batches, LineBatches, Windows
+from letterwise.data.batches import Batches, LineBatches
 from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.data_parallel import gradients_shared
-from letterwise.distributed.world import World
 from letterwise.errors import UserError
 from letterwise.ngrams.cross_fit import CrossFitted
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
+from letterwise.training.loading.pieces import Loader, LookUp, Source
+from letterwise.training.loading.prefetch import Pieces, prefetched
 from letterwise.training.planning.threads import ThreadChoice
 from letterwise.training.run import ROLLBACK_FACTOR, Run, TrainingDiverged
 from letterwise.training.saver import Saver
 from letterwise.training.validation import validate, validate_subset
 
-PROGRESS_STEPS, PROGRESS_S = 10, 1.0  # steps, or seconds, between looks at the loss: each look makes a GPU wait
-PRIOR_NUMBERS = 2**26  # log-probabilities that are looked up between two looks for a signal
+PROGRESS_STEPS, PROGRESS_S = 10, 1.0  # steps, or seconds, between looks at the loss; a GPU, which has to wait then: seconds
 MAX_ROLLBACKS = 2  # of a run that diverged
 RANKS_APART = 2**40  # between the seeds of processes: more than a run has steps
 
@@ -40,7 +39,7 @@ class Trainer:
 
     def __init__(self, run: Run, saver: Saver, progress: Progress) -> None:
         self.run, self.saver, self.progress = run, saver, progress
-        self.sources = sources_of(run)
+        self.loader = loader_of(run)
         self.shown_s = 0.0  # when the loss was last looked at, in seconds of the run
         self.started = 0.0  # the instant at which the run's clock stood at zero
 
@@ -57,7 +56,8 @@ class Trainer:
         try:
             layers = [] if run.config.runtime.compile else list(run.model.blocks)  # a compiled one is not to be looked into
             listening = Interruption(self.progress.note, alone=run.world.alone)
-            with listening as interruption, between_layers(layers, interruption.check):
+            loading = prefetched(self.loader.pieces, run.runtime.device)
+            with listening as interruption, between_layers(layers, interruption.check), loading as self.pieces:
                 self.saver.save(run)  # before anything can happen
                 run.began_s = run.seconds = run.world.told(clock() - started)
                 run.record.start_clock()
@@ -133,7 +133,7 @@ class Trainer:
         run = self.run
         done, rate = run.budget.done(run.step, run.seconds), run.learning_rate_factor(run.step)
         run.optimizers.set_learning_rate(rate)
-        nats = accumulate(run, self.sources, done, check)
+        nats = accumulate(run, self.pieces, done, check)
         norm = run.optimizers.gradient_norm() if run.record.due(run.step + 1, run.seconds) else None
         run.optimizers.step()
         run.step += 1
@@ -143,7 +143,8 @@ class Trainer:
             run.record.end_row(run.step, clock() - self.started, rate * run.config.training.learning_rate, norm)
         if run.record.read_now_and_then():
             self.saver.show_record(run)
-        if run.step % PROGRESS_STEPS == 0 or run.seconds - self.shown_s >= PROGRESS_S:
+        on_cpu = run.runtime.device.type == "cpu"
+        if run.seconds - self.shown_s >= PROGRESS_S or (on_cpu and run.step % PROGRESS_STEPS == 0):
             self.shown_s = run.seconds
             nats, left_s = run.mean_nats() or 0.0, run.budget.left_s(run.step, run.seconds, run.meter.step_s())
             self.progress.step(run.step, done, nats, run.meter.chars_per_second(), left_s)
@@ -168,33 +169,28 @@ class Trainer:
         self.saver.try_save(run)
 
 
-@dataclass(frozen=True)
-class Source:
-    """Batches of a text, and what cross-fitted counts say of it."""
-
-    batches: Batches | LineBatches
-    crossfitted: CrossFitted | None
-
-
-def sources_of(run: Run) -> list[Source]:
+def loader_of(run: Run) -> Loader:
     """What the run's steps learn from: its text, and where some of that is to be replayed, the base model's own."""
     training, old = run.config.training, run.finetuning.old if run.finetuning else None
     replayed = min(training.sequences - 1, round(training.replay * training.sequences)) if run.finetuning and old else 0
-    sources = [Source(batches_of(run, run.stream, training.sequences - replayed), run.crossfitted)]
+    sources = [source(run, run.stream, training.sequences - replayed, run.crossfitted)]
     if run.finetuning and old and replayed:
-        crossfitted = run.finetuning.replayed(run.config, run.counts)
-        sources.append(Source(batches_of(run, old, replayed), crossfitted))
-    return sources
+        sources.append(source(run, old, replayed, run.finetuning.replayed(run.config, run.counts, run.world)))
+    taught = run.teacher.look_up if run.teacher else None
+    return Loader(sources, training.gradient_accumulation_steps, run.world, taught)
 
 
-def batches_of(run: Run, stream: TokenStream, sequences: int) -> Batches | LineBatches:
-    """The training part of a text, so many sequences a step."""
-    text, line_break = stream.part("train"), stream.line_break
+def source(run: Run, stream: TokenStream, sequences: int, crossfitted: CrossFitted | None) -> Source:
+    """The training part of a text, so many sequences a step, and where the model learns beside counts, what these say of it."""
+    text, line_break, prior, look_up = stream.part("train"), stream.line_break, run.model.prior, None
     shape = (run.config.model.block_size, sequences, run.config.training.rng_seed)
-    return Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
+    batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
+    if crossfitted and prior:
+        look_up = LookUp(partial(crossfitted.log_probs_at, orders=prior.orders), prior.orders * len(stream.vocabulary))
+    return Source(batches, look_up)
 
 
-def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[], None]) -> Tensor:
+def accumulate(run: Run, pieces: Pieces, done: float, check: Callable[[], None]) -> Tensor:
     """Gradients of the mean loss over the step's sequences, taken a batch at a time; gives that loss, in nats.
 
     `check` is called between its parts, beside those between layers, and may raise to give up.
@@ -202,56 +198,15 @@ def accumulate(run: Run, sources: list[Source], done: float, check: Callable[[],
     What a teacher and multi-token prediction add to the loss moves the weights, but is not in the figure. The latter ends as
     the run does. Of several processes, each takes its share of the sequences.
     """
-    training, device, world = run.config.training, run.runtime.device, run.world
+    training, world = run.config.training, run.world
     run.runtime.seed((training.rng_seed * 1_000_003 + run.step + world.rank * RANKS_APART) % 2**63)  # dropout's randomness
-    total = torch.zeros((), device=device)
-    windows = [source.batches.at(run.step) for source in sources]
-    chars = sum(int((window.targets != NO_TARGET).sum()) for window in windows)
-    pieces = [
-        (source, *piece)
-        for source, window in zip(sources, windows, strict=True)
-        for piece in own_pieces(window, training.gradient_accumulation_steps, world)
-    ]
-    for i, (source, (begins, *arrays), counts) in enumerate(pieces):
-        x, y = (torch.from_numpy(array).to(device) for array in arrays)
-        share = counts * (y != NO_TARGET).sum() / chars
-        log_prior = prior_at(run, source.crossfitted, begins, x.shape[1], check)
-        with gradients_shared(run.objective, last=i == len(pieces) - 1):
+    total = torch.zeros((), device=run.runtime.device)
+    for x, y, log_prior, taught_prior, share, last in pieces(run.step, check):
+        with gradients_shared(run.objective, last=last):
             with run.runtime.autocast():
-                taught = run.teacher.probabilities(begins, x) if run.teacher else None
+                taught = run.teacher.probabilities(x, taught_prior) if run.teacher else None
                 loss, nats = run.objective(x, y, log_prior, taught, training.lookahead * (1 - done), check)
             check()
             (loss * share * world.size).backward()  # as gradients are averaged over processes
         total += nats * share
     return world.total(total)
-
-
-def own_pieces(window: Windows, pieces: int, world: World) -> Iterator[tuple[Windows, bool]]:
-    """This process's rows of a step, in as many pieces as every process has, and whether they count.
-
-    Where a process has too few rows, it takes one that does not count: all have to take part in each piece.
-    """
-    own = np.array_split(np.arange(len(window.starts)), world.size)[world.rank]
-    for rows in np.array_split(own, -(-pieces // world.size)):
-        if len(rows):
-            yield Windows(*(part[rows] for part in window)), True
-        elif not world.alone:
-            yield Windows(*(part[:1] for part in window)), False
-
-
-def prior_at(
-    run: Run, crossfitted: CrossFitted | None, starts: np.ndarray, length: int, check: Callable[[], None]
-) -> Tensor | None:
-    """ln p by cross-fitted counts in windows of a training text, where the model learns beside counts.
-
-    Where the vocabulary is large, some windows at a time, as that takes seconds; `check` is called between.
-    """
-    if not crossfitted or not run.model.prior:
-        return None
-    orders = run.model.prior.orders
-    together = max(1, PRIOR_NUMBERS // (length * orders * len(run.stream.vocabulary)))
-    parts = []
-    for first in range(0, len(starts), together):
-        check()
-        parts.append(crossfitted.log_probs_at(starts[first : first + together], length, orders))
-    return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts)).to(run.runtime.device)

@@ -14,13 +14,13 @@ from letterwise.config import Config
 from letterwise.data.batches import Windows
 from letterwise.distributed.environment import Place, place, restarted, speaks
 from letterwise.distributed.sharded import save_shares
-from letterwise.distributed.shared_memory import built_once
 from letterwise.distributed.world import ALONE, World, joined
 from letterwise.errors import UserError
 from letterwise.ngrams.cross_fit import cross_fit
+from letterwise.training.loading.pieces import own_pieces
+from letterwise.training.loading.shared_counts import fitted_once
 from letterwise.training.run_directory import RunDirectory
 from letterwise.training.together import require_share
-from letterwise.training.trainer import own_pieces
 
 STARTED = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "x", "MASTER_PORT": "1"}
 
@@ -76,8 +76,8 @@ def test_what_is_mapped_is_what_was_built(cache: Path, monkeypatch: pytest.Monke
     unlink, kept = Path.unlink, list[Path]()
     monkeypatch.setattr(Path, "unlink", lambda path: kept.append(path))
     built = cross_fit(ids, 5, 4, folds=3, max_chars=2000)
-    first = built_once(lambda: built, World(0, 2, 0, 2))
-    second = built_once(lambda: pytest.fail("built again"), World(1, 2, 1, 2))
+    first = fitted_once(lambda: built, ids, World(0, 2, 0, 2))
+    second = fitted_once(lambda: pytest.fail("built again"), ids, World(1, 2, 1, 2))
     for path in kept:
         unlink(path)
     starts = np.array([0, 700, 1500, 2500])

@@ -14,6 +14,7 @@ import letterwise
 from letterwise.checkpoint import load_model
 from letterwise.checkpoint.training_state import load_state
 from letterwise.data.batches import Batches
+from letterwise.distributed.world import ALONE
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy, soft_cross_entropy
 from letterwise.ngrams.cross_fit import cross_fit
@@ -44,9 +45,10 @@ def test_a_teacher_of_its_own_text_has_not_counted_what_it_predicts(counts: str,
 
     base = open_base(counts)
     stream = own_text(base.file, lambda note: None)
-    teacher, training = teacher_for(base, stream, CPU), base.file.config.training
+    teacher, training = teacher_for(base, stream, CPU, ALONE), base.file.config.training
     starts, inputs, _ = Batches(stream.part("train"), 16, 4, seed=1).at(0)
-    found = teacher.probabilities(starts, torch.from_numpy(inputs))
+    assert teacher.look_up
+    found = teacher.probabilities(torch.from_numpy(inputs), teacher.look_up(starts, 16, lambda: None))
     order = base.file.config.model.counts_order
     fitted = cross_fit(
         stream.part("train"), len(stream.vocabulary), order, folds=training.counts_folds, max_chars=training.counts_chars

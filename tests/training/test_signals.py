@@ -13,7 +13,7 @@ from tiny_run import FLAGS
 from training.steps import flags, same_state
 
 from letterwise.checkpoint.training_state import load_state
-from letterwise.training import trainer
+from letterwise.training.loading import pieces
 from letterwise.training.prepare import train
 
 DEEP = dict(n_layer=4, batch_size=2, gradient_accumulation_steps=3, max_iters=12, eval_interval=5, dropout=0.1)
@@ -72,7 +72,7 @@ def test_what_takes_long_with_a_large_vocabulary_is_cut(
     done, at = [0], 1 if place == "probe" else 2
     monkeypatch.setattr(passes, "NUMBERS_IN_FLIGHT", {"cpu": 1})  # a window at a time
     monkeypatch.setattr(baseline, "WINDOWS", 1)
-    monkeypatch.setattr(trainer, "PRIOR_NUMBERS", 1)
+    monkeypatch.setattr(pieces, "NUMBERS_AT_ONCE", 1)
 
     def signalling(function: Callable) -> Callable:
         def signals(*arguments: Any, **options: Any) -> Any:

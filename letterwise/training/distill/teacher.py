@@ -7,6 +7,7 @@ when it learned itself: each passage is predicted from all others.
 """
 
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,14 @@ from torch import Tensor
 
 from letterwise.checkpoint.text_model import TextModel, text_model
 from letterwise.data.token_stream import TokenStream
+from letterwise.distributed.world import World
 from letterwise.errors import UserError, quoted
 from letterwise.ngrams.adapt import texts
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.shapes import Float, Int
 from letterwise.training.finetune.base import Base, open_base
+from letterwise.training.loading.pieces import LookUp
+from letterwise.training.loading.shared_counts import fitted_once
 
 
 @dataclass(frozen=True)
@@ -31,16 +35,19 @@ class Teacher:
     ids: np.ndarray
     crossfitted: CrossFitted | None
 
+    @cached_property
+    def look_up(self) -> LookUp | None:
+        """What its counts say in windows of the training text; None where it has none."""
+        prior, counts = self.model.transformer.prior, self.model.counts
+        if not prior or counts is None:
+            return None
+        own = self.crossfitted.log_probs_at if self.crossfitted else partial(counts.log_probs_at, self.ids)
+        return LookUp(partial(own, orders=prior.orders), prior.orders * counts.vocab_size)
+
     @torch.no_grad()
-    def probabilities(self, starts: np.ndarray, inputs: Int[Tensor, "B T"]) -> Float[Tensor, "B T V"]:
-        """Of each next character, in windows of the training text that begin at `starts` (B,) and hold `inputs`."""
-        transformer, length = self.model.transformer, inputs.shape[1]
-        if self.crossfitted and transformer.prior:
-            found = self.crossfitted.log_probs_at(starts, length, transformer.prior.orders)
-            log_prior = torch.from_numpy(found).to(inputs.device)
-        else:
-            log_prior = self.model.log_prior(self.ids, starts, length)
-        return transformer(inputs, log_prior=log_prior).float().softmax(-1)
+    def probabilities(self, inputs: Int[Tensor, "B T"], log_prior: Float[Tensor, "B T K E"] | None) -> Float[Tensor, "B T V"]:
+        """Of each next character, in windows that hold `inputs`, of which its counts say `log_prior`."""
+        return self.model.transformer(inputs, log_prior=log_prior).float().softmax(-1)
 
 
 def taught(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any]]:
@@ -66,8 +73,11 @@ def taught(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any]]:
     return teacher, own | flags
 
 
-def teacher_for(base: Base, stream: TokenStream, device: torch.device) -> Teacher:
-    """A teacher for a text. Raises `UserError` where the text has characters that the teacher does not know."""
+def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: World) -> Teacher:
+    """A teacher for a text, its counts made by one process of each machine.
+
+    Raises `UserError` where the text has characters that the teacher does not know.
+    """
     file = base.file
     if stream.vocabulary != file.vocabulary:
         new = sorted(set(stream.vocabulary.characters) - set(file.vocabulary.characters))
@@ -78,7 +88,7 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device) -> Teache
         training, order = file.config.training, file.config.model.counts_order
         folds, chars = training.counts_folds, training.counts_chars
         text, line_break = stream.part("train"), stream.line_break
-        crossfitted = cross_fit(
-            text, len(stream.vocabulary), order, folds=folds, max_chars=chars, line_break=line_break, before=before
-        )
+        given = {"folds": folds, "max_chars": chars}
+        fit = partial(cross_fit, text, len(stream.vocabulary), order, line_break=line_break, before=before, **given)
+        crossfitted = fitted_once(fit, text, world)
     return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)

@@ -6,7 +6,7 @@ FineTuning ──at each validation──▶ how well the base's own text is sti
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Vocabulary
+from letterwise.distributed.world import World
 from letterwise.errors import UserError
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.constraints.limits import Limits
@@ -29,6 +30,7 @@ from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.progress import Note
 from letterwise.training.finetune.base import Base
 from letterwise.training.finetune.new_characters import quieten
+from letterwise.training.loading.shared_counts import fitted_once
 
 OLD_CHARS = 20_000  # of the base's validation text that are scored each time
 WRITTEN_CHARS = 1_000  # by the base model itself, to fit the rows of new characters on
@@ -67,13 +69,15 @@ class FineTuning:
         """The same, by the base model as it was."""
         return self.old_nats(self.untouched)
 
-    def replayed(self, config: Config, counts: Counts | None) -> CrossFitted | None:
-        """What the run's `counts` say of the base's own text while it is learned again."""
+    def replayed(self, config: Config, counts: Counts | None, world: World) -> CrossFitted | None:
+        """What the run's `counts` say of the base's own text while it is learned again, made by one process of each machine."""
         if self.old is None or self.start.counts is None or counts is None:
             return None
         order, (*before, _), training = config.model.counts_order, texts(self.start.counts), config.training
-        return cross_fit(
-            self.old.part("train"),
+        text = self.old.part("train")
+        fit = partial(
+            cross_fit,
+            text,
             len(self.start.vocabulary),
             order,
             folds=training.counts_folds,
@@ -82,6 +86,7 @@ class FineTuning:
             before=before,
             after=texts(counts)[-1:],
         )
+        return fitted_once(fit, text, world)
 
 
 def start(base: Base, vocabulary: Vocabulary, note: Note, *, replay: float = 0.0) -> FineTuning:

@@ -1,0 +1,1 @@
+"""Loading: what a run learns from, step by step, ready before it is needed."""
