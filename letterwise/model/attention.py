@@ -66,7 +66,7 @@ def attend(q: Float[Tensor, "B H T D"], k: Float[Tensor, "B K T D"], v: Float[Te
     """
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and k.size(2) <= WRITTEN_OUT_UP_TO:
         return attend_written_out(q, k, v)
-    return F.scaled_dot_product_attention(q, k, v, is_causal=q.size(2) > 1, enable_gqa=q.size(1) != k.size(1))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=q.size(1) != k.size(1))
 
 
 def attend_written_out(

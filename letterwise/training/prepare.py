@@ -30,8 +30,8 @@ from letterwise.ngrams import ORDER, Counts, adapt, count_ngrams
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.progress import Note, Progress, announced
 from letterwise.runtime.device import Runtime
+from letterwise.runtime.layers import compile_windows, recompute
 from letterwise.runtime.process import process_state_kept
-from letterwise.runtime.recomputing import recompute
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import taught, teacher_for
 from letterwise.training.finetune.base import Base, with_base
@@ -214,11 +214,11 @@ def built(
     model = build(config.model, len(stream.vocabulary), "meta" if sharing else "cpu")
     if not sharing:
         model = fill(model, config, finetuning).to(runtime.device)
-    for block in model.blocks:  # what is computed again is compiled as part of its block, and has its whole weights there
+    for block in model.blocks:  # what is computed again is compiled with its block; a block in shares is whole before either
         if config.runtime.activation_checkpointing:
             recompute(block, random=config.model.dropout > 0)
         if config.runtime.compile:
-            block.compile()
+            compile_windows(block)
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
     objective = Objective(model, multi_token)
     if not sharing:

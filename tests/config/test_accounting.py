@@ -13,7 +13,7 @@ from letterwise.config.presets import PRESETS, SIZES, resolve
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy
 from letterwise.model import KVCache, Transformer, build, initialize
-from letterwise.runtime.recomputing import recompute
+from letterwise.runtime.layers import recompute
 from letterwise.training.optimizers.optimizer import build_optimizers
 
 CONFIGS = st.fixed_dictionaries(

@@ -1,5 +1,7 @@
-"""Recomputing: activation checkpointing changes what is kept, and nothing of what is learned, to the last bit."""
+"""Layers: computed again or compiled, they learn the same, to the last bit."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from training.steps import flags, same_state
 
 from letterwise.config.presets import resolve
 from letterwise.model import Transformer, build, initialize
-from letterwise.runtime.recomputing import recompute
+from letterwise.runtime.layers import recompute
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.objective import Objective
 from letterwise.training.prepare import train
@@ -59,14 +61,34 @@ def test_the_same_loss_and_gradients_to_the_bit(preset: str, dropout: dict, dtyp
     assert computed == [3 * len(again.blocks)]
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # which PyTorch's compiler looks at
-def test_it_is_compiled_with_its_block() -> None:
-    """As one graph. Without dropout: that it drops the same numbers again is the real compiler's affair, not "eager"'s."""
-    whole, again = (lively(preset="fast", dropout=0.0) for _ in range(2))
-    for block in again.blocks:
-        recompute(block, random=False)
-        block.compile(backend="eager", fullgraph=True)
-    same(learned(whole), learned(again))
+COMPILED = """
+import sys
+from functools import partial
+import torch
+from torch._dynamo.testing import CompileCounter
+from letterwise.training.prepare import train
+
+graphs = CompileCounter()
+torch.compile = partial(torch.compile, backend=graphs, fullgraph=True)
+train({wanted}, out=sys.argv[1])
+print(graphs.frame_count)
+"""
+
+
+def test_a_run_is_compiled_once_and_is_the_same(text_file: Path, tmp_path: Path) -> None:
+    """By PyTorch's compiler without its code generator: only training has graphs, one for all its blocks.
+
+    Without dropout: that it drops the same numbers again is the generator's affair. In a process of its own, which checks no
+    shapes: the compiler does not get past that.
+    """
+    wanted = flags(text_file, preset="llama", max_iters=4, eval_interval=4, warmup_iters=1, dtype="float32", threads=1)
+    train(wanted, out=str(tmp_path / "plain"))
+    program = COMPILED.format(wanted={**wanted, "compile": True, "activation_checkpointing": True})
+    command = [sys.executable, "-c", program, str(tmp_path / "compiled")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 1
+    same_state(tmp_path / "plain", tmp_path / "compiled")
 
 
 def test_a_run_is_the_same(text_file: Path, tmp_path: Path) -> None:
