@@ -49,6 +49,9 @@ def test_a_run_inside_the_text_is_left_out(tmp_path: Path, tiny, cache: Path, mo
     assert names(poems, vocab="byte") == ["a.txt", "b.txt"]
     assert prepare(DataConfig(input_file=(str(poems),)), note=print).fingerprint == before  # so --resume finds the text it had
     shutil.copytree(tiny.run_dir, poems, dirs_exist_ok=True)  # --out . : the folder is the run directory itself
+    for folder in ("shards-0123abcd", "tensorboard", "wandb"):
+        (poems / folder).mkdir()
+        (poems / folder / "events").write_text("of the run")
     assert names(poems) == ["a.txt", "b.txt"]
     with pytest.raises(UserError, match=r"is a model file.*--vocab byte"):
         names(poems / "best.safetensors")

@@ -4,20 +4,16 @@ a folder ──files_in──▶ the files below it, and what of ours was left o
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from letterwise.compiling.store import folder as compiled_code
 from letterwise.machine import cache_dir
 
-RUN_FILES = (
-    "state.safetensors",
-    "state.previous.safetensors",
-    "metrics.jsonl",
-    "report.html",
-    ".launch",
-    ".lock",
-)  # training/run_directory
+# training/run_directory
+RUN_FILES = ("state.safetensors", "state.previous.safetensors", "metrics.jsonl", "report.html", ".launch", ".lock", ".tracking")
+RUN_FOLDERS = re.compile(r"shards-[0-9a-f]{8}|tensorboard|wandb")  # checkpoint/shards, training/metrics/trackers
 MODEL_ENDINGS = (".safetensors", ".pth")
 CACHED_TEXT = {"ids.bin", "meta.json"}
 CACHE_FOLDERS = ("streams", "datasets")  # what the cache folder has in it, where it is the text's own folder
@@ -27,7 +23,7 @@ LONGEST_HEADER = 100_000_000  # bytes: that of a safetensors file
 def files_in(folder: Path, left_out: list[Path]) -> Iterator[Path]:
     """Every file below a folder but hidden and our own ones, which go to `left_out`. Links to folders are not followed.
 
-    Of a folder that is a run directory itself, only the run's files are left out.
+    Of a folder that is a run directory itself, only the run's files and folders are left out.
     """
     caches = _caches_below(folder)
     for here, folders, files in os.walk(folder, onerror=_raise):
@@ -37,7 +33,7 @@ def files_in(folder: Path, left_out: list[Path]) -> Iterator[Path]:
             folders.clear()
             left_out.append(place)
             continue
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not (name.startswith(".") or (ours and RUN_FOLDERS.fullmatch(name)))]
         for name in files:
             if ours and (name in RUN_FILES or name.endswith(MODEL_ENDINGS)):
                 left_out.append(Path(here, name))
