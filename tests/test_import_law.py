@@ -27,7 +27,7 @@ FLOW = [
     {"training", "compression"},
     {"interop"},
     {"api", "comparison"},
-    {"serve"},
+    {"serve", "sweep"},
     {"cli"},
 ]
 LEVEL = {group: level for level, groups in enumerate(FLOW) for group in groups}

@@ -23,6 +23,7 @@ from letterwise.runtime.waiting import share_processors
 COMMANDS = {
     "train": "train a model on a text",
     "plan": "show what train --minutes would choose, without training",
+    "sweep": "search for the settings that learn a text best, in one process or several",
     "generate": "continue a seed text",
     "evaluate": "measure a model on a text, in bits per character",
     "score": "show what each character costs, find odd lines, find the model that fits a text best",

@@ -369,10 +369,10 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     for name in values:
         if name not in known:
             raise UserError(f"--config {str(path)!r} has an unknown key {name!r}; known keys: {', '.join(known)}.")
-    return {name: _from_toml(name, value) for name, value in values.items()}
+    return {name: from_toml(name, value) for name, value in values.items()}
 
 
-def _from_toml(name: str, value: Any) -> Any:
+def from_toml(name: str, value: Any) -> Any:
     """A list as a tuple; what names files, as the system knows them."""
     each = value if isinstance(value, list) else [value]
     found = tuple(expanded(one) if name in FILES and isinstance(one, str) else one for one in each)

@@ -27,6 +27,7 @@ WAYS = ("closed", "full", "ascii", "broken pipe", "notebook", "raw", "latin-1")
 SMALL = (
     "--n_layer", "0", "--preset", "counts", "--block_size", "16", "--counts_folds", "2", "--overwrite",
 )  # fmt: skip
+SPACE = 'preset = "counts"\nblock_size = 16\ncounts_folds = 2\n[vary]\ncounts_order = [3]'
 
 
 def in_a_fork(way: str, words: list[str], folder: Path) -> tuple[int, str, str]:
@@ -80,6 +81,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
     (folder / "t.txt").write_text("The cat sat on the mat. ")
     model, text = ["--model_path", str(tiny.run_dir / "model.safetensors")], ["--input_file", str(folder / "t.txt")]
     packed, away = str(folder / "packed"), ["--output_file", str(folder / "out")]
+    (folder / "space.toml").write_text(f"trials = 1\n[fixed]\ninput_file = ['{text_file}']\n{SPACE}")
     tiny.compress_file(folder / "t.txt", packed)
     made("gpt2").save(folder / "gpt2.pth")
     made("gpt2").export("hf", folder / "theirs")
@@ -88,6 +90,7 @@ def requests(tiny, text_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return {
         "train": ["--input_file", str(text_file), "--out", str(folder / "run"), *SMALL],
         "plan": ["--input_file", str(text_file), "--preset", "counts", "--minutes", "1"],
+        "sweep": ["--space", str(folder / "space.toml"), "--out", str(folder / "sweep")],
         "generate": [*model, "--seed", "The", "--num_tokens", "20"],
         "evaluate": [*model, *text, "--json"],
         "score": [*model, *text],

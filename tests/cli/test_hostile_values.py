@@ -66,11 +66,15 @@ def base(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     text, packed = tmp_path / "t.txt", tmp_path / "packed"
     text.write_text("The cat sat on the mat. ")
     assert ask("compress", *model, "--input_file", text, "--output_file", packed).code == 0
+    space = tmp_path / "space.toml"
+    few = "".join(f"{str(flag)[2:]} = {value}\n" for flag, value in zip(SMALL[::2], SMALL[1::2], strict=True))
+    space.write_text(f"trials = 1\n[fixed]\ninput_file = ['{text_file}']\n{few}[vary]\ndropout = [0.1]")
     theirs = tmp_path / "theirs"
     made("gpt2").export("hf", theirs)
     return {
         "train": ("--input_file", text_file, "--out", "run", "--overwrite", *SMALL),
         "plan": ("--input_file", text_file, *SMALL),
+        "sweep": ("--space", space, "--out", "run"),
         "generate": (*model, "--num_tokens", 5),
         "evaluate": (*model, "--input_file", text),
         "score": (*model, "--input_file", text),
