@@ -29,7 +29,8 @@ MAX_WORK = 2**29  # products of one call: some 40 ms, after which Ctrl-C is hear
 MAX_STEPS, MAX_TOKENS = 128, 2**12  # of one call
 ROUND = 4  # many texts together may take so many times as long as a few
 CACHED = 2**22  # weights of at most so many numbers stay in the processor's cache: then each thread may read all of them
-TOGETHER = 12  # what is kept of so many texts stays in the processor's cache from one character to the next
+TOGETHER, KEPT = 12, 5 * 2**17  # of so many texts, and so many numbers of theirs, what is kept stays in the processor's cache
+SIDE_BY_SIDE = 3  # vectors of a product (matmul.py)
 ROWS_PER_PASS = 5  # so many more texts side by side take about as long as one alone
 NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
 NO_DRAWS = decode.Draws(
@@ -123,9 +124,17 @@ class CompiledCache:
             np.full(shape, END), np.zeros(shape, bool), np.zeros(len(draws), np.int64),
         )  # fmt: skip
         tokens = np.array([(draw.row, draw.position, draw.id) for draw in draws])
-        some = min(TOGETHER, -(-len(draws) // self.backend.threads.threads)) if self._apart(len(draws)) else len(draws)
+        some = self._together(draws) if self._apart(len(draws)) else len(draws)
         self._run(tokens, NO_DRAWS.lengths, logits, drawing, unread, [*range(0, len(draws), some), len(draws)])
         return drawing.ids, drawing.drawn
+
+    def _together(self, draws: Sequence[Draw]) -> int:
+        """How many of these texts a thread draws for, side by side, before it goes on to others."""
+        each = (
+            self.kv[:, 0].size * sum(draw.position + draw.n for draw in draws) // (len(draws) * self.backend.config.block_size)
+        )
+        share = -(-len(draws) // self.backend.threads.threads)
+        return min(share, TOGETHER, max(1, KEPT // (SIDE_BY_SIDE * each)) * SIDE_BY_SIDE)
 
     def _apart(self, texts: int) -> bool:
         """Is each thread to work at other texts?"""
