@@ -130,11 +130,10 @@ class CompiledCache:
 
     def _together(self, draws: Sequence[Draw]) -> int:
         """How many of these texts a thread draws for, side by side, before it goes on to others."""
-        each = (
-            self.kv[:, 0].size * sum(draw.position + draw.n for draw in draws) // (len(draws) * self.backend.config.block_size)
-        )
         share = -(-len(draws) // self.backend.threads.threads)
-        return min(share, TOGETHER, max(1, KEPT // (SIDE_BY_SIDE * each)) * SIDE_BY_SIDE)
+        places = sum(draw.position + draw.n for draw in draws) / (len(draws) * self.backend.config.block_size)
+        groups = KEPT / max(1, places * self.kv[:, 0].size * SIDE_BY_SIDE)  # a model of nothing but counts keeps nothing
+        return min(share, TOGETHER, max(1, int(groups)) * SIDE_BY_SIDE)
 
     def _apart(self, texts: int) -> bool:
         """Is each thread to work at other texts?"""
