@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from letterwise.data.vocabulary import ABSENT, Vocabulary, code_points
+from letterwise.data.vocabulary import Vocabulary, code_points
 
 LONGEST = 4  # bytes of a character in UTF-8
 MAX_ESCAPE_OVERHEAD = 12  # bytes of an escape beside its own: two numbers of up to 6 bytes
@@ -31,7 +31,7 @@ def spell(content: bytes, vocabulary: Vocabulary) -> Spelled:
         return Spelled(np.frombuffer(content, np.uint8), b"")
     text = content.decode("utf-8", "surrogateescape")
     ids = vocabulary.table[code_points(text)]
-    known = ids != ABSENT
+    known = ids < len(vocabulary)
     if known.all():
         return Spelled(ids, b"")
     bounds = np.concatenate(([0], (known[1:] != known[:-1]).nonzero()[0] + 1, [len(known)]))  # where runs begin

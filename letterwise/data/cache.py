@@ -2,7 +2,8 @@
 
     write_entry: a folder made beside ──rename──▶ streams/FINGERPRINT/{ids.bin, meta.json} ──read_entry──▶ TokenStream, or None
 
-An entry is complete and agrees with its checksum and with itself, or it is not used; nor is a cache that others can write.
+An entry is complete and agrees with its checksum and with itself, or it is not used; nor is a cache that others can write. Of a
+large one, that is not looked at again as long as nobody writes to it. A large one that is begun stays for who goes on with it.
 """
 
 import atexit
@@ -15,6 +16,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import numpy as np
 
 from letterwise.atomic import sync_directory, write_bytes
 from letterwise.data.reading.source import CHUNK
+from letterwise.data.reading.unchanged import LARGE, identity, settled
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import CODE_POINTS, Tally, Vocabulary
 from letterwise.errors import UserError
@@ -31,6 +34,7 @@ from letterwise.progress import Note
 
 VERSION = 1
 A_DAY_S = 86_400
+LOCK, CHECKED = ".lock", "checked.json"  # beside ids: who is writing them; and that they were found sound
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,59 @@ def reopen(fingerprint: str, note: Note = lambda text: None, *, oov: bool = Fals
     return read_entry(folder / fingerprint, oov=oov) if folder else None
 
 
-def write_entry(fingerprint: str, write: Callable[[Path], tuple[int, Meaning]], note: Note) -> TokenStream:
+def write_entry(
+    fingerprint: str, write: Callable[[Path], tuple[int, Meaning]], note: Note, *, large: bool = False
+) -> TokenStream:
     """Make an entry: `write` puts ids.bin into the folder that it is given, and returns their crc32 and meaning.
+
+    Where it is `large`, that is the folder of one who began it and was killed.
 
     Raises `UserError` where the cache cannot be written.
     """
-    place, beside = _place_for(fingerprint, note)
+    with ExitStack() as held:
+        place, beside = _place_for(fingerprint, note)
+        if large and beside != place and _locked(begun_folder(fingerprint), held):
+            beside.rmdir()
+            beside = begun_folder(fingerprint)
+        return _write_entry(place, beside, write, fingerprint)
+
+
+def begun_folder(fingerprint: str) -> Path:
+    """Where a large entry is made."""
+    return cache_dir() / "streams" / f"{fingerprint}.tmp-begun"
+
+
+def _locked(folder: Path, held: ExitStack) -> bool:
+    """Whether nobody else is making the entry in this folder; then nobody will, as long as it is `held`."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        held.enter_context(FileLock(folder / LOCK).acquire(blocking=False))
+    except (Timeout, OSError):
+        return False
+    return (folder / LOCK).exists()  # or else it has just been finished
+
+
+def _write_entry(place: Path, beside: Path, write: Callable[[Path], tuple[int, Meaning]], fingerprint: str) -> TokenStream:
+    """Make an entry in the folder `beside`, which then comes to its place."""
     try:
         ids_crc32, meaning = write(beside)
         facts = meaning.to_json()
         write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": entry_crc32(ids_crc32, facts)}).encode())
+        (beside / LOCK).unlink(missing_ok=True)
         if beside != place:
             _publish(beside, place, meaning)
-    except OSError as error:
+            shutil.rmtree(beside, ignore_errors=True)
+    except BaseException as error:
+        wrong = isinstance(error, OSError | UserError)
+        if beside != place and (wrong or beside != begun_folder(fingerprint)):
+            shutil.rmtree(beside, ignore_errors=True)
+        if not isinstance(error, OSError):
+            raise
         raise UserError(
             f"cannot write to the cache {str(place.parent)!r}: {error.strerror}. Set LETTERWISE_CACHE elsewhere."
         ) from error
-    finally:
-        if beside != place:
-            shutil.rmtree(beside, ignore_errors=True)
     made = read_entry(place, fingerprint, oov=meaning.oov)
     assert made
     return made
@@ -98,17 +136,23 @@ def read_entry(place: Path, fingerprint: str | None = None, *, oov: bool = False
     try:
         facts: dict[str, Any] = json.loads((place / "meta.json").read_bytes())
         crc32 = facts.pop("crc32")
-        if facts["version"] != VERSION or entry_crc32(file_crc32(place / "ids.bin"), facts) != crc32:
-            return None
         vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        if facts.get("strangers", False) is not oov:
+        if facts["version"] != VERSION or facts.get("strangers", False) is not oov:
             return None
+        found, checked = identity(place / "ids.bin"), _checked(place)
+        if not found or checked != [*found, crc32]:
+            ids_crc32, highest = scanned(place / "ids.bin", vocabulary.stored_dtype(oov))
+            if entry_crc32(ids_crc32, facts) != crc32 or highest >= len(vocabulary) + CODE_POINTS * oov:
+                return None
+            if found and found == identity(place / "ids.bin") and settled(found) and found[2] >= LARGE:
+                with contextlib.suppress(OSError, UserError):  # a cache that can only be read is used all the same
+                    write_bytes(place / CHECKED, json.dumps([*found, crc32]).encode())
         ids = np.memmap(place / "ids.bin", vocabulary.stored_dtype(oov), mode="r")
         sources, lines = tuple(facts["sources"]), facts.get("lines", False)
         tally = Tally(facts.get("read", len(ids)), facts.get("skipped", 0))
         bounds = tuple(facts["bounds"])
         stream = TokenStream(ids, vocabulary, fingerprint or place.name, bounds, sources, place, lines, tally)
-        return stream if _consistent(stream, CODE_POINTS if oov else 0) else None
+        return stream if _consistent(stream) else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return None
 
@@ -127,18 +171,43 @@ def trusted_folder(note: Note = lambda text: None) -> Path | None:
     return folder
 
 
+def made_folder() -> Path | None:
+    """`trusted_folder`, which is made where there is none yet; None where that cannot be."""
+    folder = cache_dir() / "streams"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)  # private to its user: what is in it is believed
+    except (OSError, ValueError):
+        return None
+    return trusted_folder()
+
+
 def entry_crc32(ids_crc32: int, facts: dict[str, Any]) -> int:
     """The checksum of ids and of the facts about them."""
     return zlib.crc32(json.dumps(facts).encode(), ids_crc32)
 
 
 def file_crc32(path: Path) -> int:
-    """crc32 of a file, read and not mapped: what is mapped counts as this process's memory."""
-    crc32 = 0
+    """crc32 of a file."""
+    return scanned(path, np.dtype(np.uint8))[0]
+
+
+def scanned(path: Path, dtype: np.dtype[Any]) -> tuple[int, int]:
+    """crc32 of a file of numbers, and the highest. Read and not mapped: what is mapped counts as this process's memory."""
+    crc32 = highest = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             crc32 = zlib.crc32(chunk, crc32)
-    return crc32
+            highest = max(highest, int(np.frombuffer(chunk, dtype).max()))
+    return crc32, highest
+
+
+def _checked(place: Path) -> Any:
+    """Which ids were found sound in an entry: their file's identity, and the entry's checksum."""
+    try:
+        return json.loads((place / CHECKED).read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _place_for(fingerprint: str, note: Note) -> tuple[Path, Path]:
@@ -185,11 +254,8 @@ def _is_sound(place: Path, meaning: Meaning) -> bool:
     return stream is not None and stream.vocabulary == meaning.vocabulary
 
 
-def _consistent(stream: TokenStream, oov: int) -> bool:
-    """Whether a text is what it claims. A checksum keeps accidents out; what compiled code is given is checked by itself.
-
-    `oov` is how many ids it may use beyond those of the vocabulary.
-    """
+def _consistent(stream: TokenStream) -> bool:
+    """Whether a text is what it claims. A checksum keeps accidents out; what compiled code is given is checked by itself."""
     bounds, ids, line_break = stream.bounds, stream.ids, stream.line_break
     if len(bounds) != 3 or any(type(bound) is not int for bound in bounds) or type(stream.lines) is not bool:
         return False
@@ -197,8 +263,4 @@ def _consistent(stream: TokenStream, oov: int) -> bool:
         return False
     if any(type(count) is not int or count < 0 for count in (stream.tally.read, stream.tally.skipped)):
         return False
-    if stream.lines and (line_break is None or any(ids[max(0, bound - 1)] != line_break for bound in (0, *bounds))):
-        return False
-    size = len(stream.vocabulary) + oov
-    chunks = (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
-    return size > np.iinfo(ids.dtype).max or all(int(chunk.max()) < size for chunk in chunks)
+    return not stream.lines or (line_break is not None and all(ids[max(0, bound - 1)] == line_break for bound in (0, *bounds)))

@@ -1,34 +1,44 @@
-"""Encode: a corpus as ids, a few MiB at a time: the text may be larger than memory.
+"""Encode: a corpus as ids, a chunk at a time: the text may be larger than memory.
 
     sources ──code points──▶ vocabulary ──code points──▶ ids ──▶ ids.bin, and where its parts end
+                                                          └──▶ begun.json, of a large text: who is killed goes on from there
 
 A `TextRequest` is all that decides which ids they are, so their fingerprint is a function of it. Where lines are examples
 (`lines`), they are shuffled and dealt to the parts, and ids begin with a line break.
 """
 
+import collections
 import hashlib
 import itertools
 import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 
+from letterwise.atomic import write_bytes
 from letterwise.config import DataConfig
 from letterwise.data.cache import VERSION, Meaning
-from letterwise.data.line_ends import LINE_BREAK, warn_about_lines
+from letterwise.data.line_ends import LINE_BREAK, RETURN, note_returns
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.reading.corpus import Corpus
 from letterwise.data.reading.source import Source
-from letterwise.data.vocabulary import ABSENT, CODE_POINTS, Tally, Unknown, Vocabulary, from_code_points, unknown_characters
+from letterwise.data.vocabulary import CODE_POINTS, Tally, Unknown, Vocabulary, from_code_points, unknown_characters
 from letterwise.errors import UserError
 from letterwise.progress import Note
 from letterwise.text_encoding import canonical_encoding
+
+BEGUN = "begun.json"  # beside ids that are being written
+SAVED_EVERY = 2**28  # bytes of ids that a kill costs at most
+
+Digests = list[tuple[str, int]]  # of each source: sha256, and how many bytes
 
 
 @dataclass(frozen=True)
@@ -60,13 +70,18 @@ class TextRequest:
         """Whether characters that the vocabulary lacks have ids, too: V + their code point."""
         return self.unknown == "score"
 
-    def fingerprint(self, max_bytes: float = math.inf) -> str:
-        """sha256 over the content and every setting that changes ids or split. Raises `UserError` for more bytes than that."""
-        config, corpus = self.config, self.corpus
-        digests = list[str]()
+    def digests(self, max_bytes: float = math.inf) -> Digests:
+        """Of all that is read. Raises `UserError` for more bytes than that."""
+        digests = Digests()
         for source in self.sources:
-            digest, size = source.digest(max_bytes)
-            digests, max_bytes = [*digests, digest], max_bytes - size
+            digests.append(source.digest(max_bytes))
+            max_bytes -= digests[-1][1]
+        return digests
+
+    def fingerprint(self, of_sources: Digests) -> str:
+        """sha256 over the content and every setting that changes ids or split."""
+        config, corpus = self.config, self.corpus
+        digests = [digest for digest, _ in of_sources]
         facts: dict[str, Any] = {
             "version": VERSION,
             "content": digests[: len(corpus.sources)],
@@ -124,62 +139,156 @@ def find_vocabulary(kind: Literal["char", "byte"], sources: list[Source]) -> Voc
     seen = np.zeros(CODE_POINTS, bool)
     for source in sources:
         for points in source.code_points():
-            seen[points] = True
+            if not seen.take(points).all():
+                seen[points] = True
     return Vocabulary("char", "".join(map(chr, seen.nonzero()[0])))
 
 
-def write_ids(request: TextRequest, vocabulary: Vocabulary, folder: Path, note: Note) -> tuple[int, Meaning]:
-    """Write ids.bin into a folder; crc32 and meaning of the ids. Raises `UserError` on what cannot be encoded, or is empty."""
-    tally = Tally()
-    texts = (_text_ids(request, vocabulary, val, tally, note) for val in (False, True))
-    crc32, ends = 0, list[int]()
-    with (folder / "ids.bin").open("wb") as file:
+@dataclass
+class Reading:
+    """How far a text is read: up to byte `skip` of a source, and its line; and what was written by then.
+
+    `ids` counts those of the text, and of what it is validated on. Of the source, `returns` are carriage returns.
+    """
+
+    vocabulary: Vocabulary
+    source: int = 0
+    skip: int | None = 0
+    line: int = 1
+    returns: int = 0
+    ids: list[int] = field(default_factory=lambda: [0, 0])
+    crc32: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    def save(self, folder: Path) -> None:
+        """Keep it beside the ids, which are on the disk."""
+        facts = {**asdict(self), "vocabulary": self.vocabulary.to_json()}
+        write_bytes(folder / BEGUN, json.dumps(facts).encode())
+
+
+def begun(folder: Path) -> Reading | None:
+    """How far the ids in a folder were written by a process that was killed; None where there are none to go on from."""
+    try:
+        facts: dict[str, Any] = json.loads((folder / BEGUN).read_bytes())
+        vocabulary, tally = Vocabulary.from_json(facts.pop("vocabulary")), Tally(**facts.pop("tally"))
+        return Reading(vocabulary, tally=tally, **facts)
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
+
+
+def write_ids(request: TextRequest, reading: Reading, digests: Digests, folder: Path, note: Note) -> tuple[int, Meaning]:
+    """Write ids.bin into a folder, from where `reading` is on; crc32 and meaning of the ids.
+
+    Raises `UserError` on what cannot be encoded, is empty, or has no longer these `digests`.
+    """
+    vocabulary, large = reading.vocabulary, sum(size for _, size in digests) >= SAVED_EVERY and not request.shuffled
+    itemsize, ends = vocabulary.stored_dtype(request.oov).itemsize, list[int]()
+    texts = (_text_ids(request, reading, digests, val, note) for val in (False, True))
+    with (folder / "ids.bin").open("r+b" if reading.source or reading.skip else "wb") as file, Worker() as worker:
+        saved = written = file.truncate(file.seek(sum(reading.ids) * itemsize))
+
+        def write(ids: np.ndarray) -> None:
+            reading.crc32 = zlib.crc32(ids.data, reading.crc32)
+            file.write(ids.data)
+
         for part in _dealt_lines(request, texts, vocabulary, folder, note) if request.shuffled else texts:
             for ids in part:
-                crc32 = zlib.crc32(ids.data, crc32)
-                file.write(ids.data)
-            ends.append(file.tell() // vocabulary.stored_dtype(request.oov).itemsize)
-        file.flush()
-        os.fsync(file.fileno())
-    bounds = tuple(ends) if request.shuffled else request.bounds(ends[0], ends[1] - ends[0])
-    return crc32, Meaning(vocabulary, bounds, request.corpus.names, request.shuffled, request.oov, tally)
+                worker.do(write, ids)
+                written += ids.nbytes
+                if large and reading.skip and written >= saved + SAVED_EVERY:
+                    worker.wait()
+                    _to_disk(file)
+                    reading.save(folder)
+                    saved = written
+            ends.append(written // itemsize)
+        worker.wait()
+        _to_disk(file)
+    (folder / BEGUN).unlink(missing_ok=True)
+    bounds = tuple(ends) if request.shuffled else request.bounds(*reading.ids)
+    return reading.crc32, Meaning(vocabulary, bounds, request.corpus.names, request.shuffled, request.oov, reading.tally)
 
 
-def _text_ids(request: TextRequest, vocabulary: Vocabulary, val: bool, tally: Tally, note: Note) -> Iterator[np.ndarray]:
-    """The ids of the text, or of what it is validated on. Raises `UserError`, at their end, when there were none."""
-    sources = request.corpus.val_sources if val else request.corpus.sources
-    empty, before = bool(sources), tally.read
-    for source in sources:
-        for ids in _source_ids(source, vocabulary, request.unknown, tally, note):
-            empty &= not len(ids)
-            yield ids
-    if empty:
-        names = request.config.val_file if val else request.corpus.names
-        lacks = "is empty" if tally.read == before else "has no character that the model knows"
+class Worker:
+    """A thread that does one thing at a time, while the next is made ready: checksums and writing need no Python."""
+
+    def __init__(self) -> None:
+        self.pool, self.last = ThreadPoolExecutor(1), Future[Any]()
+        self.last.set_result(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
+    def wait(self) -> None:
+        """Until all is done. Raises what went wrong."""
+        self.last.result()
+
+    def do(self, function: Callable[[Any], object], argument: Any) -> None:
+        """Once all before is done, which is waited for."""
+        self.wait()
+        self.last = self.pool.submit(function, argument)
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _text_ids(request: TextRequest, reading: Reading, digests: Digests, val: bool, note: Note) -> Iterator[np.ndarray]:
+    """The ids of the text, or of what it is validated on, from where `reading` is on.
+
+    Raises `UserError`, at their end, when there were none, or the text has changed.
+    """
+    corpus = request.corpus
+    before = reading.tally.read
+    for i, source in enumerate(corpus.val_sources if val else corpus.sources, val * len(corpus.sources)):
+        sha256 = hashlib.sha256()
+        read = replace(source, pieces=partial(_hashed, source.pieces, sha256))
+        if i < reading.source:
+            collections.deque(read.chunks(), maxlen=0)
+        else:
+            if i > reading.source:
+                reading.source, reading.skip, reading.line, reading.returns = i, 0, 1, 0
+            for ids in _source_ids(read, reading, request.unknown, note):
+                reading.ids[val] += len(ids)
+                yield ids
+        if sha256.hexdigest() != digests[i][0]:
+            raise UserError(f"{', '.join(corpus.names)} changed while it was read: wait until it is written, and try again.")
+    if (corpus.val_sources if val else corpus.sources) and not reading.ids[val]:
+        names = request.config.val_file if val else corpus.names
+        lacks = "is empty" if reading.tally.read == before else "has no character that the model knows"
         raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
 
 
-def _source_ids(source: Source, vocabulary: Vocabulary, unknown: Unknown, tally: Tally, note: Note) -> Iterator[np.ndarray]:
-    """A source's ids, a chunk at a time."""
-    chunks = source.code_points(note)
-    if not isinstance(source, LineSource):  # which warns before \r\n becomes \n
-        chunks = warn_about_lines(chunks, source.name, note, max_length=math.inf)
-    line = 1
-    for points in chunks:
+def _hashed(pieces: Callable[[], Iterator[bytes]], sha256: Any) -> Iterator[bytes]:
+    for piece in pieces():
+        sha256.update(piece)
+        yield piece
+
+
+def _source_ids(source: Source, reading: Reading, unknown: Unknown, note: Note) -> Iterator[np.ndarray]:
+    """A source's ids, a chunk at a time, from where `reading` is on."""
+    vocabulary, tally = reading.vocabulary, reading.tally
+    for points, skip in replace(source, skip=reading.skip or source.skip).decoded(note):
         tally.read += len(points)
-        if vocabulary.kind == "byte":
-            yield points
-            continue
-        ids = vocabulary.table[points]
-        known = ids != ABSENT
-        if not known.all():
-            if unknown == "error":
-                line += int((points[: known.argmin()] == LINE_BREAK).sum())
-                raise unknown_characters(from_code_points(points[~known].astype(np.uint32)), line, source.name)
-            ids = vocabulary.with_oov(points, ids, known) if unknown == "score" else ids[known]
-            tally.skipped += len(points) - len(ids)
-        line += int((points == LINE_BREAK).sum())
-        yield ids.astype(vocabulary.stored_dtype(unknown == "score"))
+        reading.skip, reading.returns = skip, reading.returns + int(np.count_nonzero(points == RETURN))
+        ids = points
+        if vocabulary.kind == "char":
+            ids = vocabulary.table.take(points)
+            if int(ids.max(initial=0)) == len(vocabulary):
+                known = ids < len(vocabulary)
+                if unknown == "error":
+                    line = reading.line + int(np.count_nonzero(points[: known.argmin()] == LINE_BREAK))
+                    raise unknown_characters(from_code_points(points[~known].astype(np.uint32)), line, source.name)
+                ids = vocabulary.with_oov(points, ids, known) if unknown == "score" else ids[known]
+                tally.skipped += len(points) - len(ids)
+            ids = ids.astype(vocabulary.stored_dtype(unknown == "score"), copy=False)
+        reading.line += int(np.count_nonzero(points == LINE_BREAK))
+        yield ids
+    if not isinstance(source, LineSource):  # which looks before \r\n becomes \n
+        note_returns(source.name, reading.line - 1, reading.returns, note)
 
 
 def _dealt_lines(

@@ -72,8 +72,18 @@ def with_line_ends(chunks: Iterator[np.ndarray], *, whole: bool) -> Iterator[np.
         yield np.array([LINE_BREAK], np.uint8)
 
 
+def note_returns(name: str, breaks: int, returns: int, note: Note) -> bool:
+    r"""A note where lines are hardly what was meant: \r alone ends them. Whether there was one."""
+    if returns and not breaks:
+        note(
+            f"{name!r} has {returns:,} carriage returns (\\r) and no line feed (\\n), so it is one line: "
+            f"write \\n for each, as `tr '\\r' '\\n'` does."
+        )
+    return returns > 0 and not breaks
+
+
 def warn_about_lines(
-    chunks: Iterator[np.ndarray], name: str, note: Note, *, max_length: float = LONG_LINE
+    chunks: Iterator[np.ndarray], name: str, note: Note, *, max_length: int = LONG_LINE
 ) -> Iterator[np.ndarray]:
     r"""The same code points; when they have ended, a note where lines are hardly what was meant: \r alone, or a huge line."""
     breaks, returns, longest, running = 0, 0, 0, 0
@@ -87,10 +97,5 @@ def warn_about_lines(
             running += len(chunk)
         yield chunk
     longest = max(longest, running)
-    if returns and not breaks:
-        note(
-            f"{name!r} has {returns:,} carriage returns (\\r) and no line feed (\\n), so it is one line: "
-            f"write \\n for each, as `tr '\\r' '\\n'` does."
-        )
-    elif longest > max_length:
+    if not note_returns(name, breaks, returns, note) and longest > max_length:
         note(f"{name!r} has a line of {longest:,} characters: if that is not meant, put line breaks (\\n) into it.")

@@ -28,9 +28,10 @@ class LineSource(Source):
 
     whole: bool = True
 
-    def code_points(self, note: Note = lambda text: None) -> Iterator[np.ndarray]:
-        """As the source's own."""
-        return with_line_ends(warn_about_lines(super().code_points(note), self.name, note), whole=self.whole)
+    def decoded(self, note: Note = lambda text: None) -> Iterator[tuple[np.ndarray, None]]:
+        """As the source's own. One cannot go on in its middle."""
+        points = (points for points, _ in super().decoded(note))
+        return ((points, None) for points in with_line_ends(warn_about_lines(points, self.name, note), whole=self.whole))
 
 
 @dataclass(frozen=True)

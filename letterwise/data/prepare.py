@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from letterwise.config import DataConfig
-from letterwise.data.cache import Meaning, reopen, write_entry
-from letterwise.data.encode import TextRequest, write_ids
+from letterwise.data.cache import Meaning, begun_folder, made_folder, reopen, trusted_folder, write_entry
+from letterwise.data.encode import SAVED_EVERY, Digests, Reading, TextRequest, begun, write_ids
 from letterwise.data.line_ends import reads_plain_ends
 from letterwise.data.lines import LineSource
 from letterwise.data.reading.corpus import Corpus, open_corpus
@@ -30,7 +30,7 @@ def prepare(config: DataConfig, *, base: Vocabulary | None = None, note: Note) -
     The vocabulary of a `base` model is part of it. Raises `UserError` when the text cannot be read, or is empty.
     """
     with announced(note, "reading the text"):
-        return _prepare(TextRequest(config, open_corpus(config, note), base=base), note)
+        return _prepare(TextRequest(config, open_corpus(config, note, kept=made_folder()), base=base), note)
 
 
 def encode_corpus(
@@ -43,7 +43,7 @@ def encode_corpus(
     """
     config = replace(config, vocab=vocabulary.kind)
     with announced(note, "reading the text"):
-        return _prepare(TextRequest(config, open_corpus(config, note), vocabulary, unknown, in_order), note)
+        return _prepare(TextRequest(config, open_corpus(config, note, kept=made_folder()), vocabulary, unknown, in_order), note)
 
 
 class TextGone(UserError):
@@ -78,14 +78,15 @@ def _read_anew(
     try:
         corpus = open_corpus(config, note, regular_only=True)
         request = TextRequest(config, _with_line_ends(corpus, whole=True) if config.lines else corpus, base=base)
-        found = request.fingerprint(BYTES_PER_CHAR * chars + SLACK_BYTES)
+        digests = request.digests(BYTES_PER_CHAR * chars + SLACK_BYTES)
+        found = request.fingerprint(digests)
     except UserError as error:
         raise TextGone(f"the text of training cannot be read ({clause(error)})") from error
     if found != fingerprint:
         raise TextGone(f"the text changed since training (fingerprint {fingerprint[:12]}, now {found[:12]})")
     if request.vocabulary() != vocabulary:
         raise TextGone("the text of training has other characters than the model")
-    return _encode(request, vocabulary, fingerprint, note)
+    return _encode(request, vocabulary, digests, note)
 
 
 def _prepare(request: TextRequest, note: Note) -> TokenStream:
@@ -94,33 +95,37 @@ def _prepare(request: TextRequest, note: Note) -> TokenStream:
         raise UserError(f"dataset {config.dataset!r} has a test part of its own: leave out --test_fraction.")
     if config.lines or (given and reads_plain_ends(given, lines=False, oov=request.oov)):
         request = replace(request, corpus=_with_line_ends(request.corpus, whole=request.shuffled))
-    fingerprint = request.fingerprint()
+    digests = request.digests()
+    if request.corpus.unchanged:
+        request.corpus.unchanged.keep(request.sources, digests)
+    fingerprint = request.fingerprint(digests)
     cached = reopen(fingerprint, note, oov=request.oov)
     if cached and cached.vocabulary.kind == config.vocab and given in (None, cached.vocabulary):
         for source in request.sources:  # what there is to say about encodings is said each time: a guess may be wrong
             if source.remark:
                 note(source.remark)
         return replace(cached, sources=request.corpus.names)  # the same content may have been kept under another name
-    vocabulary = request.vocabulary()
+    there = begun(begun_folder(fingerprint)) if trusted_folder() else None
+    vocabulary = there.vocabulary if there else request.vocabulary()
     if not given and len(vocabulary) > LARGE_VOCABULARY:
         note(
             f"{len(vocabulary):,} different characters: memory and time grow with each of them, however rare it is; "
             "--vocab byte needs 256, whatever the text."
         )
-    return _encode(request, vocabulary, fingerprint, note)
+    return _encode(request, vocabulary, digests, note)
 
 
-def _encode(request: TextRequest, vocabulary: Vocabulary, fingerprint: str, note: Note) -> TokenStream:
+def _encode(request: TextRequest, vocabulary: Vocabulary, digests: Digests, note: Note) -> TokenStream:
     """Encode, and keep what comes of it in the cache. Raises `UserError` when the text changes meanwhile."""
 
     def write(folder: Path) -> tuple[int, Meaning]:
-        written = write_ids(request, vocabulary, folder, note)
-        if request.fingerprint() != fingerprint:
-            names = ", ".join(request.corpus.names)
-            raise UserError(f"{names} changed while it was read: wait until it is written, and try again.")
-        return written
+        reading = begun(folder)
+        if reading:
+            note(f"the first {sum(reading.ids):,} characters were encoded before: this goes on from there.")
+        return write_ids(request, reading or Reading(vocabulary), digests, folder, note)
 
-    return write_entry(fingerprint, write, note)
+    large = sum(size for _, size in digests) >= SAVED_EVERY
+    return write_entry(request.fingerprint(digests), write, note, large=large)
 
 
 def _with_line_ends(corpus: Corpus, whole: bool) -> Corpus:

@@ -18,7 +18,6 @@ import numpy as np
 from letterwise.errors import UserError
 
 CODE_POINTS = sys.maxunicode + 1
-ABSENT = 0xFFFFFFFF  # in a lookup table: no such character
 Unknown = Literal["error", "skip", "score"]
 IDS_AT_ONCE = 2**22
 SHOWN = 12  # unknown characters that an error lists
@@ -80,9 +79,9 @@ class Vocabulary:
 
     @cached_property
     def table(self) -> np.ndarray:
-        """Code point → id, or ABSENT: (0x110000,) uint32."""
-        table = np.full(CODE_POINTS, ABSENT, np.uint32)
-        table[self.points] = np.arange(len(self.characters), dtype=np.uint32)
+        """Code point → id, or V where there is no such character: (0x110000,), in the smallest type."""
+        table = np.full(CODE_POINTS, len(self), smallest_unsigned(len(self) + 1))
+        table[self.points] = np.arange(len(self))
         return table
 
     def encode(self, text: str, unknown: Unknown = "error", *, line: int = 1) -> np.ndarray:
@@ -98,7 +97,7 @@ class Vocabulary:
             return np.frombuffer(NO_BYTES.sub("", text).encode("utf-8", "surrogateescape"), np.uint8)
         points = code_points(text)
         ids = self.table[points]
-        known = ids != ABSENT
+        known = ids < len(self)
         if known.all():
             return ids.astype(self.dtype)
         if unknown == "score":

@@ -204,7 +204,7 @@ def test_two_builders_at_once_do_no_harm(tmp_path: Path, cache: Path) -> None:
     path.write_text("many characters, " * 100_000)
     build = (
         "import sys; from letterwise.config import DataConfig; from letterwise.data.prepare import prepare\n"
-        "print(prepare(DataConfig(input_file=(sys.argv[1],)), note=print).ids.sum())"
+        "print(prepare(DataConfig(input_file=(sys.argv[1],)), note=lambda text: None).ids.sum())"
     )
     builders = [subprocess.Popen([sys.executable, "-c", build, str(path)], cwd=ROOT, stdout=subprocess.PIPE) for _ in range(3)]
     answers = {builder.communicate()[0] for builder in builders}

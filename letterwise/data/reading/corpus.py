@@ -14,8 +14,8 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +25,7 @@ from letterwise.config.file_names import is_address
 from letterwise.data.reading.datasets import DATASETS, dataset_text
 from letterwise.data.reading.own_files import files_in, is_model_file, is_of_a_run
 from letterwise.data.reading.source import CHUNK, Source, recognized, refuse
+from letterwise.data.reading.unchanged import Unchanged
 from letterwise.data.reading.unpack import is_archive, packed_by, unpacked
 from letterwise.errors import UserError, did_you_mean
 from letterwise.progress import Note
@@ -44,6 +45,7 @@ class Corpus:
     val_sources: list[Source]
     names: tuple[str, ...]
     percent: tuple[int, int, int] | None = None
+    unchanged: Unchanged | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Finder:
     asked: str | None
     note: Note
     regular_only: bool = False
+    unchanged: Unchanged = field(default_factory=lambda: Unchanged(None, None))
 
     def find(self, name: str) -> list[Source]:
         """The sources that one input names: a file's, a folder's, an archive's members', a glob's matches'."""
@@ -82,7 +85,7 @@ class Finder:
                         f"{name!r} is a model file and no text: name the text, or take any bytes with --vocab byte."
                     )
             archive = is_archive(path)
-            return self._texts(unpacked(path), named=not archive, where=name)
+            return [self.unchanged.recalled(text) for text in self._texts(unpacked(path), named=not archive, where=name)]
         if path.exists():  # a pipe or device, which can be read only once
             if self.regular_only:
                 raise UserError(f"{name!r} is no regular file, and is not opened because a model names it")
@@ -109,6 +112,9 @@ class Finder:
             found = itertools.islice(found, MAX_FILES)
         sources: list[Source] = []
         for path in _each_once(found):
+            if not is_archive(path) and (text := self.unchanged.recalled(unpacked(path)[0])).known:
+                sources.append(text)
+                continue
             with path.open("rb") as file:
                 start = file.read(MAGIC)
             if is_model_file(path, start):
@@ -151,6 +157,8 @@ class Finder:
 
     def _text(self, source: Source) -> Source | None:
         """A folder's file, if it is text."""
+        if source.known:
+            return source
         start = source.start()
         try:
             text = recognized(source, start, self.asked)
@@ -159,16 +167,21 @@ class Finder:
         return None if _is_binary(text, start) else text
 
 
-def open_corpus(config: DataConfig, note: Note, *, regular_only: bool = False) -> Corpus:
-    """Find everything that the configuration names, without reading it through. Raises `UserError` where it cannot."""
+def open_corpus(config: DataConfig, note: Note, *, regular_only: bool = False, kept: Path | None = None) -> Corpus:
+    """Find everything that the configuration names, without reading it through. Raises `UserError` where it cannot.
+
+    What is known of large texts is in the folder `kept`, which nobody else can write to.
+    """
     if config.encoding is not None:
         canonical_encoding(config.encoding)  # a model file keeps it, and one that names no encoding is not loaded
-    finder = Finder(config.vocab == "byte", config.encoding, note, regular_only)
+    files = [os.path.abspath(name) for name in (*config.input_file, *config.val_file)]
+    unchanged = Unchanged(kept, [files, config.vocab, config.encoding])
+    finder = Finder(config.vocab == "byte", config.encoding, note, regular_only, unchanged)
     val_sources = [source for name in config.val_file for source in finder.find(name)]
     if config.input_file:
         sources = [source for name in config.input_file for source in finder.find(name)]
         names = tuple(name if name == "-" else str(Path(name).absolute()) for name in config.input_file)
-        return Corpus(sources, val_sources, names)
+        return Corpus(sources, val_sources, names, unchanged=unchanged)
     name = config.dataset or "python-docs"
     if name not in DATASETS:
         raise UserError(f"dataset {name!r} is not known: {did_you_mean(name, DATASETS)}")
@@ -199,11 +212,19 @@ def _matches(pattern: str, left_out: list[Path]) -> Iterator[Path]:
 
 def _each_once(paths: Iterable[Path]) -> list[Path]:
     """In order, the files among `paths`. One that links make appear in many places is taken at the shortest of its paths."""
-    places: dict[Path, Path] = {}
-    for path in sorted(paths, key=lambda path: len(path.parts)):
-        if path.is_file():
-            places.setdefault(path.resolve(), path)
+    places: dict[str, Path] = {}
+    for path in sorted(paths, key=lambda path: str(path).count(os.sep)):
+        folder, name = os.path.split(path)
+        if os.path.islink(path) and path.is_file():
+            places.setdefault(os.path.realpath(path), path)
+        elif path.is_file():
+            places.setdefault(os.path.join(_real(folder), name), path)
     return sorted(places.values())
+
+
+@lru_cache(maxsize=1)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _is_binary(text: Source, start: bytes) -> bool:

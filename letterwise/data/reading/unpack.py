@@ -42,7 +42,7 @@ def unpacked(path: Path) -> list[Source]:
     plain = partial(_streams, path, packed) if packed in STREAMS else partial(read, path)
     if ending == ".tar" or ending in TAR_ENDINGS or (packed in STREAMS and path.stem.lower().endswith(".tar")):
         return _tar_members(name, plain)
-    return [Source(name, plain)]
+    return [Source(name, plain, file=path)]
 
 
 def packed_by(name: str) -> str:
