@@ -1,11 +1,11 @@
-# make demo · make test · make coverage · make torture · make check · make bench · make docs: with .venv set up first
+# make demo · make test · make coverage · make torture · make check · make bench · make bench-gpu · make docs: with .venv set up first
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test coverage torture check format lint types bench docs clean
+.PHONY: demo test coverage torture check format lint types bench bench-gpu docs clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -41,6 +41,9 @@ types: $(READY)
 
 bench: $(READY)  ## every benchmark, in turn; results as JSON lines
 	$(BIN)/python -m benchmarks
+
+bench-gpu: $(READY)  ## how far a GPU is used, in less than 20 minutes; its lines are kept
+	$(BIN)/python -m benchmarks.gpu --append benchmarks/results.jsonl
 
 docs: $(READY)  ## bring the generated parts of the docs up to date
 	$(BIN)/python docs/make_flags.py

@@ -43,10 +43,11 @@ def commit() -> str:
 
 
 def hardware() -> str:
-    """Processor and threads."""
+    """GPU, processor and threads."""
+    gpu = f"{torch.cuda.get_device_name()}; " if torch.cuda.is_available() else ""
     has = torch.cpu.get_capabilities()
     best = next((name for name in ("avx512_bf16", "avx512_f", "avx2") if has.get(name)), "")
-    return f"{has.get('cpu_name') or platform.processor() or platform.machine()} {best}, {torch.get_num_threads()} threads"
+    return f"{gpu}{has.get('cpu_name') or platform.processor() or platform.machine()} {best}, {torch.get_num_threads()} threads"
 
 
 def versions() -> dict[str, str]:

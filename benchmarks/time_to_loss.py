@@ -50,18 +50,15 @@ def main() -> None:
 
 def reached(command: list[str], folder: Path, pattern: str, target: float) -> float | None:
     """When the process first printed a validation at or below the target; None if it ended without."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [command[0], "-u", *command[1:]], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout
-    at = None
-    for line in process.stdout:
-        found = re.search(pattern, line)
-        if at is None and found and float(found[1]) <= target:
-            at = round(time.perf_counter() - began, 2)
-            process.kill()
-    process.wait()
+    began, at = time.perf_counter(), None
+    line_by_line = [command[0], "-u", *command[1:]]
+    with subprocess.Popen(line_by_line, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            found = re.search(pattern, line)
+            if at is None and found and float(found[1]) <= target:
+                at = round(time.perf_counter() - began, 2)
+                process.kill()
     return at
 
 

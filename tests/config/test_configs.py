@@ -12,15 +12,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from letterwise.config import PARTS, Config, ModelConfig, config_from_json
+from letterwise.config.accounting import flops_per_char, parameters
 from letterwise.config.presets import PRESETS, SIZES, asked_values, resolve
 from letterwise.errors import UserError
+from letterwise.training.planning.memory import GIB, fitted_to_memory
+from letterwise.training.planning.plan import choose, passes
 from letterwise.training.prepare import train
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs").glob("*.toml"))
+FOR_A_GPU = [path for path in FILES if path.stem.endswith("_gpu")]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in FILES if path not in FOR_A_GPU], ids=lambda path: path.stem)
 def test_every_file_loads_builds_and_takes_two_steps(path: Path, text_file: Path, tmp_path: Path) -> None:
     small = {"input_file": (str(text_file),), "max_iters": 2, "warmup_iters": 1, "batch_size": 2, "block_size": 32}
     assert train(asked_values(small, str(path)), out=str(tmp_path / "o")).iters == 2
@@ -30,7 +34,23 @@ def test_every_file_loads_builds_and_takes_two_steps(path: Path, text_file: Path
 def test_every_file_says_command_hardware_minutes_and_bits(path: Path) -> None:
     header = "".join(line for line in path.read_text().splitlines(keepends=True) if line.startswith("#"))
     assert f"letterwise train --config configs/{path.name}" in header
-    assert all(word in header for word in ("minutes", "bits per character", "cores"))
+    assert all(word in header for word in ("minutes", "bits per character", "1 GPU" if path in FOR_A_GPU else "cores"))
+
+
+@pytest.mark.parametrize("path", FOR_A_GPU, ids=lambda path: path.stem)
+def test_a_recipe_for_a_gpu_has_the_size_and_takes_the_time_it_says(path: Path) -> None:
+    """By formula: it is planned for an hour, and fits a GPU of 80 GB; nothing of it is trained here."""
+    config, header = resolve(asked_values({}, str(path))), path.read_text()
+    vocab_size = 256 if config.data.vocab == "byte" else 65
+    assert f"{parameters(config.model, vocab_size).total / 1e6:.0f} million parameters" in header
+    chars, rate = config.training.sequences * config.model.block_size * config.training.max_iters, 0.4 * 989e12
+    minutes = passes(config) * flops_per_char(config.model, vocab_size) * chars / rate / 60
+    assert float(re.findall(r"about ([\d.]+) minutes by formula", header)[0]) == pytest.approx(minutes, rel=0.03)
+    asked = asked_values({}, str(path))
+    text = {"vocab_size": vocab_size, "chars": 90_000_000}
+    assert fitted_to_memory(config, asked.keys(), **text, available=80 * GIB)[0] == config
+    timed = resolve({**asked, "minutes": 60.0})
+    assert choose(timed, {*asked, "minutes"}, **text, flops=rate).values.keys().isdisjoint(asked)
 
 
 def test_the_later_wins(tmp_path: Path) -> None:
