@@ -22,10 +22,8 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 PATIENCE_S = 2.0  # then a note says what is still being done
-WAITING = (
-    "stopping: a layer, a look-up in the counts, the optimizer's step or a file is still being finished. "
-    "A second signal ends the run at once."
-)
+WAITING = "stopping: a layer, a look-up in the counts, the optimizer's step or a file is still being finished."
+AGAIN = " A second signal ends the run at once."
 
 
 class Interrupted(Exception):
@@ -42,10 +40,11 @@ class Interruption:
     def __init__(self, note: Note = lambda text: None, *, alone: bool = True) -> None:
         """`note` is called with what is still being done, where ending takes long.
 
-        A process that is not `alone` ends when all of them do: `check` lets it go on until then.
+        A process that is not `alone` ends when all of them do: `check` lets it go on until then. A second signal is nothing new
+        to it: Slurm sends one to every process, and torchrun, which gets it, too, passes it on.
         """
         self.asked, self.alone = 0, alone
-        self.waiting = threading.Timer(PATIENCE_S, note, (WAITING,))
+        self.waiting = threading.Timer(PATIENCE_S, note, (WAITING + AGAIN * alone,))
         self.waiting.daemon = True
         self.before: dict[int, Any] = {}
 
@@ -68,9 +67,11 @@ class Interruption:
         self.check()
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = number
-        self._restore()
-        self.waiting.start()
+        if not self.asked:
+            self.waiting.start()
+        self.asked = self.asked or number
+        if self.alone:
+            self._restore()
 
     def _restore(self) -> None:
         for number, handler in self.before.items():

@@ -13,6 +13,7 @@ from tiny_run import FLAGS
 from training.steps import flags, same_state
 
 from letterwise.checkpoint.training_state import load_state
+from letterwise.training.interruption import Interrupted, Interruption
 from letterwise.training.loading import pieces
 from letterwise.training.prepare import train
 
@@ -33,7 +34,6 @@ def test_a_step_is_cut_between_layers(
 ) -> None:
     """A signal in the second of four layers: no other layer is computed, and the state is that after the last whole step."""
     from letterwise.model.block import PreNormBlock
-    from letterwise.training.interruption import Interrupted
 
     computed, at, forward = [], 4 * 3 * 6 + 4 + 1, PreNormBlock.forward  # of the seventh step, in its second piece
 
@@ -67,7 +67,6 @@ def test_what_takes_long_with_a_large_vocabulary_is_cut(
     from letterwise.evaluation import baseline, evaluate, passes
     from letterwise.inference.engine import Engine
     from letterwise.ngrams.cross_fit import CrossFitted
-    from letterwise.training.interruption import Interrupted
 
     done, at = [0], 1 if place == "probe" else 2
     monkeypatch.setattr(passes, "NUMBERS_IN_FLIGHT", {"cpu": 1})  # a window at a time
@@ -129,3 +128,14 @@ def test_ctrl_c_saves_and_says_how_to_go_on(text_file: Path, tmp_path: Path) -> 
     assert "--resume" in told
     assert "Traceback" not in told
     assert f"the state after step {load_state(tmp_path / 'o/state.safetensors').step} is saved" in told
+
+
+def test_one_of_several_processes_may_be_asked_twice() -> None:
+    """Slurm asks each process, and torchrun, which is one of them, asks again: the run is still saved."""
+    with Interruption(alone=False) as interruption:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        interruption.check()
+        with pytest.raises(Interrupted):
+            interruption.heed(interruption.asked)
+    assert interruption.asked == signal.SIGTERM
