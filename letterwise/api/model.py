@@ -44,8 +44,8 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
         model, vocabulary = self.config.model, self.vocabulary
         alphabet = "bytes" if vocabulary.kind == "byte" else f"{len(vocabulary)} characters"
         lines = " of lines" if self.config.data.lines else ""
-        validated = [row["val_nats_per_char"] for row in self.history if row["best"] and row["val_nats_per_char"] is not None]
-        quality = f"best validation {bits(validated[-1]):.4f} bits per character" if validated else "no validation"
+        best = self.file.best_validation
+        quality = f"best validation {bits(best['val_nats_per_char']):.4f} bits per character" if best else "no validation"
         quality = f"imported ({self.file.imported})" if self.file.imported else quality
         return (
             f"<LanguageModel{lines}: {self.config.preset} {self.config.size}, {self.params:,} parameters, "

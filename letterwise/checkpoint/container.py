@@ -160,9 +160,6 @@ def _read_safetensors(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
             raise Refused("changed while it was read: wait until it is written")
     try:
         arrays = {name: _array(content, name, **place) for name, place in named.items()}
-        ends = [0, *sorted(place["data_offsets"][1] for place in named.values())]
-        if ends[:-1] != sorted(place["data_offsets"][0] for place in named.values()) or ends[-1] != len(content):
-            raise ValueError("its tensors leave gaps, or overlap")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Refused(f"is not a model file, or is damaged: {first_line(error)}") from error
     return header, arrays
@@ -178,9 +175,13 @@ def _safetensors_header(file: IO[bytes], size: int, key: str = KEY) -> tuple[dic
         raise Refused(f"is damaged: {size:,} bytes cannot hold as many tensors as it names")
     try:
         named = parsed(header_json.decode(), size)
-        return named, parsed(named.pop("__metadata__", {}).get(key, "null"))
-    except (ValueError, TypeError, AttributeError) as error:
+        header = parsed(named.pop("__metadata__", {}).get(key, "null"))
+        ends = [0, *sorted(place["data_offsets"][1] for place in named.values())]
+        if ends[:-1] != sorted(place["data_offsets"][0] for place in named.values()) or ends[-1] != size - file.tell():
+            raise ValueError("its tensors leave gaps, or overlap")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise Refused(f"is not a model file, or is damaged: {first_line(error)}") from error
+    return named, header
 
 
 def _aligned(size: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.atomic import write_bytes
-from letterwise.checkpoint.container import CHECKSUM, EXTENSIONS, pack, unpack
+from letterwise.checkpoint.container import CHECKSUM, EXTENSIONS, pack, read_header, unpack
 from letterwise.config import Config, config_from_json
 from letterwise.config.accounting import parameters, weight_shapes
 from letterwise.data.vocabulary import Vocabulary
@@ -81,6 +81,11 @@ class ModelFile:
         """
         return self.data.get("lineage", [])
 
+    @property
+    def best_validation(self) -> dict[str, Any] | None:
+        """The row of the validation whose weights these are, the last that was the best; None where nothing was measured."""
+        return next((row for row in reversed(self.history) if row["best"] and row["val_nats_per_char"] is not None), None)
+
     def header(self) -> dict[str, Any]:
         """All but weights and counts, in plain containers."""
         return {
@@ -125,7 +130,16 @@ def load_model(path: str | Path) -> ModelFile:
         raise UserError(
             f"{str(path)!r} is a folder, not a model file: name the file inside it, like {path / 'model.safetensors'}."
         )
-    header, held = unpack(path, newest=VERSION)
+    return _from_parts(path, *unpack(path, newest=VERSION))
+
+
+def describe_model(path: Path) -> ModelFile:
+    """All but weights and counts: of a .safetensors, only the beginning is read. Raises `UserError` as `load_model` does."""
+    return _from_parts(path, read_header(path)[0]) if path.suffix == ".safetensors" else load_model(path)
+
+
+def _from_parts(path: Path, header: Any, held: dict[str, np.ndarray] | None = None) -> ModelFile:
+    """What a file holds: its header, and its arrays if they were read."""
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise UserError(f"{str(path)!r} is not a Letterwise model: `letterwise train` writes one.")
     version = header.get("version")
@@ -142,15 +156,17 @@ def load_model(path: str | Path) -> ModelFile:
         vocabulary = Vocabulary.from_json(header["vocabulary"])
         if config.data.lines and vocabulary.line_break is None:
             raise UserError("it is a model of lines, and its vocabulary has no line break")
-        weights = {name: array for name, array in held.items() if not name.startswith(COUNTS)}
-        counted = {name.removeprefix(COUNTS): array for name, array in held.items() if name.startswith(COUNTS)}
-        counts = from_arrays(counted, len(vocabulary)) if config.model.counts_order else None
+        arrays = (held or {}).items()
+        weights = {name: array for name, array in arrays if not name.startswith(COUNTS)}
+        counted = {name.removeprefix(COUNTS): array for name, array in arrays if name.startswith(COUNTS)}
+        counts = from_arrays(counted, len(vocabulary)) if held is not None and config.model.counts_order else None
         if counts and counts.order != config.model.counts_order:
             raise UserError(f"counts are of order {counts.order}, not counts_order={config.model.counts_order}")
         file = ModelFile(config, vocabulary, weights, header["data"], header["history"], counts)
         check_record(file.data)
         check_rows(file.history)
-        check_weights(weights, config, len(vocabulary))
+        if held is not None:
+            check_weights(weights, config, len(vocabulary))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = sentence(f"it lacks {error}" if isinstance(error, KeyError) else error)
         raise UserError(f"the model file {str(path)!r} is damaged: {why} Restore it from a copy, or train again.") from error

@@ -31,7 +31,7 @@ from letterwise.serve.scheduler import Scheduler
 from letterwise.serve.workers import Arrivals, Workers
 
 RUNS = "out"  # where `letterwise train` writes, if nothing else is said
-LOOK_S = 1.0  # how long it is believed which runs there are
+LOOK_S = 1.0  # how long it is believed which runs there are, and that a file is as it was
 IDLE_S = 60.0  # a model that nobody used for so long may go
 RESERVE = 2**30  # bytes of memory that are to stay free
 PER_BYTE = 4  # bytes of memory that a byte of a model file may take
@@ -50,6 +50,7 @@ class ServedModel:
         self.name, self.stamp, self.model, self.scheduler, self.workers = name, stamp, model, scheduler, workers
         self.arrivals = arrivals  # of what the scheduler writes
         self.users, self.used, self.replaced = 0, time.monotonic(), False
+        self.looked = time.monotonic()  # whether the file has changed
 
     async def compute(self, function: Callable[Given, Result], /, *given: Given.args, **named: Given.kwargs) -> Result:
         """What a function that takes its time returns; others are answered meanwhile. Raises `Refused` when too many wait."""
@@ -108,6 +109,10 @@ class Library:
     async def _loaded(self, name: str, path: Path) -> ServedModel:
         async with self.locks.setdefault(path, asyncio.Lock()):
             there = self.loaded.get(path)
+            if there:
+                if time.monotonic() - there.looked < LOOK_S:
+                    return there
+                there.looked = time.monotonic()
             try:
                 now = stamp(path)
             except Refused:

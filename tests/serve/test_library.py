@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from letterwise.checkpoint import model_file
 from letterwise.errors import UserError
 from letterwise.serve import library
 from letterwise.serve.config import PlaceConfig, ServeConfig
 from letterwise.serve.errors import Refused
+from letterwise.serve.facts import facts_of
 from letterwise.serve.library import Library
 from letterwise.serve.metrics import Metrics
 
@@ -28,6 +30,12 @@ def within(place: PlaceConfig, ask: Callable[[Library], Awaitable[Any]]) -> Any:
             models.close()
 
     return asyncio.run(run())
+
+
+@pytest.fixture(autouse=True)
+def looks_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changes is seen at once."""
+    monkeypatch.setattr(library, "LOOK_S", -1.0)
 
 
 @pytest.fixture
@@ -93,9 +101,7 @@ def test_names(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         library.named(["d.pth"])
 
 
-def test_runs_appear_by_themselves(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(library, "LOOK_S", -1.0)
-
+def test_runs_appear_by_themselves(tiny, tmp_path: Path) -> None:
     async def ask(models: Library) -> None:
         with pytest.raises(Refused, match="there is no model yet: train one") as refused:
             async with models.model():
@@ -112,6 +118,15 @@ def test_runs_appear_by_themselves(tiny, tmp_path: Path, monkeypatch: pytest.Mon
                     pass
 
     within(PlaceConfig(runs=str(tmp_path)), ask)
+
+
+def test_the_beginning_of_a_file_tells_all(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("tiny.pth", "tiny.safetensors"):
+        tiny.save(tmp_path / name)
+    whole = facts_of(tmp_path / "tiny.pth")
+    monkeypatch.setattr(model_file, "unpack", None)  # whoever reads the weights, fails
+    assert facts_of(tmp_path / "tiny.safetensors") == whole
+    assert whole["counts"] == (tiny.config.model.counts_order > 0)
 
 
 def test_a_damaged_file_is_not_listed(files: tuple[str, ...]) -> None:

@@ -74,6 +74,9 @@ class CompiledCache:
         # heads a power of two apart would share a few places of the processor's cache: so they are a line further apart
         head = padded(config.block_size) * padded(config.head_dim) + LANES
         self.kv = aligned(config.layers, rows, 2, config.kv_heads, head)
+        self.heads = self.kv.view(f"V{4 * head}")[
+            ..., 0
+        ]  # whole ones: NumPy copies so few things without releasing Python's lock
         self.reader = NgramReader(backend.tables, rows)
         self.scratch = aligned(2, threads, kernel.scratch_size(config, CHUNK))
         self.prior = np.zeros((threads, CHUNK, config.orders, backend.vocab_size + 1), np.float32)
@@ -153,5 +156,5 @@ class CompiledCache:
 
     def copy(self, row: int, other: "CompiledCache", other_row: int) -> None:
         """A row goes on from where a row of another cache of this model is."""
-        self.kv[:, row] = other.kv[:, other_row]
+        self.heads[:, row] = other.heads[:, other_row]
         self.reader.states[row] = other.reader.states[other_row]

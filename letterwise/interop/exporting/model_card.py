@@ -13,7 +13,7 @@ from letterwise.checkpoint.model_file import UNKNOWN_TEXT, ModelFile
 from letterwise.checkpoint.texts import Reading, part_ids
 from letterwise.config.accounting import parameters
 from letterwise.errors import UserError
-from letterwise.interop.exporting.record import best_validation, listed, sources
+from letterwise.interop.exporting.record import listed, sources
 from letterwise.printable import printable
 from letterwise.progress import Note
 from letterwise.units import bits
@@ -68,7 +68,7 @@ def measured(file: ModelFile, note: Note) -> list[dict[str, Any]]:
 
 def recorded(file: ModelFile) -> list[dict[str, Any]]:
     """The best validation that training wrote down."""
-    if not (row := best_validation(file)):
+    if not (row := file.best_validation):
         return []
     nats, chars = row["val_nats_per_char"], row.get("val_chars")
     return [{"protocol": "blocks", "bits": bits(nats), "chars": chars, "meaning": "as it was measured in training"}]

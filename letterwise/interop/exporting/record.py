@@ -4,7 +4,6 @@ ModelFile ──▶ names of texts · its best validation
 """
 
 import re
-from typing import Any
 
 from letterwise.checkpoint import ModelFile
 from letterwise.printable import printable
@@ -23,8 +22,3 @@ def listed(names: list[str], most: int) -> str:
     """Some of them, and how many others there are."""
     some = ", ".join(names[:most]) or "a text without a name"
     return some if len(names) <= most else f"{some} and {len(names) - most:,} others"
-
-
-def best_validation(file: ModelFile) -> dict[str, Any] | None:
-    """The row of the validation whose weights these are, the last that was the best; None where nothing was measured."""
-    return next((row for row in reversed(file.history) if row["best"] and row["val_nats_per_char"] is not None), None)

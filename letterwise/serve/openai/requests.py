@@ -122,9 +122,7 @@ def options_of(
     options = {name: value for name in asked.model_fields_set & KNOWN if (value := getattr(asked, name)) is not None}
     if asked.temperature is not None and not asked.temperature >= 0:
         raise UserError(f"temperature={asked.temperature} must be 0 (always the likeliest) or more.")
-    if asked.temperature == 0:
-        del options["temperature"]
-        options["greedy"] = True
+    greedy_at_0(options)
     options["num_tokens"] = max_tokens
     options["stop"] = texts("stop", [asked.stop] if isinstance(asked.stop, str) else asked.stop or [])
     options["must_contain"] = texts("must_contain", options.get("must_contain", []))
@@ -135,6 +133,13 @@ def options_of(
         options["json_schema"] = schema
     text = json.dumps(options)
     return checked(text) if len(text) <= REMEMBERED else checked.__wrapped__(text)
+
+
+def greedy_at_0(options: dict[str, Any]) -> None:
+    """Temperature 0 means always the likeliest, as OpenAI has it."""
+    if options.get("temperature") == 0:
+        del options["temperature"]
+        options["greedy"] = True
 
 
 @lru_cache(64)

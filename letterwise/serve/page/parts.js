@@ -13,7 +13,7 @@ export class Parts {
 
   show({ params, flops_per_char: work, cache_bytes: cache, parts, files }) {
     const facts = [[amount(params), "parameters"], [short(work), "additions and multiplications to guess one character"],
-      [`${short(cache)}B`, "of memory for all the characters that it sees at once"]];
+      ...(cache ? [[`${short(cache)}B`, "of memory for all the characters that it sees at once"]] : [])];
     const rows = parts.map(({ name, params: count, file, says }) => {
       const bar = h("span", { class: "bar look-part", "aria-hidden": "true" });
       bar.style.setProperty("--share", `${(100 * count) / (params || 1)}%`);

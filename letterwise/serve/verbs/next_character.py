@@ -11,7 +11,7 @@ from letterwise.api import LanguageModel
 from letterwise.config.generation import SamplerConfig
 from letterwise.config.knob import typed_fields
 from letterwise.serve.library import LibraryOf
-from letterwise.serve.openai.requests import characters_of, with_options
+from letterwise.serve.openai.requests import characters_of, greedy_at_0, with_options
 from letterwise.serve.verbs.answers import Answer, answered
 from letterwise.serve.verbs.reading import TextRequest, limited
 
@@ -68,9 +68,7 @@ def following(model: LanguageModel, asked: Any) -> dict[str, Any]:
     names = {f.name for f, _ in typed_fields(SamplerConfig)} | {"charset", "exclude"}
     given: dict[str, Any] = asked.model_dump()
     options = {name: value for name, value in given.items() if name in names and value is not None}
-    if asked.temperature == 0:
-        del options["temperature"]
-        options["greedy"] = True
+    greedy_at_0(options)
     options["logit_bias"] = characters_of(asked.logit_bias or {}, model.vocabulary)
     found = model.next_characters(asked.text, n=asked.shown, unknown=asked.unknown, **options)
     return {"entropy_bits": found.entropy_bits, "next": [asdict(each) for each in found.likeliest]}

@@ -14,7 +14,7 @@ import numpy as np
 from letterwise.checkpoint import ModelFile
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
-from letterwise.interop.exporting.record import best_validation, listed, sources
+from letterwise.interop.exporting.record import listed, sources
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
 from letterwise.units import bits
@@ -63,7 +63,7 @@ def facts(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None)
     found = [("Learned from", listed(sources(file), 30))]
     if file.data["bounds"][0] > 0:
         found.append(("Characters learned from", f"{file.data['bounds'][0]:,}"))
-    if best := best_validation(file):
+    if best := file.best_validation:
         found.append(("Surprise on text it had not seen", f"{bits(best['val_nats_per_char']):.3f} bits per character"))
     kind = "bytes" if vocabulary.kind == "byte" else "characters"
     found += [
