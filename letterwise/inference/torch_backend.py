@@ -8,13 +8,15 @@ on a CPU to a multiple of `ROWS`, which all give the same bits (tests/inference/
 rows cost next to nothing there. Where even that does not help, in models a few numbers wide, texts are read one after another.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from letterwise.inference.backend import CHUNK, Draw
+from letterwise.inference.captured import Function, captured
 from letterwise.inference.constraints.cache import constraint_cache
 from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
 from letterwise.inference.sampling.filters import biased
@@ -25,6 +27,7 @@ from letterwise.shapes import Bool, Float, Int
 ROWS = 8  # of a matrix on a CPU: with fewer, its library adds up in other orders
 # With fewer columns than NARROW, and sums of no multiple of SUMMED numbers, it does so in the rows of one matrix, too.
 NARROW, SUMMED = 12, 8
+RECORDS, RECORDED_AFTER = {"cuda"}, 16  # kinds of devices, and steps: recording takes as long as some
 
 
 class TorchBackend:
@@ -53,6 +56,10 @@ class TorchCache:
         self.alike = all(part.out_features >= NARROW or part.in_features % SUMMED == 0 for part in products)
         self.kept = KVCache(backend.config, rows, like=weights.detach())
         self.windows = np.full((rows, counts.order if counts else 0), -1)  # what counts look at; -1 is no character
+        self.steps = 0  # in which each of some rows has read a character
+        self.recorded: Function | None = None  # such a step, by a GPU
+        self.may_record = self.alike and self.device.type in RECORDS and rows <= CHUNK
+        self.may_record &= self.kept.nowhere >= self.kept.block_size
 
     def begin(self, row: int, before: Sequence[int]) -> None:
         """A window begins at position 0, with `before` before it, which only counts see."""
@@ -74,8 +81,12 @@ class TorchCache:
         tokens, asked = tokens[order], asked[order]
         filled = [*range(len(tokens)), *[len(tokens) - 1] * (-len(tokens) % self.rows)]
         rows, positions, ids = tokens.T
-        step = self.kept.step(rows.tolist(), positions.tolist(), len(filled))
         log_prior = self._log_prior(tokens)
+        if self.may_record and len(np.unique(rows)) == len(rows) and (replayed := self._replayed()):
+            after = replayed(*self._in_place(rows, positions, ids, log_prior))
+            logits[rows[asked]] = after.cpu().numpy()[rows[asked]]
+            return
+        step = self.kept.step(rows.tolist(), positions.tolist(), len(filled))
         after = self.backend.model(
             torch.from_numpy(ids[filled, None]).to(self.device),
             step,
@@ -83,6 +94,36 @@ class TorchCache:
         )
         if asked.any():
             logits[rows[asked]] = after[: len(tokens), 0].cpu().numpy()[asked]
+
+    def _replayed(self) -> Function | None:
+        """A step of all rows as the device has recorded it; None before it is worth that, and where it fails, which is said."""
+        self.steps += 1
+        if self.steps == RECORDED_AFTER:
+            nothing = np.zeros(0, np.int64)
+            inputs = [tensor.to(self.device) for tensor in self._in_place(nothing, nothing, nothing, None)]
+            try:
+                self.recorded = captured(self._step_of_all, inputs)
+            except RuntimeError as error:
+                self.may_record = False
+                warnings.warn(f"{self.device} starts each character anew, as it cannot record how: {error}", stacklevel=2)
+        return self.recorded
+
+    def _in_place(self, rows: np.ndarray, positions: np.ndarray, ids: np.ndarray, log_prior: np.ndarray | None) -> list[Tensor]:
+        """A character of some rows as inputs of `_step_of_all`, still on the CPU."""
+        prior, batch = self.backend.model.prior, -(-len(self.windows) // self.rows) * self.rows
+        each = np.full((2, batch), [[0], [self.kept.nowhere]])
+        each[:, rows] = ids, positions
+        inputs = [torch.from_numpy(each)]
+        if prior:
+            of_rows = np.zeros((batch, 1, prior.orders, self.backend.vocab_size + 1), np.float32)
+            if log_prior is not None:
+                of_rows[rows] = log_prior
+            inputs.append(torch.from_numpy(of_rows))
+        return inputs
+
+    def _step_of_all(self, characters: Int[Tensor, "2 B"], log_prior: Tensor | None = None) -> Float[Tensor, "B V"]:
+        """What follows a character (id, position) of each row."""
+        return self.backend.model(characters[0, :, None], self.kept.step_of_all(characters[1]), log_prior)[:, 0]
 
     def _log_prior(self, tokens: Int[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 1 K E"] | None:
         """What counts say after each of the tokens; E is V + 1."""

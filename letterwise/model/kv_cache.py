@@ -44,21 +44,36 @@ class KVCache:
         """
         if max(positions) >= self.block_size:
             raise ValueError(f"position {max(positions)} does not fit a context of {self.block_size}")
-        return CacheStep(self, rows, positions, batch)
+        more = max(0, batch - len(rows))
+        filled = [*rows, *[rows[-1]] * more], [*positions, *[positions[-1]] * more]
+        where = torch.tensor(filled).to(self.held.device)  # one transfer
+        n = len(rows) + (more > 0 and len(rows) * self.held.size(3) == 1)  # a lone head would have all threads, and other bits
+        return CacheStep(self, where, n, [*runs([*rows, *rows[-1:]][:n])])
+
+    @property
+    def nowhere(self) -> int:
+        """A position for characters that are not to be seen; one of the context where there is none."""
+        return self.held.size(-2) - 1
+
+    def step_of_all(self, positions: Int[Tensor, "B"]) -> "CacheStep":
+        """For one character of each row, in their order, or at `nowhere`; what comes behind these is not kept.
+
+        The shapes are always the same, and nothing is asked of the device: so it can be recorded.
+        """
+        rows = self.held.size(2)
+        where = torch.stack((torch.arange(len(positions), device=positions.device), positions))
+        step = CacheStep(self, where, rows, [(slice(0, rows), slice(0, rows))])
+        step.positions = step.positions.clamp_max(self.block_size - 1)
+        return step
 
 
 class CacheStep:
-    """One step through all layers. `positions` (B, 1) is where each character stands."""
+    """One step through all layers. `positions` (B, 1) is where each character stands; the first n are kept, and see."""
 
-    def __init__(self, cache: KVCache, rows: Sequence[int], positions: Sequence[int], batch: int) -> None:
-        held, more = cache.held, max(0, batch - len(rows))
-        filled = [*rows, *[rows[-1]] * more], [*positions, *[positions[-1]] * more]
-        where = torch.tensor(filled).to(held.device)  # one transfer
-        self.positions = where[1, :, None]
-        n = len(rows) + (more > 0 and len(rows) * held.size(3) == 1)  # a lone head would have all threads, and other bits
+    def __init__(self, cache: KVCache, where: Int[Tensor, "2 B"], n: int, reads: list[tuple[slice, slice]]) -> None:
+        held, self.positions = cache.held, where[1, :, None]
         unseen = torch.arange(held.size(-2), device=held.device) > self.positions[:n]
         mask = torch.zeros_like(unseen, dtype=held.dtype).masked_fill_(unseen, -torch.inf)[:, None, None]  # (n 1 1 S)
-        reads = [*runs([*rows, *rows[-1:]][:n])]
         self.layers = [LayerCache(layer, where[0, :n], where[1, :n], mask, reads, cache.asking) for layer in held]
 
 
@@ -102,7 +117,7 @@ def fused_shape(block_size: int, head_dim: int, device: torch.device) -> tuple[i
     these are not whole lines, what a thread finds differs in the last bits from what its neighbour does.
     """
     if device.type != "cpu":
-        return -(-block_size // 8) * 8, 1
+        return (block_size // 8 + 1) * 8, 1  # one more at least: for `nowhere`
     size = block_size + -(block_size + head_dim + 2) % LINE
     return (size, 1) if size <= FUSED else (block_size, LINE // math.gcd(LINE, min(block_size, FUSED) + head_dim + 2))
 
