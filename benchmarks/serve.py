@@ -22,6 +22,7 @@ from urllib.request import urlopen
 
 import letterwise
 from benchmarks.record import flags, record
+from letterwise.serve.program import run_loop
 
 SHAPE = dict(n_layer=4, n_head=4, n_embd=128, block_size=128)
 STREAMS, ALONE, REQUESTS = 200, 40, 10_000
@@ -57,9 +58,9 @@ def main() -> None:
                         contender=kind,
                         streams=STREAMS,
                         **SHAPE,
-                        **asyncio.run(both(port, kind)),
+                        **run_loop(both(port, kind)),
                     )
-            record(asked.append, benchmark="serve", contender="memory", **asyncio.run(memory(port, process.pid)))
+            record(asked.append, benchmark="serve", contender="memory", **run_loop(memory(port, process.pid)))
         finally:
             process.terminate()
             log.terminate()
