@@ -22,6 +22,7 @@ from letterwise.errors import UserError
 from letterwise.ngrams.cross_fit import CrossFitted
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
+from letterwise.training.loading import on_device
 from letterwise.training.loading.pieces import Loader, LookUp, Source
 from letterwise.training.loading.prefetch import Pieces, prefetched
 from letterwise.training.planning.threads import ThreadChoice
@@ -186,7 +187,10 @@ def source(run: Run, stream: TokenStream, sequences: int, crossfitted: CrossFitt
     shape = (run.config.model.block_size, sequences, run.config.training.rng_seed)
     batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
     if crossfitted and prior:
-        look_up = LookUp(partial(crossfitted.log_probs_at, orders=prior.orders), prior.orders * len(stream.vocabulary))
+        log_probs_at = partial(crossfitted.log_probs_at, orders=prior.orders)
+        if run.runtime.device.type in on_device.KINDS:
+            log_probs_at = on_device.DeviceCounts(crossfitted, prior.orders, run.runtime.device).log_probs_at
+        look_up = LookUp(log_probs_at, prior.orders * len(stream.vocabulary))
     return Source(batches, look_up)
 
 

@@ -1,6 +1,6 @@
 """Pieces: what a process learns from in a step, a batch at a time, with what counts say of it.
 
-Source(batches, counts) ──(seed, step)──▶ windows of a step ──this process's rows──▶ Piece, Piece, … on the CPU
+Source(batches, counts) ──(seed, step)──▶ windows of a step ──this process's rows──▶ Piece, Piece, …
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ class Piece(NamedTuple):
 class LookUp:
     """What counts say in windows of a text: `log_probs_at(starts, length)`, so many `numbers` for each character."""
 
-    log_probs_at: Callable[[np.ndarray, int], np.ndarray]
+    log_probs_at: Callable[[np.ndarray, int], np.ndarray | Tensor]
     numbers: int
 
     def __call__(self, starts: np.ndarray, length: int, check: Check) -> Tensor:
@@ -45,8 +45,8 @@ class LookUp:
         parts = []
         for first in range(0, len(starts), together):
             check()
-            parts.append(self.log_probs_at(starts[first : first + together], length))
-        return torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts))
+            parts.append(torch.as_tensor(self.log_probs_at(starts[first : first + together], length)))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 @dataclass(frozen=True)

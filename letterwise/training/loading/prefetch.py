@@ -8,7 +8,7 @@ has depends on (seed, step) alone, whoever prepares them, and when.
 
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from queue import Empty, Full, Queue
 from typing import Any
 
@@ -91,10 +91,11 @@ class Prefetcher:
                 raise Stopped
 
         try:
-            while True:
-                for piece in self.made(step, check):
-                    put(self._moved(piece))
-                step += 1
+            with torch.cuda.stream(self.stream) if self.stream else nullcontext():
+                while True:
+                    for piece in self.made(step, check):
+                        put(self._moved(piece))
+                    step += 1
         except Stopped:
             return
         except BaseException as error:
@@ -105,9 +106,10 @@ class Prefetcher:
         """The piece on the device, or on its way there until the event comes."""
         if self.stream is None:
             return with_tensors(piece, lambda tensor: tensor.to(self.device)), None
-        with torch.cuda.stream(self.stream):
-            moved = with_tensors(piece, lambda tensor: tensor.contiguous().pin_memory().to(self.device, non_blocking=True))
-            return moved, self.stream.record_event()
+        return with_tensors(piece, self._sent), self.stream.record_event()
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        return tensor if tensor.device == self.device else tensor.contiguous().pin_memory().to(self.device, non_blocking=True)
 
     def _taken(self, check: Check) -> Piece:
         while True:
