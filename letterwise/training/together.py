@@ -18,7 +18,7 @@ from letterwise.errors import UserError
 from letterwise.machine import memory_available
 from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
-from letterwise.training.planning.memory import fitted_to_memory
+from letterwise.training.planning.memory import fitted_to_memory, gpu_note
 from letterwise.training.planning.settings import days_note, fitted, open_text, planned
 from letterwise.training.run import in_shares
 
@@ -64,10 +64,19 @@ def settled(
         config = fitted(config, asked, stream, progress)
         size = {"vocab_size": len(stream.vocabulary), "chars": len(stream.part("train"))}
         config, note = fitted_to_memory(config, asked, **size, available=available)
-        for line in (note, days_note(config, size["vocab_size"], runtime)):
+        for line in (note, days_note(config, size["vocab_size"], runtime), memory_note(config, size["vocab_size"], runtime)):
             if line:
                 progress.note(line)
     return config, stream
+
+
+def memory_note(config: Config, vocab_size: int, runtime: Runtime) -> str:
+    """A note where the GPU's memory may not do; "" elsewhere."""
+    if runtime.device.type != "cuda":
+        return ""
+    available, _ = torch.cuda.mem_get_info(runtime.device)
+    halved, processes = runtime.dtype == torch.bfloat16, runtime.processes
+    return gpu_note(config, vocab_size=vocab_size, available=available, processes=processes, halved=halved)
 
 
 def told_settings(

@@ -1,17 +1,20 @@
 """Memory: what does not fit is refused before anything is built, with a setting that does."""
 
 import re
+from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from letterwise.config.accounting import parameters, training_bytes
 from letterwise.config.presets import resolve
 from letterwise.errors import UserError
-from letterwise.runtime.device import find_runtime
+from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.planning.memory import GIB, fitted_to_memory, needs
 from letterwise.training.planning.settings import days_note
+from letterwise.training.together import memory_note
 
 TEXT = {"vocab_size": 65, "chars": 1_000_000}
 
@@ -84,6 +87,22 @@ def test_computing_activations_again_is_named_as_a_way_out() -> None:
     with pytest.raises(UserError) as refused:
         fitted_to_memory(config, {*asked}, **TEXT, available=4 * GIB)
     assert "--activation_checkpointing" not in str(refused.value), "that is done already"
+
+
+def test_a_gpu_whose_memory_may_not_do_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6 * GIB, 8 * GIB))
+    config = resolve({"size": "medium", "batch_size": 16, "preset": "gpt2"})
+    again = config.with_values({"activation_checkpointing": True})
+    whole, half = (Runtime(torch.device("cuda:0"), dtype) for dtype in (torch.float32, torch.bfloat16))
+    said = memory_note(config, 65, whole)
+    assert re.search(
+        r"may need 1\d\.\d GiB .* 6\.0 GiB are free: if so, --activation_checkpointing, or a smaller --batch_size", said
+    )
+    assert memory_note(again, 65, whole) == ""
+    longer = again.with_values({"batch_size": 160})
+    assert re.search("if so, a smaller --batch_size", memory_note(longer, 65, half))
+    assert memory_note(longer, 65, replace(half, processes=8)) == ""
+    assert memory_note(config, 65, Runtime(torch.device("cpu"), torch.float32)) == ""
 
 
 def test_where_nothing_else_helps_a_size_is_named() -> None:

@@ -101,6 +101,23 @@ def fitted_to_memory(
     raise UserError(f"this run needs {where}: {advice}.")
 
 
+def gpu_note(config: Config, *, vocab_size: int, available: int, processes: int, halved: bool) -> str:
+    """A note where a GPU's memory may not do; "" where it does. Nothing is refused: no GPU was there to hold this against.
+
+    Activations are `halved` in bfloat16. Of several processes with a GPU each, each has its share.
+    """
+    need = needs(config, vocab_size=vocab_size, chars=0)
+    weights = training_bytes(config.model, vocab_size, 0, config.training.optimizer)
+    shares = processes if config.runtime.parallel == "fsdp" else 1
+    need = Needs(weights // shares, need.activations // (processes * (1 + halved)), 0)
+    if need.total <= available:
+        return ""
+    again = "" if config.runtime.activation_checkpointing else "--activation_checkpointing, or "
+    ways = f"if so, {again}a smaller --batch_size with more --gradient_accumulation_steps"
+    where = f"{size_text(need.total)} of the GPU's memory ({need}), and {size_text(available)} are free"
+    return f"this run may need {where}: {ways}."
+
+
 def as_flags(values: dict[str, Any]) -> str:
     """--batch_size 4 --n_layer 2"""
     return " ".join(f"--{name} {value}" for name, value in values.items())
