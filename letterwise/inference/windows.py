@@ -12,7 +12,7 @@ A model of lines begins a new window with each line break that it reads, and kno
 read yet, it stands after a line break.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 
 import numpy as np
@@ -49,6 +49,11 @@ class Windows:
 
     def read(self, some: Collection[int] | None = None) -> None:
         """Let each row, or some rows, read what they were given."""
+        for _ in self.reading(some):
+            pass
+
+    def reading(self, some: Collection[int] | None = None, most: int = 2**31) -> Iterator[None]:
+        """The same, at most so many characters at a time: others may be served between these."""
         rows = [row for row in self.pending if some is None or row in some]
         if not rows:
             return
@@ -58,8 +63,10 @@ class Windows:
         tokens[:, 0] = np.repeat(rows, lengths)
         tokens[:, 1] = np.arange(len(tokens)) + np.repeat([first for first, _ in taken] - ends + lengths, lengths)
         tokens[:, 2] = np.fromiter(chain.from_iterable(fresh for _, fresh in taken), np.int64, len(tokens))
-        wanted, step = ends - 1, self.cache.tokens_at_once  # the last token of each row
+        wanted, step = ends - 1, min(self.cache.tokens_at_once, most)  # the last token of each row
         for start in range(0, len(tokens), step):
+            if start:
+                yield
             some = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + step)]
             self.cache.read(tokens[start : start + step], some - start, self.logits)
 

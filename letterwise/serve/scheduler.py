@@ -5,6 +5,7 @@
 
 A job joins at any character and leaves at any other. What is written for it depends on its own seed alone (engine.py).
 Texts with the same beginning read it once: the last prompts are kept, and a new one goes on from the longest that begins it.
+A long one is read a piece at a time, between steps of the others.
 """
 
 import threading
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from letterwise.config.accounting import cache_bytes
+from letterwise.config.accounting import cache_bytes, flops_per_char
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.backend import Backend
@@ -26,6 +27,7 @@ from letterwise.serve.errors import LOG, Refused
 from letterwise.serve.metrics import Metrics
 
 KEPT_PROMPTS, KEPT_BYTES = 8, 2**28
+AT_ONCE = 2**30  # floating-point operations of a prompt that is read, some 25 ms: then others are written on
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ class Scheduler:
     def __init__(self, backend: Backend, vocabulary: Vocabulary, metrics: Metrics, *, max_rows: int, max_queue: int) -> None:
         self.backend, self.vocabulary, self.metrics = backend, vocabulary, metrics
         self.rows, self.max_queue = rows_for(backend, max_rows), max_queue
-        self.engine = Engine(backend, self.rows)
+        self.engine, self.at_once = (
+            Engine(backend, self.rows),
+            1 + AT_ONCE // flops_per_char(backend.config, backend.vocab_size),
+        )
         self.waiting, self.running = deque[Job](), dict[Job, Generation]()
         self.prompts = OrderedDict[bytes, Text]()
         self.changed, self.closed = threading.Condition(), False
@@ -108,15 +113,19 @@ class Scheduler:
             try:
                 self._leave()
                 self._join()
-                if self.running:
-                    self.engine.step()
-                    self._collect()
+                self._write_on()
             except Exception as error:  # a fault of ours: those who run are told, the others go on with a new engine
                 self._give_up(error)
         for job in [*self.running, *self.waiting]:
             job.deliver(Piece(error=stopping()))
         self.running.clear()
         self.waiting.clear()
+
+    def _write_on(self) -> None:
+        """A step of all that are being written."""
+        if self.running:
+            self.engine.step()
+            self._collect()
 
     def _leave(self) -> None:
         """Let those go that were cancelled."""
@@ -150,6 +159,9 @@ class Scheduler:
             begun = max((kept for kept in self.prompts if key.startswith(kept)), key=len, default=b"")
             text = self.prompts[begun].fork() if begun else Text(self.backend)
             text.feed(prompt[len(begun) // 4 :])
+            for _ in text.engine.windows.reading(most=self.at_once):
+                self._leave()
+                self._write_on()
             self.prompts[key] = text
             most = max(1, min(KEPT_PROMPTS, KEPT_BYTES // max(1, cache_bytes(self.backend.config))))
             while len(self.prompts) > most:
