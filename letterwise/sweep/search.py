@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from letterwise.atomic import write_bytes
 from letterwise.config.presets import resolve
-from letterwise.errors import UserError, clause
+from letterwise.errors import UserError, clause, sentence
 from letterwise.progress import Progress
 from letterwise.sweep.page import page
 from letterwise.sweep.space import as_toml, read_space, words
@@ -144,7 +144,7 @@ def result(study: Study) -> SweepResult:
     best, trials = study.best, study.trials
     if not best or best.value is None:
         why = next((f": {trial.user_attrs[REASON]}" for trial in reversed(trials) if REASON in trial.user_attrs), "")
-        raise UserError(f"none of {len(trials)} trials came to its end{why}.")
+        raise UserError(sentence(f"none of {len(trials)} trials came to its end{why}"))
     return SweepResult(
         folder=str(study.folder),
         best_config=str(study.folder / "best.toml"),

@@ -96,7 +96,7 @@ def test_messages_that_are_made_of_others_are_whole_sentences() -> None:
 def test_a_full_cache_gives_one_piece_of_advice(tiny, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     advice = f"cannot write to the cache '{cache}': No space left on device. Set LETTERWISE_CACHE elsewhere."
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise UserError(advice)
 
     monkeypatch.setattr(prepare, "write_entry", full)
