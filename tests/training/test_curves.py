@@ -145,7 +145,7 @@ def test_what_cannot_be_drawn_is_left_out(wild: object) -> None:
 def test_what_is_said_at_a_place_is_its_nearest_points() -> None:
     one, two = ({"name": f"{n}", "rows": [*steps(), validation(20, n), validation(40, n)]} for n in (2.0, 3.0))
     found = in_node("panelsOf(given).map((panel) => saidAt(panel, 2060).map((said) => said.words))", [one])
-    assert found[0] == ["training 1.2429 = 1.7931 bits at step 21", "validation 2.0000 = 2.8854 bits at step 20"]
+    assert found[0] == ["training, smoothed 1.2429 = 1.7931 bits at step 21", "validation 2.0000 = 2.8854 bits at step 20"]
     assert found[3] == ["gradient norm 0.0476 at step 21"]
     several = in_node("panelsOf(given).map((panel) => saidAt(panel, 2060).map((said) => said.words))", [one, two])
     assert several[0] == [

@@ -96,7 +96,8 @@ export function panelsOf(runs, axis = "chars") {
       if (points.length) panel.push({ name: one ? name : `${run.name}: ${name}`, run: i, kind, ...look(hue), points, goesOn: run.state === "training" });
     };
     if (one) add(loss, "training, each step", "raw", TRAINING, training, "loss");
-    add(loss, "training", "training", TRAINING, steps, training.length ? "smoothed_loss" : "train_nats_per_char");
+    const smoothed = training.length > 0;
+    add(loss, one && smoothed ? "training, smoothed" : "training", "training", TRAINING, steps, smoothed ? "smoothed_loss" : "train_nats_per_char");
     add(loss, "validation on a part of its text", "subset", VALIDATION, of("subset"), KINDS.subset);
     const { kind } = loss.at(-1) ?? {};
     add(loss, "validation", "validation", VALIDATION, validations, KINDS.validation);
