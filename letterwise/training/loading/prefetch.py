@@ -67,7 +67,8 @@ class Prefetcher:
     def start(self, step: int) -> None:
         """Prepare the pieces of this step and all that follow."""
         self.ready, self.stopping = Queue(AHEAD), threading.Event()
-        self.thread = threading.Thread(target=self._prepare, args=(step, self.ready, self.stopping), daemon=True)
+        arguments = step, self.ready, self.stopping
+        self.thread = threading.Thread(target=self._prepare, args=arguments, name="prefetch", daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
