@@ -20,7 +20,7 @@ from typing import Any
 
 from letterwise.cli.commands import train as command
 from letterwise.cli.main import main
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.training.prepare import train
 from letterwise.training.trainer import Trainer
 

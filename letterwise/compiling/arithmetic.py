@@ -20,7 +20,7 @@ LOG2_E, LN2_HIGH, LN2_LOW = np.float32(1.4426950408889634), np.float32(0.6933593
 MIN_EXP, MAX_EXP = np.float32(-87.0), np.float32(88.0)  # exp of less is 0 in float32, of more infinity
 SQRT_HALF, MIN_NORMAL, MAX_FLOAT = np.float32(0.70710678), np.float32(1.17549435e-38), np.float32(3.4028235e38)
 
-EXACT: dict[str, Any] = dict(error_model="numpy", _nrt=False)  # no check before divisions, no reference counts: both cost
+EXACT: dict[str, Any] = dict(error_model="numpy")  # no check before divisions: it costs
 exact = part(**EXACT)
 
 

@@ -10,6 +10,8 @@ entries are read that belong to this user (or root), as their folder does, and n
 import contextlib
 import errno
 import hashlib
+import importlib.util
+import logging
 import os
 import re
 import stat
@@ -21,9 +23,11 @@ from pathlib import Path
 
 from letterwise.machine import cache_dir
 
+LOG = logging.getLogger("letterwise")
 UNUSED_S = 60 * 86_400  # an entry that was not read for so long is removed
 CHECKSUM = 32
 AS_IT_IS = sum(getattr(os, flag, 0) for flag in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"))  # no link, and no wait for a pipe
+writable = True  # until it turns out that it is not
 FOLDER = "NUMBA_CACHE_DIR"
 IMPORTED = re.compile(r"^from (letterwise[\w.]*) import|^import (letterwise[\w.]*)", re.MULTILINE)
 
@@ -56,6 +60,19 @@ def write(path: Path, entry: bytes) -> None:
     remove_unused(path.parent)
 
 
+def keep(path: Path, entry: bytes) -> bool:
+    """Keep an entry, if that can be. Where it cannot, that is logged, once, and not tried again."""
+    global writable
+    try:
+        if writable:
+            write(path, entry)
+    except OSError as error:
+        writable = False
+        why = f"the compiled engine cannot be kept in {str(path.parent)!r} ({error.strerror or error})"
+        LOG.warning("%s: the next start compiles it again. Set LETTERWISE_CACHE elsewhere.", why)
+    return writable
+
+
 def remove(path: Path) -> None:
     """Remove an entry that is of no use."""
     with contextlib.suppress(OSError):
@@ -64,9 +81,12 @@ def remove(path: Path) -> None:
 
 @cache
 def stamp(module: str) -> str:
-    """A hash of a module's sources; "" where one cannot be read."""
+    """A hash of a module's sources, and of what compiles it; "" where one cannot be read."""
     try:
         found = sources_of(module)
+        numba = getattr(importlib.util.find_spec("numba"), "origin", None) or ""  # it is not loaded for that
+        for path in (Path(__file__).with_name("compiler.py"), Path(numba).with_name("_version.py")):
+            found[path.name] = path.read_bytes()
     except OSError:
         return ""
     parts = [hashlib.sha256(content).hexdigest() for _, content in sorted(found.items())]
@@ -75,7 +95,7 @@ def stamp(module: str) -> str:
 
 def sources_of(module: str) -> dict[str, bytes]:
     """The sources of a module and of all that it imports of this package, directly or not, by name."""
-    found: dict[str, bytes] = {}
+    found = dict[str, bytes]()
     ahead = [module]
     while ahead:
         name = ahead.pop()

@@ -1,6 +1,6 @@
 """Worker: a process that compiles what it is asked for, one function after another, while this one goes on.
 
-    ask(module, name, types) ──stdin──▶ worker: compiles, keeps on disk ──stdout──▶ Job.over (and the entry, if it was not kept)
+    ask(module, name, kinds) ──stdin──▶ worker: compiles, keeps on disk ──stdout──▶ Job.over (and the entry, if it was not kept)
 
 It ends when all is done that was asked for, even if that is after this process: the next start finds it compiled. Of workers of
 several processes one compiles at a time, and the others then find it kept.
@@ -19,6 +19,7 @@ from collections.abc import Generator
 from typing import Any
 
 from letterwise.compiling import store
+from letterwise.compiling.arguments import Kinds
 
 POSSIBLE = os.name == "posix" and bool(sys.executable) and not getattr(sys, "frozen", False)
 PROGRAM = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from letterwise.compiling import worker; worker.serve()"
@@ -68,12 +69,12 @@ class Worker:
             job.over = True
 
 
-def ask(module: str, name: str, types: tuple[Any, ...]) -> Job:
-    """Have a module's function compiled for arguments of these (numba's) types."""
+def ask(module: str, name: str, kinds: Kinds) -> Job:
+    """Have a module's function compiled for arguments of these kinds."""
     try:
         if Worker.current is None or Worker.current.parent != os.getpid() or Worker.current.process.poll() is not None:
             Worker.current = Worker()
-        return Worker.current.ask(pickle.dumps((module, name, types)))
+        return Worker.current.ask(pickle.dumps((module, name, kinds)))
     except (OSError, pickle.PicklingError):
         job = Job()
         job.over = True
@@ -84,12 +85,12 @@ def serve() -> None:
     """In the worker: compile what is asked for, until nobody asks any more."""
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            module, name, types = pickle.load(sys.stdin.buffer)
+            module, name, kinds = pickle.load(sys.stdin.buffer)
             found = getattr(importlib.import_module(module), name)
-            dispatcher = getattr(found, "alone", found).dispatcher
+            entry = getattr(found, "alone", found)
             with one_at_a_time():
-                dispatcher.compile(types)
-            pickle.dump(dispatcher._cache.unsaved, sys.stdout.buffer)
+                entry.code_for(kinds)
+            pickle.dump(entry.unkept, sys.stdout.buffer)
             sys.stdout.buffer.flush()
 
 

@@ -9,7 +9,7 @@ and so does the softmax: encoder and decoder get the same numbers.
 import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT, exp
-from letterwise.compiling.jit import njit
+from letterwise.compiling.entry import entry
 from letterwise.errors import finite
 from letterwise.inference.backend import Backend
 from letterwise.inference.sampling.filters import maximum
@@ -19,7 +19,7 @@ MAX_STREAMS = 64  # rows that the kernel reads at once
 CHARS_PER_STREAM = 2**11  # a stream begins without context, which costs a few bytes: under 1 % at this length
 
 
-@njit(**EXACT)
+@entry(waits=True, **EXACT)
 def softmax(logits, probabilities):
     """`probabilities` (S, V) of `logits` (S, V), summed in the order of the characters."""
     for s in range(len(logits)):

@@ -18,7 +18,6 @@ import numpy as np
 
 from letterwise.atomic import replacing, write_bytes
 from letterwise.compiling.entry import entry
-from letterwise.compiling.jit import njit
 from letterwise.compiling.parts import part
 from letterwise.data.cache import entry_crc32, file_crc32
 from letterwise.data.token_stream import TokenStream
@@ -68,8 +67,11 @@ class Suffixes:
         Ids below 0 occur in no text. A run over `EXACT_UP_TO` may be found shorter, where it overlaps another by more than
         that, or crosses the border of a piece.
         """
-        query = query.astype(np.int64)
-        every = np.concatenate([maximal(ids, order, query, EXACT_UP_TO) for _, ids, order in self.pieces])
+        query, found = query.astype(np.int64), list[np.ndarray]()
+        for _, ids, order in self.pieces:
+            runs = np.empty((query.size, 2), np.int64)
+            found.append(runs[: maximal(ids, order, query, EXACT_UP_TO, runs)].copy())
+        every = np.concatenate(found)
         every = every[np.lexsort((-every[:, 1], every[:, 0]))]
         reached = np.maximum.accumulate(np.append(0, every[:-1, 1]))
         return every[every[:, 1] > reached] if len(every) else every
@@ -211,14 +213,13 @@ def earliest_start(ids, order, query, behind, good, end):
     return good
 
 
-@njit()
-def maximal(ids, order, query, overlap):
-    """The maximal runs of `query` that occur in the text: rows of start and end, in order (R, 2).
+@entry(waits=True)
+def maximal(ids, order, query, overlap, runs):
+    """How many maximal runs of `query` (n,) occur in the text. In `runs` (n, 2) are rows of start and end, in order.
 
     Each ends after the one before it, and may begin in that one's last `overlap` characters. (In all of them, a stretch of
     one character that is longer than any in the text would cost its square.)
     """
-    runs = np.empty((query.size, 2), np.int64)
     count, start, end = 0, 0, 0
     while start < query.size:
         low, high = span(ids, order, query, start, end)
@@ -235,4 +236,4 @@ def maximal(ids, order, query, overlap):
             break
         start = earliest_start(ids, order, query, max(start, end - overlap), end + 1, end + 1)
         end += 1
-    return runs[:count].copy()
+    return count

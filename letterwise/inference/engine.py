@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import Diverged, finite
 from letterwise.inference.backend import Backend, Draw
@@ -26,7 +26,7 @@ from letterwise.inference.constraints.dfa_guide import DFAGuide
 from letterwise.inference.constraints.guide import Guide
 from letterwise.inference.constraints.language.dfa import END
 from letterwise.inference.sampling.copies import CopyLimit
-from letterwise.inference.sampling.filters import FILTERS
+from letterwise.inference.sampling.filters import FILTERS, room_for
 from letterwise.inference.sampling.penalties import PENALTIES, draw_penalized
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.inference.windows import Windows
@@ -91,11 +91,12 @@ class Engine:
         """Write a character of each, which depends on penalties, and on nothing else of the text so far."""
         states, ids = [sequence.state for sequence in sequences], np.empty(len(sequences), np.int64)
         draw_penalized(
-            self.windows.logits, np.array([sequence.row for sequence in sequences]),
+            self.windows.logits[[sequence.row for sequence in sequences]],
             np.array([state.bias for state in states]), np.array([state.counts for state in states]),
             np.array([state.sampler.penalties for state in states], PENALTIES),
             np.array([state.sampler.filters for state in states], FILTERS),
             np.array([state.sampler.uniform(state.generator) for state in states]), ids,
+            (np.zeros(len(states[0].bias)), room_for(len(states[0].bias))),
         )  # fmt: skip
         for sequence, id in zip(sequences, ids.tolist(), strict=True):
             if id < 0:

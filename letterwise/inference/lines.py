@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.config.generation import MAX_TOKENS
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError

@@ -56,7 +56,8 @@ def next_characters(
 ) -> NextCharacters:
     """The `n` likeliest characters after `ids`, of which `state` has seen nothing yet. Raises `Diverged` on NaN."""
     logits = Sequence(backend).read(ids)
-    probabilities, drawn = softmax(logits.astype(np.float64)), drawn_from(logits, state, ids)
+    probabilities, drawn = np.zeros(len(logits)), drawn_from(logits, state, ids)
+    softmax(logits.astype(np.float64), probabilities)
     alone = None if counts is None else counting(counts, ids)
     likeliest = np.argsort(-probabilities, kind="stable")[:n].tolist()
     return NextCharacters(

@@ -19,7 +19,7 @@ from letterwise.inference.backend import CHUNK, Draw
 from letterwise.inference.captured import Function, captured
 from letterwise.inference.constraints.cache import constraint_cache
 from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
-from letterwise.inference.sampling.filters import biased
+from letterwise.inference.sampling.filters import biased, room_for
 from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
 from letterwise.shapes import Bool, Float, Int
@@ -54,6 +54,7 @@ class TorchCache:
         self.rows = ROWS if self.device.type == "cpu" else CHUNK
         products = [part for part in backend.model.modules() if isinstance(part, nn.Linear)]
         self.alike = all(part.out_features >= NARROW or part.in_features % SUMMED == 0 for part in products)
+        self.room = room_for(backend.vocab_size)
         self.kept = KVCache(backend.config, rows, like=weights.detach())
         self.windows = np.full((rows, counts.order if counts else 0), -1)  # what counts look at; -1 is no character
         self.steps = 0  # in which each of some rows has read a character
@@ -152,7 +153,7 @@ class TorchCache:
             guide, (uniform,) = draw.guide, draw.state.uniforms(1)
             under = (guide.dfa, guide.state, guide.left) if guide else (NO_DFA, 0, 0)
             scores = scores_of(logits[draw.row], draw.state.bias)
-            ids[i], used[i] = draw_under_dfa(scores, *under, draw.state.sampler.filters, uniform)
+            ids[i], used[i] = draw_under_dfa(scores, *under, draw.state.sampler.filters, uniform, self.room)
         return ids, used
 
     def at_once(self, rows: int) -> int:

@@ -42,7 +42,7 @@ def tables(counts: Counts) -> Tables:
     )
 
 
-@part(_nrt=False)
+@part()
 def extend(tables, state, token):
     """Take one more character into `state` (order,), in place."""
     order = len(state)
@@ -62,7 +62,7 @@ def extend(tables, state, token):
         state[j + 1] = found
 
 
-@part(_nrt=False)
+@part()
 def next_log_probs(tables, state, log_probs):
     """ln p of what comes next, for each of the last K orders, and its escape: (K, V+1) in `log_probs`."""
     order, orders, vocab_size = len(state), log_probs.shape[0], log_probs.shape[1] - 1
@@ -84,7 +84,7 @@ def next_log_probs(tables, state, log_probs):
             log_probs[k, vocab_size] = log(backoff)
 
 
-@part(_nrt=False)
+@part()
 def read_on(tables, state, token, log_probs):
     """One more character: ln p of what follows goes to `log_probs` (K, V+1)."""
     extend(tables, state, token)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from letterwise.compiling.jit import njit
+from letterwise.compiling.entry import entry
 from letterwise.compiling.parts import part
 
 ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context; then come: the word, two words, the column
@@ -58,6 +58,8 @@ class Past(NamedTuple):
     found: np.ndarray  # (matches, 2): where the match goes on, its length
     state: np.ndarray  # (4 + CONTEXTS,) uint64: length of the text, word, word before, column; contexts' hashes
     nodes: np.ndarray  # (V-1, 2 + INPUTS): scratch: the model's p, mixed p, inputs
+    passing: np.ndarray  # (2, V-1): scratch: how probable it is to pass a node, by the model and mixed
+    known: np.ndarray  # (CONTEXTS,): scratch: whether each context was there
     kinds: np.ndarray  # (V,): whether a character is part of words (1), ends lines (2), or neither
 
 
@@ -114,6 +116,8 @@ def empty_past(vocab_size: int, kinds: np.ndarray) -> Past:
         np.zeros((len(MATCHES), 2), np.int64),
         np.zeros(4 + CONTEXTS, np.uint64),
         np.zeros((nodes, 2 + INPUTS)),
+        np.zeros((2, nodes)),
+        np.zeros(CONTEXTS, np.bool_),
         kinds,
     )
 
@@ -126,19 +130,19 @@ def representative(level: int) -> float:
 LEVEL_OF = np.array([int(np.searchsorted([1, 2, 3, 4, 5, 7, 10, 15, 24, 42, 90], count, side="right")) for count in range(256)])
 
 
-@part(_nrt=False)
+@part()
 def stretch(p):
     """The logit of a probability, within ±DEEPEST."""
     return min(max(math.log(p / (1.0 - p)), -DEEPEST), DEEPEST)
 
 
-@part(_nrt=False)
+@part()
 def squash(x):
     """The probability of a logit."""
     return 1.0 / (1.0 + math.exp(-min(max(x, -DEEPEST), DEEPEST)))
 
 
-@part(_nrt=False)
+@part()
 def hashed(a, b):
     """A hash of two numbers."""
     x = (a + np.uint64(0x9E3779B97F4A7C15)) * np.uint64(0xBF58476D1CE4E5B9) ^ (b + np.uint64(1)) * np.uint64(0x94D049BB133111EB)
@@ -147,7 +151,7 @@ def hashed(a, b):
     return x ^ (x >> np.uint64(32))
 
 
-@part(_nrt=False)
+@part()
 def slot_of(past, key):
     """Where the history with this key is, or may begin: of two slots the one that is its own, or holds less."""
     slot = np.int64(key & np.uint64(SLOTS - 1))
@@ -162,12 +166,12 @@ def slot_of(past, key):
     return (slot if held <= rest else other), False
 
 
-@njit()
+@entry(waits=True)
 def predict(tree, past, model, mixed):
     """`mixed` (V,): the next character's probabilities, from the `model`'s (V,) and the past."""
     nodes, inputs = len(tree.children), past.nodes.shape[1] - 2
     hashes = past.state[4:]
-    seen = np.zeros(CONTEXTS, np.bool_)
+    (sums, reach), seen = past.passing, past.known
     longest = 0
     for c in range(CONTEXTS):
         seen[c] = past.seen[c, np.int64(hashes[c] >> np.uint64(44))] > 0
@@ -175,7 +179,6 @@ def predict(tree, past, model, mixed):
             longest = c + 1
     matched = 2 if past.found[1, 1] > 0 else 1 if past.found[0, 1] > 0 else 0
     weights = past.weights[longest * 3 + matched]
-    sums = np.zeros(nodes)
     for node in range(nodes - 1, -1, -1):  # children come behind their parents
         left, right = tree.children[node]
         p0 = model[-1 - left] if left < 0 else sums[left]
@@ -207,7 +210,6 @@ def predict(tree, past, model, mixed):
         for i in range(inputs):
             total += (weights[i] + own[i]) * x[i]
         row[1] = squash(total)
-    reach = np.zeros(nodes)
     reach[0] = 1.0
     for node in range(nodes):
         p1 = past.nodes[node, 1]
@@ -220,7 +222,7 @@ def predict(tree, past, model, mixed):
                 reach[child] = p
 
 
-@njit()
+@entry(waits=True)
 def learn(tree, past, id):
     """Learn from the character that came, after `predict`."""
     hashes = past.state[4:]
@@ -265,7 +267,7 @@ def learn(tree, past, id):
     move(past, id)
 
 
-@part(_nrt=False)
+@part()
 def move(past, id):
     """Append the character to the text, and update contexts and matches."""
     length, ring = np.int64(past.state[0]), len(past.text) - 1

@@ -13,7 +13,7 @@ from torch import nn
 
 from letterwise.checkpoint.training_state import TrainingState, load_state
 from letterwise.checkpoint.weights import load_weights
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.config import Config
 from letterwise.config.accounting import parameters
 from letterwise.config.presets import bent, knob_values, resolve
@@ -70,7 +70,7 @@ def train(
 ) -> TrainResult:
     """Train as `flags` (declared knobs, `preset`, `size`) say, or go on with the run in `out`.
 
-    The run's clock begins at `started` (an instant of `jit.clock`, which stands still while functions are compiled), or now.
+    The run's clock begins at `started` (an instant of `clock`, which stands still while functions are compiled), or now.
 
     Raises `UserError` when something asked for cannot be done, before any file of an earlier run is touched;
     `Interrupted`, after saving, when a signal asks to stop.

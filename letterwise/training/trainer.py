@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from letterwise.checkpoint.training_state import load_state
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.data.batches import Batches, LineBatches
 from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.data_parallel import gradients_shared

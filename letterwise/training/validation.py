@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.evaluation.evaluate import Score, evaluate
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate

@@ -9,7 +9,6 @@ from data.plain_suffix_array import plain_runs, plain_suffix_array
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from letterwise.compiling.entry import Entry
 from letterwise.config import DataConfig
 from letterwise.data import suffix_array
 from letterwise.data.prepare import prepare
@@ -108,8 +107,7 @@ def test_sorted_once_kept_and_checked(tmp_path: Path, cache: Path, monkeypatch: 
 def test_a_kept_order_that_is_not_sorted_leads_nowhere_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """As Python runs the searches, which checks every index: what is kept is known to be a permutation, and no more."""
     for name in ("edge", "span", "bound", "mark_following", "occurs", "earliest_start", "maximal"):
-        compiled = getattr(suffix_array, name)
-        monkeypatch.setattr(suffix_array, name, compiled.function if isinstance(compiled, Entry) else compiled.py_func)
+        monkeypatch.setattr(suffix_array, name, getattr(suffix_array, name).function)
     draw = np.random.default_rng(0)
     for size in [*range(1, 9)] * 30:
         index = suffix_array.Suffixes(draw.integers(0, 2, size).astype(np.uint8), draw.permutation(size).astype(np.int32))

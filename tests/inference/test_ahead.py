@@ -17,22 +17,22 @@ from letterwise.ngrams import reader
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """As if nothing were compiled yet: what another process is asked to compile, by name and types."""
+    """As if nothing were compiled yet: what another process is asked to compile, by name and kinds of arguments."""
     found: list[tuple[str, str]] = []
 
-    def ask(module: str, name: str, types: tuple[Any, ...]) -> SimpleNamespace:
-        found.append((f"{module}.{name}", str(types)))
+    def ask(module: str, name: str, kinds: tuple[Any, ...]) -> SimpleNamespace:
+        found.append((f"{module}.{name}", str(kinds)))
         return SimpleNamespace(over=False)
 
     monkeypatch.setattr(entry, "MEANWHILE", True)
     monkeypatch.setattr(entry, "ask", ask)
     fresh = entry.Entry(decode.decode.function, None, decode.decode.options)
     monkeypatch.setattr(decode, "decode", fresh)
-    monkeypatch.setattr(reader, "extend", entry.Entry(reader.extend.py_func, reader.extend.plain, reader.extend.options))
+    monkeypatch.setattr(reader, "extend", entry.Entry(reader.extend.function, reader.extend.plain, reader.extend.options))
     score_windows = scoring.score_windows
     monkeypatch.setattr(scoring, "score_windows", entry.Entry(score_windows.function, None, score_windows.options))
     for each in (fresh, reader.extend, scoring.score_windows):
-        monkeypatch.setattr(each.dispatcher._cache, "path", lambda *_: SimpleNamespace(exists=lambda: False))
+        monkeypatch.setattr(each, "path", lambda kinds: SimpleNamespace(exists=lambda: False))
     return found
 
 

@@ -98,12 +98,16 @@ def test_filters_give_the_same_bits(scores: list[float], uniform: float, which: 
     """Ties and all; so does the draw, free and with a DFA."""
     logits, asked = np.array(scores, np.float32), SAMPLERS[which].filters
     for kind in (np.float32, np.float64):
-        mine, want = filters.filtered.plain(logits.astype(kind), asked), filters.filtered(logits.astype(kind), asked)
-        assert mine.dtype == want.dtype == kind
+        mine, want, room = logits.astype(kind), logits.astype(kind), filters.room_for(V)
+        filters.apply.plain(asked, mine, room)
+        filters.apply(asked, want, room)
         assert mine.tobytes() == want.tobytes()
-        assert filters.softmax.plain(mine).tobytes() == filters.softmax(want).tobytes()
+        filters.softmax.plain(mine, room.probabilities)
+        filters.softmax(want, room.typicality)
+        assert room.probabilities.tobytes() == room.typicality.tobytes()
         for dfa in (NO_DFA, TURNS):
-            drawn = [f(logits.astype(kind), dfa, START, 3, asked, uniform) for f in (draw_under_dfa.plain, draw_under_dfa)]
+            under = dfa, START, 3, asked, uniform, room
+            drawn = [f(logits.astype(kind), *under) for f in (draw_under_dfa.plain, draw_under_dfa)]
             assert tuple(drawn[0]) == tuple(drawn[1])
 
 
@@ -113,4 +117,4 @@ def test_scores_that_are_no_distribution() -> None:
         for biased, row in zip((filters.biased.plain, filters.biased), room, strict=True):
             biased(logits, np.zeros(3, np.float32), row)
         assert np.isnan(room).all()
-        assert draw_under_dfa.plain(room[0], NO_DFA, 0, 1, Sampler().filters, 0.5) == (-1, False)
+        assert draw_under_dfa.plain(room[0], NO_DFA, 0, 1, Sampler().filters, 0.5, filters.room_for(3)) == (-1, False)

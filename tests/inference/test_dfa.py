@@ -29,6 +29,7 @@ from letterwise.inference.constraints.request import ConstraintRequest
 from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.engine import Sequence
 from letterwise.inference.generate import Generation, Request, generate
+from letterwise.inference.sampling.filters import room_for
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import build, initialize
@@ -255,6 +256,7 @@ def test_the_end_is_as_likely_as_all_that_cannot_follow() -> None:
     """`a*b?` with two characters left, each as likely as the others, by hand: the four parts of the random number."""
     dfa = Constraint(SMALL, Limits(num_tokens=2, regex="a*b?")).dfa
     assert dfa is not None
-    drawn = [draw_under_dfa(np.zeros(4, np.float32), dfa, START, 2, Sampler().filters, u / 4 + 1 / 8) for u in range(4)]
+    asked, room = Sampler().filters, room_for(4)
+    drawn = [draw_under_dfa(np.zeros(4, np.float32), dfa, START, 2, asked, u / 4 + 1 / 8, room) for u in range(4)]
     assert drawn == [(END, True), (1, True), (2, True), (END, True)]
-    assert draw_under_dfa(np.zeros(4, np.float32), dfa, START, 0, Sampler().filters, 0.0) == (END, False)
+    assert draw_under_dfa(np.zeros(4, np.float32), dfa, START, 0, asked, 0.0, room) == (END, False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numba import njit
 
+from letterwise.compiling.entry import entry
 from letterwise.inference.cpu.matmul import (
     LANES,
     dot_keys,
@@ -23,7 +23,7 @@ from letterwise.inference.cpu.matmul import (
 from letterwise.inference.cpu.threads import ALONE, RETRY, Thread, ThreadPool, Timing, barrier
 
 
-@njit
+@entry(waits=True)
 def by_panels(panels, x, count, y):
     """What compiled code calls."""
     panel_matmul(panels, x, count, y)
@@ -104,7 +104,7 @@ def test_keys_and_values_that_grow(positions: int, dim: int, seen: int, seed: in
     np.testing.assert_allclose(mixture[:dim], weights @ vectors[:seen], rtol=1e-4, atol=1e-5)
 
 
-@njit(nogil=True)
+@entry(waits=True)
 def fibonacci(numbers, thread):
     """Each thread adds what the others wrote last."""
     for step in range(1, len(numbers)):

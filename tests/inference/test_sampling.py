@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from letterwise.compiling.parts import Part
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
 from letterwise.inference.constraints.language.dfa import NO_DFA, draw_under_dfa
 from letterwise.inference.sampling import penalties as penalties_of
-from letterwise.inference.sampling.filters import FILTERS, argsort, draw, min_p, top_k, top_p, typical_p
+from letterwise.inference.sampling.filters import FILTERS, argsort, draw, min_p, room_for, top_k, top_p, typical_p
 from letterwise.inference.sampling.sampler import PENALTIES, Sampler, SamplerState, frequency, repetition
 from letterwise.inference.torch_backend import scores_of
 
@@ -23,25 +24,27 @@ def random(seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(seed))
 
 
-def kept(logits: np.ndarray) -> list[int]:
-    return np.flatnonzero(np.isfinite(logits)).tolist()
+def kept(filter: Part, logits: np.ndarray, *options: object) -> list[int]:
+    scores = logits.copy()
+    filter(scores, *options)
+    return np.flatnonzero(np.isfinite(scores)).tolist()
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 2, 3]), (4, [0, 1, 2, 3]), (99, [0, 1, 2, 3])])
 def test_top_k_keeps_ties_at_the_border(k: int, expected: list[int]) -> None:
-    assert kept(top_k(HALVES, k)) == expected
+    assert kept(top_k, HALVES, k, room_for(4)) == expected
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0.1, [0]), (0.5, [0]), (0.6, [0, 1]), (0.75, [0, 1]), (0.8, [0, 1, 2, 3])])
 def test_top_p_keeps_the_smallest_set_that_holds_p(p: float, expected: list[int]) -> None:
-    assert kept(top_p(HALVES, p)) == expected
+    assert kept(top_p, HALVES, p, room_for(4)) == expected
 
 
 @pytest.mark.parametrize(
     ("p", "expected"), [(1.0, [0]), (0.5, [0, 1]), (0.3, [0, 1]), (0.25, [0, 1, 2, 3]), (0.1, [0, 1, 2, 3])]
 )
 def test_min_p_is_measured_from_the_likeliest(p: float, expected: list[int]) -> None:
-    assert kept(min_p(HALVES, p)) == expected
+    assert kept(min_p, HALVES, p) == expected
 
 
 @pytest.mark.parametrize(
@@ -49,19 +52,21 @@ def test_min_p_is_measured_from_the_likeliest(p: float, expected: list[int]) -> 
 )
 def test_typical_p_keeps_what_surprises_as_much_as_expected(p: float, expected: list[int]) -> None:
     """1.75 bits are expected; the four bring 1, 2, 3 and 3, so they are 0.75, 0.25, 1.25 and 1.25 away: the second is first."""
-    assert kept(typical_p(HALVES, p)) == expected
+    assert kept(typical_p, HALVES, p, room_for(4)) == expected
 
 
 def test_typical_p_does_not_bring_back_what_is_gone() -> None:
     """Of 1/2, 1/4, 1/4, 0: 1.5 bits are expected, 1, 2 and 2 are found, all half a bit away."""
-    assert kept(typical_p(np.log(np.array([2, 1, 1, 1e-30], np.float32)) + np.array([0, 0, 0, -np.inf]), 0.1)) == [0, 1, 2]
+    scores = np.log(np.array([2, 1, 1, 1e-30], np.float32)) + np.array([0, 0, 0, -np.inf])
+    assert kept(typical_p, scores, 0.1, room_for(4)) == [0, 1, 2]
 
 
 @given(st.lists(st.floats(-3, 3, width=16).map(round) | st.floats(allow_nan=False, width=32), min_size=1, max_size=40))
 def test_places_in_ascending_order(keys: list[float]) -> None:
     """Ties, infinities and signed zeros included."""
     values = np.array(keys, np.float64)
-    order = argsort(values)
+    order = np.zeros(len(values), np.int64)
+    argsort(values, order)
     assert sorted(order) == list(range(len(keys)))
     assert values[order].tolist() == sorted(keys)
 
@@ -128,7 +133,7 @@ def test_a_draw_inverts_the_cumulative_distribution(uniform: float, expected: in
     """Of 0, 1/2, 0, 1/4, 1/4 and 0: the impossible are never drawn, not at either border either."""
     with np.errstate(divide="ignore"):
         logits = np.log(np.array([0, 2, 0, 1, 1, 0], np.float32))
-    assert draw(logits, uniform) == expected
+    assert draw(logits, uniform, np.zeros(len(logits))) == expected
 
 
 @pytest.mark.parametrize("seed", [5, 6])
@@ -157,7 +162,7 @@ def test_whatever_the_filters_the_likeliest_stays_and_what_is_drawn_is_possible(
     got = sampler.distribution(scores)
     assert got.sum() == pytest.approx(1, abs=1e-9)
     assert got[int(scores.argmax())] > 0
-    assert got[draw(sampler.filtered(scores), uniform)] > 0
+    assert got[draw(sampler.filtered(scores), uniform, np.zeros(len(scores)))] > 0
 
 
 @given(logits=st.lists(st.floats(-20, 20, width=32), min_size=1, max_size=30), p=st.floats(0.01, 0.99))
@@ -166,7 +171,8 @@ def test_typical_p_holds_p_and_no_odder_ones(logits: list[float], p: float) -> N
     scores = np.array(logits, np.float32)
     probabilities = Sampler().distribution(scores)
     odd = np.abs(-np.log(probabilities) + np.sum(probabilities * np.log(probabilities)))
-    inside = np.isfinite(typical_p(scores, p))
+    typical_p(scores, p, room_for(len(scores)))
+    inside = np.isfinite(scores)
     assert probabilities[inside].sum() >= p - 1e-9
     assert odd[inside].max() <= odd[~inside].min(initial=math.inf)
     assert probabilities[inside & (odd < odd[inside].max() - 1e-8)].sum() < p  # without the oddest ones it would be too little
@@ -221,8 +227,10 @@ def test_what_may_be_written_stays_ahead_of_what_may_not(knobs: dict, more: dict
     state = SamplerState(Sampler(**knobs, **more), ABCD, only=may)
     state.saw([0, 0, 1, 2])
     ids = [state.choose(state.scores(scores)) for _ in range(5)]
+    room = room_for(4)
     plain = [
-        draw_under_dfa(scores_of(scores, state.bias), NO_DFA, 0, 0, state.sampler.filters, u)[0] for u in (0.0, 0.5, 0.999)
+        draw_under_dfa(scores_of(scores, state.bias), NO_DFA, 0, 0, state.sampler.filters, u, room)[0]
+        for u in (0.0, 0.5, 0.999)
     ]
     assert set(ids + plain) <= {0, 1}
 
@@ -244,7 +252,7 @@ def test_a_model_that_answers_nan_writes_nothing(logits: list[float], greedy: bo
     )
     with pytest.raises(Diverged, match="NaN"):
         state.scores(scores)
-    assert draw_under_dfa(scores_of(scores, state.bias), NO_DFA, 0, 0, state.sampler.filters, 0.5)[0] == -1
+    assert draw_under_dfa(scores_of(scores, state.bias), NO_DFA, 0, 0, state.sampler.filters, 0.5, room_for(4))[0] == -1
 
 
 @pytest.mark.parametrize(
@@ -272,8 +280,8 @@ def test_penalties_of_several_texts_are_those_of_each(seed: int, options: dict) 
     filters, penalties = [state.sampler.filters for state in states], [state.sampler.penalties for state in states]
     bias, counts = np.array([state.bias for state in states]), np.array([state.counts for state in states])
     uniforms = np.array([state.sampler.uniform(random(k)) for k, state in enumerate(states)])
-    each = (np.array(penalties, penalties_of.PENALTIES), np.array(filters, FILTERS), uniforms, ids)
-    for function in (penalties_of.draw_penalized.dispatcher, penalties_of.draw_penalized.plain):
-        function(logits, rows, bias, counts, *each)
+    each = (np.array(penalties, penalties_of.PENALTIES), np.array(filters, FILTERS), uniforms, ids, (np.zeros(4), room_for(4)))
+    for function in (penalties_of.draw_penalized, penalties_of.draw_penalized.plain):
+        function(logits[rows], bias, counts, *each)
         alone = [states[k].sampler.choose(states[k].scores(logits[rows[k]]), random(k)) for k in range(3)]
         assert ids.tolist() == [*alone, -1]

@@ -22,7 +22,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.engine import Sequence
-from letterwise.inference.sampling.filters import Filters, filtered
+from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.interop.exporting.page import assemble
 from letterwise.interop.exporting.page.describe import IN_TRAINING, config_of
@@ -229,7 +229,7 @@ def test_filters_keep_the_same_characters() -> None:
       options.map((some) => cases.map((logits) => [...filtered(Float32Array.from(logits), some)]));"""
     each = np.array(in_node(script, [[case.tolist() for case in cases], options]), np.float64)  # -∞ comes as null, here NaN
     for some, found in zip(options, each, strict=True):
-        wanted = np.array([filtered(case, Filters(**some, typical_p=1.0, greedy=False)) for case in cases])
+        wanted = np.array([Sampler(**some).filtered(case) for case in cases])
         assert (np.isnan(found) == np.isinf(wanted)).all(), some
         kept, shift = np.isfinite(wanted), np.nanmax(found, 1) - wanted.max(1)
         np.testing.assert_allclose((found - shift[:, None])[kept], wanted[kept], rtol=1e-5, atol=1e-5, err_msg=str(some))

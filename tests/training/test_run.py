@@ -17,7 +17,7 @@ from training.steps import Listener, flags, same_state
 import letterwise
 from letterwise.checkpoint import load_model
 from letterwise.checkpoint.training_state import load_state
-from letterwise.compiling.jit import clock
+from letterwise.compiling.clock import clock
 from letterwise.config import Config
 from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams

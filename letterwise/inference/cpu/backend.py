@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from letterwise.compiling.arguments import Packed
 from letterwise.config import ModelConfig
 from letterwise.inference.backend import CHUNK, Draw
 from letterwise.inference.constraints.cache import constraint_cache
@@ -37,6 +38,7 @@ NO_DRAWS = decode.Draws(
     np.zeros(0, np.int64), np.zeros(0, FILTERS), np.zeros((0, 0), np.float32), np.zeros((0, 0)), np.zeros(0, np.int32),
     np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64), np.zeros((0, 0), bool), np.zeros(0, np.int64),
 )  # fmt: skip
+READING = Packed(NO_DRAWS)
 
 
 class CompiledBackend:
@@ -57,6 +59,7 @@ class CompiledBackend:
         self.weights = pack_weights(config, self.kernel, arrays)
         self.threads = ThreadPool(processors(), MIN_WORK)
         self.tables = tables(counts) if counts and self.kernel.orders else NO_COUNTS
+        self.model = Packed((tuple(self.kernel), self.weights, tuple(self.tables)))
 
     def cache(self, rows: int) -> "CompiledCache":
         """Room for so many texts."""
@@ -78,7 +81,9 @@ class CompiledCache:
             ..., 0
         ]  # whole ones: NumPy copies so few things without releasing Python's lock
         self.reader = NgramReader(backend.tables, rows)
-        self.scratch = aligned(2, threads, kernel.scratch_size(config, CHUNK))
+        self.kept = Packed((self.kv, self.reader.states))
+        room = [np.zeros((threads, backend.vocab_size), kind) for kind in (np.int64, np.float64, np.float64)]  # a `Room` each
+        self.scratch = Packed((aligned(2, threads, kernel.scratch_size(config, CHUNK)), *room))
         self.prior = np.zeros((threads, CHUNK, config.orders, backend.vocab_size + 1), np.float32)
         self.wanted = np.zeros((threads, CHUNK), np.int64)
         self.dfas = DFATables()
@@ -149,8 +154,8 @@ class CompiledCache:
         backend = self.backend
         backend.threads.run(
             decode.decode, len(tokens) * len(backend.weights), max(1, draws.ids.shape[1]),
-            (tuple(backend.kernel), backend.weights, tuple(backend.tables)), (self.kv, self.reader.states),
-            (tokens, wanted, self.wanted, self.prior, logits), self.scratch, tuple(draws), unread, np.array(groups),
+            backend.model, self.kept, (tokens, wanted, self.wanted, self.prior, logits), self.scratch,
+            READING if draws is NO_DRAWS else tuple(draws), unread, np.array(groups),
             apart=len(groups) > 2,
         )  # fmt: skip
 

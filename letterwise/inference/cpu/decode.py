@@ -18,7 +18,7 @@ from letterwise.inference.cpu.dfa_tables import unpack_dfa
 from letterwise.inference.cpu.kernel import Batch, CacheArrays, KernelModel, forward, scratch_of
 from letterwise.inference.cpu.layout import KernelConfig, unpack_weights
 from letterwise.inference.cpu.threads import Thread, barrier, claim, wait_for
-from letterwise.inference.sampling.filters import biased
+from letterwise.inference.sampling.filters import Room, biased
 from letterwise.ngrams.reader import Tables
 
 
@@ -41,23 +41,23 @@ def decode(model, cache, batch, scratch, draws, unread, groups, thread):
     """Read a batch; or draw characters for R texts, as `draws` says, and read all but the last. Called by each thread.
 
     To read (n = 0), the batch's tokens are those of one text after another. To draw, they (R, 3) are the texts' rows, their
-    next positions, and, where they are `unread`, the ids that come there first. They are overwritten. `scratch` (2, threads,
-    N) is room for what each thread has to itself, and for what threads share; so are the batch's `prior` (threads, M, K, V+1)
-    and `wanted_room` (threads, M). Returns how many steps it took.
+    next positions, and, where they are `unread`, the ids that come there first. They are overwritten. `scratch` is room
+    (2, threads, N) for what each thread has to itself, and for what threads share, and a `Room` for each thread; so are the
+    batch's `prior` (threads, M, K, V+1) and `wanted_room` (threads, M). Returns how many steps it took.
 
     Several `groups` (G+1,) of texts, which begin with these tokens, are taken one after another by whatever thread has time;
     one group is the work of all threads together.
 
-    `model`, `cache`, `batch` and `draws` are plain tuples of the fields: each named tuple would cost 5 µs a call, as numba asks
-    Python for its type.
+    `model`, `cache`, `batch` and `draws` are plain tuples of the fields.
     """
     config, packed, draws = KernelConfig(*model[0]), model[1], Draws(*draws)
-    tokens, wanted, wanted_room, prior, logits = batch
+    (tokens, wanted, wanted_room, prior, logits), (numbers, order, probabilities, typicality) = batch, scratch
     apart, length = len(groups) > 2, draws.ids.shape[1]
     own = Thread(thread.arrivals, 0 if apart else thread.rank, 1 if apart else thread.threads)
     shared = thread.rank if apart else 0
-    own_scratch = scratch_of(config, scratch[0, thread.rank], scratch[1, shared], prior.shape[1])
+    own_scratch = scratch_of(config, numbers[0, thread.rank], numbers[1, shared], prior.shape[1])
     own_model, own_cache = KernelModel(config, unpack_weights(config, packed), Tables(*model[2])), CacheArrays(*cache)
+    own_room = Room(order[thread.rank], probabilities[thread.rank], typicality[thread.rank])
     group = claim(thread, 0) if apart else 0
     while group < len(groups) - 1:
         first, last = groups[group], groups[group + 1]
@@ -67,7 +67,7 @@ def decode(model, cache, batch, scratch, draws, unread, groups, thread):
                 draws.lengths[first:last], draws.filters[first:last], draws.bias[first:last], draws.uniforms[first:last],
                 draws.dfas, draws.guides[first:last], draws.ids[first:last], draws.drawn[first:last], draws.used[first:last],
             )  # fmt: skip
-            draw_on(own_model, own_cache, some, own_scratch, own_draws, unread, own)
+            draw_on(own_model, own_cache, some, own_scratch, own_room, own_draws, unread, own)
         else:
             read_on(own_model, own_cache, some, first, wanted, own_scratch, own)
         group = claim(thread, group + 1) if apart else len(groups)
@@ -103,7 +103,7 @@ def all_ended(ids, step):
 
 
 @exact
-def draw_on(model, cache, batch, scratch, draws, unread, thread):
+def draw_on(model, cache, batch, scratch, room, draws, unread, thread):
     """Draw characters for some texts, by threads that go through each step together, or by a lone one."""
     length, going = draws.ids.shape[1], len(batch.tokens)
     for n in range(going):
@@ -115,14 +115,14 @@ def draw_on(model, cache, batch, scratch, draws, unread, thread):
             some = Batch(batch.tokens[:going], batch.wanted[:going], batch.prior, batch.logits)
             forward(model, cache, some, scratch, thread)
         for r in range(thread.rank, going, thread.threads):
-            draw(batch, draws, r, step, scratch.scores, 1 if step or unread else 0)
+            draw(batch, draws, r, step, scratch.scores, room, 1 if step or unread else 0)
         barrier(thread)
         if all_ended(draws.ids, step):
             return
 
 
 @exact
-def draw(batch, draws, r, step, scores, read):
+def draw(batch, draws, r, step, scores, room, read):
     """Draw a character for text r, unless it has ended; it is to be read next, behind the one that was `read`."""
     if step and draws.ids[r, step - 1] == END:  # what its row of the cache holds is of no more use
         return
@@ -130,7 +130,7 @@ def draw(batch, draws, r, step, scores, read):
     biased(batch.logits[row[0]], draws.bias[r], scores)
     guide, uniform = draws.guides[r], draws.uniforms[r, draws.used[r]]
     dfa, state, left = unpack_dfa(draws.dfas, guide[0], guide[1], guide[2], scores.size), guide[3], guide[4]
-    id, drawn = draw_under_dfa(scores, dfa, state, left, draws.filters[r], uniform)
+    id, drawn = draw_under_dfa(scores, dfa, state, left, draws.filters[r], uniform, room)
     draws.ids[r, step], draws.drawn[r, step] = id, drawn
     draws.used[r] += drawn
     row[1] += read

@@ -9,6 +9,7 @@ import numpy as np
 
 from letterwise.compiling.parts import part
 from letterwise.inference.constraints.language.dfa import DFA
+from letterwise.inference.cpu.layout import shaped
 from letterwise.shapes import Int
 
 NONE = (-1, 0, 0)  # the position of the DFA of a text that has none
@@ -37,11 +38,11 @@ class DFATables:
         self.numbers = np.concatenate([table.reshape(-1) for dfa in dfas for table in dfa], dtype=np.int32)
 
 
-@part(_nrt=False)
+@part()
 def unpack_dfa(numbers, begin, states, classes, vocab_size):
     """The DFA that begins at `begin`; an empty one where that is below 0."""
     if begin < 0:
         begin, states, classes, vocab_size = 0, 0, 0, 0
     end = begin + vocab_size + states * classes
-    transitions = numbers[begin + vocab_size : end].reshape((states, classes))
+    transitions = shaped(numbers[begin + vocab_size : end], (states, classes))
     return DFA(numbers[begin : begin + vocab_size], transitions, numbers[end : end + states])

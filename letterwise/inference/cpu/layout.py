@@ -12,6 +12,7 @@ from typing import NamedTuple, assert_never
 
 import numpy as np
 
+from letterwise.compiling.called import instructions
 from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
 from letterwise.inference.cpu.matmul import LANES, padded, to_tiles
@@ -125,25 +126,25 @@ def is_post_norm(config: ModelConfig) -> bool:
             assert_never(config.norm_order)
 
 
-@part(small=True, _nrt=False)
+@part(small=True)
 def qkv_size(config):
     """P: how many numbers queries, keys and values of a token are."""
     return (config.heads + 2 * config.kv_heads) * config.head_dim
 
 
-@part(small=True, _nrt=False)
+@part(small=True)
 def up_size(config):
     """U: how many numbers `up` gives."""
     return 2 * config.hidden if config.activation == SWIGLU else config.hidden
 
 
-@part(small=True, _nrt=False)
+@part(small=True)
 def tiled_size(outputs, inputs):
     """How many numbers a matrix is in tiles."""
     return padded(outputs) * padded(inputs)
 
 
-@part(_nrt=False)
+@part()
 def unpack_weights(config, numbers):
     """The `Weights` in a packed array of `numbers`, as views."""
     layers, width, vocab_size, orders = config.layers, config.width, config.vocab_size, config.orders
@@ -167,11 +168,21 @@ def unpack_weights(config, numbers):
     )  # fmt: skip
 
 
-@part(_nrt=False)
+@instructions(lambda numbers, shape: numbers.copy(ndim=len(shape)), np.reshape)
+def shaped(context, builder, signature, arguments):
+    """(numbers, shape): an array in one run, in another shape. `numpy.reshape`, without its checks."""
+    from letterwise.compiling.compiler import array_of  # it is loaded by now
+
+    numbers = context.make_array(signature.args[0])(context, builder, arguments[0])
+    shape = [builder.extract_value(arguments[1], n) for n in range(signature.return_type.ndim)]
+    return array_of(context, builder, signature.return_type, numbers.data, shape)
+
+
+@part()
 def take(numbers, count, rows, width):
     """The first `count` · `rows` · `width` numbers in that shape, and the rest, which begins at a line of the cache."""
     size = count * rows * width
-    return numbers[:size].reshape((count, rows, width)), numbers[padded(size) :]
+    return shaped(numbers[:size], (count, rows, width)), numbers[padded(size) :]
 
 
 def pack_weights(

@@ -19,10 +19,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from letterwise.compiling.called import instructions
 from letterwise.compiling.parts import part
 from letterwise.inference.cpu import matmul_in_numpy
 from letterwise.inference.cpu.simd import LANES, Code, number
@@ -31,7 +29,6 @@ OUTPUTS = 8  # of a tile; it has LANES inputs
 PREFETCHED = 2**18  # a matrix of more numbers is not in the processor's cache
 AHEAD = 256  # of such a matrix, so many numbers ahead are prefetched
 ACCUMULATORS = 8  # of a strip, every eighth vector is added to the same one
-compiled: Any = intrinsic  # for the type checker: what it is called with is not what it declares
 
 
 def to_tiles(matrix: np.ndarray) -> np.ndarray:
@@ -50,7 +47,7 @@ def to_panels(matrix: np.ndarray) -> np.ndarray:
     return whole.reshape(-1, LANES, whole.shape[1]).transpose(0, 2, 1).reshape(-1)
 
 
-@part(small=True, _nrt=False)
+@part(small=True)
 def padded(size, step=LANES):
     """`size`, up to the next multiple of `step`."""
     return (size + step - 1) // step * step
@@ -73,38 +70,31 @@ def tile_product(vectors: int, prefetch: bool = False) -> Any:
     `begin` says where in matrix, x and y it begins, `steps` how far it is from one vector to the next, in x and in y.
     """
 
-    @compiled
-    def product(typing_context, matrix, x, y, begin, steps, ahead):
-        places = types.UniTuple(types.int64, 3), types.UniTuple(types.int64, 2)
-        signature = types.void(matrix, x, y, *places, types.int64)
+    @instructions()
+    def product(context, builder, signature, arguments):
+        code = Code(context, builder, signature, arguments)
+        weights, first, outputs = map(code.begin, range(3), code.integers(3))
+        (x_step, y_step), ahead = code.integers(4), arguments[5]
+        xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
 
-        def generate(context, builder, signature, arguments):
-            code = Code(context, builder, signature, arguments)
-            *_, begin, steps, ahead = arguments
-            weights, first, outputs = map(code.begin, range(3), cgutils.unpack_tuple(builder, begin))
-            x_step, y_step = cgutils.unpack_tuple(builder, steps)
-            xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
+        def factors(outputs: range, k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+            inputs, at = [code.load(code.offset(x, k)) for x in xs], builder.mul(k, number(OUTPUTS))
+            rows = [code.offset(weights, at, number(j * LANES)) for j in outputs]
+            for row in rows if prefetch else []:
+                code.prefetch(code.offset(row, ahead))
+            return [(row, x) for row in map(code.load, rows) for x in inputs]
 
-            def factors(outputs: range, k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
-                inputs, at = [code.load(code.offset(x, k)) for x in xs], builder.mul(k, number(OUTPUTS))
-                rows = [code.offset(weights, at, number(j * LANES)) for j in outputs]
-                for row in rows if prefetch else []:
-                    code.prefetch(code.offset(row, ahead))
-                return [(row, x) for row in map(code.load, rows) for x in inputs]
-
-            step = sums_at_once(OUTPUTS, vectors)
-            at_once = OUTPUTS if vectors == 1 else step  # of several vectors, all sums would be too many for the registers
-            sums = list[ir.Value]()
-            for output in range(0, OUTPUTS, step):
-                some = range(output, output + step)
-                sums += code.sums(x_step, LANES, step * vectors, partial(factors, some))
-                if (output + step) % at_once == 0:
-                    first = code.offset(outputs, number(output + step - at_once))
-                    _store(code, sums, [code.offset(first, builder.mul(y_step, number(v))) for v in range(vectors)])
-                    sums = []
-            return context.get_dummy_value()
-
-        return signature, generate
+        step = sums_at_once(OUTPUTS, vectors)
+        at_once = OUTPUTS if vectors == 1 else step  # of several vectors, all sums would be too many for the registers
+        sums = list[ir.Value]()
+        for output in range(0, OUTPUTS, step):
+            some = range(output, output + step)
+            sums += code.sums(x_step, LANES, step * vectors, partial(factors, some))
+            if (output + step) % at_once == 0:
+                first = code.offset(outputs, number(output + step - at_once))
+                _store(code, sums, [code.offset(first, builder.mul(y_step, number(v))) for v in range(vectors)])
+                sums = []
+        return context.get_dummy_value()
 
     return product
 
@@ -133,41 +123,37 @@ def _pairwise(code: Code, vectors: list[ir.Value]) -> ir.Value:
     return code.builder.fadd(*(code.shuffle(*vectors * 2, half) for half in ([*range(OUTPUTS)], [*range(OUTPUTS, LANES)])))
 
 
-@compiled
-def strip_sum(typing_context, vectors, strip, weights, count, y, begin, ahead):
-    """16 numbers of the sum of `count` vectors, a multiple of 8, each times its weight. Prefetches what is `ahead`.
+@instructions()
+def strip_sum(context, builder, signature, arguments):
+    """(vectors, strip, weights, count, y, begin, ahead): 16 numbers of the sum of vectors, each times its weight.
 
-    `strip` and `begin` are where it begins in the vectors and in y.
+    There are `count` vectors, a multiple of 8; `strip` and `begin` are where it begins in the vectors and in y. Prefetches
+    what is `ahead`.
     """
-    signature = types.void(vectors, types.int64, weights, types.int64, y, types.int64, types.int64)
+    code = Code(context, builder, signature, arguments)
+    _, strip, _, count, _, begin, ahead = arguments
+    numbers, weights = code.begin(0, strip), code.begin(2)
 
-    def generate(context, builder, signature, arguments):
-        code = Code(context, builder, signature, arguments)
-        _, strip, _, count, _, begin, ahead = arguments
-        numbers, weights = code.begin(0, strip), code.begin(2)
+    def factors(some: range, t: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+        at = builder.mul(t, number(LANES))
+        rows = {j: code.offset(numbers, at, number(j * LANES)) for j in some}
+        for row in rows.values():
+            code.prefetch(code.offset(row, ahead))
+        return [(code.load(row), code.broadcast(code.offset(weights, t, number(j)))) for j, row in rows.items()]
 
-        def factors(some: range, t: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
-            at = builder.mul(t, number(LANES))
-            rows = {j: code.offset(numbers, at, number(j * LANES)) for j in some}
-            for row in rows.values():
-                code.prefetch(code.offset(row, ahead))
-            return [(code.load(row), code.broadcast(code.offset(weights, t, number(j)))) for j, row in rows.items()]
-
-        sums, step = list[ir.Value](), sums_at_once(ACCUMULATORS)
-        for first in range(0, ACCUMULATORS, step):
-            sums += code.sums(count, ACCUMULATORS, step, partial(factors, range(first, first + step)))
-        while len(sums) > 1:
-            sums = [builder.fadd(one, other) for one, other in zip(sums[::2], sums[1::2], strict=True)]
-        code.store(*sums, code.begin(4, begin))
-        return context.get_dummy_value()
-
-    return signature, generate
+    sums, step = list[ir.Value](), sums_at_once(ACCUMULATORS)
+    for first in range(0, ACCUMULATORS, step):
+        sums += code.sums(count, ACCUMULATORS, step, partial(factors, range(first, first + step)))
+    while len(sums) > 1:
+        sums = [builder.fadd(one, other) for one, other in zip(sums[::2], sums[1::2], strict=True)]
+    code.store(*sums, code.begin(4, begin))
+    return context.get_dummy_value()
 
 
 product_1, product_2, product_3, prefetching = tile_product(1), tile_product(2), tile_product(3), tile_product(1, prefetch=True)
 
 
-@part(python=matmul_in_numpy.matmul, _nrt=False)
+@part(python=matmul_in_numpy.matmul)
 def matmul(matrix, x, count, y, thread):
     """y[n] = matrix · x[n] for the first `count` rows of x (N, K) into y (N, J), both padded: this thread's share of outputs.
 
@@ -189,20 +175,20 @@ def matmul(matrix, x, count, y, thread):
             product_1(matrix, x, y, (i * tile, n * inputs, n * width + i * OUTPUTS), steps, 0)
 
 
-@part(small=True, _nrt=False)
+@part(small=True)
 def tile_offset(output, input, inputs):
     """Where a number of a matrix stands in tiles, `inputs` (padded) wide."""
     within = input // LANES * OUTPUTS * LANES + output % OUTPUTS * LANES + input % LANES
     return output // OUTPUTS * inputs * OUTPUTS + within
 
 
-@part(small=True, _nrt=False)
+@part(small=True)
 def strip_offset(vector, d, vectors):
     """Where a number of a vector stands in strips of so many `vectors`."""
     return (d // LANES * vectors + vector) * LANES + d % LANES
 
 
-@part(python=matmul_in_numpy.dot_keys, _nrt=False)
+@part(python=matmul_in_numpy.dot_keys)
 def dot_keys(keys, q, seen, y):
     """y[t] = keys[t] · q (D,) for the first `seen` positions, up to a whole tile.
 
@@ -214,7 +200,7 @@ def dot_keys(keys, q, seen, y):
         prefetching(keys, q, y, (i * inputs * OUTPUTS, 0, i * OUTPUTS), (inputs, 0), keys.size)
 
 
-@part(python=matmul_in_numpy.weighted_sum, _nrt=False)
+@part(python=matmul_in_numpy.weighted_sum)
 def weighted_sum(values, weights, seen, y):
     """y (D,), padded, = the sum of the first `seen` values (T, D), each times its weight.
 
@@ -232,27 +218,20 @@ def panel_product(vectors: int) -> Any:
     vector to the next, in x and in y. `inputs` is how many there are.
     """
 
-    @compiled
-    def product(typing_context, panel, x, y, begin, steps, inputs):
-        places = types.UniTuple(types.int64, 3)
-        signature = types.void(panel, x, y, places, places, types.int64)
+    @instructions()
+    def product(context, builder, signature, arguments):
+        code = Code(context, builder, signature, arguments)
+        weights, first, outputs = map(code.begin, range(3), code.integers(3))
+        (step, x_step, y_step), inputs = code.integers(4), arguments[5]
+        xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
 
-        def generate(context, builder, signature, arguments):
-            code = Code(context, builder, signature, arguments)
-            *_, begin, steps, inputs = arguments
-            weights, first, outputs = map(code.begin, range(3), cgutils.unpack_tuple(builder, begin))
-            step, x_step, y_step = cgutils.unpack_tuple(builder, steps)
-            xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
+        def factors(k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+            row = code.load(code.offset(weights, builder.mul(k, step)))
+            return [(row, code.broadcast(code.offset(x, k))) for x in xs]
 
-            def factors(k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
-                row = code.load(code.offset(weights, builder.mul(k, step)))
-                return [(row, code.broadcast(code.offset(x, k))) for x in xs]
-
-            for v, sums in enumerate(code.sums(inputs, 1, vectors, factors)):
-                code.store(sums, code.offset(outputs, builder.mul(y_step, number(v))))
-            return context.get_dummy_value()
-
-        return signature, generate
+        for v, sums in enumerate(code.sums(inputs, 1, vectors, factors)):
+            code.store(sums, code.offset(outputs, builder.mul(y_step, number(v))))
+        return context.get_dummy_value()
 
     return product
 
@@ -261,7 +240,7 @@ VECTORS = 12 if get_host_cpu_features().get("avx512f") else 6  # 12 registers of
 panel_of_all, panel_of_two = panel_product(VECTORS), panel_product(2)
 
 
-@part(_nrt=False)
+@part()
 def panel_matmul(panels, x, count, y):
     """y[n] = matrix · x[n] for the first `count` rows of x (N, K) into y (N, J), both padded. `panels` is the matrix.
 

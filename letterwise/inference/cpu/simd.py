@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
 
 LANES = 16
 FLOATS = ir.VectorType(ir.FloatType(), LANES)
@@ -22,20 +21,29 @@ def number(value: int, kind: ir.Type = LONG) -> ir.Constant:
     return ir.Constant(kind, value)
 
 
+def declared(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Value:
+    """A function of LLVM's or the system's."""
+    known = builder.module.globals.get(name)
+    return known or ir.Function(builder.module, ir.FunctionType(result, arguments), name)
+
+
 class Code:
     """The code of a function that is being compiled, whose arrays are float32 in one run."""
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
         self.context, self.builder, self.signature, self.arguments = context, builder, signature, arguments
-        module, vector = builder.module, ir.FunctionType(FLOATS, [FLOATS] * 3)
-        self.llvm_fma = cgutils.get_or_insert_function(module, vector, f"llvm.fma.v{LANES}f32")
-        prefetch = ir.FunctionType(ir.VoidType(), [BYTES, SHORT, SHORT, SHORT])
-        self.llvm_prefetch = cgutils.get_or_insert_function(module, prefetch, "llvm.prefetch.p0i8")
+        self.llvm_fma = declared(builder, f"llvm.fma.v{LANES}f32", FLOATS, [FLOATS] * 3)
+        self.llvm_prefetch = declared(builder, "llvm.prefetch.p0i8", ir.VoidType(), [BYTES, SHORT, SHORT, SHORT])
 
     def begin(self, which: int, *offsets: ir.Value) -> ir.Value:
         """Where an argument's numbers begin, or a place in them."""
         begin = self.context.make_array(self.signature.args[which])(self.context, self.builder, self.arguments[which]).data
         return self.offset(begin, *offsets)
+
+    def integers(self, which: int) -> list[ir.Value]:
+        """Those of an argument that is a tuple of them."""
+        tuple = self.arguments[which]
+        return [self.builder.extract_value(tuple, n) for n in range(len(tuple.type))]
 
     def offset(self, begin: ir.Value, *offsets: ir.Value) -> ir.Value:
         """So many numbers further."""

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
+from llvmlite import ir
 
+from letterwise.compiling.called import instructions
 from letterwise.compiling.parts import part
+from letterwise.inference.cpu.simd import declared
 
 LINE = 8  # numbers of 8 bytes: a line of the processor's cache, which each thread's count has to itself
 CANCELLED, CLAIMED, DONE = 0, 1, 2  # places in `arrivals`: whether to wait no more; pieces of work that are taken, and done
@@ -27,9 +28,7 @@ ARRIVED = LINE  # and from there on, how often each thread has come to a barrier
 SPINS = 20_000  # looks, some 10 µs, before a waiting thread offers its processor to others
 RETRY = 32  # after so many runs the slower way is tried again
 SMOOTHING = 0.1  # how much of one slower time is added to the known one
-compiled: Any = intrinsic
 LOCK = threading.Lock()  # one pool has the processors: while it is busy, others run in one thread
-yield_processor = types.ExternalFunction("sched_yield", types.int32())
 
 
 class Thread(NamedTuple):
@@ -43,41 +42,38 @@ class Thread(NamedTuple):
 ALONE = Thread(np.zeros(ARRIVED + LINE, np.int64), 0, 1)  # it waits for nobody
 
 
-@compiled
-def atomic_store(typing_context, array, place, value):
+def place_of(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+    """Where an array's number of 8 bytes is: the first two arguments."""
+    begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+    return builder.gep(begin, [arguments[1]])
+
+
+@instructions()
+def atomic_store(context, builder, signature, arguments):
     """array[place] = value, for others to see, with all that was written before."""
-
-    def generate(context, builder, signature, arguments):
-        begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        builder.store_atomic(arguments[2], builder.gep(begin, [arguments[1]]), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.int64, types.int64), generate
+    builder.store_atomic(arguments[2], place_of(context, builder, signature, arguments), "release", 8)
+    return context.get_dummy_value()
 
 
-@compiled
-def atomic_load(typing_context, array, place):
+@instructions("int64")
+def atomic_load(context, builder, signature, arguments):
     """array[place], as it is now, and with it all that was written before."""
-
-    def generate(context, builder, signature, arguments):
-        begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.load_atomic(builder.gep(begin, [arguments[1]]), "acquire", 8)
-
-    return types.int64(array, types.int64), generate
+    return builder.load_atomic(place_of(context, builder, signature, arguments), "acquire", 8)
 
 
-@compiled
-def atomic_add(typing_context, array, place, value):
+@instructions("int64")
+def atomic_add(context, builder, signature, arguments):
     """array[place] += value, which no other thread can come between. Gives what was there, with all that was written before."""
-
-    def generate(context, builder, signature, arguments):
-        begin = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", builder.gep(begin, [arguments[1]]), arguments[2], "acq_rel")
-
-    return types.int64(array, types.int64, types.int64), generate
+    return builder.atomic_rmw("add", place_of(context, builder, signature, arguments), arguments[2], "acq_rel")
 
 
-@part(_nrt=False)
+@instructions("int32")
+def yield_processor(context, builder, signature, arguments):
+    """Let another thread have the processor: the system's function."""
+    return builder.call(declared(builder, "sched_yield", ir.IntType(32), []), [])
+
+
+@part()
 def claim(thread, taken):
     """The next piece of work that nobody has taken; the thread has done those that it was given before, `taken` if alone."""
     if thread.threads == 1:
@@ -87,7 +83,7 @@ def claim(thread, taken):
     return atomic_add(thread.arrivals, CLAIMED, 1)
 
 
-@part(_nrt=False)
+@part()
 def wait_for(thread, pieces):
     """Wait until so many pieces of work are done. Who comes too late to do any, nobody waits for."""
     looks = 0
@@ -97,7 +93,7 @@ def wait_for(thread, pieces):
             yield_processor()
 
 
-@part(_nrt=False)
+@part()
 def barrier(thread):
     """Wait until all threads have come here as often. What one wrote before, all see behind it."""
     if thread.threads == 1:

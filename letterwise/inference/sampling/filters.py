@@ -1,9 +1,9 @@
-"""Filters: which characters may be drawn, and the draw. Pure functions from logits to logits, compiled by numba.
+"""Filters: which characters may be drawn, and the draw. Functions that change scores in place, compiled by numba.
 
-    logits (V,) ──÷ temperature──▶ top-k ▶ top-p ▶ min-p ▶ typical-p ──draw──▶ id
+    scores (V,) ──÷ temperature──▶ top-k ▶ top-p ▶ min-p ▶ typical-p ──draw──▶ id
 
-A filter removes a character by setting its score to -∞. Ties at a border are kept, so no order among equals is invented.
-Draws invert the cumulative distribution in float64, one uniform number each.
+A filter removes a character by setting its score to -∞. What it computes is in a `Room`. Ties at a border are kept, so no
+order among equals is invented. Draws invert the cumulative distribution in float64, one uniform number each.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from letterwise.compiling.parts import part
 
 TIE = 1e-9  # nats: surprisals that differ by less are equal
 FLOOR = np.float32(-1e30)  # logits are no lower, so that -∞ means one thing: it may not be written
-compiled = part(_nrt=True)
+compiled = part()
 
 
 class Filters(NamedTuple):
@@ -29,6 +29,19 @@ class Filters(NamedTuple):
     min_p: float
     typical_p: float
     greedy: bool
+
+
+class Room(NamedTuple):
+    """Room for what filters compute."""
+
+    order: np.ndarray  # (V,), int64
+    probabilities: np.ndarray  # (V,), float64
+    typicality: np.ndarray  # (V,), float64
+
+
+def room_for(vocab_size: int) -> Room:
+    """Room for so many characters."""
+    return Room(np.zeros(vocab_size, np.int64), np.zeros(vocab_size), np.zeros(vocab_size))
 
 
 # the same as an array's type: the filters of several texts
@@ -48,7 +61,7 @@ def expf():
     return found
 
 
-@part(python=exp_in_python, _nrt=True)
+@part(python=exp_in_python)
 def exp(x):
     """e^x."""
     return math.exp(x)
@@ -86,9 +99,8 @@ def maximum(logits):
 
 
 @compiled
-def argsort(keys):
-    """Their indices (V,) from the smallest to the largest, by heapsort (Williams 1964). NumPy's costs 2 s to compile."""
-    order = np.empty(len(keys), np.int64)
+def argsort(keys, order):
+    """Into `order` (V,): their indices, smallest first, by heapsort (Williams 1964). NumPy's takes 2 s to compile."""
     for c in range(len(keys)):
         order[c] = c
     start, end = len(keys) // 2, len(keys)
@@ -106,109 +118,106 @@ def argsort(keys):
                 break
             order[parent], order[child] = order[child], order[parent]
             parent, child = child, 2 * child + 1
-    return order
 
 
 @compiled
 def keep_from(threshold, values, logits):
-    """`logits` (V,) where `values` (V,) are not below a threshold, and -∞ elsewhere."""
-    kept = np.empty_like(logits)
+    """Remove what is below a threshold in `values` (V,)."""
     for c in range(len(logits)):
-        kept[c] = logits[c] if values[c] >= threshold else -np.inf
-    return kept
+        if not values[c] >= threshold:
+            logits[c] = -np.inf
 
 
 @compiled
-def top_k(logits, k):
+def top_k(logits, k, room):
     """Keep the k likeliest (Fan et al. 2018)."""
-    if k >= len(logits):
-        return logits.copy()
-    return keep_from(logits[argsort(logits)[len(logits) - k]], logits, logits)
+    if k < len(logits):
+        argsort(logits, room.order)
+        keep_from(logits[room.order[len(logits) - k]], logits, logits)
 
 
 @compiled
-def top_p(logits, p):
+def top_p(logits, p, room):
     """Keep the likeliest until they hold a probability of p together: the nucleus (Holtzman et al. 2020, section 3.1)."""
-    probabilities = softmax(logits)
-    order = argsort(probabilities)
+    probabilities, order = room.probabilities, room.order
+    softmax(logits, probabilities)
+    argsort(probabilities, order)
     total, threshold = 0.0, probabilities[order[-1]]
     for i in range(len(order) - 1, -1, -1):
         if total >= p:  # the one that crosses p is still in
             break
         threshold = probabilities[order[i]]
         total += threshold
-    return keep_from(threshold, probabilities, logits)
+    keep_from(threshold, probabilities, logits)
 
 
 @compiled
 def min_p(logits, p):
     """Keep those at least p times as likely as the likeliest (Nguyen et al. 2024)."""
-    threshold = logits[:1].copy()
-    threshold[0] = np.float64(maximum(logits)) + math.log(p)  # rounded as scores are, so that ties at the border are kept
-    return keep_from(threshold[0], logits, logits)
+    first = logits[0]
+    logits[0] = np.float64(maximum(logits)) + math.log(p)  # rounded as scores are, so that ties at the border are kept
+    threshold, logits[0] = logits[0], first
+    keep_from(threshold, logits, logits)
 
 
 @compiled
-def typical_p(logits, p):
+def typical_p(logits, p, room):
     """Keep those whose surprisal is nearest to the entropy, until they hold p together (Meister et al. 2023)."""
-    probabilities = softmax(logits)
-    surprisal, entropy = np.zeros(len(logits)), 0.0
+    order, probabilities, typicality = room
+    softmax(logits, probabilities)
+    entropy = 0.0
     for c in range(len(logits)):
         if probabilities[c] > 0:
-            surprisal[c] = -math.log(probabilities[c])
-            entropy += probabilities[c] * surprisal[c]
-    typicality = surprisal
+            typicality[c] = -math.log(probabilities[c])  # its surprisal, so far
+            entropy += probabilities[c] * typicality[c]
     for c in range(len(logits)):
-        typicality[c] = -abs(surprisal[c] - entropy) if probabilities[c] > 0 else -np.inf
-    order = argsort(typicality)
+        typicality[c] = -abs(typicality[c] - entropy) if probabilities[c] > 0 else -np.inf
+    argsort(typicality, order)
     total, threshold = 0.0, 0.0
     for i in range(len(order) - 1, -1, -1):
         threshold = typicality[order[i]]
         total += probabilities[order[i]]
         if total >= p:  # the one that reaches p is still in
             break
-    return keep_from(threshold - TIE, typicality, logits)
+    keep_from(threshold - TIE, typicality, logits)
 
 
 @compiled
-def softmax(logits):
-    """Probabilities (V,), float64."""
-    top, probabilities, total = maximum(logits), np.empty(len(logits)), 0.0
+def softmax(logits, probabilities):
+    """`probabilities` (V,), float64."""
+    top, total = maximum(logits), 0.0
     for c in range(len(logits)):
         probabilities[c] = exp(logits[c] - top)
     for c in range(len(logits)):
         total += probabilities[c]
     for c in range(len(logits)):
         probabilities[c] /= total
-    return probabilities
 
 
 @compiled
-def filtered(logits, filters):
-    """Scores (V,) after temperature and filters."""
-    kept = logits.copy()
+def apply(filters, logits, room):
+    """Temperature and filters."""
     if filters.temperature != 1:
-        top = maximum(kept)  # subtracted first: a low temperature must not make it infinite
-        for c in range(len(kept)):
-            kept[c] = np.float64(kept[c] - top) / filters.temperature
+        top = maximum(logits)  # subtracted first: a low temperature must not make it infinite
+        for c in range(len(logits)):
+            logits[c] = np.float64(logits[c] - top) / filters.temperature
     if filters.top_k:
-        kept = top_k(kept, filters.top_k)
+        top_k(logits, filters.top_k, room)
     if filters.top_p < 1:
-        kept = top_p(kept, filters.top_p)
+        top_p(logits, filters.top_p, room)
     if filters.min_p > 0:
-        kept = min_p(kept, filters.min_p)
+        min_p(logits, filters.min_p)
     if filters.typical_p < 1:
-        kept = typical_p(kept, filters.typical_p)
-    return kept
+        typical_p(logits, filters.typical_p, room)
 
 
 @compiled
-def draw(logits, uniform):
-    """The id at `uniform` (0 ≤ u < 1) of the cumulative distribution; -1 when the scores are NaN."""
+def draw(logits, uniform, cumulative):
+    """The id at `uniform` (0 ≤ u < 1) of the `cumulative` distribution (V,), which it computes; -1 when the scores are NaN."""
     if not is_distribution(logits):
         return -1
     top = maximum(logits)
-    cumulative, total, last = np.empty(len(logits)), 0.0, 0
+    total, last = 0.0, 0
     for c in range(len(logits)):
         weight = exp(logits[c] - top)
         total += weight
@@ -232,8 +241,9 @@ def argmax(logits):
 
 
 @compiled
-def sample(scores, filters, uniform):
-    """The id of the next character; -1 when the scores are NaN."""
+def sample(scores, filters, uniform, room):
+    """The id of the next character; -1 when the scores are NaN. They are overwritten."""
     if filters.greedy:
         return argmax(scores)
-    return draw(filtered(scores, filters), uniform)
+    apply(filters, scores, room)
+    return draw(scores, uniform, room.probabilities)

@@ -33,12 +33,12 @@ def penalize(logits, bias, counts, penalties, scores):
         scores[c] = score - penalties.frequency * counts[c] - penalties.presence * (1 if counts[c] > 0 else 0)
 
 
-@entry(_nrt=True)
-def draw_penalized(logits, rows, bias, counts, penalties, filters, uniforms, ids):
-    """Draw an id for each of R texts, whose logits are in these `rows`; -1 where they are NaN."""
-    scores = np.empty(logits.shape[1])
-    for r in range(len(rows)):
+@entry()
+def draw_penalized(logits, bias, counts, penalties, filters, uniforms, ids, rooms):
+    """Draw an id for each of R texts, -1 where its logits are NaN. `rooms` are one for scores (V,), and one for filters."""
+    scores, room = rooms
+    for r in range(len(logits)):
         ids[r] = -1
-        if is_distribution(logits[rows[r]]):
-            penalize(logits[rows[r]], bias[r], counts[r], penalties[r], scores)
-            ids[r] = sample(scores, filters[r], uniforms[r])
+        if is_distribution(logits[r]):
+            penalize(logits[r], bias[r], counts[r], penalties[r], scores)
+            ids[r] = sample(scores, filters[r], uniforms[r], room)

@@ -15,7 +15,7 @@ import numpy as np
 from letterwise.config.generation import SamplerConfig
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError, quoted
-from letterwise.inference.sampling.filters import FLOOR, Filters, filtered, is_distribution, sample, softmax
+from letterwise.inference.sampling.filters import FLOOR, Filters, apply, is_distribution, room_for, sample, softmax
 from letterwise.inference.sampling.penalties import Penalties
 from letterwise.shapes import Bool, Float, Int
 
@@ -77,15 +77,19 @@ class Sampler(SamplerConfig):
 
     def filtered(self, logits: Logits) -> Logits:
         """Scores (V,) after temperature and filters."""
-        return filtered(logits, self.filters)
+        scores = logits.copy()
+        apply(self.filters, scores, room_for(len(scores)))
+        return scores
 
     def distribution(self, logits: Logits) -> Float[np.ndarray, "V"]:
         """The probabilities (V,), float64, that are drawn from."""
-        return softmax(self.filtered(logits))
+        probabilities = np.zeros(len(logits))
+        softmax(self.filtered(logits), probabilities)
+        return probabilities
 
     def choose(self, logits: Logits, generator: np.random.Generator) -> int:
         """The id of the next character. Raises `Diverged` when the scores are NaN."""
-        return valid(sample(logits, self.filters, self.uniform(generator)))
+        return valid(sample(logits.copy(), self.filters, self.uniform(generator), room_for(len(logits))))
 
     def uniform(self, generator: np.random.Generator) -> float:
         """The uniform number that the next character is drawn with."""

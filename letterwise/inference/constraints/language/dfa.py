@@ -37,7 +37,7 @@ NO_DFA = DFA(np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros(0, np.i
 
 
 @compiled
-def draw_under_dfa(scores, dfa, state, left, filters, uniform):
+def draw_under_dfa(scores, dfa, state, left, filters, uniform, room):
     """Draw the next id from `scores` (V,), which are overwritten. Returns the id and whether `uniform` was used for it.
 
     END in place of an id ends the text. Where there is no choice, nothing is drawn. In an accepting state, the text
@@ -47,7 +47,7 @@ def draw_under_dfa(scores, dfa, state, left, filters, uniform):
     if np.isnan(scores[0]):  # the model's logits were: see `filters.biased`
         return -1, False
     if classes.size == 0:
-        return sample(scores, filters, uniform), True
+        return sample(scores, filters, uniform, room), True
     accepting, choices, only = distances[state] == 0, 0, END
     for c in range(scores.size):
         if distances[transitions[state, classes[c]]] < left:
@@ -56,7 +56,7 @@ def draw_under_dfa(scores, dfa, state, left, filters, uniform):
             scores[c] = -np.inf
     if choices == (0 if accepting else 1):
         return only, False
-    id = sample(scores, filters, uniform)
+    id = sample(scores, filters, uniform, room)
     if id >= 0 and distances[transitions[state, classes[id]]] >= left:
         id = END
     return id, True

@@ -4,21 +4,30 @@ import hashlib
 import logging
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 from numba.core import event as events
 
-from letterwise.compiling import jit, store
+from letterwise.compiling import clock, compiler, machine_code, store
+from letterwise.compiling.entry import entry
 from letterwise.inference.cpu import decode as decode
 
 ROOT = Path(__file__).parents[2]
+
+
+class Point(NamedTuple):
+    x: int
+    y: float
 
 
 def twice(x):
@@ -29,22 +38,22 @@ def twice(x):
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
-    monkeypatch.setattr(jit.DiskCache, "writable", True)
+    monkeypatch.setattr(store, "writable", True)
     return store.folder()
 
 
 def compiled() -> tuple[int, int]:
     """What a process of its own would see: the result, and how often it was loaded."""
-    function = jit.njit()(twice)
-    return function(21), sum(function.stats.cache_hits.values())
+    with patch.object(compiler, "compiled", wraps=compiler.compiled) as compiling:
+        return entry(waits=True)(twice)(21), 1 - compiling.call_count
 
 
 def test_what_was_kept_is_loaded(folder: Path) -> None:
     assert compiled() == (42, 0)
-    (entry,) = folder.iterdir()
+    (kept,) = folder.iterdir()
     assert compiled() == (42, 1)
     if os.name == "posix":
-        assert (entry.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert (kept.stat().st_mode & 0o777, folder.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
 def whole(payload: bytes) -> bytes:
@@ -65,9 +74,9 @@ def whole(payload: bytes) -> bytes:
 )
 def test_a_damaged_entry_is_compiled_again(folder: Path, damage: Any) -> None:
     compiled()
-    (entry,) = folder.iterdir()
-    good = entry.read_bytes()
-    entry.write_bytes(damage(good))
+    (kept,) = folder.iterdir()
+    good = kept.read_bytes()
+    kept.write_bytes(damage(good))
     assert compiled() == (42, 0)
     assert compiled() == (42, 1)  # and kept whole again
     assert len([*folder.iterdir()]) == 1
@@ -76,11 +85,11 @@ def test_a_damaged_entry_is_compiled_again(folder: Path, damage: Any) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="modes")
 def test_what_others_may_write_is_not_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled()
-    (entry,) = folder.iterdir()
-    entry.chmod(0o620)
+    (kept,) = folder.iterdir()
+    kept.chmod(0o620)
     assert compiled() == (42, 0)
     assert compiled() == (42, 1)
-    os.chown(entry, 12345, -1) if os.geteuid() == 0 else monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    os.chown(kept, 12345, -1) if os.geteuid() == 0 else monkeypatch.setattr(os, "geteuid", lambda: 12345)
     assert compiled() == (42, 0)
 
 
@@ -98,14 +107,14 @@ def test_a_folder_that_others_may_write_is_not_used(folder: Path, caplog: pytest
 @pytest.mark.skipif(os.name != "posix", reason="modes, links and pipes")
 def test_what_is_no_file_is_not_waited_for(folder: Path, tmp_path: Path) -> None:
     compiled()
-    (entry,) = folder.iterdir()
-    (tmp_path / "elsewhere").write_bytes(entry.read_bytes())
+    (kept,) = folder.iterdir()
+    (tmp_path / "elsewhere").write_bytes(kept.read_bytes())
     for lay in (os.mkfifo, lambda place: place.symlink_to(tmp_path / "elsewhere"), lambda place: place.symlink_to("/dev/zero")):
-        entry.unlink()
-        lay(entry)
+        kept.unlink()
+        lay(kept)
         assert compiled() == (42, 0)
         assert compiled() == (42, 1)
-        assert entry.is_file() and not entry.is_symlink()  # noqa: PT018
+        assert kept.is_file() and not kept.is_symlink()  # noqa: PT018
 
 
 class Interrupting(events.Listener):
@@ -115,7 +124,8 @@ class Interrupting(events.Listener):
         self.times, self.went_on = times, False
 
     def on_start(self, event: Any) -> None:
-        for _ in range(self.times):
+        while self.times:
+            self.times -= 1
             signal.raise_signal(signal.SIGINT)
         self.went_on = True
 
@@ -137,7 +147,7 @@ def test_a_signal_waits_until_it_is_compiled(folder: Path) -> None:
             child = os.fork()
             if child == 0:
                 with events.install_listener("numba:compile", Interrupting(2)):
-                    jit.njit()(lambda x: x - x)(21)
+                    entry(waits=True)(lambda x: x - x)(21)
                 os._exit(0)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
     finally:
@@ -149,7 +159,7 @@ def test_where_nothing_can_be_kept_one_note_is_enough(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setattr(jit.DiskCache, "writable", True)
+    monkeypatch.setattr(store, "writable", True)
     assert compiled() == compiled() == (42, 0)
     (note,) = caplog.messages
     assert "cannot be kept" in note
@@ -181,7 +191,8 @@ def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
     """On a cold cache: all are right, and what is kept is one whole entry."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from letterwise.compiling.jit import njit\n\n@njit()\ndef twice(x):\n    return x + x\n\nprint(twice(21))\n"
+        "from letterwise.compiling.entry import entry\n\n@entry(waits=True)\n"
+        "def twice(x):\n    return x + x\n\nprint(twice(21))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ways = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -189,8 +200,8 @@ def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
     for process in processes:
         out, err = process.communicate()
         assert (process.returncode, out) == (0, "42\n"), err
-    (entry,) = folder.iterdir()
-    content = entry.read_bytes()
+    (kept,) = folder.iterdir()
+    content = kept.read_bytes()
     assert content == whole(content[32:])
 
 
@@ -230,64 +241,105 @@ def test_the_kernel_depends_on_all_it_calls() -> None:
     }
     assert {f"letterwise.inference.{name}" for name in needed} | {
         "letterwise.ngrams.reader",
-        "letterwise.compiling.jit",
+        "letterwise.compiling.machine_code",
     } <= set(found)
 
 
 def test_all_that_is_compiled_goes_through_here() -> None:
-    users = {path.name for path in (ROOT / "letterwise").rglob("*.py") if "from numba import njit" in path.read_text()}
-    assert users == set()
+    """Only the compiler imports numba: what has compiled code of its own does without."""
+    users = {
+        path.name
+        for path in (ROOT / "letterwise").rglob("*.py")
+        if re.search(r"^\s*(from|import) numba", path.read_text(), re.M)
+    }
+    assert users == {"compiler.py"}
 
 
 @pytest.fixture
-def compilation(monkeypatch: pytest.MonkeyPatch) -> jit.Compilation:
-    fresh = jit.Compilation()
-    monkeypatch.setattr(jit, "COMPILATION", fresh)
+def compilation(monkeypatch: pytest.MonkeyPatch) -> clock.Compilation:
+    fresh = clock.Compilation()
+    monkeypatch.setattr(clock, "COMPILATION", fresh)
     return fresh
 
 
-OURS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=jit.DiskCache(twice, linked=True))})
-ANOTHERS = SimpleNamespace(data={"dispatcher": SimpleNamespace(_cache=None)})
-
-
-def test_the_clock_stands_still_while_compiling(compilation: jit.Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function at 10 s, within it another at 12 s, done at 15 and 20 s; a stranger's function in between."""
+def test_the_clock_stands_still_while_compiling(compilation: clock.Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function from 10 s to 20 s, and one from 22 s to 23 s."""
     now = 0.0
-    monkeypatch.setattr(jit.time, "monotonic", lambda: now)
+    monkeypatch.setattr(clock.time, "monotonic", lambda: now)
     shown = []
-    start, end = compilation.on_start, compilation.on_end
-    steps = {10: (start, OURS), 12: (start, OURS), 15: (end, OURS), 20: (end, OURS), 22: (start, ANOTHERS), 24: (end, ANOTHERS)}
-    for now in (5.0, 10.0, 11.0, 12.0, 15.0, 19.0, 20.0, 21.0, 22.0, 23.0, 24.0):
-        act, event = steps.get(int(now), (lambda event: None, OURS))
-        act(event)
-        shown.append(jit.clock())
-    assert shown == [5.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 11.0, 12.0, 13.0, 14.0]
+    steps = {10: compilation.__enter__, 20: compilation.__exit__, 22: compilation.__enter__, 23: compilation.__exit__}
+    for now in (5.0, 10.0, 11.0, 15.0, 20.0, 21.0, 22.0, 23.0, 24.0):
+        steps.get(int(now), lambda: None)()
+        shown.append(clock.clock())
+    assert shown == [5.0, 10.0, 10.0, 10.0, 10.0, 11.0, 12.0, 12.0, 13.0]
 
 
-def test_compiling_is_not_silent(compilation: jit.Compilation, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_compiling_is_not_silent(compilation: clock.Compilation, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     """It is said at once, and again while it lasts; behind that, nothing."""
-    monkeypatch.setattr(jit, "SILENT_S", 0.0)
-    monkeypatch.setattr(jit, "AGAIN_S", 0.01)
+    monkeypatch.setattr(clock, "SILENT_S", 0.0)
+    monkeypatch.setattr(clock, "AGAIN_S", 0.01)
     caplog.set_level(logging.WARNING)
-    compilation.on_start(OURS)
-    while len(caplog.messages) < 2:
-        time.sleep(0.01)
-    compilation.on_end(OURS)
+    with compilation:
+        while len(caplog.messages) < 2:
+            time.sleep(0.01)
     first, again = caplog.messages[:2]
     assert first.startswith("compiling the engine for this processor, once")
     assert again.startswith("still compiling")
 
 
-def test_what_is_quick_says_nothing(compilation: jit.Compilation, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
-    monkeypatch.setattr(jit, "SILENT_S", 3600.0)
-    compilation.on_start(OURS)
-    compilation.on_end(OURS)
+def test_what_is_quick_says_nothing(compilation: clock.Compilation, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(clock, "SILENT_S", 3600.0)
+    with compilation:
+        pass
     assert caplog.messages == []
 
 
-def test_numba_reports_to_us(folder: Path) -> None:
-    """By compiling a function: time passes, and is counted."""
-    before = jit.COMPILATION.so_far()
-    jit.njit()(lambda x: x + 1)(1)
-    assert jit.COMPILATION.so_far() > before
-    assert jit.COMPILATION.depth == 0
+def test_what_compiles_stops_the_clock(folder: Path) -> None:
+    before = clock.COMPILATION.so_far()
+    entry(waits=True)(lambda x: x + 1)(1)
+    assert clock.COMPILATION.so_far() > before
+    assert not clock.COMPILATION.running
+
+
+def test_another_processor_has_code_of_its_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so has another version of what compiles it; what was kept for this one stays."""
+    assert compiled() == (42, 0)
+    here = machine_code.processor()
+    monkeypatch.setattr("letterwise.compiling.entry.processor", lambda: (*here[:2], here[2] + ",+another"))
+    assert compiled() == (42, 0)
+    assert compiled() == (42, 1)
+    monkeypatch.setattr(store, "stamp", lambda module: "another version's")
+    assert compiled() == (42, 0)
+    monkeypatch.undo()
+
+
+def test_what_only_numba_has_is_refused(folder: Path) -> None:
+    """Machine code that calls it could not run in a process that has not loaded numba."""
+
+    def sorted_copy(values):
+        return values.reshape((2, 2))[0, 0]
+
+    with pytest.raises(TypeError, match="sorted_copy calls numba_attempt_nocopy_reshape, which nothing but numba has"):
+        entry(waits=True)(sorted_copy)(np.zeros(4))
+
+
+def test_machine_code_that_fails_is_an_error(folder: Path) -> None:
+    """What numba would raise as itself."""
+
+    def divided(x, y):
+        return x // y
+
+    assert entry(waits=True)(divided)(7, 2) == 3
+    with pytest.raises(RuntimeError, match="divided"):
+        entry(waits=True)(divided)(7, 0)
+
+
+def test_results_and_arguments_are_those_of_python(folder: Path) -> None:
+    """Numbers of each type, named tuples, and tuples of results."""
+
+    def turned(point, few, flag):
+        return point.y, point.x, few[1] + few[0], not flag
+
+    found = entry(waits=True)(turned)(Point(2**62, 0.1), (np.float32(0.5), np.uint64(2**64 - 1)), np.True_)
+    assert found == (0.1, 2**62, 2.0**64, False)
+    assert [type(each) for each in found] == [float, int, float, bool]
