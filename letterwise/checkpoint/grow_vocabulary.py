@@ -15,6 +15,7 @@ from letterwise.config.accounting import weight_shapes
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.ngrams import Counts, adapt
 from letterwise.ngrams.adapt import AdaptedCounts
+from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.storage import MAX_COUNT
 from letterwise.ngrams.trie import Level
 
@@ -57,7 +58,13 @@ def _grown_counts(counts: Counts, places: np.ndarray, size: int) -> Counts:
         return adapt([_grown_counts(part, places, size) for part in counts.parts])
     dtype = np.min_scalar_type(size - 1)
     levels = [Level(each.starts, places[each.characters].astype(dtype), each.counts, size) for each in counts.levels]
-    return Counts([_scaled(levels[0]), *levels[1:]], size, counts.chars)
+    levels[0] = _scaled(levels[0])
+    grown = replace(counts, levels=levels, vocab_size=size)
+    if not isinstance(grown, PrunedCounts):
+        return grown
+    total = levels[0].counts.sum(keepdims=True, dtype=np.int64)
+    few = [np.zeros(4, np.int64), *grown.counts_of_counts[1:]]
+    return replace(grown, totals=[total, *grown.totals[1:]], counts_of_counts=few)
 
 
 def _scaled(level: Level) -> Level:

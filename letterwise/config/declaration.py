@@ -227,7 +227,10 @@ class TrainingConfig:
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", min=0, max=MAX_COUNT)
     counts_folds: int = knob(100, "parts of the text; each is predicted with counts from all the others", min=2, max=2**10)
     counts_chars: int = knob(
-        2**24, "count at most this many characters, the last ones of the training part", min=1, max=MAX_COUNT
+        MAX_COUNT,
+        "count at most so many characters, the last ones; of over 16.8 million, without rare n-grams",
+        min=1,
+        max=MAX_COUNT,
     )
     rng_seed: int = knob(1337, "seed of everything random", min=0, max=2**63 - 1)
     init_from: str | None = knob(

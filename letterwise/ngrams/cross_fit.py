@@ -66,6 +66,10 @@ class CrossFitted:
         log_probs[~outside] = self._counted(places, orders).reshape(-1, *log_probs.shape[1:])
         return log_probs
 
+    def complete(self) -> None:
+        """Make all that is made on first use, to be shared."""
+        _ = self.smoothed.dense, self.counts.smoothed.dense
+
     def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
         """ln p of characters of the counted text (n, K, V+1). A place just before it gets letter frequencies."""
         inside, levels = np.clip(places, 0, len(self.top) - 1), self.smoothed.levels

@@ -130,13 +130,23 @@ def discount(counts_of_counts: np.ndarray) -> np.ndarray:
 
 
 def smooth(
-    lower: np.ndarray, starts: np.ndarray, characters: np.ndarray, counts: np.ndarray, discounts: np.ndarray
+    lower: np.ndarray,
+    starts: np.ndarray,
+    characters: np.ndarray,
+    counts: np.ndarray,
+    discounts: np.ndarray,
+    counted: np.ndarray | None = None,
 ) -> BackoffLevel:
-    """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the level below."""
+    """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the level below.
+
+    So does what was `counted` (R,) in a row, and is not among its counts any more.
+    """
     rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
     taken = discounts[rows, np.minimum(counts, 3)]
     totals = np.bincount(rows, weights=counts, minlength=len(starts) - 1)
     left = np.bincount(rows, weights=taken, minlength=len(starts) - 1)
+    if counted is not None:
+        left, totals = left + (counted - totals), counted.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         backoff = np.where(totals > 0, left / totals, 1.0).astype(np.float32)
     weights = (counts.astype(np.float32) - taken) / np.maximum(totals, 1.0).astype(np.float32)[rows]

@@ -3,7 +3,8 @@
 Counts ──to_arrays──▶ {"J.lengths", "J.characters", "J.counts"} for each level J ──from_arrays──▶ Counts
 
 Only what was counted is kept, in the smallest whole numbers that hold it; the distributions follow from it. Counts of several
-texts (see adapt.py) are kept apart: "text0.J.lengths", "text1.J.lengths", … docs/formats.md describes the arrays.
+texts (see adapt.py) are kept apart: "text0.J.lengths", "text1.J.lengths", … Where rare n-grams were left out, what is known of
+them is kept, too: "J.totals", "J.few". docs/formats.md describes the arrays.
 """
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy as np
 from letterwise.errors import UserError
 from letterwise.ngrams.adapt import AdaptedCounts, adapt
 from letterwise.ngrams.kneser_ney import Counts
+from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level
 
 SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
 MAX_COUNT = 2**31  # a count is below this: they are int32 in memory
+PRUNED = ("totals", "few")  # of each level, where rare n-grams were left out
 OF_TEXT = "text{}."  # the arrays of one of several texts begin so
 
 
@@ -26,6 +29,8 @@ def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
     arrays = {"chars": np.array([counts.chars])}
     for j, level in enumerate(counts.levels):
         parts = {"lengths": np.diff(level.starts), "characters": level.characters, "counts": level.counts}
+        if isinstance(counts, PrunedCounts):
+            parts |= {"totals": counts.totals[j], "few": counts.counts_of_counts[j]}
         arrays |= {f"{j}.{name}": _smallest(values) for name, values in parts.items()}
     return arrays
 
@@ -34,8 +39,9 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     """The inverse of `to_arrays`. Raises `UserError` when the arrays do not fit each other or the vocabulary."""
     if OF_TEXT.format(0) + "chars" in arrays:
         return _of_texts(arrays, vocab_size)
-    order = (len(arrays) - 1) // 3
-    names = {"chars", *(f"{j}.{part}" for j in range(order) for part in ("lengths", "characters", "counts"))}
+    parts = ("lengths", "characters", "counts") + PRUNED * ("0.totals" in arrays)
+    order = (len(arrays) - 1) // len(parts)
+    names = {"chars", *(f"{j}.{part}" for j in range(order) for part in parts)}
     complete = order and arrays.keys() == names and len(arrays["chars"]) == 1
     if not complete or any(a.ndim != 1 or a.dtype not in SIZES for a in arrays.values()):
         raise UserError("the counts are not complete")
@@ -55,10 +61,22 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
         rows = entries
     if not arrays["chars"][0] > 0:
         raise UserError("the counts are of 0 characters")
-    read = Counts(levels, vocab_size, int(arrays["chars"][0]))
+    read = _pruned(arrays, levels, Counts(levels, vocab_size, int(arrays["chars"][0])))
     if any((lower < 0).any() for lower in read.suffixes):
         raise UserError("the counts have a context, but not that context without its first character")
     return read
+
+
+def _pruned(arrays: dict[str, np.ndarray], levels: list[Level], counts: Counts) -> Counts:
+    """Counts of which rare n-grams were left out, if these are such."""
+    if "0.totals" not in arrays:
+        return counts
+    totals, few = ([arrays[f"{j}.{part}"].astype(np.int64) for j in range(counts.order)] for part in PRUNED)
+    for j, level in enumerate(levels):
+        kept = np.bincount(level.row_of, level.counts, minlength=level.rows)
+        if len(totals[j]) != level.rows or (totals[j] < kept).any() or len(few[j]) != 4 or (few[j] < 0).any():
+            raise UserError(f"the counts of level {j} are more than was counted")
+    return PrunedCounts(levels, counts.vocab_size, counts.chars, totals, few)
 
 
 def _of_texts(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:

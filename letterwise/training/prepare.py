@@ -16,6 +16,7 @@ from letterwise.checkpoint.weights import load_weights
 from letterwise.compiling.clock import clock
 from letterwise.config import Config
 from letterwise.config.accounting import parameters
+from letterwise.config.declaration import MAX_COUNT
 from letterwise.config.presets import bent, knob_values, resolve
 from letterwise.data.batches import require_window
 from letterwise.data.token_stream import TokenStream
@@ -26,8 +27,8 @@ from letterwise.distributed.shared_memory import built_once
 from letterwise.distributed.world import ALONE, World, joined
 from letterwise.errors import UserError
 from letterwise.model import Transformer, build, initialize
-from letterwise.ngrams import ORDER, Counts, adapt, count_ngrams
-from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
+from letterwise.ngrams import ORDER, Counts, adapt
+from letterwise.ngrams.passage_fit import IN_MEMORY, TrainingPrior, count_text, fit_text
 from letterwise.progress import Note, Progress, announced
 from letterwise.runtime.device import Runtime
 from letterwise.runtime.layers import compile_windows, recompute
@@ -243,14 +244,17 @@ def fill(model: Transformer, config: Config, finetuning: FineTuning | None) -> T
 
 def all_counts(
     config: Config, stream: TokenStream, before: Counts | None, *, shared: bool
-) -> tuple[Counts | None, CrossFitted | None, Counts]:
-    """What `count` gives, and the counts that the model is compared with. To be shared, all that follows from them is made."""
+) -> tuple[Counts | None, TrainingPrior | None, Counts]:
+    """What `count` gives, and the counts that the model is compared with: of a long text's end, where it has none of its own.
+
+    To be shared, all that follows from them is made.
+    """
     counts, crossfitted = count(config, stream, before)
-    baseline = counts or count_whole(config, stream, ORDER)
+    baseline = counts or count_whole(config, stream, ORDER, IN_MEMORY)
     return counts, to_be_shared(crossfitted) if shared and crossfitted else crossfitted, baseline
 
 
-def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[Counts | None, CrossFitted | None]:
+def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[Counts | None, TrainingPrior | None]:
     """The counts that the model learns beside, and how it sees them while it learns; None for no counts.
 
     They adapt those `before` them, which a base model brings along.
@@ -269,14 +273,14 @@ def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[C
         return adapt([*earlier, count_whole(config, stream, order)]), None
     text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
     folds, max_chars = training.counts_folds, training.counts_chars
-    crossfitted = cross_fit(text, size, order, folds=folds, max_chars=max_chars, line_break=line_break, before=earlier)
+    crossfitted = fit_text(text, size, order, folds=folds, max_chars=max_chars, line_break=line_break, before=earlier)
     return crossfitted.counts, crossfitted
 
 
-def count_whole(config: Config, stream: TokenStream, order: int) -> Counts:
+def count_whole(config: Config, stream: TokenStream, order: int, max_chars: int = MAX_COUNT) -> Counts:
     """The counts of the training part, as far as the configuration lets them reach."""
-    counted = stream.part("train")[-config.training.counts_chars :]
-    return count_ngrams(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
+    counted = stream.part("train")[-min(config.training.counts_chars, max_chars) :]
+    return count_text(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
 
 
 def introduction(run: Run) -> str:

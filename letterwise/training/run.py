@@ -28,7 +28,7 @@ from letterwise.evaluation.baseline import baseline_bits
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.model import Transformer, build
 from letterwise.ngrams import Counts
-from letterwise.ngrams.cross_fit import CrossFitted
+from letterwise.ngrams.passage_fit import TrainingPrior
 from letterwise.runtime.device import Runtime
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import Teacher
@@ -73,7 +73,7 @@ class Run:
     multi_token: MultiTokenHead | None
     optimizers: Optimizers
     counts: Counts | None
-    crossfitted: CrossFitted | None
+    crossfitted: TrainingPrior | None
     baseline_counts: Counts
     budget: Budget
     meter: Meter

@@ -20,6 +20,7 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.data_parallel import gradients_shared
 from letterwise.errors import UserError
 from letterwise.ngrams.cross_fit import CrossFitted
+from letterwise.ngrams.passage_fit import TrainingPrior
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption, between_layers
 from letterwise.training.loading import on_device
@@ -181,14 +182,14 @@ def loader_of(run: Run) -> Loader:
     return Loader(sources, training.gradient_accumulation_steps, run.world, taught)
 
 
-def source(run: Run, stream: TokenStream, sequences: int, crossfitted: CrossFitted | None) -> Source:
+def source(run: Run, stream: TokenStream, sequences: int, crossfitted: TrainingPrior | None) -> Source:
     """The training part of a text, so many sequences a step, and where the model learns beside counts, what these say of it."""
     text, line_break, prior, look_up = stream.part("train"), stream.line_break, run.model.prior, None
     shape = (run.config.model.block_size, sequences, run.config.training.rng_seed)
     batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
     if crossfitted and prior:
         log_probs_at = partial(crossfitted.log_probs_at, orders=prior.orders)
-        if run.runtime.device.type in on_device.KINDS:
+        if run.runtime.device.type in on_device.KINDS and isinstance(crossfitted, CrossFitted):
             log_probs_at = on_device.DeviceCounts(crossfitted, prior.orders, run.runtime.device).log_probs_at
         look_up = LookUp(log_probs_at, prior.orders * len(stream.vocabulary))
     return Source(batches, look_up)

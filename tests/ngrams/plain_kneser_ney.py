@@ -18,7 +18,7 @@ class PlainKneserNey:
         for t in places:
             for n in range(1, len(self.context(ids[:t])) + 2):
                 grams[n][tuple(ids[t - n + 1 : t + 1])] += 1
-        self.counts = {order: grams[order]}
+        self.grams, self.counts = grams, {order: grams[order]}
         for n in range(1, order):
             before = defaultdict(set)
             for gram in grams[n + 1]:

@@ -19,7 +19,7 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.world import World
 from letterwise.errors import UserError, quoted
 from letterwise.ngrams.adapt import texts
-from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
+from letterwise.ngrams.passage_fit import TrainingPrior, fit_text
 from letterwise.shapes import Float, Int
 from letterwise.training.finetune.base import Base, open_base
 from letterwise.training.loading.pieces import LookUp
@@ -33,7 +33,7 @@ class Teacher:
     base: Base
     model: TextModel
     ids: np.ndarray
-    crossfitted: CrossFitted | None
+    crossfitted: TrainingPrior | None
 
     @cached_property
     def look_up(self) -> LookUp | None:
@@ -89,6 +89,6 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: Wo
         folds, chars = training.counts_folds, training.counts_chars
         text, line_break = stream.part("train"), stream.line_break
         given = {"folds": folds, "max_chars": chars}
-        fit = partial(cross_fit, text, len(stream.vocabulary), order, line_break=line_break, before=before, **given)
+        fit = partial(fit_text, text, len(stream.vocabulary), order, line_break=line_break, before=before, **given)
         crossfitted = fitted_once(fit, text, world)
     return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)

@@ -26,7 +26,7 @@ from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
-from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
+from letterwise.ngrams.passage_fit import TrainingPrior, fit_text
 from letterwise.progress import Note
 from letterwise.training.finetune.base import Base
 from letterwise.training.finetune.new_characters import quieten
@@ -69,14 +69,14 @@ class FineTuning:
         """The same, by the base model as it was."""
         return self.old_nats(self.untouched)
 
-    def replayed(self, config: Config, counts: Counts | None, world: World) -> CrossFitted | None:
+    def replayed(self, config: Config, counts: Counts | None, world: World) -> TrainingPrior | None:
         """What the run's `counts` say of the base's own text while it is learned again, made by one process of each machine."""
         if self.old is None or self.start.counts is None or counts is None:
             return None
         order, (*before, _), training = config.model.counts_order, texts(self.start.counts), config.training
         text = self.old.part("train")
         fit = partial(
-            cross_fit,
+            fit_text,
             text,
             len(self.start.vocabulary),
             order,

@@ -10,17 +10,17 @@ import numpy as np
 
 from letterwise.distributed.shared_memory import built_once
 from letterwise.distributed.world import World
-from letterwise.ngrams.cross_fit import CrossFitted
+from letterwise.ngrams.passage_fit import TrainingPrior
 
 
-def fitted_once(fit: Callable[[], CrossFitted], text: np.ndarray, world: World) -> CrossFitted:
+def fitted_once(fit: Callable[[], TrainingPrior], text: np.ndarray, world: World) -> TrainingPrior:
     """What `fit` makes of a `text` (N,) that each process has."""
     if world.alone:
         return fit()
     return replace(built_once(lambda: to_be_shared(fit()), world), ids=text)
 
 
-def to_be_shared(crossfitted: CrossFitted) -> CrossFitted:
+def to_be_shared(crossfitted: TrainingPrior) -> TrainingPrior:
     """The counts with all that is made from them on first use, and without the text."""
-    _ = crossfitted.smoothed.dense, crossfitted.counts.smoothed.dense
+    crossfitted.complete()
     return replace(crossfitted, ids=crossfitted.ids[:0])

@@ -15,6 +15,7 @@ from letterwise.config.accounting import FLOAT, parameters, training_bytes
 from letterwise.config.declaration import OPTIMIZER_COPIES
 from letterwise.config.presets import SIZES, knob_values
 from letterwise.errors import UserError
+from letterwise.ngrams.passage_fit import IN_MEMORY
 
 GIB = 2**30
 MIN_COUNTED = 2**20  # characters
@@ -22,7 +23,8 @@ MAX_ACCUMULATION = 1024  # batches in one step: more are not what was meant
 NOTED = 4 * GIB  # what a run needs is noted from here on
 LARGE_VOCABULARY = 2**15  # characters: the score of each is kept for every place of a batch
 BASE = 200 * 2**20  # compiled code, and all that does not grow
-CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting (docs/log.md)
+CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting in memory (docs/log.md)
+FITTED_ON_DISK, ON_DISK = 5 * GIB, 3 * GIB  # at most, of longer texts
 MIN_VALUES = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
 ADAPTABLE = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # defaults that may change without being asked
 
@@ -48,9 +50,9 @@ class Needs:
 def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
     """What training needs; `vocab_size` and `chars` (of the training part) in characters."""
     model, training = config.model, config.training
-    counted = min(chars, training.counts_chars)
+    counted, crossfitted = min(chars, training.counts_chars), bool(model.counts_order)
     if not training.max_iters and not training.minutes:
-        return Needs(FLOAT * parameters(model, vocab_size).total, 0, COUNTED * counted)
+        return Needs(FLOAT * parameters(model, vocab_size).total, 0, counts_bytes(counted, crossfitted=False))
     copies = OPTIMIZER_COPIES[training.optimizer]
     ahead = vocab_size * model.n_embd if training.lookahead and model.n_layer else 0
     without_batch = training_bytes(model, vocab_size, 0, training.optimizer)
@@ -62,8 +64,15 @@ def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
     batch -= without_batch
     scores = 2 + 3 * bool(ahead)  # times the vocabulary: gradients of logits, and those of the character after the next
     batch += FLOAT * training.batch_size * model.block_size * vocab_size * scores
-    per_char = CROSS_FITTED if model.counts_order else COUNTED
-    return Needs(weights + saved + best, batch, per_char * counted)
+    counts = counts_bytes(counted if crossfitted else min(counted, IN_MEMORY), crossfitted=crossfitted)
+    return Needs(weights + saved + best, batch, counts)
+
+
+def counts_bytes(counted: int, *, crossfitted: bool) -> int:
+    """Of counting so many characters."""
+    if counted <= IN_MEMORY:
+        return (CROSS_FITTED if crossfitted else COUNTED) * counted
+    return FITTED_ON_DISK if crossfitted else ON_DISK
 
 
 def fitted_to_memory(

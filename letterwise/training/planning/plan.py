@@ -20,6 +20,7 @@ from letterwise.config.accounting import flops_per_char, parameters
 from letterwise.config.presets import SIZES
 from letterwise.loss import cross_entropy
 from letterwise.model import build, initialize
+from letterwise.ngrams.passage_fit import IN_MEMORY
 from letterwise.runtime.device import Runtime
 from letterwise.training.optimizers.optimizer import build_optimizers
 
@@ -38,6 +39,7 @@ MAX_WEIGHTS_PER_CHAR = 8  # … and the text is not too short for it
 BACKWARD = 3  # a training step costs three forward passes; with activation checkpointing, four
 OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 600_000  # characters, by cross-fitting, on the slowest machine measured
+ON_DISK_PER_SECOND = 200_000  # the same, of texts too long to be counted in memory
 COUNTING_SHARE = 0.25  # of the minutes
 EPOCHS_WITHOUT_COUNTS = 4  # epochs of a model without counts that need as much dropout as one of a model with them
 MAX_EPOCHS = 20  # a run of more epochs learns more slowly, or it would overfit
@@ -100,7 +102,7 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         slower = max(MIN_RATE, MAX_EPOCHS / epochs)
         values["learning_rate"] = config.training.learning_rate * slower
         values["matrix_learning_rate"] = config.training.matrix_learning_rate * slower
-    values["counts_chars"] = int(min(config.training.counts_chars, COUNTED_PER_SECOND * COUNTING_SHARE * seconds))
+    values["counts_chars"] = min(config.training.counts_chars, chars_counted_in(COUNTING_SHARE * seconds))
     values = {name: value for name, value in values.items() if name not in settled}
     model = config.with_values(values).model
     lines = [
@@ -114,6 +116,11 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
             f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
         )
     return Plan(values, lines)
+
+
+def chars_counted_in(seconds: float) -> int:
+    """How many characters can be counted in that time."""
+    return int(max(min(COUNTED_PER_SECOND * seconds, IN_MEMORY), ON_DISK_PER_SECOND * seconds))
 
 
 def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:

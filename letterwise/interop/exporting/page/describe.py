@@ -14,9 +14,11 @@ import numpy as np
 from letterwise.checkpoint import ModelFile
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
+from letterwise.errors import UserError
 from letterwise.interop.exporting.record import listed, sources
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
+from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.units import bits
 
 SPELLED = ("n_kv_head", "ffn_hidden")  # what may be left to a default is written out: "n_kv_head", "hidden"
@@ -47,6 +49,11 @@ def counts_arrays(counts: Counts | None) -> dict[str, np.ndarray]:
     """What was counted, of each text and level: how long each row is, and the character and count of each entry. All of it."""
     arrays: dict[str, np.ndarray] = {}
     for i, text in enumerate(texts(counts) if counts else ()):
+        if isinstance(text, PrunedCounts):
+            raise UserError(
+                f"this model counted {text.chars:,} characters, too many for a page: "
+                "--distill MINUTES trains one without counts that predicts what this one does."
+            )
         for j, level in enumerate(text.levels):
             parts = {"lengths": np.diff(level.starts), "characters": level.characters, "counts": level.counts}
             arrays |= {f"counts.{i}.{j}.{name}": _smallest(values) for name, values in parts.items()}
