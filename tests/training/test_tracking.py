@@ -3,6 +3,7 @@
 import json
 import struct
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,7 +219,11 @@ def wandb_records(file: bytes) -> Iterator[bytes]:
         if block - at % block < 7:  # the rest of a block has no room for a header
             at += block - at % block
             continue
+        if at + 7 > len(file):  # half written
+            return
         _, length, part = struct.unpack_from("<IHB", file, at)
+        if at + 7 + length > len(file):
+            return
         piece += file[at + 7 : at + 7 + length]
         at += 7 + length
         if part in (1, 4):  # whole, or the last part
@@ -234,8 +239,12 @@ def test_wandb_holds_every_row(text_file: Path, tmp_path: Path, monkeypatch: pyt
     run = tmp_path / "o"
     stopped_and_resumed(small(text_file, "wandb"), run)
     found, ids, configs = defaultdict(list), set(), []
-    for path in sorted(run.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime):
-        for content in wandb_records(path.read_bytes()):
+    for path in sorted(run.glob("wandb/offline-run-*/*.wandb")):
+        records = list(wandb_records(path.read_bytes()))
+        while not (records and Record.FromString(records[-1]).HasField("exit")):  # wandb's own process is still writing
+            time.sleep(0.1)
+            records = list(wandb_records(path.read_bytes()))
+        for content in records:
             record = Record.FromString(content)
             if record.HasField("run"):
                 ids.add(record.run.run_id)
