@@ -24,7 +24,7 @@ NOTED = 4 * GIB  # what a run needs is noted from here on
 LARGE_VOCABULARY = 2**15  # characters: the score of each is kept for every place of a batch
 BASE = 200 * 2**20  # compiled code, and all that does not grow
 CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting in memory (docs/log.md)
-FITTED_ON_DISK, ON_DISK = 5 * GIB, 3 * GIB  # at most, of longer texts
+FITTED_ON_DISK, ON_DISK = 3 * GIB, 2 * GIB  # of longer texts, with some room (docs/log.md)
 MIN_VALUES = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
 ADAPTABLE = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # defaults that may change without being asked
 
