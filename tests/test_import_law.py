@@ -67,7 +67,7 @@ WITHOUT_TORCH |= {
     "evaluation.rank",
     "evaluation.score",
 }
-WITH_TRANSFORMER = {"inference.torch_backend"}
+WITH_TRANSFORMER = {"inference.torch_backend", "inference.captured"}
 NOT_TO_GENERATE = {  # what `generate` loads only where it is needed: each costs every start some hundredths of a second
     "torch", "jaxtyping", "rich", "llguidance", "pooch", "zstandard", "filelock", "constriction", "pydivsufsort", "rapidfuzz",
     "asyncio", "unittest", "letterwise.data.prepare", "letterwise.training", "letterwise.evaluation", "letterwise.online",
