@@ -166,7 +166,7 @@ class TrainOptions(TypedDict, total=False):
     counts_folds: int
     """parts of the text; each is predicted with counts from all the others (default: 100)"""
     counts_chars: int
-    """count at most so many characters, the last ones; of over 16.8 million, without rare n-grams (default: 1000000000000)"""
+    """count at most so many characters, the last ones; of over 16.8 million, without rare n-grams (default: 67108864)"""
     rng_seed: int
     """seed of everything random (default: 1337)"""
     init_from: str | PathLike[str] | None

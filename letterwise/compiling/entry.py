@@ -20,7 +20,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import FunctionType
@@ -39,6 +40,7 @@ LOG = logging.getLogger("letterwise")
 MEANWHILE = POSSIBLE  # whether Python runs what is not compiled yet: else the first call waits
 AHEAD: bool = False  # whether nobody waits for it yet (inference/cpu/ahead.py): then nothing is said
 DISABLED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")  # then Python runs all
+SVML = "NUMBA_DISABLE_INTEL_SVML"
 LOCK = threading.RLock()
 
 
@@ -116,7 +118,7 @@ class Entry:
             except Exception:  # whatever is wrong with it
                 new = b""
         if kinds not in self.codes:
-            with COMPILATION:
+            with COMPILATION, without_svml():
                 from letterwise.compiling.compiler import compiled  # which loads numba
 
                 new = compiled(self.function, self.options, kinds)
@@ -135,6 +137,19 @@ class Entry:
         facts = repr((sys.version, llvmlite.__version__, settings, processor(), sources, name, line, kinds))
         key = hashlib.sha256(facts.encode()).hexdigest()[:32]
         return store.folder() / f"{module.rpartition('.')[2]}.{re.sub('[<>]', '', name)}-{key}"
+
+
+@contextmanager
+def without_svml() -> Generator[None]:
+    """While numba is loaded: it shall not call Intel's SVML, which rounds otherwise, and which others lack."""
+    before = os.environ.get(SVML)
+    os.environ[SVML] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(SVML)
+        if before is not None:
+            os.environ[SVML] = before
 
 
 def as_python(function: FunctionType) -> FunctionType:

@@ -227,7 +227,7 @@ class TrainingConfig:
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", min=0, max=MAX_COUNT)
     counts_folds: int = knob(100, "parts of the text; each is predicted with counts from all the others", min=2, max=2**10)
     counts_chars: int = knob(
-        MAX_COUNT,
+        2**26,
         "count at most so many characters, the last ones; of over 16.8 million, without rare n-grams",
         min=1,
         max=MAX_COUNT,

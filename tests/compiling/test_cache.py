@@ -188,11 +188,12 @@ def test_old_entries_are_removed(folder: Path) -> None:
 
 
 def test_two_processes_at_once(folder: Path, tmp_path: Path) -> None:
-    """On a cold cache: all are right, and what is kept is one whole entry."""
+    """On a cold cache: all are right, and what is kept is one whole entry. Nor is a library used that others may lack."""
     script = tmp_path / "script.py"
     script.write_text(
         "from letterwise.compiling.entry import entry\n\n@entry(waits=True)\n"
         "def twice(x):\n    return x + x\n\nprint(twice(21))\n"
+        "import os, numba\nassert numba.config.DISABLE_INTEL_SVML\nassert 'NUMBA_DISABLE_INTEL_SVML' not in os.environ\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ways = dict(env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -13,6 +13,7 @@ from letterwise.ngrams.passage_fit import IN_MEMORY
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.training.planning.memory import GIB, counts_bytes, fitted_to_memory, needs
 from letterwise.training.planning.plan import chars_counted_in
+from letterwise.training.prepare import counting
 
 
 def test_a_model_learns_beside_pruned_counts_and_keeps_them(
@@ -47,6 +48,8 @@ def test_memory_and_time_of_long_texts_are_bounded() -> None:
         fitted_to_memory(asked, {"counts_chars"}, **text, available=3 * GIB)
     plain = config.with_values({"counts_order": 0})
     assert needs(plain, vocab_size=100, chars=10**11).counts == needs(plain, vocab_size=100, chars=IN_MEMORY).counts
+    assert counting(config, 1000) == "counting n-grams"
+    assert "n-grams of 67,108,864 characters, which may take 6 minutes" in counting(config, 10**10)
     times = [chars_counted_in(seconds) for seconds in (1, 20, 30, 60, 600)]
     assert times == sorted(times)
     assert IN_MEMORY in times
