@@ -46,7 +46,7 @@ from letterwise.training.optimizers.multi_token import MultiTokenHead
 from letterwise.training.optimizers.objective import Objective
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import needs, size_text
-from letterwise.training.planning.plan import ON_DISK_PER_SECOND
+from letterwise.training.planning.plan import counting
 from letterwise.training.planning.settings import absolute, note_adapted
 from letterwise.training.report.result import TrainResult, result
 from letterwise.training.resume import resume_notes, resumed_config, resumed_models
@@ -241,15 +241,6 @@ def fill(model: Transformer, config: Config, finetuning: FineTuning | None) -> T
         load_weights(model, finetuning.start.weights)
         freeze(model, config.training.freeze)
     return model
-
-
-def counting(config: Config, chars: int) -> str:
-    """What is announced; of a long text, with what it takes."""
-    counted = min(config.training.counts_chars, chars)
-    if counted <= IN_MEMORY or not config.model.counts_order:
-        return "counting n-grams"
-    minutes = counted / ON_DISK_PER_SECOND / 60
-    return f"counting n-grams of {counted:,} characters, which may take {minutes:.0f} minutes (fewer: --counts_chars)"
 
 
 def all_counts(

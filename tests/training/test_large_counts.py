@@ -12,8 +12,7 @@ from letterwise.ngrams import on_disk, passage_fit
 from letterwise.ngrams.passage_fit import IN_MEMORY
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.training.planning.memory import GIB, counts_bytes, fitted_to_memory, needs
-from letterwise.training.planning.plan import chars_counted_in
-from letterwise.training.prepare import counting
+from letterwise.training.planning.plan import chars_counted_in, counting
 
 
 def test_a_model_learns_beside_pruned_counts_and_keeps_them(

@@ -25,9 +25,8 @@ from letterwise.errors import UserError
 from letterwise.progress import Note
 from letterwise.text_encoding import SNIFFED, WIDE, decided, require_characters
 
-CHUNK = (
-    2**18
-)  # bytes read at once: arrays of larger ones come fresh from the kernel each time, and take two to three times as long
+# Bytes read at once: arrays of larger ones come fresh from the kernel each time, and take two to three times as long.
+CHUNK = 2**18
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, ValueError)  # of unpackers
 WHOLE_CHARACTERS = ("utf-8", "ascii", "iso8859-1", *WIDE)  # encodings that spell no half of a surrogate pair
 

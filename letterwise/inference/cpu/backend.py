@@ -77,9 +77,8 @@ class CompiledCache:
         # heads a power of two apart would share a few places of the processor's cache: so they are a line further apart
         head = padded(config.block_size) * padded(config.head_dim) + LANES
         self.kv = aligned(config.layers, rows, 2, config.kv_heads, head)
-        self.heads = self.kv.view(f"V{4 * head}")[
-            ..., 0
-        ]  # whole ones: NumPy copies so few things without releasing Python's lock
+        # heads as whole things: NumPy copies so few without releasing Python's lock
+        self.heads = self.kv.view(f"V{4 * head}")[..., 0]
         self.reader = NgramReader(backend.tables, rows)
         self.kept = Packed((self.kv, self.reader.states))
         room = [np.zeros((threads, backend.vocab_size), kind) for kind in (np.int64, np.float64, np.float64)]  # a `Room` each

@@ -123,6 +123,15 @@ def chars_counted_in(seconds: float) -> int:
     return int(max(min(COUNTED_PER_SECOND * seconds, IN_MEMORY), ON_DISK_PER_SECOND * seconds))
 
 
+def counting(config: Config, chars: int) -> str:
+    """What is announced; of a long text, with what it takes."""
+    counted = min(config.training.counts_chars, chars)
+    if counted <= IN_MEMORY or not config.model.counts_order:
+        return "counting n-grams"
+    minutes = counted / ON_DISK_PER_SECOND / 60
+    return f"counting n-grams of {counted:,} characters, which may take {minutes:.0f} minutes (fewer: --counts_chars)"
+
+
 def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
     """A shape with a context for lines, and about the same number of characters in a step."""
     chars, block_size = shape["block_size"] * shape["batch_size"], min(context, max(shape["block_size"], MAX_LINE_CONTEXT))
