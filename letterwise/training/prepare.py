@@ -118,8 +118,14 @@ def train(
             directory.clear()
         directory.mark(launch())
         progress.note(introduction(run))
-        Trainer(run, Saver(run.config.training, progress.note, told), progress).train(started)
-        return result(run)
+        return learn(run, Saver(run.config.training, progress.note, told), progress, started)
+
+
+def learn(run: Run, saver: Saver, progress: Progress, started: float) -> TrainResult:
+    """The run itself, and what it came to. Raises what `Trainer.train` raises, and `UserError` where memory runs out."""
+    with enough_memory(run.config, saver):
+        Trainer(run, saver, progress).train(started)
+    return result(run)
 
 
 def trackers_of(run: Run, note: Note, *, resumed: bool) -> AbstractContextManager[Tracking]:
@@ -132,8 +138,8 @@ def trackers_of(run: Run, note: Note, *, resumed: bool) -> AbstractContextManage
 
 
 @contextmanager
-def enough_memory(config: Config) -> Generator[None]:
-    """Turns running out of memory into a `UserError` that says what needs it, and what would need less."""
+def enough_memory(config: Config, saver: Saver | None = None) -> Generator[None]:
+    """Turns running out of memory into a `UserError` that says what needs it, what would need less, and what is saved."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -141,11 +147,16 @@ def enough_memory(config: Config) -> Generator[None]:
             raise
         model, training = config.model, config.training
         need = needs(config, vocab_size=ASSUMED_VOCAB_SIZE, chars=0).total
-        recompute = "" if config.runtime.activation_checkpointing else "give --activation_checkpointing, or "
+        recompute, again = "give --activation_checkpointing, or ", ", or with --activation_checkpointing"
+        if config.runtime.activation_checkpointing:
+            recompute = again = ""
+        step = saver.step if saver else None
+        saved = f" The state after step {step} is saved: --resume goes on from it where more memory is free{again}."
         raise UserError(
             f"out of memory: {model.n_layer} layers of width {model.n_embd} with batch_size={training.batch_size} and "
             f"block_size={model.block_size} need about {size_text(need)}, without counts and the text: {recompute}lower "
             "--batch_size (and raise --gradient_accumulation_steps by as much), --block_size, --n_embd or --counts_chars."
+            f"{saved if step else ''}"
         ) from error
 
 

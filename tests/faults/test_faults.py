@@ -10,6 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +22,11 @@ from letterwise.checkpoint.training_state import load_state, save_state
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
+from letterwise.training.trainer import Trainer
 
 FLAGS = dict(preset="classic", max_iters=120, eval_interval=60, save_interval=20)
 BEGUN, LATER = 45, 90  # steps after which a run waits for what is done to it
+KEPT = []  # memory that a poor process holds
 
 
 @pytest.fixture(scope="module")
@@ -241,18 +244,47 @@ def test_a_finished_run_says_so(whole, tmp_path: Path) -> None:
     assert "this run is finished" not in finished(command(tmp_path / "o", resume=True, max_iters=20))
 
 
+def poor(spare: int) -> None:
+    """From now on this process gets so many bytes more, whatever it has freed before: that is taken again, and kept."""
+    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken, resource.RLIM_INFINITY))
+    for size in (2**bits for bits in range(36, 21, -1)):
+        with contextlib.suppress(RuntimeError):
+            while True:
+                KEPT.append(torch.empty(size, dtype=torch.uint8))
+    resource.setrlimit(resource.RLIMIT_AS, (taken + spare, taken + spare))
+
+
 def test_too_little_memory_is_a_sentence(tmp_path: Path) -> None:
-    """A GB beside what the program takes for itself, of which the weights alone want 0.4."""
-
-    def poor() -> None:
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + 2**30, taken + 2**30))
-
+    """A quarter of a GB beside what the process has taken, of which the weights alone want 0.4."""
     words = command(tmp_path / "o", text=text_file(tmp_path), n_embd=2048, n_layer=2)
-    told = finished(words, code=2, before=poor)
+    told = finished(words, code=2, before=lambda: poor(2**28))
     assert "out of memory: 2 layers of width 2048" in told
     assert "lower --batch_size" in told
+    assert "--resume" not in told
     assert not (tmp_path / "o/state.safetensors").exists()
+
+
+def test_memory_that_runs_out_later_leaves_a_state_from_which_the_run_goes_on(whole, tmp_path: Path) -> None:
+    """A step that wants 32 TB of the 16 that there are."""
+    text, wanted = whole
+    take_step = Trainer.take_step
+
+    def greedy(trainer: Trainer, *arguments: Any) -> None:
+        take_step(trainer, *arguments)
+        if trainer.run.step == BEGUN:
+            torch.empty(2**45, dtype=torch.uint8)
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (2**44, 2**44))
+        Trainer.take_step = greedy
+
+    told = finished(command(tmp_path / "o", text=text, **FLAGS), code=2, before=limited)
+    assert "out of memory: 1 layers of width 16" in told
+    assert "The state after step 40 is saved: --resume goes on from it" in told
+    assert steps_kept(tmp_path / "o") == 40
+    finished(command(tmp_path / "o", resume=True, activation_checkpointing=True))
+    assert essence(tmp_path / "o") == wanted
 
 
 class StopAt(Progress):
