@@ -52,29 +52,36 @@ class Text:
         """How many digits there are."""
         return int(self.digits.max()) + 1
 
-    def pairs(self, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of places begin … end: the last two characters as a number (n,), -1 where they do not count; depths of context (n,);
-        and digits of the places, after those of the order - 1 before them."""
+    def pairs(self, begin: int, end: int, lowest: int = 0, highest: int | None = None) -> "Pairs":
+        """Of the places begin … end with an id from `lowest` to `highest`, the last two characters as a number."""
         first = max(0, begin - self.order + 1)
         some = np.asarray(self.ids[first:end])
-        depths = context_lengths(some, self.order, self.line_break)[begin - first :]
-        digits = np.concatenate((np.zeros(self.order - 1 - (begin - first), np.int64), self.digits[some]))
-        before = np.where(depths > 0, digits[self.order - 2 : -1], 0)
-        pairs = some[begin - first :].astype(np.int64) * self.base + before
+        chosen = some[begin - first :] >= lowest
+        if highest is not None:
+            chosen &= some[begin - first :] <= highest
         if self.without:
             folds, fold = self.without
-            pairs[np.arange(begin, end) // PASSAGE % folds == fold] = -1
-        return pairs, depths, digits
+            chosen &= np.arange(begin, end) // PASSAGE % folds != fold
+        places = chosen.nonzero()[0] + (begin - first)
+        depths = context_lengths(some, self.order, self.line_break)[places]
+        numbers = some[places].astype(np.int64) * self.base
+        found = Pairs(some, places, depths, numbers)
+        numbers += self.digits_before(found, 1)
+        return found
+
+    def digits_before(self, pairs: "Pairs", back: int) -> np.ndarray:
+        """The digit of the character so far before each place (n,); 0 where it is no part of the context."""
+        return np.where(pairs.depths >= back, self.digits[pairs.ids[np.maximum(pairs.places - back, 0)]], 0)
 
     def ngrams(self, low: int, high: int) -> Iterator[np.ndarray]:
         """The longest n-grams, as numbers, whose last two characters are a number from `low` to below `high`."""
         for begin in range(0, len(self.ids), CHUNK):
-            pairs, depths, digits = self.pairs(begin, min(begin + CHUNK, len(self.ids)))
-            chosen = ((pairs >= low) & (pairs < high)).nonzero()[0]
-            ngrams, depths = pairs[chosen], depths[chosen]
+            pairs = self.pairs(begin, min(begin + CHUNK, len(self.ids)), low // self.base, (high - 1) // self.base)
+            pairs = pairs.taken((pairs.numbers >= low) & (pairs.numbers < high))
+            ngrams = pairs.numbers
             known = ngrams % self.base > 0
             for back in range(2, self.order):
-                digit = np.where(depths >= back, digits[chosen + self.order - 1 - back], 0)
+                digit = self.digits_before(pairs, back)
                 known &= digit > 0
                 ngrams = ngrams * self.base + np.where(known, digit, 0)
             yield ngrams
@@ -87,6 +94,15 @@ class Text:
             context = context * self.base + digit
         return context, ngrams
 
+    def backward(self, keys: np.ndarray, length: int) -> np.ndarray:
+        """Keys of n-grams of one length as numbers of digits alone, the last character first."""
+        context, characters = np.divmod(keys, self.vocab_size)
+        numbers = self.digits[characters] if length else np.zeros_like(keys)
+        for _ in range(length - 1):
+            context, digit = np.divmod(context, self.base)
+            numbers = numbers * self.base + digit
+        return numbers
+
     def context_key(self, context: np.ndarray) -> np.ndarray:
         """A context as an n-gram of its own: see `key`."""
         before, digit = np.divmod(context, self.base)
@@ -95,6 +111,20 @@ class Text:
     def key(self, context: np.ndarray, character: np.ndarray) -> np.ndarray:
         """N-grams as numbers that ascend as a trie's entries do."""
         return context * self.vocab_size + character
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Places among some `ids` of a text: `places`, `depths` of their context, and `numbers` of the last two characters; (n,)."""
+
+    ids: np.ndarray
+    places: np.ndarray
+    depths: np.ndarray
+    numbers: np.ndarray
+
+    def taken(self, which: np.ndarray) -> "Pairs":
+        """Those of a mask (n,)."""
+        return Pairs(self.ids, self.places[which], self.depths[which], self.numbers[which])
 
 
 def count_on_disk(
@@ -146,8 +176,8 @@ def pairs_of(text: Text) -> np.ndarray:
     """How often each character follows each digit: (V, base)."""
     pairs = np.zeros(text.vocab_size * text.base, np.int64)
     for begin in range(0, len(text.ids), CHUNK):
-        found, _, _ = text.pairs(begin, min(begin + CHUNK, len(text.ids)))
-        which, _, counts = distinct(found[found >= 0], len(pairs))
+        found = text.pairs(begin, min(begin + CHUNK, len(text.ids))).numbers
+        which, _, counts = distinct(found, len(pairs))
         pairs[which] += counts
     return pairs.reshape(text.vocab_size, text.base)
 
@@ -239,11 +269,17 @@ def _as_levels(text: Text, kept: list[tuple[np.ndarray, np.ndarray]]) -> tuple[l
 def _totals(text: Text, keys: list[np.ndarray], groups: list[Path]) -> list[np.ndarray]:
     """How much was counted in each context of each level, whether or not it was kept."""
     totals = [np.zeros(len(mine), np.int64) for mine in keys[:-1]]
+    contexts = [text.backward(mine, length) for length, mine in enumerate(keys[:-1])]
+    order = [np.argsort(mine) for mine in contexts]
+    contexts = [mine[ascending] for mine, ascending in zip(contexts, order, strict=True)]
     for group in groups:
         for length, ngrams, _, counts in by_length(text, group):
-            rows = _find(keys[length - 1], text.context_key(text.forward(ngrams, length)[0]))
+            # of n-grams with one last character, contexts ascend: looked up in any other order, they take ten times as long
+            rows = _find(contexts[length - 1], ngrams % text.base ** (length - 1))
             there = rows >= 0
             totals[length - 1] += np.bincount(rows[there], counts[there], minlength=len(totals[length - 1])).astype(np.int64)
+    for j, ascending in enumerate(order):
+        totals[j][ascending] = totals[j].copy()
     return totals
 
 
