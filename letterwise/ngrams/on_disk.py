@@ -115,7 +115,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Places among some `ids` of a text: `places`, `depths` of their context, and `numbers` of the last two characters; (n,)."""
+    """Places among some `ids` of a text, `depths` of their context, and `numbers` of their last two characters; all (n,)."""
 
     ids: np.ndarray
     places: np.ndarray

@@ -7,7 +7,7 @@ its own, with as many n-grams as those of the whole. Of a text this large, three
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,8 +79,14 @@ def fit_text(
         return cross_fit(
             ids, vocab_size, order, folds=folds, max_chars=counted, line_break=line_break, before=before, after=after
         )
-    each = [
-        adapt([*before, count_on_disk(ids[-counted:], vocab_size, order, line_break, without=without), *after])
+    each: list[Counts] = [
+        count_on_disk(ids[-counted:], vocab_size, order, line_break, without=without)
         for without in (None, *((FOLDS, fold) for fold in range(FOLDS)))
     ]
-    return PassageFitted(each[0], each[1:], ids, counted)
+    return adapted(PassageFitted(each[0], each[1:], ids, counted), before, after)
+
+
+def adapted(fitted: PassageFitted, before: Sequence[Counts], after: Sequence[Counts] = ()) -> PassageFitted:
+    """The same, with counts of other texts put together with those of the whole, and of each fold, as `adapt` says."""
+    each = [adapt([*before, counts, *after]) for counts in (fitted.counts, *fitted.without)]
+    return replace(fitted, counts=each[0], without=each[1:])

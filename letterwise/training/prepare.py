@@ -27,8 +27,8 @@ from letterwise.distributed.shared_memory import built_once
 from letterwise.distributed.world import ALONE, World, joined
 from letterwise.errors import UserError
 from letterwise.model import Transformer, build, initialize
-from letterwise.ngrams import ORDER, Counts, adapt
-from letterwise.ngrams.passage_fit import IN_MEMORY, TrainingPrior, count_text, fit_text
+from letterwise.ngrams import ORDER, Counts, adapt, kept
+from letterwise.ngrams.passage_fit import IN_MEMORY, TrainingPrior
 from letterwise.progress import Note, Progress, announced
 from letterwise.runtime.device import Runtime
 from letterwise.runtime.layers import compile_windows, recompute
@@ -283,16 +283,14 @@ def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[C
     earlier = [before] if before else []
     if not training.max_iters:  # counting alone
         return adapt([*earlier, count_whole(config, stream, order)]), None
-    text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
     folds, max_chars = training.counts_folds, training.counts_chars
-    crossfitted = fit_text(text, size, order, folds=folds, max_chars=max_chars, line_break=line_break, before=earlier)
+    crossfitted = kept.fitted(stream, order, folds=folds, max_chars=max_chars, before=earlier)
     return crossfitted.counts, crossfitted
 
 
 def count_whole(config: Config, stream: TokenStream, order: int, max_chars: int = MAX_COUNT) -> Counts:
     """The counts of the training part, as far as the configuration lets them reach."""
-    counted = stream.part("train")[-min(config.training.counts_chars, max_chars) :]
-    return count_text(counted, len(stream.vocabulary), min(order, len(counted)), stream.line_break)
+    return kept.counted(stream, order, min(config.training.counts_chars, max_chars))
 
 
 def introduction(run: Run) -> str:

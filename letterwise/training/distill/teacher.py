@@ -18,8 +18,9 @@ from letterwise.checkpoint.text_model import TextModel, text_model
 from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.world import World
 from letterwise.errors import UserError, quoted
+from letterwise.ngrams import kept
 from letterwise.ngrams.adapt import texts
-from letterwise.ngrams.passage_fit import TrainingPrior, fit_text
+from letterwise.ngrams.passage_fit import TrainingPrior
 from letterwise.shapes import Float, Int
 from letterwise.training.finetune.base import Base, open_base
 from letterwise.training.loading.pieces import LookUp
@@ -87,8 +88,6 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: Wo
         *before, _ = texts(file.counts)
         training, order = file.config.training, file.config.model.counts_order
         folds, chars = training.counts_folds, training.counts_chars
-        text, line_break = stream.part("train"), stream.line_break
-        given = {"folds": folds, "max_chars": chars}
-        fit = partial(fit_text, text, len(stream.vocabulary), order, line_break=line_break, before=before, **given)
-        crossfitted = fitted_once(fit, text, world)
+        fit = partial(kept.fitted, stream, order, folds=folds, max_chars=chars, before=before)
+        crossfitted = fitted_once(fit, stream.part("train"), world)
     return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)
