@@ -6,18 +6,19 @@ Of an array that is the address of NumPy's record of it, whose layout is part of
 data, shape and strides there (compiler.py).
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-Kinds = tuple[Any, ...]  # of values one after another, flat: so it is fast to make, and to look up
+ARRAY = np.ndarray
 IN_ONE_RUN = 0x101  # NumPy's flags of arrays in C's order that are aligned
 OWN = {bool, int, float}  # of numbers, Python's types
 
 
-class ArrayKind(NamedTuple):
+@dataclass(frozen=True, eq=False)  # of equal ones there is one: so they are fast to look up
+class ArrayKind:
     """What machine code has to know of an array."""
 
     dtype: np.dtype
@@ -25,61 +26,55 @@ class ArrayKind(NamedTuple):
     in_one_run: bool
 
 
-class TupleKind(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class TupleKind:
     """What it has to know of a tuple, perhaps a named one."""
 
     type: type[tuple[Any, ...]]
-    kinds: "tuple[Kind, ...]"
+    kinds: "Kinds"
 
 
 Kind = ArrayKind | TupleKind | type  # a number's is its type
+Kinds = tuple[Kind, ...]
+KNOWN: dict[tuple[Any, ...], Any] = {}  # the kinds of arrays and tuples, by their fields
 
 
 class Packed(tuple[Any, ...]):
-    """A tuple of arguments that are handed over again and again: flat from the beginning."""
+    """A tuple of arguments that are handed over again and again: made words of once."""
 
-    kinds: list[Any]
+    kind: "Kind"
     words: list[float]
 
     def __new__(cls, values: Iterable[Any]) -> "Packed":
         """It holds on to these values."""
         packed = super().__new__(cls, values)
-        packed.kinds, packed.words = [], []
-        flatten((tuple(packed),), packed.kinds, packed.words)
+        packed.words = []
+        (packed.kind,) = flatten((tuple(packed),), packed.words)
         return packed
 
 
-def flatten(values: tuple[Any, ...], kinds: list[Any], words: list[float]) -> None:
-    """Append the kinds of these values, and their words."""
+def flatten(values: tuple[Any, ...], words: list[float]) -> Kinds:
+    """The kinds of these values, whose words are appended to `words`."""
+    kinds: list[Any] = []
     for value in values:
         kind = type(value)
-        if isinstance(value, np.ndarray):
-            kinds += np.ndarray, value.dtype, value.ndim, value.flags.num & IN_ONE_RUN == IN_ONE_RUN
+        if isinstance(value, ARRAY):
+            array = value.dtype, value.ndim, value.flags.num & IN_ONE_RUN == IN_ONE_RUN
+            kinds.append(KNOWN.get(array) or KNOWN.setdefault(array, ArrayKind(*array)))
             words.append(id(value))
         elif kind is Packed:
-            kinds += value.kinds
+            kinds.append(value.kind)
             words += value.words
         elif isinstance(value, tuple):
-            kinds += kind, len(value)
-            flatten(value, kinds, words)
+            several = kind, flatten(value, words)
+            kinds.append(KNOWN.get(several) or KNOWN.setdefault(several, TupleKind(*several)))
         else:
             kinds.append(kind)
             words.append(value if kind in OWN else value.item())
+    return tuple(kinds)
 
 
-def nested(kinds: Iterator[Any]) -> Iterator[Kind]:
-    """The kinds that were made flat."""
-    for kind in kinds:
-        if kind is np.ndarray:
-            yield ArrayKind(next(kinds), next(kinds), next(kinds))
-        elif issubclass(kind, tuple):
-            count = next(kinds)
-            yield TupleKind(kind, tuple(islice(nested(kinds), count)))
-        else:
-            yield kind
-
-
-def packing(kinds: tuple[Kind, ...]) -> str:
+def packing(kinds: Kinds) -> str:
     """How `struct` packs the words of values of these kinds."""
     return "".join(packing(kind.kinds) if isinstance(kind, TupleKind) else packed_as(kind) for kind in kinds)
 

@@ -24,7 +24,7 @@ from numba.extending import typeof_impl
 from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
-from letterwise.compiling.arguments import ArrayKind, Kind, Kinds, TupleKind, nested
+from letterwise.compiling.arguments import ArrayKind, Kind, Kinds, TupleKind
 from letterwise.compiling.called import Called, Instructions, instructions
 from letterwise.compiling.machine_code import packed
 
@@ -40,7 +40,7 @@ RECORD = ir.LiteralStructType([WORD, ir.IntType(32), WORD.as_pointer(), WORD.as_
 
 def compiled(function: FunctionType, options: dict[str, Any], kinds: Kinds) -> bytes:
     """The entry of a function for arguments of these kinds, for `MachineCode`. Raises numba's errors."""
-    given, words = types.Tuple(tuple(map(type_of, nested(iter(kinds))))), types.CPointer(types.int64)
+    given, words = types.Tuple(tuple(map(type_of, kinds))), types.CPointer(types.int64)
     part, arguments, put = PartDispatcher(function, options), instructions(lambda words: given)(unpack), instructions()(store)
 
     def outside(words, room):

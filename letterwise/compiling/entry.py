@@ -78,9 +78,9 @@ class Entry:
         return bool(self.codes)
 
     def __call__(self, *arguments: Any) -> Any:
-        kinds, words = list[Any](), list[float]()
-        flatten(arguments, kinds, words)
-        code = self.codes.get(known := tuple(kinds)) or self._ready(known)
+        words: list[float] = []
+        kinds = flatten(arguments, words)
+        code = self.codes.get(kinds) or self._ready(kinds)
         if code:
             return code(words)
         with np.errstate(all="ignore"):

@@ -7,13 +7,14 @@ It is called without Python's lock, and cannot be interrupted.
 
 import ctypes
 import json
+import pickle
 import struct
 from functools import cache
 from typing import Any
 
 import llvmlite.binding as llvm
 
-from letterwise.compiling.arguments import Kinds, nested, packing
+from letterwise.compiling.arguments import Kinds, packing
 
 FORM = b"letterwise 1"
 # status = function(room, room, words, room): one place for what it returns, for an error, and for results from word 1 on
@@ -25,6 +26,15 @@ def packed(function: str, name: str, result: str, code: bytes) -> bytes:
     return b"\n".join((FORM, json.dumps([function, name, result]).encode(), code))
 
 
+class Raised(ctypes.Structure):
+    """Where the room points to after an error: a pickle of its class, its arguments, and perhaps of (function, file, line).
+
+    The compiler has put it into the code: so it is as trusted as that is.
+    """
+
+    _fields_ = [("pickle", ctypes.c_void_p), ("size", ctypes.c_int32)]
+
+
 class MachineCode:
     """A function for arguments of one kind."""
 
@@ -34,7 +44,7 @@ class MachineCode:
         if form != FORM:
             raise ValueError("no machine code")
         self.name, name, result = json.loads(facts)
-        self.pack, self.results = struct.Struct(packing(tuple(nested(iter(kinds))))).pack, struct.Struct(f"8x{result}")
+        self.pack, self.results = struct.Struct(packing(kinds)).pack, struct.Struct(f"8x{result}")
         self.one = len(self.results.unpack(bytes(self.results.size))) == 1
         self.room = ctypes.c_int64 * (self.results.size // 8)
         self.engine = engine()
@@ -45,10 +55,19 @@ class MachineCode:
     def __call__(self, words: list[float]) -> Any:
         """Run it. The arguments must be held meanwhile."""
         room = self.room()
-        if self.function(room, room, self.pack(*words), room):
-            raise RuntimeError(f"{self.name} failed")
+        if status := self.function(room, room, self.pack(*words), room):
+            raise self.error(room) if status > 0 else RuntimeError(f"{self.name} failed")
         results = self.results.unpack(room)
         return results[0] if self.one else results or None
+
+    def error(self, room: Any) -> BaseException:
+        """What was raised inside, as Python would have it, with a note that says where."""
+        raised = ctypes.cast(room, ctypes.POINTER(ctypes.POINTER(Raised))).contents.contents
+        kind, arguments, place = pickle.loads(ctypes.string_at(raised.pickle, raised.size))
+        error = kind(*arguments)
+        where = ", in {0}, line {2} of {1}".format(*place) if place else ""
+        error.add_note(f"raised in compiled code, called by way of {self.name}{where}")
+        return error
 
 
 def engine() -> llvm.ExecutionEngine:

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from letterwise.compiling.arguments import Packed
 from letterwise.compiling.arithmetic import log
+from letterwise.compiling.entry import entry
 from letterwise.compiling.parts import part
 from letterwise.ngrams.kneser_ney import Counts
 
@@ -91,11 +93,19 @@ def read_on(tables, state, token, log_probs):
     next_log_probs(tables, state, log_probs)
 
 
+@entry()
+def catch_up(tables, state, tokens):
+    """Take some more characters into `state` (order,), in place. `tables` is a plain tuple of the fields."""
+    own = Tables(*tables)
+    for i in range(len(tokens)):
+        extend(own, state, tokens[i])
+
+
 class NgramReader:
     """Some texts being read."""
 
     def __init__(self, tables: Tables, texts: int = 1) -> None:
-        self.tables = tables
+        self.tables, self.packed = tables, Packed(tables)
         self.states = np.full((texts, len(tables.rows) - 1), NOWHERE, np.int64)
         self.states[:, 0] = 0  # nothing read: only the context of no characters is known
 
@@ -103,5 +113,5 @@ class NgramReader:
         """A text begins anew, and has read `before`, of which the last order-1 characters matter."""
         state = self.states[text]
         state[0], state[1:] = 0, NOWHERE
-        for token in before[max(0, len(before) - len(state) + 1) :]:
-            extend(self.tables, state, token)
+        if before:
+            catch_up(self.packed, state, np.array(before[max(0, len(before) - len(state) + 1) :], np.int64))

@@ -19,7 +19,9 @@ import pytest
 from numba.core import event as events
 
 from letterwise.compiling import clock, compiler, machine_code, store
+from letterwise.compiling.arguments import Packed, flatten
 from letterwise.compiling.entry import entry
+from letterwise.compiling.parts import part
 from letterwise.inference.cpu import decode as decode
 
 ROOT = Path(__file__).parents[2]
@@ -266,6 +268,7 @@ def compilation(monkeypatch: pytest.MonkeyPatch) -> clock.Compilation:
 def test_the_clock_stands_still_while_compiling(compilation: clock.Compilation, monkeypatch: pytest.MonkeyPatch) -> None:
     """A function from 10 s to 20 s, and one from 22 s to 23 s."""
     now = 0.0
+    monkeypatch.setattr(clock, "SILENT_S", 3600.0)  # else what is said of it may come in the next test
     monkeypatch.setattr(clock.time, "monotonic", lambda: now)
     shown = []
     steps = {10: compilation.__enter__, 20: compilation.__exit__, 22: compilation.__enter__, 23: compilation.__exit__}
@@ -324,15 +327,36 @@ def test_what_only_numba_has_is_refused(folder: Path) -> None:
         entry(waits=True)(sorted_copy)(np.zeros(4))
 
 
-def test_machine_code_that_fails_is_an_error(folder: Path) -> None:
-    """What numba would raise as itself."""
+def test_an_error_in_machine_code_is_what_it_is_in_python(folder: Path) -> None:
+    """Its class and its words, and a note that says in which function and line: also of a part that others call."""
+
+    def checked(x):
+        if x < 0:
+            raise ValueError("below zero")
+        return x
+
+    inner = part()(checked)
 
     def divided(x, y):
-        return x // y
+        return inner(x) // y
 
-    assert entry(waits=True)(divided)(7, 2) == 3
-    with pytest.raises(RuntimeError, match="divided"):
-        entry(waits=True)(divided)(7, 0)
+    found = entry(waits=True)(divided)
+    assert found(7, 2) == 3
+    with pytest.raises(ZeroDivisionError, match="division by zero") as caught:
+        found(7, 0)
+    assert caught.value.__notes__ == ["raised in compiled code, called by way of divided"]
+    with pytest.raises(ValueError, match="below zero") as caught:
+        found(-7, 2)
+    place = f"{checked.__name__}, line {checked.__code__.co_firstlineno + 2} of {__file__}"
+    assert caught.value.__notes__ == [f"raised in compiled code, called by way of divided, in {place}"]
+
+
+def test_what_is_packed_is_handed_over_as_what_is_not() -> None:
+    table = np.zeros((2, 3))
+    turned, packed, plain = table.T, list[float](), list[float]()
+    task = 1, (table, turned), Point(2, 0.5)
+    assert flatten((Packed(task), True), packed) == flatten((task, True), plain)
+    assert packed == plain == [1, id(table), id(turned), 2, 0.5, True]
 
 
 def test_results_and_arguments_are_those_of_python(folder: Path) -> None:

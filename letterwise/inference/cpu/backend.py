@@ -81,10 +81,10 @@ class CompiledCache:
         self.heads = self.kv.view(f"V{4 * head}")[..., 0]
         self.reader = NgramReader(backend.tables, rows)
         self.kept = Packed((self.kv, self.reader.states))
+        prior = np.zeros((threads, CHUNK, config.orders, backend.vocab_size + 1), np.float32)
         room = [np.zeros((threads, backend.vocab_size), kind) for kind in (np.int64, np.float64, np.float64)]  # a `Room` each
-        self.scratch = Packed((aligned(2, threads, kernel.scratch_size(config, CHUNK)), *room))
-        self.prior = np.zeros((threads, CHUNK, config.orders, backend.vocab_size + 1), np.float32)
-        self.wanted = np.zeros((threads, CHUNK), np.int64)
+        numbers = aligned(2, threads, kernel.scratch_size(config, CHUNK))
+        self.scratch = Packed((numbers, prior, np.zeros((threads, CHUNK), np.int64), *room))
         self.dfas = DFATables()
 
     def begin(self, row: int, before: Sequence[int]) -> None:
@@ -151,12 +151,12 @@ class CompiledCache:
     ) -> None:
         """Read tokens, or draw behind them, with as many threads as it pays for."""
         backend = self.backend
-        backend.threads.run(
-            decode.decode, len(tokens) * len(backend.weights), max(1, draws.ids.shape[1]),
-            backend.model, self.kept, (tokens, wanted, self.wanted, self.prior, logits), self.scratch,
+        task = Packed((
+            backend.model, self.kept, tokens, wanted, logits, self.scratch,
             READING if draws is NO_DRAWS else tuple(draws), unread, np.array(groups),
-            apart=len(groups) > 2,
-        )  # fmt: skip
+        ))  # fmt: skip
+        steps = max(1, draws.ids.shape[1])
+        backend.threads.run(decode.decode, len(tokens) * len(backend.weights), steps, task, apart=len(groups) > 2)
 
     def copy(self, row: int, other: "CompiledCache", other_row: int) -> None:
         """A row goes on from where a row of another cache of this model is."""

@@ -37,21 +37,23 @@ class Draws(NamedTuple):
 
 
 @entry(**EXACT)
-def decode(model, cache, batch, scratch, draws, unread, groups, thread):
-    """Read a batch; or draw characters for R texts, as `draws` says, and read all but the last. Called by each thread.
+def decode(task, thread):
+    """Read tokens; or draw characters for R texts, as `draws` says, and read all but the last. Called by each thread.
 
-    To read (n = 0), the batch's tokens are those of one text after another. To draw, they (R, 3) are the texts' rows, their
-    next positions, and, where they are `unread`, the ids that come there first. They are overwritten. `scratch` is room
-    (2, threads, N) for what each thread has to itself, and for what threads share, and a `Room` for each thread; so are the
-    batch's `prior` (threads, M, K, V+1) and `wanted_room` (threads, M). Returns how many steps it took.
+    A `task` is (model, cache, tokens, wanted, logits, scratch, draws, unread, groups): the first two, `scratch` and `draws` are
+    plain tuples of arrays. It is packed once, for all threads. Returns how many steps it took.
+
+    To read (n = 0), tokens (N, 3) are those of one text after another, of which logits are `wanted` behind some. To draw, they
+    (R, 3) are the texts' rows, their next positions, and, where they are `unread`, the ids that come there first. They are
+    overwritten. `scratch` is room: numbers (2, threads, N), for what each thread has to itself, and for what threads share;
+    `prior` (threads, M, K, V+1) and `wanted` (threads, M) of a batch; and a `Room` for each thread.
 
     Several `groups` (G+1,) of texts, which begin with these tokens, are taken one after another by whatever thread has time;
     one group is the work of all threads together.
-
-    `model`, `cache`, `batch` and `draws` are plain tuples of the fields.
     """
+    model, cache, tokens, wanted, logits, scratch, draws, unread, groups = task
     config, packed, draws = KernelConfig(*model[0]), model[1], Draws(*draws)
-    (tokens, wanted, wanted_room, prior, logits), (numbers, order, probabilities, typicality) = batch, scratch
+    numbers, prior, wanted_room, order, probabilities, typicality = scratch
     apart, length = len(groups) > 2, draws.ids.shape[1]
     own = Thread(thread.arrivals, 0 if apart else thread.rank, 1 if apart else thread.threads)
     shared = thread.rank if apart else 0
