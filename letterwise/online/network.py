@@ -29,6 +29,7 @@ from letterwise.inference.cpu.layout import pack_weights
 from letterwise.inference.windows import Windows
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
+from letterwise.online.logistic import softmax
 
 RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
 
@@ -67,10 +68,11 @@ class Network:
 
     def probabilities(self) -> np.ndarray:
         """(V,), float64, of what comes next."""
-        logits = self.windows.logits[0].astype(np.float64)
-        finite(logits.max())
-        weights = np.exp(logits - logits.max())
-        return weights / weights.sum()
+        logits = self.windows.logits[0]
+        finite(float(logits.max()))
+        probabilities = np.empty(len(logits))
+        softmax(logits, probabilities)
+        return probabilities
 
     def read(self, id: int) -> None:
         """One more character; where it begins a new window, it is learned from what was read."""

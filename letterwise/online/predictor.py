@@ -9,11 +9,10 @@ One implementation for `evaluate --protocol online` and `compress --online`: wha
 import numpy as np
 
 from letterwise.checkpoint import ModelFile
-from letterwise.data.vocabulary import Vocabulary
-from letterwise.online.mixing import empty_past, huffman, learn, predict
+from letterwise.online.contexts import shapes_of
+from letterwise.online.mixing import empty_past, learn, predict
 from letterwise.online.network import Network
-
-WORDS, LINE_ENDS = 1, 2  # kinds of characters
+from letterwise.online.tree import huffman
 
 
 class Online:
@@ -25,9 +24,9 @@ class Online:
         common = np.ones(size)
         if file.counts:
             common[file.counts.levels[0].characters] += file.counts.levels[0].counts
-        self.mixed = np.ones(size)
+        self.alone, self.mixed = np.ones(size), np.ones(size)  # the network's alone, and mixed
         self.tree = huffman(common) if size > 1 else None
-        self.past = empty_past(size, kinds(file.vocabulary)) if size > 1 else None
+        self.past = empty_past(shapes_of(file.vocabulary)) if size > 1 else None
         self._predict()
 
     def probabilities(self) -> np.ndarray:
@@ -37,16 +36,11 @@ class Online:
     def read(self, ids: np.ndarray) -> None:
         """The next character (1,): learn from it, and go on."""
         if self.tree and self.past:
-            learn(self.tree, self.past, int(ids[0]))
+            learn(self.tree, self.past, self.alone, int(ids[0]))
             self.network.read(int(ids[0]))
             self._predict()
 
     def _predict(self) -> None:
         if self.tree and self.past:
-            predict(self.tree, self.past, self.network.probabilities(), self.mixed)
-
-
-def kinds(vocabulary: Vocabulary) -> np.ndarray:
-    """Of each character (V,): whether it is part of words, ends a line, or neither (0)."""
-    characters = map(chr, range(256)) if vocabulary.kind == "byte" else vocabulary.characters
-    return np.array([WORDS if c.isalnum() or c == "'" else LINE_ENDS if c == "\n" else 0 for c in characters])
+            self.alone = self.network.probabilities()
+            predict(self.tree, self.past, self.alone, self.mixed)

@@ -4,28 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.online import Online, evaluate
-from letterwise.online.mixing import huffman
 from letterwise.online.network import Network
-from letterwise.online.predictor import kinds
 
 TEXT = "The yak sat on the quilt. " * 8
-
-
-def test_the_tree_is_huffmans() -> None:
-    tree = huffman(np.array([8.0, 1.0, 1.0, 4.0, 2.0]))
-    depths = (tree.path >= 0).sum(-1)
-    assert depths.tolist() == [1, 4, 4, 2, 3]
-    for id in range(5):  # from the root along the path to the character
-        node = 0
-        for at, bit in zip(tree.path[id], tree.bits[id], strict=True):
-            if at >= 0:
-                assert at == node
-                node = tree.children[node, bit]
-        assert node == -1 - id
-    assert all(child < 0 or child > node for node, pair in enumerate(tree.children) for child in pair)
 
 
 def test_probabilities_are_that_and_the_future_does_not_change_them(tiny) -> None:
@@ -76,11 +59,6 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
     network.read(int(ids[size]))
     assert any((held[name].numpy() != weight).any() for name, weight in before.items())
     assert all((tiny.file.weights[name] == weight).all() for name, weight in before.items())
-
-
-def test_kinds_of_characters() -> None:
-    assert kinds(Vocabulary("char", "\n 'aé")).tolist() == [2, 0, 1, 1, 1]
-    assert len(kinds(Vocabulary("byte"))) == 256
 
 
 def test_nothing_to_predict(tiny) -> None:
