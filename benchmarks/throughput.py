@@ -89,7 +89,7 @@ def ours(config: Config, runtime: Runtime, weights: dict[str, Tensor] | None = N
     model: Transformer = initialize(build(config.model, VOCAB_SIZE), 0)
     if weights:
         model.load_state_dict(weights)
-    optimizers = build_optimizers(model, config.training)
+    optimizers = build_optimizers(model, config.training, dtype=runtime.dtype)
 
     def step(x: Tensor, y: Tensor) -> float:
         with runtime.autocast():

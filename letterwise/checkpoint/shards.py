@@ -41,6 +41,13 @@ class Part(NamedTuple):
         count = math.prod(self.shape)
         return np.fromfile(self.path, self.dtype, count, offset=self.start).reshape(self.shape)
 
+    def rows(self, first: int, end: int) -> "Part":
+        """Those of its rows that are from the `first` to before the `end` of the whole; none, perhaps."""
+        size, at = math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize, self.offsets[0]
+        first, end = (min(max(row - at, 0), self.shape[0]) for row in (first, end))
+        shape, offsets = (max(0, end - first), *self.shape[1:]), (at + first, *self.offsets[1:])
+        return self._replace(start=self.start + first * size, shape=shape, offsets=offsets)
+
 
 class Shards(Mapping[str, np.ndarray]):
     """Whole arrays by name, each put together when it is asked for."""
@@ -54,6 +61,18 @@ class Shards(Mapping[str, np.ndarray]):
         for part in parts:
             whole[tuple(slice(at, at + n) for at, n in zip(part.offsets, part.shape, strict=True))] = part.read()
         return whole
+
+    def rows(self, name: str, rows: slice) -> np.ndarray:
+        """Some rows of an array, of which alone they are read."""
+        parts = self.parts[name]
+        shape = whole_shape(parts)
+        first, end, _ = rows.indices(shape[0])
+        found = np.empty((end - first, *shape[1:]), parts[0].dtype)
+        for part in (part.rows(first, end) for part in parts):
+            places = zip((part.offsets[0] - first, *part.offsets[1:]), part.shape, strict=True)
+            if part.shape[0]:
+                found[tuple(slice(at, at + n) for at, n in places)] = part.read()
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.parts)
@@ -70,6 +89,18 @@ def whole_shape(parts: list[Part]) -> tuple[int, ...]:
     """The shape of the array that parts are of."""
     ends = [[at + n for at, n in zip(part.offsets, part.shape, strict=True)] for part in parts]
     return tuple(max(end) for end in zip(*ends, strict=True))
+
+
+def shape_of(arrays: Mapping[str, np.ndarray], name: str) -> tuple[int, ...]:
+    """An array's shape, for which it is not read."""
+    return whole_shape(arrays.parts[name]) if isinstance(arrays, Shards) else arrays[name].shape
+
+
+def rows_of(arrays: Mapping[str, np.ndarray], name: str, rows: slice) -> np.ndarray:
+    """Some rows of an array, or all of it: `slice(None)`."""
+    if rows == slice(None):
+        return arrays[name]
+    return arrays.rows(name, rows) if isinstance(arrays, Shards) else arrays[name][rows]
 
 
 def new_folder(home: Path) -> Path:

@@ -28,13 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TextModel:
-    """`counts` are those that the model learned beside. For a model of lines, `line_break` is the id that each begins after."""
+    """`counts` are those that the model learned beside. For a model of lines, `line_break` is the id that each begins after.
+
+    `in_shares`: several processes have a share of the weights each, and compute together.
+    """
 
     config: ModelConfig
     vocabulary: Vocabulary
     build: "Callable[[], Transformer]"
     counts: Counts | None = None
     line_break: int | None = None
+    in_shares: bool = False
 
     @property
     def block_size(self) -> int:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from letterwise.checkpoint.model_file import ModelFile
-from letterwise.distributed.sharded import whole
+from letterwise.checkpoint.shards import rows_of, shape_of
+from letterwise.distributed.sharded import own_part, own_rows, whole
+from letterwise.errors import UserError
 from letterwise.model import Transformer, build
 
 
@@ -39,6 +41,17 @@ def load_weights(model: Transformer, weights: Mapping[str, np.ndarray]) -> None:
     """The inverse of `weights_of`, in place."""
     tied = {"head.weight": weights["tokens.weight"]} if model.config.tied else {}
     model.load_state_dict(as_tensors({**weights, **tied}))
+
+
+def load(tensors: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]) -> None:
+    """Copy arrays into the tensors of the same names; into a share, the rows it has: no others are read.
+
+    Raises `UserError` where one is missing, or does not fit.
+    """
+    for name, tensor in tensors.items():
+        if name not in arrays or shape_of(arrays, name) != tensor.shape:
+            raise UserError(f"there is no {name[:60]!r} of shape {tuple(tensor.shape)}")
+        own_part(tensor).copy_(torch.from_numpy(rows_of(arrays, name, own_rows(tensor))))
 
 
 def restore(file: ModelFile, device: torch.device | str = "cpu") -> Transformer:

@@ -78,6 +78,14 @@ class World:
         """Every so many-th of the items: all processes together take each of them once."""
         return itertools.islice(items, self.rank, None, self.size)
 
+    def in_rounds(self, items: Iterable[T]) -> Iterator[tuple[T, bool, list[T]]]:
+        """The items of `mine`, each with those that all processes have in its round. All take part in each round: where there
+        is no item left for this one, it gets the round's last, which does not count.
+        """
+        left = iter(items)
+        while some := list(itertools.islice(left, self.size)):
+            yield some[min(self.rank, len(some) - 1)], self.rank < len(some), some
+
     def dealt(self, found: list[T]) -> list[T]:
         """What all processes found for `mine` items, in the order of the items."""
         each = itertools.zip_longest(*self.listed(found))

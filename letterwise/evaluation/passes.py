@@ -78,6 +78,14 @@ def passes(
     hooks = [layer.register_forward_pre_hook(lambda *layer_and_inputs: between and between()) for layer in layers]
     try:
         batches = sweep(ids[start:], block_size, max(1, fitting), overlap=overlap, every=every, line_break=model.line_break)
+        if model.in_shares:
+            for mine, counts, others in world.in_rounds(batches):
+                made = read(model, ids, mine, start, with_logits)
+                for _ in range(max(map(len, others)) - len(mine)):  # as often as the others, who wait for each block
+                    read(model, ids, mine[:1], start, with_logits)
+                if counts:
+                    yield made
+            return
         mine = world.mine(batches)
         yield from side_by_side(lambda together: read(model, ids, together, start, with_logits), mine, threads)
     finally:

@@ -203,7 +203,7 @@ def prepare_run(
         stream=stream,
         model=model,
         multi_token=multi_token,
-        optimizers=build_optimizers(model, training, multi_token),
+        optimizers=build_optimizers(model, training, multi_token, runtime.dtype),
         counts=counts,
         crossfitted=crossfitted,
         baseline_counts=baseline_counts,

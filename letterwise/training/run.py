@@ -6,10 +6,9 @@ TrainingState, all that a restart needs
 """
 
 import math
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,15 +17,15 @@ from torch import Tensor, nn
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.checkpoint.training_state import TrainingState, damaged_state
-from letterwise.checkpoint.weights import as_arrays, as_tensors, load_weights, weights_in, weights_of
+from letterwise.checkpoint.weights import as_arrays, load, weights_in
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
-from letterwise.distributed.sharded import filling, own_part, share_of
+from letterwise.distributed.sharded import in_forward, own_part
 from letterwise.distributed.world import ALONE, World
 from letterwise.errors import UserError
 from letterwise.evaluation.baseline import baseline_bits
 from letterwise.evaluation.evaluate import evaluate
-from letterwise.model import Transformer, build
+from letterwise.model import Transformer
 from letterwise.ngrams import Counts
 from letterwise.ngrams.passage_fit import TrainingPrior
 from letterwise.runtime.device import Runtime
@@ -41,6 +40,7 @@ from letterwise.training.optimizers.optimizer import Optimizers
 from letterwise.training.optimizers.schedule import learning_rate_factor
 from letterwise.training.run_directory import RunDirectory
 
+T = TypeVar("T")
 UNTOUCHED = "base model"  # among baselines: what a run was started from, as it was
 ROLLBACK_FACTOR = 0.5  # of the learning rate, each time that a run which diverged goes back
 
@@ -62,7 +62,7 @@ class Run:
     Where the model learns beside counts, `counts` are those, and `crossfitted` how it sees them while it learns. Its first step
     here is taken after `began_s` of its `seconds`: loading, planning and counting come before. Validations score every
     `every`-th window, those on a subset every `subset_every`-th; the last of these took `subset_took_s`. Scoring all windows
-    takes about `scoring_s`; 0 where that is not known yet. While `model` is a copy in one piece, `learning` is what learns.
+    takes about `scoring_s`; 0 where that is not known yet.
     """
 
     config: Config
@@ -94,12 +94,12 @@ class Run:
     scoring_s: float = 0.0
     rollbacks: int = 0
     compared: tuple[int, dict[str, float]] = (0, {})
-    learning: Transformer | None = None
 
     @property
     def text_model(self) -> TextModel:
         """The model as it is now, to score texts with."""
-        return TextModel(self.model.config, self.stream.vocabulary, lambda: self.model, self.counts, self.stream.line_break)
+        line_break, in_shares = self.stream.line_break, self.in_shares
+        return TextModel(self.model.config, self.stream.vocabulary, lambda: self.model, self.counts, line_break, in_shares)
 
     @property
     def chars_seen(self) -> int:
@@ -222,15 +222,16 @@ class Run:
     def restore(self, state: TrainingState) -> None:
         """Stand where `state` stood. Raises `UserError` when it is not a state of such a run."""
         try:
-            with self.filling():
-                load_weights(self.model, state.weights)
-                if self.multi_token:
-                    self.multi_token.load_state_dict(as_tensors(state.lookahead))
-            self.optimizers.load_tensors(as_tensors(state.optimizers))
+            load(weights_in(self.model), state.weights)
+            if self.multi_token:
+                load(self.multi_token.state_dict(), state.lookahead)
+            self.optimizers.load_arrays(state.optimizers)
         except (UserError, RuntimeError) as error:
             raise damaged_state(str(error).splitlines()[0]) from error
-        weights = weights_in(self.model)
-        self.best_weights = {name: share_of(tensor, weights[name]).clone() for name, tensor in as_tensors(state.best).items()}
+        self.best_weights = {}
+        if state.best:
+            self.keep_best()  # for their places
+            load(self.best_weights, state.best)
         self.step, self.seconds, self.rows = state.step, state.seconds, list(state.rows)
         self.rollbacks, self.budget.validation_s = state.rollbacks, state.validation_s
         same = state.config.training.eval_chars == self.config.training.eval_chars
@@ -240,7 +241,7 @@ class Run:
 
     def keep_best(self) -> None:
         """The weights of now are the best so far."""
-        held = weights_in(self.learning or self.model)
+        held = weights_in(self.model)
         self.best_weights = {name: w.clone() if self.in_shares else w.to("cpu", copy=True) for name, w in held.items()}
 
     def best_whole(self) -> dict[str, np.ndarray]:
@@ -256,22 +257,9 @@ class Run:
         """Whether each of several processes has only a share of the weights."""
         return in_shares(self.config, self.world)
 
-    def filling(self) -> AbstractContextManager:
-        """While it lasts, whole weights can be put into the model."""
-        return filling() if self.in_shares else nullcontext()
-
-    @contextmanager
-    def whole_model(self) -> Generator[None]:
-        """While it lasts, `model` has all its weights in one piece, to be evaluated and to write with."""
-        if not self.in_shares:
-            yield
-            return
-        self.learning, self.model = self.model, build(self.config.model, len(self.stream.vocabulary), self.runtime.device)
-        try:
-            load_weights(self.model, weights_of(self.learning))
-            yield
-        finally:
-            self.learning, self.model = None, self.learning
+    def calling_model(self, do: Callable[[], T]) -> T:
+        """`do()`, which evaluates `model` or writes with it: where weights are in shares, on all processes together."""
+        return in_forward(self.objective, do) if self.in_shares else do()
 
     def model_file(self, weights: dict[str, np.ndarray], history: list[dict[str, Any]]) -> ModelFile:
         """The model of these weights, the best so far, with its history."""

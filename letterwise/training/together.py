@@ -20,7 +20,6 @@ from letterwise.progress import Progress
 from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.planning.memory import fitted_to_memory, gpu_note
 from letterwise.training.planning.settings import days_note, fitted, open_text, planned
-from letterwise.training.run import in_shares
 
 
 def own_runtime(config: RuntimeConfig, world: World) -> Runtime:
@@ -93,12 +92,10 @@ def told_settings(
 
 
 def require_share(config: Config, world: World) -> None:
-    """Raises `UserError` when there are more processes than sequences to share, or an optimizer cannot do with shares."""
+    """Raises `UserError` when there are more processes than sequences to share."""
     sequences = config.training.sequences
     if world.size > sequences:
         raise UserError(
             f"{world.size} processes have {sequences} {'sequence' if sequences == 1 else 'sequences'} a step to share: "
             f"start {sequences} at most, or raise --batch_size."
         )
-    if in_shares(config, world) and config.training.optimizer == "adafactor":
-        raise UserError("optimizer='adafactor' needs whole matrices: leave out --parallel fsdp, or take --optimizer muon.")

@@ -108,8 +108,7 @@ class Trainer:
         """Validate, and save what came of it. The time that both take is set aside for the last one."""
         run, began = self.run, clock()
         run.record.read()
-        with run.whole_model():
-            validate(run, self.progress, interruption.check)
+        validate(run, self.progress, interruption.check)
         run.meter.restart()
         run.budget.validation_s = run.world.told(clock() - began)
         self.saver.try_save(run)
@@ -121,8 +120,7 @@ class Trainer:
         """Validate on a subset. The time that takes is no step's."""
         run, began = self.run, clock()
         run.record.read()
-        with run.whole_model():
-            validate_subset(run, self.progress.note, interruption.check)
+        validate_subset(run, self.progress.note, interruption.check)
         self.saver.show_record(run)
         run.meter.skip(clock() - began)
         run.record.start_clock()

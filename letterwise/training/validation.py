@@ -5,18 +5,20 @@ Run, a subset of it   ──▶ a row (loss) ──▶ run.record: a point of th
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from letterwise.compiling.clock import clock
 from letterwise.evaluation.evaluate import Score, evaluate
+from letterwise.inference.backend import Draw
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import TorchBackend
+from letterwise.inference.torch_backend import TorchBackend, TorchCache
 from letterwise.progress import Note, Progress
+from letterwise.shapes import Bool, Float, Int
 from letterwise.training.metrics.rows import SUBSET
 from letterwise.training.run import Run, TrainingDiverged
 
@@ -34,15 +36,10 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
     `between` is called now and then, and may raise to give up: then nothing has changed. Raises `TrainingDiverged` where
     the loss is NaN or infinite.
     """
-    train_nats, held_out, nats = run.mean_nats(), run.stream.part("val"), None
-    score: Score | None = None
-    if len(held_out) >= 2:
-        run.every = run.every or window_stride(run, held_out, progress.note, between)
-        began = clock()
-        score = scored(run, held_out, every=run.every, between=between)
-        run.scoring_s, nats = run.world.told((clock() - began) * run.every), score.nats_per_char
-        if not math.isfinite(nats):
-            raise TrainingDiverged(f"the validation loss became {nats} by step {run.step}")
+    train_nats = run.mean_nats()
+    score, old, written = run.calling_model(lambda: looked_at(run, progress.note, between))
+    nats = score.nats_per_char if score else None
+    if score:
         run.compare(between)
     best, rate = run.best, run.learning_rate_factor(run.step - 1) if run.step else 0.0
     best_nats = best["val_nats_per_char"] if best else None
@@ -59,13 +56,31 @@ def validate(run: Run, progress: Progress, between: Callable[[], None]) -> None:
         "chars_per_second": round(run.meter.chars_per_second()),
         "best": nats is None or best_nats is None or nats < best_nats,
     }
-    if run.world.first and run.finetuning and (old := run.finetuning.old_nats(run.text_model, between)) is not None:
+    if old is not None:
         row["old_val_nats_per_char"] = old
-    row["sample"] = sample(run, between) if run.world.first else ""
+    row["sample"] = written
     progress.held_out(row)
     run.rows.append(row)
     if row["best"]:
         run.keep_best()
+
+
+def looked_at(run: Run, note: Note, between: Callable[[], None]) -> tuple[Score | None, float | None, str]:
+    """The model on the validation part, on that of the model it was started from, and what it writes.
+
+    Where weights are in shares, all processes do all of it together. `between` and what is raised are as those of `validate`.
+    """
+    held_out, score, old = run.stream.part("val"), None, None
+    if len(held_out) >= 2:
+        run.every = run.every or window_stride(run, held_out, note, between)
+        began = clock()
+        score = scored(run, held_out, every=run.every, between=between)
+        run.scoring_s = run.world.told((clock() - began) * run.every)
+        if not math.isfinite(score.nats_per_char):
+            raise TrainingDiverged(f"the validation loss became {score.nats_per_char} by step {run.step}")
+    if run.finetuning:
+        old = run.finetuning.old_nats(run.text_model, between, run.world)
+    return score, old, sample(run, between) if run.world.first or run.in_shares else ""
 
 
 def validate_subset(run: Run, note: Note, between: Callable[[], None]) -> None:
@@ -73,10 +88,15 @@ def validate_subset(run: Run, note: Note, between: Callable[[], None]) -> None:
 
     `between` and what is raised are as those of `validate`.
     """
-    held_out = run.stream.part("val")
-    run.subset_every = run.subset_every or subset_stride(run, held_out, note, between)
-    began = clock()
-    score = scored(run, held_out, every=run.subset_every, between=between)
+    held_out, began = run.stream.part("val"), clock()
+
+    def subset_scored() -> Score:
+        nonlocal began
+        run.subset_every = run.subset_every or subset_stride(run, held_out, note, between)
+        began = clock()
+        return scored(run, held_out, every=run.subset_every, between=between)
+
+    score = run.calling_model(subset_scored)
     if not math.isfinite(score.nats_per_char):
         raise TrainingDiverged(f"the validation loss became {score.nats_per_char} by step {run.step}")
     row = {"kind": SUBSET, "step": run.step, "chars": run.chars_seen, "seconds": round(run.seconds, 3)}
@@ -132,7 +152,7 @@ def sample(run: Run, between: Callable[[], None]) -> str:
     """What the model writes now, from nothing."""
     run.model.eval()
     sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
-    model = TorchBackend(run.model, run.counts, run.stream.line_break)
+    model = SharedBackend(run) if run.in_shares else TorchBackend(run.model, run.counts, run.stream.line_break)
     pieces = []
     try:
         for _, piece in generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits):
@@ -141,6 +161,30 @@ def sample(run: Run, between: Callable[[], None]) -> str:
     finally:
         run.model.train()
     return "".join(pieces)
+
+
+class SharedBackend(TorchBackend):
+    """A model whose weights are in shares: all processes compute, and write what the first one draws."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.model, run.counts, run.stream.line_break)
+        self.world = run.world
+
+    def cache(self, rows: int) -> TorchCache:
+        """Room for so many texts."""
+        return SharedCache(self, rows)
+
+
+class SharedCache(TorchCache):
+    """What such a model keeps of the texts in some rows."""
+
+    backend: SharedBackend
+
+    def draw(
+        self, draws: Sequence[Draw], logits: Float[np.ndarray, "n V"], unread: bool
+    ) -> tuple[Int[np.ndarray, "R 1"], Bool[np.ndarray, "R 1"]]:
+        """The first process's draws: others would wait for ever if one ended its text earlier."""
+        return self.backend.world.told(super().draw(draws, logits, unread))
 
 
 def nth(n: int) -> str:

@@ -1,5 +1,6 @@
 """Shards: parts that several processes wrote are whole arrays again; what is missing, damaged or a lie is refused."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from letterwise.checkpoint.container import Damaged
-from letterwise.checkpoint.shards import PLACES, digests, new_folder, open_shards, remove_unnamed
+from letterwise.checkpoint.shards import PLACES, digests, new_folder, open_shards, remove_unnamed, rows_of, shape_of
 from letterwise.checkpoint.training_state import load_state, previous, read_state, save_state
 
 GOLDEN = Path(__file__).parents[1] / "golden/format3-state.safetensors"
@@ -46,6 +47,23 @@ def test_parts_are_put_together(tmp_path: Path, arrays: dict[str, np.ndarray]) -
         np.testing.assert_array_equal(array, arrays[name])
     assert set(found.under("x.")) == {"a", "b", "c", "step"}
     assert not found.under("y.")
+
+
+def test_some_rows_are_read_alone(tmp_path: Path, arrays: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = open_shards(tmp_path, written(tmp_path, arrays))
+    read = list[int]()
+    from_file = np.fromfile
+    monkeypatch.setattr(
+        np, "fromfile", lambda path, dtype, count, **at: (read.append(count), from_file(path, dtype, count, **at))[1]
+    )
+    for name, array in ((name, array) for name, array in arrays.items() if array.ndim):
+        assert shape_of(found, name) == array.shape
+        for first, end in itertools.combinations_with_replacement(range(len(array) + 1), 2):
+            read.clear()
+            np.testing.assert_array_equal(rows_of(found, name, slice(first, end)), array[first:end])
+            assert sum(read) == array[first:end].size
+            np.testing.assert_array_equal(rows_of(arrays, name, slice(first, end)), array[first:end])
+    assert rows_of(found, "x.step", slice(None)) == arrays["x.step"]
 
 
 def test_what_is_not_as_written_is_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from states import steps_kept
-from torchrun import FLAGS, ROOT, environment, letterwise_processes, torchrun
+from torchrun import FLAGS, ROOT, environment, letterwise_processes, together, torchrun
 
 from letterwise.checkpoint import load_model
 from letterwise.checkpoint.training_state import load_state
@@ -61,22 +61,46 @@ def test_two_processes_learn_what_one_does(text_file: Path, tmp_path: Path) -> N
     same_run(tmp_path / "one", tmp_path / "two")
 
 
-def test_a_run_goes_on_with_another_number_of_processes(text_file: Path, alone: Path, tmp_path: Path) -> None:
+def validations(out: Path) -> dict[int, float]:
+    """Nats by step."""
+    return {row["step"]: row["val_nats_per_char"] for row in load_state(out / "state.safetensors").rows}
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adafactor"])
+def test_a_run_goes_on_with_another_number_of_processes(optimizer: str, text_file: Path, alone: Path, tmp_path: Path) -> None:
     """Two with a share of the weights each, then one, then four with shares again, as one from the beginning."""
-    out = tmp_path / "run"
+    out, wanted = tmp_path / "run", {**PLAIN, "optimizer": optimizer}
+    if optimizer != "muon":
+        alone = tmp_path / "alone"
+        train({**wanted, "input_file": (str(text_file),)}, out=str(alone))
     shares = {"max_iters": 7, "parallel": "fsdp", "activation_checkpointing": True}
-    done = torchrun(2, {**PLAIN, "input_file": text_file, "out": out, **shares})
-    assert done.returncode == 0, done.stderr
+    for code, _, said in together(2, {**wanted, "input_file": text_file, "out": out, **shares}):
+        assert code == 0, said
     assert {len([*shards.iterdir()]) for shards in out.glob("shards-*")} == {2}, "each process has written its own"
     train({"max_iters": 15}, out=str(out), resume=True)
     assert not [*out.glob("shards-*")], "one process writes one file"
-    done = torchrun(4, {"out": out, "resume": True, "max_iters": FLAGS["max_iters"]})
-    assert done.returncode == 0, done.stderr
-    assert "no longer the same to the last bit" in done.stderr
+    codes, _, said = zip(*together(4, {"out": out, "resume": True, "max_iters": FLAGS["max_iters"]}), strict=True)
+    assert not any(codes), said
+    assert ["no longer the same to the last bit" in each for each in said] == [True, False, False, False]
     one, other = (load_state(path / "state.safetensors") for path in (alone, out))
     assert one.step == other.step
-    for name, weight in one.weights.items():
-        np.testing.assert_allclose(weight, other.weights[name], **CLOSE, err_msg=name)
+    for part in ("weights", "optimizers"):
+        for name, array in getattr(one, part).items():
+            np.testing.assert_allclose(array, getattr(other, part)[name], **CLOSE, err_msg=name)
+    common = validations(alone)
+    assert common.keys() <= validations(out).keys()
+    np.testing.assert_allclose([validations(out)[step] for step in common], [*common.values()], **CLOSE)
+
+
+def test_lines_are_validated_in_shares_as_in_one_piece(line_file: Path, tmp_path: Path) -> None:
+    """Where processes read batches of other numbers and lengths, all still take part as often."""
+    wanted = {**PLAIN, "lines": True, "block_size": 8, "max_iters": 2, "warmup_iters": 1, "eval_interval": 1}
+    train({**wanted, "input_file": (str(line_file),)}, out=str(tmp_path / "one"))
+    for code, _, said in together(3, {**wanted, "input_file": line_file, "out": tmp_path / "three", "parallel": "fsdp"}):
+        assert code == 0, said
+    same_run(tmp_path / "one", tmp_path / "three")
+    one, three = (load_state(tmp_path / name / "state.safetensors").rows for name in ("one", "three"))
+    assert [row["sample"] for row in one] == [row["sample"] for row in three]
 
 
 def test_more_processes_than_sequences_are_refused_in_one_sentence(text_file: Path, tmp_path: Path) -> None:

@@ -53,6 +53,16 @@ def test_what_is_dealt_out_comes_back_in_order(items: int, size: int) -> None:
         assert World(0, size).dealt(hands[0]) == list(range(items))
 
 
+@given(st.integers(0, 20), st.integers(1, 5))
+def test_in_rounds_all_take_part_as_often_and_each_item_counts_once(items: int, size: int) -> None:
+    each = [list(World(rank, size).in_rounds(range(items))) for rank in range(size)]
+    assert {len(rounds) for rounds in each} == {-(-items // size)}
+    assert [[item for item, counts, _ in rounds if counts] for rounds in each] == [
+        list(World(rank, size).mine(range(items))) for rank in range(size)
+    ]
+    assert all(item in others for rounds in each for item, _, others in rounds)
+
+
 def test_one_process_asks_nobody() -> None:
     with joined() as world:
         assert world == ALONE
@@ -108,10 +118,6 @@ def test_more_processes_than_sequences_are_refused() -> None:
     require_share(config, World(0, 4))
     with pytest.raises(UserError, match="5 processes have 4 sequences a step to share: start 4 at most"):
         require_share(config, World(0, 5))
-    whole = config.with_values({"optimizer": "adafactor", "parallel": "fsdp"})
-    require_share(whole, ALONE)
-    with pytest.raises(UserError, match="leave out --parallel fsdp"):
-        require_share(whole, World(0, 2))
 
 
 def test_a_process_that_is_not_the_first_touches_no_file(tmp_path: Path) -> None:

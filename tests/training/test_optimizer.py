@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from priors import log_prior
 from torch import Tensor
 
+from letterwise.checkpoint.weights import as_arrays
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer, build, initialize
+from letterwise.training.optimizers import optimizer
 from letterwise.training.optimizers.muon import COEFFICIENTS, Muon, orthogonalize
 from letterwise.training.optimizers.optimizer import Optimizers, build_optimizers
 
@@ -126,6 +128,17 @@ def test_muon_steps_as_defined() -> None:
         muon.step()
     for matrix, expected in zip(matrices, on_paper, strict=True):
         np.testing.assert_allclose(matrix.detach().numpy(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_muon_is_as_precise_as_training(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bfloat16 only where training takes it, too: in float32, a gradient's last bit moves a step by no more than a bit does."""
+    monkeypatch.setattr(optimizer, "native_bfloat16", lambda device: native)
+    model, config = small()[0], resolve({}).training
+    for dtype, expected in ((torch.float32, False), (torch.bfloat16, native)):
+        muon = build_optimizers(model, config, dtype=dtype).optimizers[0]
+        assert isinstance(muon, Muon)
+        assert muon.dtype == (torch.bfloat16 if expected else torch.float32)
 
 
 def test_muon_leaves_a_matrix_without_gradient() -> None:
@@ -241,7 +254,7 @@ def test_a_stored_state_continues_as_if_never_stopped(optimizer: str) -> None:
     onward = learn(model, optimizers, 4)
     resumed, again = small(optimizer=optimizer)
     resumed.load_state_dict(stored[0])
-    again.load_tensors(stored[1])
+    again.load_arrays(as_arrays(stored[1]))
     assert learn(resumed, again, 4) == onward
     fresh, forgetful = small(optimizer=optimizer)
     fresh.load_state_dict(stored[0])
@@ -252,6 +265,7 @@ def test_optimizers_do_without_pytorchs_compiler() -> None:
     """Whose import takes a second: in a process of its own, through all that a run asks of an optimizer."""
     program = f"""
 import sys
+from letterwise.checkpoint.weights import as_arrays
 from letterwise.config.presets import resolve
 from letterwise.model import build, initialize
 from letterwise.training.optimizers.optimizer import build_optimizers
@@ -264,7 +278,7 @@ for name in {OPTIMIZERS}:
     before = [weight.detach().clone() for weight in model.parameters()]
     optimizers.step()
     assert all((old != new).any() for old, new in zip(before, model.parameters()) if new.ndim > 1)
-    optimizers.load_tensors(optimizers.tensors())
+    optimizers.load_arrays(as_arrays(optimizers.tensors()))
 assert "torch._dynamo" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -17,7 +17,7 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config import Config
 from letterwise.data.token_stream import TokenStream
 from letterwise.data.vocabulary import Vocabulary
-from letterwise.distributed.world import World
+from letterwise.distributed.world import ALONE, World
 from letterwise.errors import UserError
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.constraints.limits import Limits
@@ -54,15 +54,15 @@ class FineTuning:
         """The validation part of the base's own text; empty where there is none."""
         return self.old.part("val") if self.old else np.zeros(0, self.start.vocabulary.dtype)
 
-    def old_nats(self, model: TextModel, between: Callable[[], None] = lambda: None) -> float | None:
+    def old_nats(self, model: TextModel, between: Callable[[], None] = lambda: None, world: World = ALONE) -> float | None:
         """Nats per character of the base's validation text, or of a part of it, spread evenly; None where it is gone.
 
-        `between` is called now and then, and may raise to give up.
+        `between` is called now and then, and may raise to give up. The processes of a `world` score some windows each.
         """
         if len(self.old_held_out) < 2:
             return None
         every = -(-len(self.old_held_out) // OLD_CHARS)
-        return evaluate(model, self.old_held_out, every=every, between=between).nats_per_char
+        return evaluate(model, self.old_held_out, every=every, between=between, world=world).nats_per_char
 
     @cached_property
     def old_nats_before(self) -> float | None:

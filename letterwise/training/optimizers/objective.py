@@ -44,3 +44,7 @@ class Objective(nn.Module):
         if self.multi_token:
             loss = loss + lookahead * self.multi_token(h, targets)
         return loss, nats.detach()
+
+    def calling(self, do: Callable[[], None]) -> None:
+        """`do()`: where weights are in shares, that is a forward pass, too (distributed/sharded.py)."""
+        do()

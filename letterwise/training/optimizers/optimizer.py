@@ -8,13 +8,17 @@ vectors     gains and biases                  not decayed                 AdamW
 Decay is decoupled from the gradient (Loshchilov & Hutter 2019), but for sgd, where it is part of it, as is usual there.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from letterwise.checkpoint.shards import shape_of
+from letterwise.checkpoint.weights import load
 from letterwise.config import TrainingConfig
-from letterwise.distributed.sharded import share_of, whole
+from letterwise.distributed.sharded import whole
 from letterwise.errors import UserError
 from letterwise.model import Transformer
 from letterwise.runtime.device import native_bfloat16
@@ -58,18 +62,24 @@ class Optimizers:
             if tensor is not None
         }
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """The inverse of `tensors`. Raises `UserError` when they are not those of these optimizers."""
-        left = dict(tensors)
+    def load_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """The inverse of `tensors`, as arrays. Raises `UserError` when they are not those of these optimizers.
+
+        Of a weight in shares, each process keeps of what has its shape the rows that it has of it, and all of what is smaller.
+        """
+        left = set(arrays)
         for i, optimizer in enumerate(self.optimizers):
             state: dict[int, dict[str, Tensor]] = {}
             for p, parameter in enumerate(q for group in optimizer.param_groups for q in group["params"]):
                 shapes = kept_shapes(optimizer, parameter.shape)
-                held = {name: left.pop(f"{i}.{p}.{name}") for name in shapes if f"{i}.{p}.{name}" in left}
-                if held and {name: tuple(tensor.shape) for name, tensor in held.items()} != shapes:
-                    raise UserError(f"the optimizer's {sorted(held)} of parameter {i}.{p} do not fit it")
-                if held:
-                    state[p] = {name: share_of(t, parameter) if t.shape == parameter.shape else t for name, t in held.items()}
+                there = {name: shape_of(arrays, f"{i}.{p}.{name}") for name in shapes if f"{i}.{p}.{name}" in left}
+                if there and there != shapes:
+                    raise UserError(f"the optimizer's {sorted(there)} of parameter {i}.{p} do not fit it")
+                for name, shape in there.items():
+                    kept = torch.empty_like(parameter) if shape == parameter.shape else torch.empty(shape)
+                    load({f"{i}.{p}.{name}": kept}, arrays)
+                    state.setdefault(p, {})[name] = kept
+                    left.discard(f"{i}.{p}.{name}")
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
         if left:
             raise UserError(f"{sorted(left)[:3]} belong to no optimizer")
@@ -89,8 +99,14 @@ def kept_shapes(optimizer: torch.optim.Optimizer, shape: torch.Size) -> dict[str
     return {"step": (), "exp_avg": tuple(shape), "exp_avg_sq": tuple(shape)}
 
 
-def build_optimizers(model: Transformer, config: TrainingConfig, multi_token: nn.Module | None = None) -> Optimizers:
-    """The optimizer that the configuration names, over weights of `model` that learn, and those that only training needs."""
+def build_optimizers(
+    model: Transformer, config: TrainingConfig, multi_token: nn.Module | None = None, dtype: torch.dtype = torch.float32
+) -> Optimizers:
+    """The optimizer that the configuration names, over weights of `model` that learn, and those that only training needs.
+
+    `dtype` is the arithmetic of training. Muon takes bfloat16, too, where that and the hardware are: rounded so, gradients that
+    differ in their last bit become steps that differ by 1 % of their length.
+    """
     learning = [p for p in model.parameters() if p.requires_grad]
     inside = {id(p) for p in model.blocks.parameters() if p.ndim >= 2}
     matrices = [p for p in learning if id(p) in inside]
@@ -104,12 +120,12 @@ def build_optimizers(model: Transformer, config: TrainingConfig, multi_token: nn
     rate, betas = config.learning_rate, (config.beta1, config.beta2)
     match config.optimizer:
         case "muon" if matrices:
-            native = native_bfloat16(matrices[0].device)
+            halved = dtype == torch.bfloat16 and native_bfloat16(matrices[0].device)
             muon = Muon(
                 matrices,
                 lr=config.matrix_learning_rate,
                 weight_decay=config.weight_decay,
-                dtype=torch.bfloat16 if native else torch.float32,
+                dtype=torch.bfloat16 if halved else torch.float32,
             )
             rest = AdamW([{"params": tables + vectors}], lr=rate, betas=betas, weight_decay=0.0, fused=True)
             return Optimizers([muon, rest], tables + vectors, config.grad_clip)

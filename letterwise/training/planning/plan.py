@@ -152,7 +152,7 @@ def measured_flops(config: Config, vocab_size: int, runtime: Runtime) -> float:
     """Floating-point operations a second in steps of training, measured with a small model on random characters."""
     probe = config.with_values({**SHAPES[1], "dropout": 0.0})
     model = initialize(build(probe.model, vocab_size), 0).to(runtime.device)
-    optimizers = build_optimizers(model, probe.training)
+    optimizers = build_optimizers(model, probe.training, dtype=runtime.dtype)
     shape = (probe.training.batch_size, probe.model.block_size)
     tokens = torch.randint(vocab_size, shape, device=runtime.device)
     log_prior = torch.zeros(*shape, model.prior.orders, vocab_size + 1, device=runtime.device) if model.prior else None
