@@ -137,6 +137,7 @@ class NotebookProgress(LivingProgress):
         self._show()
 
     def _show(self) -> None:
+        """Draw it anew, in its place."""
         from IPython.display import display
 
         self.shown_at = time.monotonic()

@@ -189,6 +189,7 @@ class Writer(LoadedModel):
     def _write(
         self, prompt: str, request: RequestConfig, sampler: Sampler, limits: Limits, rng_seeds: Sequence[int]
     ) -> Samples:
+        """Begin to write: all options are checked by now."""
         return generate(
             self.backend,
             self.vocabulary,

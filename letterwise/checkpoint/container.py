@@ -202,6 +202,7 @@ def _array(content: np.ndarray, name: str, dtype: str, shape: list[int], data_of
 
 
 def _read_pth(path: Path) -> tuple[Any, dict[str, np.ndarray]]:
+    """Header and arrays of a `.pth` file; no header where it is not ours. Raises `Refused` where it is damaged."""
     import torch
 
     size, content = path.stat().st_size, load_archive(path, OURS)

@@ -54,6 +54,7 @@ def _grown(weight: np.ndarray, before: tuple[int, ...], after: tuple[int, ...], 
 
 
 def _grown_counts(counts: Counts, places: np.ndarray, size: int) -> Counts:
+    """The same counts where character c is `places[c]` of `size`."""
     if isinstance(counts, AdaptedCounts):
         return adapt([_grown_counts(part, places, size) for part in counts.parts])
     dtype = np.min_scalar_type(size - 1)

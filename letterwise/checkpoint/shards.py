@@ -141,6 +141,7 @@ def open_shards(home: Path, named: Mapping[str, str]) -> Shards:
 
 
 def _parts(path: Path) -> Iterator[tuple[str, Part]]:
+    """The parts of tensors that a process wrote, by name. Raises `ValueError` for what is not all there."""
     places, named = read_header(path, PLACES)
     with path.open("rb") as file:
         begin = 8 + int.from_bytes(file.read(8), "little")

@@ -107,6 +107,7 @@ def ending_in_order() -> Generator[None]:
 
 
 def _run(arguments: list[str]) -> int:
+    """Run a command. The exit code. Raises `UserError`, which names the command's flags as it spells them."""
     if not arguments or arguments[0] in ("-h", "--help"):
         words_to_stdout(overview() + "\n")
         return 0

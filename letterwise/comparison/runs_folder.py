@@ -149,6 +149,7 @@ def _stat(home: Path, path: Path) -> os.stat_result | None:
 
 
 def _rows(home: Path, path: Path) -> tuple[Row, ...]:
+    """What a run has measured; nothing where that is more than can be shown."""
     metrics = RunDirectory(path, path).metrics
     found = _stat(home, metrics)
     if not found or found.st_size > MAX_METRICS:
@@ -174,6 +175,7 @@ def _version(found: os.stat_result) -> tuple[int, ...]:
 
 
 def _read_metrics(path: Path) -> tuple[Row, ...]:
+    """The rows of a file; none where it cannot be read."""
     try:
         with path.open("rb") as opened:
             return tuple(parsed(opened.read(MAX_METRICS)))
@@ -202,6 +204,7 @@ def _counting_nats(path: Path) -> float | None:
 
 
 def _summary(home: Path, path: Path) -> RunSummary | None:
+    """What there is to say of a run from its files; None where these are no longer there, or never were."""
     run = RunDirectory(path, path / "model.safetensors")
     training = run.is_written()
     files = [found for file in (run.state, run.metrics) if (found := _stat(home, file))]

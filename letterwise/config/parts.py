@@ -27,6 +27,7 @@ def parts(config: ModelConfig, vocab_size: int) -> list[Part]:
 
 
 def _before_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
+    """What makes numbers of characters."""
     held, width = parameters(config, vocab_size), config.n_embd
     says = f"Each of the {vocab_size} characters has a row of {width} numbers; what is used alike becomes alike."
     yield Part("embedding", held.embedding, "transformer.py", says)
@@ -40,6 +41,7 @@ def _before_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
 
 
 def _positions(config: ModelConfig) -> str:
+    """How the order of characters counts."""
     match config.positions:
         case "learned":
             return f"Each of the {config.block_size} places in the context has a row of numbers, too: so order counts."
@@ -50,6 +52,7 @@ def _positions(config: ModelConfig) -> str:
 
 
 def _in_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
+    """What all layers have."""
     held, layers = parameters(config, vocab_size), config.n_layer
     if layers:
         where = f"{layers} layer{'s' * (layers > 1)} of {config.n_head} head{'s' * (config.n_head > 1)}"
@@ -63,6 +66,7 @@ def _in_blocks(config: ModelConfig, vocab_size: int) -> Iterator[Part]:
 
 
 def _head(config: ModelConfig, vocab_size: int) -> Part:
+    """What makes scores of numbers."""
     says = f"It makes the last {config.n_embd} numbers a score for each of the {vocab_size} characters that may come next"
     says += ", with the embedding's own rows." if config.tied else "."
     return Part("head", parameters(config, vocab_size).head, "transformer.py", says)

@@ -90,6 +90,7 @@ def _read_anew(
 
 
 def _prepare(request: TextRequest, note: Note) -> TokenStream:
+    """The text as ids: as it is kept, or encoded now."""
     config, given = request.config, request.given
     if request.corpus.percent and config.test_fraction:
         raise UserError(f"dataset {config.dataset!r} has a test part of its own: leave out --test_fraction.")

@@ -99,6 +99,7 @@ def piece_bounds(ids: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _sort(text: TokenStream, ids: np.ndarray, facts: dict[str, Any]) -> None:
+    """Write the suffix array of each piece of a text, and the facts that say what it belongs to."""
     import pydivsufsort  # 0.1 s that only whoever sorts has to wait
 
     crc32 = 0

@@ -133,6 +133,7 @@ class Scorer:
         return with_oov(ids, oov, scored, self.vocab_size, skipped=self.skips) if oov.any() else scored
 
     def _known(self, ids: np.ndarray) -> Characters:
+        """What comes of ids that the model knows, behind those that it has read."""
         alternatives = min(LIKELIEST, self.vocab_size) if self.closely else 0
         parts = [bits_only(ids[:0], np.zeros(0), alternatives)]
         if not len(ids):
@@ -219,6 +220,7 @@ def lines(
     unpredicted, size = 0 if first_predicted else 1, len(vocabulary)
 
     def line(begin: int, end: int) -> Line:
+        """A line of the text, from what is held of it."""
         nonlocal number, start, unpredicted
         assert held is not None
         characters = held.cut(begin, end)
@@ -247,6 +249,7 @@ def joined(parts: Sequence[Characters]) -> Characters:
 
 
 def _scored(some: "Pass") -> Characters:
+    """What a pass says of its characters, moved to the CPU."""
     surprise = some.nats.double().cpu().numpy() * bits(1.0)
     finite(float(surprise.sum()))
     ids, logits = some.targets.cpu().numpy(), some.logits

@@ -132,6 +132,7 @@ def interpolated(each: Sequence[Rows], lower: np.ndarray, vocab_size: int) -> Ba
 
 
 def _interpolated(before: Rows, new: Rows, vocab_size: int) -> Rows:
+    """Both texts' rows: those of the new one have the more weight, the more it has counted there."""
     share = new.totals / np.maximum(new.totals + np.float32(KINDS_WEIGHT) * new.kinds, 1)
     share = np.where(before.totals > 0, share, np.float32(1))
     keys, of_before, of_new = merged(before.keys, new.keys)

@@ -80,6 +80,7 @@ def _pruned(arrays: dict[str, np.ndarray], levels: list[Level], counts: Counts) 
 
 
 def _of_texts(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
+    """Counts of several texts, of each of which there are arrays."""
     parts: list[Counts] = []
     left = dict(arrays)
     while left:

@@ -44,6 +44,7 @@ class AccessLog:
             self._note(scope, status, sent, time.monotonic() - begun)
 
     def _note(self, scope: Scope, status: int, sent: int, seconds: float) -> None:
+        """Count a request that is over, and write its line."""
         route = getattr(scope.get("route"), "path", None)  # the pattern: whatever is asked for, there are few of them
         route = route or (scope["path"] if scope["path"] in self.metrics.paths else "other")
         method = scope["method"] if scope["method"] in METHODS else "other"

@@ -107,6 +107,7 @@ class Library:
                 await self.workers.run(served.scheduler.close)
 
     async def _loaded(self, name: str, path: Path) -> ServedModel:
+        """The model as its file is now; what is in memory, where the file cannot be read. Raises `Refused` where neither is."""
         async with self.locks.setdefault(path, asyncio.Lock()):
             there = self.loaded.get(path)
             if there:
@@ -137,6 +138,7 @@ class Library:
             return fresh
 
     def _load(self, name: str, path: Path, now: Stamp, arrivals: Arrivals) -> ServedModel:
+        """Read a model, and have compiled what it needs."""
         model = load(path, device=self.config.place.device)
         model.generate(num_tokens=1)  # whatever is to be compiled, is now
         model.generate(num_tokens=1, presence_penalty=1.0)

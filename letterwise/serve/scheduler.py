@@ -104,6 +104,7 @@ class Scheduler:
         self.thread.join()
 
     def _work(self) -> None:
+        """What its thread does, until it is closed: let leave, let join, write on."""
         while True:
             with self.changed:
                 while not (self.waiting or self.running or self.closed):

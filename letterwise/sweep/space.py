@@ -80,6 +80,7 @@ def read_space(path: str) -> Space:
 
 
 def _space(found: dict[str, Any]) -> Space:
+    """A space from TOML's tables. Raises `UserError`."""
     for key in found:
         if key not in KEYS:
             raise UserError(f"{key!r} is no key of a sweep: {did_you_mean(key, KEYS)}")
@@ -120,6 +121,7 @@ def _varied(name: str, value: Any, fixed: dict[str, Any]) -> Range | Choice:
 
 
 def _range(name: str, value: Any) -> Range:
+    """A range from {from, to, step, log}. Raises `UserError`."""
     example = f"write {name} = {{ from = 1, to = 8 }}, with step = 2 or log = true if you like, or a list to choose from"
     if not isinstance(value, dict) or set(value) - set(RANGE) or not {"from", "to"} <= set(value):
         raise UserError(f"{name} = {quoted(value)} is no range: {example}.")

@@ -114,6 +114,7 @@ def _agree(asked: dict[str, bool], flags: dict[str, Any], *, several: bool) -> N
 
 
 def _score(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]) -> None:
+    """Print each line's bits, or all of them as one row."""
     from letterwise.evaluation.heatmap import speller, terminal
 
     bits, chars, count = 0.0, 0, 0
@@ -162,6 +163,7 @@ def print_line(line: "Line", as_json: bool, spell: Callable[[int], str] | None =
 
 
 def _rank(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool]) -> None:
+    """Print the lines, the least ordinary first."""
     for ranked in model.rank(**flags):
         line = ranked.line
         if asked["json"] or asked["jsonl"]:
@@ -172,6 +174,7 @@ def _rank(model: "LanguageModel", flags: dict[str, Any], asked: dict[str, bool])
 
 
 def _classify(models: "list[LanguageModel]", paths: list[str], flags: dict[str, Any], asked: dict[str, bool]) -> None:
+    """Print which of the models expects a text most; or each line of it."""
     from letterwise.api import classify, read_text
 
     vocab = "byte" if all(model.vocabulary.kind == "byte" for model in models) else "char"

@@ -75,6 +75,7 @@ class Finder:
             refuse(str((isinstance(error, OSError) and error.filename) or name), error)
 
     def _find(self, name: str, path: Path) -> list[Source]:
+        """The texts that a name stands for: a file, folder, archive, pipe or pattern. Raises `UserError` if there are none."""
         if path.is_dir():
             left_out: list[Path] = []
             return self._folder(name, files_in(path, left_out), left_out)

@@ -98,6 +98,7 @@ class Source:
             yield _points(tail), offset
 
     def _decode(self, decode: Callable[[bytes], str], chunk: bytes, offset: int, held: bytes) -> str:
+        """The characters of a chunk, at this offset; `held` is what the decoder kept of the one before. Raises `UserError`."""
         try:
             text = decode(chunk)
         except UnicodeError as error:

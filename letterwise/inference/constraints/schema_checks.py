@@ -75,6 +75,7 @@ def without_escaped_characters(schema: Any) -> Any:
 
 
 def _checked(schema: Any, root: Any) -> Any:
+    """The schema, and all in it, with formats as patterns. Raises `UserError` for what cannot be kept to while writing."""
     if not isinstance(schema, dict):
         return schema
     schema = as_2020_12(schema)

@@ -72,12 +72,14 @@ def tile_product(vectors: int, prefetch: bool = False) -> Any:
 
     @instructions()
     def product(context, builder, signature, arguments):
+        """(matrix, x, y, begin, steps, ahead): a tile, OUTPUTS · `steps[0]` numbers of the matrix, times each vector."""
         code = Code(context, builder, signature, arguments)
         weights, first, outputs = map(code.begin, range(3), code.integers(3))
         (x_step, y_step), ahead = code.integers(4), arguments[5]
         xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
 
         def factors(outputs: range, k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+            """Of these outputs and inputs k to k + LANES: a row of the tile and a piece of x, for each output and vector."""
             inputs, at = [code.load(code.offset(x, k)) for x in xs], builder.mul(k, number(OUTPUTS))
             rows = [code.offset(weights, at, number(j * LANES)) for j in outputs]
             for row in rows if prefetch else []:
@@ -135,6 +137,7 @@ def strip_sum(context, builder, signature, arguments):
     numbers, weights = code.begin(0, strip), code.begin(2)
 
     def factors(some: range, t: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+        """Of vectors t + j, for these j: 16 numbers, and the weight."""
         at = builder.mul(t, number(LANES))
         rows = {j: code.offset(numbers, at, number(j * LANES)) for j in some}
         for row in rows.values():
@@ -220,12 +223,14 @@ def panel_product(vectors: int) -> Any:
 
     @instructions()
     def product(context, builder, signature, arguments):
+        """(panel, x, y, begin, steps, inputs): a panel, 16 rows of the matrix, times each vector."""
         code = Code(context, builder, signature, arguments)
         weights, first, outputs = map(code.begin, range(3), code.integers(3))
         (step, x_step, y_step), inputs = code.integers(4), arguments[5]
         xs = [code.offset(first, builder.mul(x_step, number(v))) for v in range(vectors)]
 
         def factors(k: ir.Value) -> list[tuple[ir.Value, ir.Value]]:
+            """Of input k: the panel's column of it, and the number of each vector."""
             row = code.load(code.offset(weights, builder.mul(k, step)))
             return [(row, code.broadcast(code.offset(x, k))) for x in xs]
 

@@ -62,6 +62,7 @@ def generation_config(file: ModelFile) -> dict[str, Any]:
 
 
 def _gpt2(model: ModelConfig) -> dict[str, Any]:
+    """As GPT-2 names its settings."""
     return {
         "architectures": ["GPT2LMHeadModel"],
         "n_layer": model.n_layer,
@@ -78,6 +79,7 @@ def _gpt2(model: ModelConfig) -> dict[str, Any]:
 
 
 def _llama(model: ModelConfig) -> dict[str, Any]:
+    """As Llama names them."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "num_hidden_layers": model.n_layer,
@@ -97,6 +99,7 @@ def _llama(model: ModelConfig) -> dict[str, Any]:
 
 
 def _opt(model: ModelConfig) -> dict[str, Any]:
+    """As OPT names them."""
     return {
         "architectures": ["OPTForCausalLM"],
         "num_hidden_layers": model.n_layer,

@@ -83,6 +83,7 @@ def opening(file: ModelFile) -> str:
 
 
 def _result(file: ModelFile, row: dict[str, Any]) -> dict[str, Any]:
+    """A measurement as Hugging Face's pages list it."""
     name = f"bits per character ({row['protocol']})"
     return {
         "task": {"type": "text-generation"},
@@ -92,6 +93,7 @@ def _result(file: ModelFile, row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _body(file: ModelFile, rows: list[dict[str, Any]]) -> list[str]:
+    """The text of the card, in lines."""
     model, training, vocabulary, data = file.config.model, file.config.training, file.vocabulary, file.data
     alphabet = "all 256 bytes" if vocabulary.kind == "byte" else f"{len(vocabulary)} characters"
     lines = [

@@ -104,6 +104,7 @@ def _kind(settings: Settings) -> Kind:
 
 
 def _gpt2(settings: Settings) -> Kind:
+    """A GPT-2. Raises `UserError` for settings that this model has not."""
     settings.require("scale_attn_weights", True)
     settings.require("scale_attn_by_inverse_layer_idx", False)
     settings.require("add_cross_attention", False)
@@ -124,6 +125,7 @@ def _gpt2(settings: Settings) -> Kind:
 
 
 def _llama(settings: Settings) -> Kind:
+    """A Llama. The same."""
     settings.require("hidden_act", "silu")
     settings.require("partial_rotary_factor", 1.0)
     rope = settings.get("rope_parameters", settings.get("rope_scaling", {}))
@@ -163,6 +165,7 @@ def _llama(settings: Settings) -> Kind:
 
 
 def _opt(settings: Settings) -> Kind:
+    """An OPT. The same."""
     before = bool(settings.get("do_layer_norm_before", True))
     if before:
         settings.require("_remove_final_layer_norm", False)

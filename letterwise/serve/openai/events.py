@@ -47,6 +47,7 @@ class EventStream(Response):
                 await unless_gone(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
+        """Send the pieces as they come. What goes wrong before the first is raised, and later an event."""
         begun = False
         try:
             async for piece in self.pieces:

@@ -81,6 +81,7 @@ class DeviceCounts:
         return log_probs
 
     def _counted(self, starts: np.ndarray, length: int) -> Tensor:
+        """Places of the text that was counted: by the counts of all other folds."""
         levels, before = self.smoothed.levels, torch.from_numpy(starts - self.uncounted).to(self.device)
         places = (before[:, None] + torch.arange(1, length + 1, device=self.device)).view(-1)
         inside = places.clamp(0, len(self.top) - 1)

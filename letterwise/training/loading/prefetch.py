@@ -79,6 +79,8 @@ class Prefetcher:
         self.thread, self.expected = None, -1
 
     def _prepare(self, step: int, ready: "Queue[Any]", stopping: threading.Event) -> None:
+        """What its thread does: make pieces and wait until there is room for them. An error is put in their place."""
+
         def put(found: object) -> None:
             while not stopping.is_set():
                 try:
@@ -110,9 +112,11 @@ class Prefetcher:
         return with_tensors(piece, self._sent), self.stream.record_event()
 
     def _sent(self, tensor: Tensor) -> Tensor:
+        """A tensor on its way to the device."""
         return tensor if tensor.device == self.device else tensor.contiguous().pin_memory().to(self.device, non_blocking=True)
 
     def _taken(self, check: Check) -> Piece:
+        """The next piece. Raises what went wrong as it was made; `check` is called while there is none."""
         while True:
             try:
                 found = self.ready.get(timeout=POLL_S)

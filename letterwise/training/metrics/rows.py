@@ -36,6 +36,7 @@ def parsed(content: bytes) -> list[Row]:
 
 
 def _row(line: bytes) -> Row | None:
+    """A row from its line; None for anything else."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):

@@ -125,6 +125,7 @@ class Feed:
             self.note(f"{self.name} has not taken all figures within {CLOSING_S:.0f} s: --resume sends the rest.")
 
     def _work(self) -> None:
+        """What its thread does: hand rows to the tracker, and note how far it is; stop where that fails."""
         try:
             while isinstance(rows := self.waiting.get(), list):
                 self.tracker.write(rows)

@@ -56,6 +56,7 @@ def inlined(rules: dict[str, Expression]) -> Expression:
     open_rules: list[str] = []  # those that are being replaced now
 
     def inline(node: Expression) -> Expression:
+        """What stands for this part: of a rule's name, the rule."""
         if not isinstance(node, RuleRef):
             return node
         name = node.name
@@ -139,12 +140,14 @@ class _Parser:
         return choice_of(found)
 
     def _item(self) -> Expression:
+        """An item of a rule, with what the grammar ignores behind a token."""
         kind, text = self._peek()
         item = self._unpadded_item()
         is_token = kind in ("string", "regex") or (kind == "name" and text.isupper())
         return Concat((item, RuleRef(IGNORED))) if is_token and self.padded else item
 
     def _unpadded_item(self) -> Expression:
+        """A string, range, regex, rule's name, or group."""
         kind, text = self._next()
         match kind:
             case "string" if self._peek()[1] == "..":
@@ -169,6 +172,7 @@ class _Parser:
         raise Unsupported(text)
 
     def _repeated(self, item: Expression) -> Expression:
+        """An item with the signs behind it that repeat it."""
         while True:
             _, text = self._peek()
             if text in QUANTIFIERS:
@@ -185,15 +189,18 @@ class _Parser:
                 return item
 
     def _number(self) -> int:
+        """A number of repetitions."""
         kind, text = self._next()
         if kind != "number":
             raise Unsupported(text)
         return int(text)
 
     def _peek(self) -> tuple[str, str]:
+        """The next token, (kind, text), which stays the next."""
         return self.tokens[self.at] if self.at < len(self.tokens) else ("line", "\n")
 
     def _next(self) -> tuple[str, str]:
+        """The next token."""
         self.at += 1
         return self.tokens[self.at - 1] if self.at <= len(self.tokens) else ("line", "\n")
 

@@ -105,6 +105,7 @@ class NFA:
         return end
 
     def _add_repeat(self, part: Expression, minimum: int, maximum: int | None, state: int) -> int:
+        """From `minimum` to `maximum` times a part (None: any number), behind a state. The state at its end."""
         for _ in range(minimum):
             self.budget.spend(1)
             state = self._add(part, state)
@@ -140,6 +141,7 @@ class NFA:
     def _add_automaton(
         self, transitions: tuple[tuple[tuple[Expression, int], ...], ...], accepting: frozenset[int], begin: int
     ) -> int:
+        """An automaton's states, of which the first is `begin`, and its moves. The state behind those that accept."""
         states = [self._behind(begin), *(self._new_state() for _ in transitions[1:])]
         for state, moves in zip(states, transitions, strict=True):
             for part, target in moves:

@@ -136,6 +136,7 @@ class _Reader:
         return Choice(tuple(self._of_type(type_, keywords, max_chars, depth) for type_ in types))
 
     def _any_value(self) -> Expression:
+        """Any JSON: a rule that calls itself, where rules may."""
         if not self.with_rules:
             raise Unsupported
         return RuleRef(ANY_VALUE)
@@ -158,6 +159,7 @@ class _Reader:
         return RuleRef(name)
 
     def _of_type(self, type_: str, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        """Values of one type."""
         step = Decimal(str(keywords["multipleOf"])) if "multipleOf" in keywords else None
         match type_:
             case "null":
@@ -179,6 +181,7 @@ class _Reader:
         raise Unsupported
 
     def _array(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        """Arrays: `prefixItems`, then `items`, as many as may be."""
         minimum, maximum, prefix = keywords.get("minItems", 0), keywords.get("maxItems"), keywords.get("prefixItems", [])
         if maximum is not None and maximum < minimum:
             return NOTHING
@@ -199,6 +202,7 @@ class _Reader:
         return Concat((CharClass("["), items, CharClass("]")))
 
     def _object(self, keywords: Mapping[str, Any], max_chars: int, depth: int) -> Expression:
+        """Objects: members in the order of `properties`, then those that are required besides, then any other."""
         additional = keywords.get("additionalProperties", True)
         required = dict.fromkeys(keywords.get("required", []))
         properties = {**dict.fromkeys(required, additional), **keywords.get("properties", {})}

@@ -79,6 +79,7 @@ def are_exclusive(schemas: list[Any], root: Any) -> bool:
 
 
 def _exclude(a: Schema, b: Schema) -> bool:
+    """Does nothing match both? By constants, types, or a required property that tells them apart."""
     if "enum" in a and "enum" in b:
         return not any(same(x, y) for x in a["enum"] for y in b["enum"])
     types_a, types_b = _value_types(a), _value_types(b)
