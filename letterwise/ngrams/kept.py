@@ -30,9 +30,10 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.ngrams import passage_fit
 from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
-from letterwise.ngrams.cross_fit import CrossFitted
+from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.ngrams.kneser_ney import Counts
-from letterwise.ngrams.passage_fit import PassageFitted, TrainingPrior, adapted
+from letterwise.ngrams.on_disk import count_on_disk
+from letterwise.ngrams.passage_fit import PassageFitted, TrainingPrior, adapted, count_text
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level
 
@@ -51,34 +52,48 @@ OF_ROWS = ("lower", "backoff", "totals", "starts", "characters", "weights")
 WHOLE = "0."  # of the counts of all folds: names begin so
 
 Arrays = dict[str, np.ndarray]
-T = TypeVar("T", bound=Counts | TrainingPrior)
+T = TypeVar("T", bound=Counts | CrossFitted)
 
 
 def fitted(stream: TokenStream, order: int, *, folds: int, max_chars: int, before: Sequence[Counts] = ()) -> TrainingPrior:
     """`fit_text` of a text's training part, from the cache where it is there."""
     text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
     chars = min(max_chars, len(text))
+    if chars > passage_fit.IN_MEMORY and order >= 2:  # one after another: so no more than one of them is in memory
+        each = [_without(stream, order, chars, without) for without in passage_fit.WITHOUT]
+        return adapted(PassageFitted(each[0], each[1:], text, chars), before)
 
-    def fit(before: Sequence[Counts] = ()) -> TrainingPrior:
-        return passage_fit.fit_text(text, size, order, folds=folds, max_chars=chars, line_break=line_break, before=before)
+    def fit() -> CrossFitted:
+        counted = min(chars, passage_fit.IN_MEMORY)
+        return cross_fit(text, size, order, folds=folds, max_chars=counted, line_break=line_break, before=before)
 
-    if before and (chars <= passage_fit.IN_MEMORY or order < 2):  # folds are combined with other texts row by row
-        return fit(before)
-    found = _kept(
-        stream, {"fitted": folds, "order": order, "chars": chars}, fit, lambda arrays: _as_prior(arrays, stream, chars)
-    )
-    return adapted(found, before) if isinstance(found, PassageFitted) else found
+    if before:  # folds are combined with other texts row by row
+        return fit()
+    return _kept(stream, {"fitted": folds, "order": order, "chars": chars}, fit, lambda arrays: _as_crossfitted(arrays, stream))
 
 
 def counted(stream: TokenStream, order: int, max_chars: int) -> Counts:
     """`count_text` of the end of a text's training part, from the cache where it is there."""
     text = stream.part("train")[-max_chars:]
     order = min(order, len(text))
+    if len(text) > passage_fit.IN_MEMORY and order >= 2:
+        return _without(stream, order, len(text), None)
 
     def count() -> Counts:
-        return passage_fit.count_text(text, len(stream.vocabulary), order, stream.line_break)
+        return count_text(text, len(stream.vocabulary), order, stream.line_break)
 
     return _kept(stream, {"order": order, "chars": len(text)}, count, lambda arrays: _as_counts(arrays, "", stream))
+
+
+def _without(stream: TokenStream, order: int, chars: int, without: tuple[int, int] | None) -> Counts:
+    """Counts of the end of a large text, `without` a fold or whole."""
+    text = stream.part("train")[-chars:]
+
+    def count() -> Counts:
+        return count_on_disk(text, len(stream.vocabulary), order, stream.line_break, without=without)
+
+    asked = {"order": order, "chars": chars, "without": without or "nothing"}
+    return _kept(stream, asked, count, lambda arrays: _as_counts(arrays, "", stream))
 
 
 def _kept(stream: TokenStream, asked: dict[str, Any], make: Callable[[], T], read: Callable[[Arrays], T]) -> T:
@@ -200,11 +215,8 @@ def _make_room(cache: Path, size: int) -> None:
                 place.with_suffix(".json").unlink(missing_ok=True)
 
 
-def _arrays(made: Counts | TrainingPrior) -> Arrays:
+def _arrays(made: Counts | CrossFitted) -> Arrays:
     """All arrays of what was counted, and of what follows from it."""
-    if isinstance(made, PassageFitted):
-        every = {f"{i}.": counts for i, counts in enumerate((made.counts, *made.without))}
-        return {prefix + name: array for prefix, counts in every.items() for name, array in _arrays(counts).items()}
     if isinstance(made, CrossFitted):
         rows = {f"{ROWS}{j}.{name}": getattr(level, name) for j, level in enumerate(made.smoothed.levels) for name in OF_ROWS}
         whole = {WHOLE + name: array for name, array in _arrays(made.counts).items()}
@@ -221,12 +233,9 @@ def _arrays(made: Counts | TrainingPrior) -> Arrays:
     return found
 
 
-def _as_prior(arrays: Arrays, stream: TokenStream, chars: int) -> TrainingPrior:
+def _as_crossfitted(arrays: Arrays, stream: TokenStream) -> CrossFitted:
     """The inverse of `_arrays` for what is fitted to a text."""
     text, size, whole = stream.part("train"), len(stream.vocabulary), _as_counts(arrays, WHOLE, stream)
-    if "top" not in arrays:
-        n = len({name.split(".")[0] for name in arrays})
-        return PassageFitted(whole, [_as_counts(arrays, f"{i}.", stream) for i in range(1, n)], text, chars)
     levels = [BackoffLevel(*(arrays[f"{ROWS}{j}.{name}"] for name in OF_ROWS)) for j in range(whole.order)]
     return CrossFitted(whole, BackoffModel(levels, size), text, arrays["depths"], arrays["top"], int(arrays["folds"][0]))
 
@@ -252,10 +261,8 @@ def _as_counts(arrays: Arrays, prefix: str, stream: TokenStream) -> Counts:
     return counts
 
 
-def consistent(made: Counts | TrainingPrior) -> bool:
+def consistent(made: Counts | CrossFitted) -> bool:
     """Whether what was kept fits itself. A checksum keeps accidents out; what compiled code is given is checked by itself."""
-    if isinstance(made, PassageFitted):
-        return all(consistent(counts) for counts in (made.counts, *made.without))
     if isinstance(made, CrossFitted):
         levels, depths, top = made.smoothed.levels, made.depths, made.top
         rows = [len(level.backoff) for level in levels]

@@ -18,6 +18,7 @@ from letterwise.ngrams.on_disk import PASSAGE, count_on_disk
 
 IN_MEMORY = 2**24  # characters up to which all n-grams are kept, and counted in memory
 FOLDS = 4
+WITHOUT = (None, *((FOLDS, fold) for fold in range(FOLDS)))  # of which the counts of a large text are made
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,8 @@ def fit_text(
         return cross_fit(
             ids, vocab_size, order, folds=folds, max_chars=counted, line_break=line_break, before=before, after=after
         )
-    each: list[Counts] = [
-        count_on_disk(ids[-counted:], vocab_size, order, line_break, without=without)
-        for without in (None, *((FOLDS, fold) for fold in range(FOLDS)))
-    ]
+    text = ids[-counted:]
+    each: list[Counts] = [count_on_disk(text, vocab_size, order, line_break, without=without) for without in WITHOUT]
     return adapted(PassageFitted(each[0], each[1:], ids, counted), before, after)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,12 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> typ
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was counted, not taken from the cache."""
     done: list[str] = []
-    for name in ("fit_text", "count_text"):
-        monkeypatch.setattr(passage_fit, name, noted(getattr(passage_fit, name), done))
+    for name in ("cross_fit", "count_text", "count_on_disk"):
+        monkeypatch.setattr(kept, name, noted(getattr(kept, name), done))
     return done
+
+
+ONCE = {CrossFitted: ["cross_fit"], PassageFitted: ["count_on_disk"] * 5}  # what is counted to fit a text
 
 
 def noted(function: Callable[..., object], done: list[str]) -> Callable[..., object]:
@@ -89,7 +93,7 @@ def test_the_next_start_has_the_same_numbers_without_counting(
     assert type(expected) is kind
     for _ in range(3):
         require_same(kept.fitted(stream, 4, **FIT), expected)
-    assert counting == ["fit_text"]
+    assert counting == ONCE[kind]
 
 
 @pytest.mark.parametrize("kind", ["in memory", "passages"], indirect=True)
@@ -97,7 +101,7 @@ def test_counts_of_a_whole_are_kept_too(stream: TokenStream, kind: type[Training
     ids = stream.part("train")
     for chars in (2000, 100, 2000, 100):
         require_same_counts(kept.counted(stream, 4, chars), count_text(ids[-chars:], 6, 4), ids)
-    assert counting == ["count_text"] * 2
+    assert len(counting) == 2
 
 
 def test_beside_counts_of_other_texts(stream: TokenStream, kind: type[TrainingPrior]) -> None:
@@ -124,30 +128,41 @@ def test_what_decides_the_numbers_decides_the_file(
 def test_what_is_damaged_or_foreign_is_made_anew(stream: TokenStream, kind: type[TrainingPrior], counting: list[str]) -> None:
     expected = fit_text(stream.part("train"), 6, 4, **FIT)
     kept.fitted(stream, 4, **FIT)
+    place, *others = stream.folder.glob("counts-*")
     kept.fitted(stream, 3, **FIT)
-    (place,) = {path for path in stream.folder.glob("counts-*") if b'"0.3.starts"' in path.read_bytes()}
-    (other,) = set(stream.folder.glob("counts-*")) - {place}
+    other = (set(stream.folder.glob("counts-*")) - {place, *others}).pop()
     sound = place.read_bytes()
     rng = np.random.default_rng(0)
-    flipped = [
-        sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :] for at in (*range(0, 400, 27), *rng.integers(0, len(sound), 12))
-    ]
+    places = (*range(0, 400, 27), *rng.integers(0, len(sound), 12))
+    flipped = [sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :] for at in places]
     for content in (b"", b"{", sound[:100], sound[:-1], sound + b"x", other.read_bytes(), *flipped):
         place.write_bytes(content)
         counting.clear()
         found = kept.fitted(stream, 4, **FIT)
-        assert counting == ["fit_text"]
+        assert counting == ONCE[kind][:1]
         assert place.read_bytes() == sound
-        require_same(found, expected)
+    require_same(found, expected)
 
 
 def test_the_file_is_one_that_safetensors_reads(stream: TokenStream, kind: type[TrainingPrior]) -> None:
-    fitted = kept.fitted(stream, 4, **FIT)
+    counts = kept.counted(stream, 4, 2000)
     (place,) = stream.folder.glob("counts-*")
     arrays = safetensors.numpy.load_file(place)
-    level = fitted.counts.levels[2]
     for name in ("starts", "characters", "counts", "keys"):
-        np.testing.assert_array_equal(arrays[f"0.2.{name}"], getattr(level, name))
+        np.testing.assert_array_equal(arrays[f"2.{name}"], getattr(counts.levels[2], name))
+
+
+def test_counts_of_the_whole_are_those_that_folds_are_beside(stream: TokenStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passage_fit, "IN_MEMORY", 500)
+    whole = kept.counted(stream, 4, 2000)
+    monkeypatch.setattr(kept, "count_on_disk", partial(refused, kept.count_on_disk))
+    require_same_counts(kept.fitted(stream, 4, **FIT).counts, whole, stream.part("train"))
+
+
+def refused(count: Callable[..., Counts], *arguments: object, without: tuple[int, int] | None) -> Counts:
+    """Counts of folds only."""
+    assert without
+    return count(*arguments, without=without)
 
 
 def test_no_more_is_kept_than_a_bound(stream: TokenStream, monkeypatch: pytest.MonkeyPatch, counting: list[str]) -> None:
@@ -160,7 +175,7 @@ def test_no_more_is_kept_than_a_bound(stream: TokenStream, monkeypatch: pytest.M
     monkeypatch.setattr(kept, "MAX_BYTES", 100)
     counting.clear()
     kept.fitted(stream, 4, **FIT)
-    assert counting == ["fit_text"]
+    assert counting == ["cross_fit"]
     assert not list(stream.folder.glob("counts-*"))
 
 
@@ -172,20 +187,20 @@ def test_a_checked_file_is_not_read_through(stream: TokenStream, monkeypatch: py
     with monkeypatch.context() as patched:
         patched.setattr(kept, "_crc32", None)
         kept.fitted(stream, 4, **FIT)
-    assert counting == ["fit_text"]
+    assert counting == ["cross_fit"]
     (place,) = stream.folder.glob("counts-*.safetensors")
     content = bytearray(place.read_bytes())
     content[-1] ^= 1
     place.write_bytes(content)
     kept.fitted(stream, 4, **FIT)
-    assert counting == ["fit_text"] * 2
+    assert counting == ["cross_fit"] * 2
 
 
 def test_nothing_is_kept_where_others_can_write(stream: TokenStream, counting: list[str], cache: Path) -> None:
     (cache / "streams").chmod(0o777)
     for _ in range(2):
         kept.fitted(stream, 4, **FIT)
-    assert counting == ["fit_text"] * 2
+    assert counting == ["cross_fit"] * 2
     assert not list(stream.folder.glob("counts-*"))
 
 
@@ -224,7 +239,7 @@ def test_what_contradicts_itself_is_made_anew_whatever_its_checksum_says(
         patched.setattr(kept, "_arrays", wrong)
         kept.fitted(stream, 4, **FIT)
     require_same(kept.fitted(stream, 4, **FIT), fit_text(stream.part("train"), 6, 4, **FIT))
-    assert counting == ["fit_text"] * 2
+    assert counting == ["cross_fit"] * 2
 
 
 def test_what_nobody_used_for_long_is_removed(stream: TokenStream) -> None:
