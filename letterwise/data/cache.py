@@ -112,7 +112,10 @@ def _write_entry(place: Path, beside: Path, write: Callable[[Path], tuple[int, M
     try:
         ids_crc32, meaning = write(beside)
         facts = meaning.to_json()
-        write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": entry_crc32(ids_crc32, facts)}).encode())
+        crc32, written = entry_crc32(ids_crc32, facts), identity(beside / "ids.bin")
+        write_bytes(beside / "meta.json", json.dumps({**facts, "crc32": crc32}).encode())
+        if written and written[2] >= LARGE:  # its checksum is of what was written: it need not be read for that
+            write_bytes(beside / CHECKED, json.dumps([*written, crc32]).encode())
         (beside / LOCK).unlink(missing_ok=True)
         if beside != place:
             _publish(beside, place, meaning)

@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self
 
@@ -30,7 +29,16 @@ from letterwise.data.line_ends import LINE_BREAK, RETURN, note_returns
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.reading.corpus import Corpus
 from letterwise.data.reading.source import Source
-from letterwise.data.vocabulary import CODE_POINTS, Tally, Unknown, Vocabulary, from_code_points, unknown_characters
+from letterwise.data.reading.unchanged import LARGE
+from letterwise.data.vocabulary import (
+    CODE_POINTS,
+    Tally,
+    Unknown,
+    Vocabulary,
+    beyond_ascii,
+    from_code_points,
+    unknown_characters,
+)
 from letterwise.errors import UserError
 from letterwise.progress import Note
 from letterwise.text_encoding import canonical_encoding
@@ -77,6 +85,21 @@ class TextRequest:
             digests.append(source.digest(max_bytes))
             max_bytes -= digests[-1][1]
         return digests
+
+    def read_through(self) -> tuple[Digests, Vocabulary | None]:
+        """Digests of all that is read, and of a large text that has to be read for these, its vocabulary: in one pass."""
+        new = [source for source in self.sources if not source.known and source.file]
+        if self.given or self.config.vocab == "byte" or sum(os.path.getsize(source.file or "") for source in new) < LARGE:
+            return self.digests(), None
+        digests, seen = Digests(), Seen()
+        with Worker() as worker:
+            for source in self.sources:
+                read = Hashed(source.pieces, worker)
+                for points in replace(source, pieces=read.pieces).code_points():
+                    seen.add(points)
+                digests.append(read.digest())
+        found = seen.vocabulary()
+        return digests, found.extended(self.base) if self.base else found
 
     def fingerprint(self, of_sources: Digests) -> str:
         """sha256 over the content and every setting that changes ids or split."""
@@ -136,12 +159,40 @@ def find_vocabulary(kind: Literal["char", "byte"], sources: list[Source]) -> Voc
     """The unique characters of the sources, in code-point order; or every byte."""
     if kind == "byte":
         return Vocabulary("byte")
-    seen = np.zeros(CODE_POINTS, bool)
+    seen = Seen()
     for source in sources:
         for points in source.code_points():
-            if not seen.take(points).all():
-                seen[points] = True
-    return Vocabulary("char", "".join(map(chr, seen.nonzero()[0])))
+            seen.add(points)
+    return seen.vocabulary()
+
+
+class Seen:
+    """Which characters there were. `ascii` are those of them for whose search Python has a fast loop."""
+
+    def __init__(self) -> None:
+        self.points, self.ascii = np.zeros(CODE_POINTS, bool), b""
+
+    def add(self, points: np.ndarray) -> None:
+        """Some more of them, as code points."""
+        if points.dtype != np.uint8:
+            wide = beyond_ascii(points)
+            if wide is None or not self.ascii:
+                self._mark(points)
+                return
+            self._mark(points[wide])
+            points = points.astype(np.uint8)
+            points[wide] = self.ascii[0]
+        if new := points.tobytes().translate(None, self.ascii):
+            self._mark(np.frombuffer(new, np.uint8))
+
+    def _mark(self, points: np.ndarray) -> None:
+        if not self.points.take(points).all():
+            self.points[points] = True
+            self.ascii = bytes(self.points[: 2**7].nonzero()[0].tolist())
+
+    def vocabulary(self) -> Vocabulary:
+        """All of them, in code-point order."""
+        return Vocabulary("char", "".join(map(chr, self.points.nonzero()[0])))
 
 
 @dataclass
@@ -183,8 +234,8 @@ def write_ids(request: TextRequest, reading: Reading, digests: Digests, folder: 
     """
     vocabulary, large = reading.vocabulary, sum(size for _, size in digests) >= SAVED_EVERY and not request.shuffled
     itemsize, ends = vocabulary.stored_dtype(request.oov).itemsize, list[int]()
-    texts = (_text_ids(request, reading, digests, val, note) for val in (False, True))
     with (folder / "ids.bin").open("r+b" if reading.source or reading.skip else "wb") as file, Worker() as worker:
+        texts = (_text_ids(request, reading, digests, val, worker, note) for val in (False, True))
         saved = written = file.truncate(file.seek(sum(reading.ids) * itemsize))
 
         def write(ids: np.ndarray) -> None:
@@ -236,7 +287,9 @@ def _to_disk(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _text_ids(request: TextRequest, reading: Reading, digests: Digests, val: bool, note: Note) -> Iterator[np.ndarray]:
+def _text_ids(
+    request: TextRequest, reading: Reading, digests: Digests, val: bool, worker: Worker, note: Note
+) -> Iterator[np.ndarray]:
     """The ids of the text, or of what it is validated on, from where `reading` is on.
 
     Raises `UserError`, at their end, when there were none, or the text has changed.
@@ -244,17 +297,17 @@ def _text_ids(request: TextRequest, reading: Reading, digests: Digests, val: boo
     corpus = request.corpus
     before = reading.tally.read
     for i, source in enumerate(corpus.val_sources if val else corpus.sources, val * len(corpus.sources)):
-        sha256 = hashlib.sha256()
-        read = replace(source, pieces=partial(_hashed, source.pieces, sha256))
+        read = Hashed(source.pieces, worker)
+        source = replace(source, pieces=read.pieces)
         if i < reading.source:
-            collections.deque(read.chunks(), maxlen=0)
+            collections.deque(source.chunks(), maxlen=0)
         else:
             if i > reading.source:
                 reading.source, reading.skip, reading.line, reading.returns = i, 0, 1, 0
-            for ids in _source_ids(read, reading, request.unknown, note):
+            for ids in _source_ids(source, reading, request.unknown, note):
                 reading.ids[val] += len(ids)
                 yield ids
-        if sha256.hexdigest() != digests[i][0]:
+        if read.digest() != digests[i]:
             raise UserError(f"{', '.join(corpus.names)} changed while it was read: wait until it is written, and try again.")
     if (corpus.val_sources if val else corpus.sources) and not reading.ids[val]:
         names = request.config.val_file if val else corpus.names
@@ -262,10 +315,23 @@ def _text_ids(request: TextRequest, reading: Reading, digests: Digests, val: boo
         raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
 
 
-def _hashed(pieces: Callable[[], Iterator[bytes]], sha256: Any) -> Iterator[bytes]:
-    for piece in pieces():
-        sha256.update(piece)
-        yield piece
+class Hashed:
+    """Pieces of which a worker makes a digest while they are read."""
+
+    def __init__(self, pieces: Callable[[], Iterator[bytes]], worker: Worker) -> None:
+        self.read, self.worker, self.sha256, self.size = pieces, worker, hashlib.sha256(), 0
+
+    def pieces(self) -> Iterator[bytes]:
+        """The same pieces."""
+        for piece in self.read():
+            self.size += len(piece)
+            self.worker.do(self.sha256.update, piece)
+            yield piece
+
+    def digest(self) -> tuple[str, int]:
+        """Of what was read: sha256, and how many bytes."""
+        self.worker.wait()
+        return self.sha256.hexdigest(), self.size
 
 
 def _source_ids(source: Source, reading: Reading, unknown: Unknown, note: Note) -> Iterator[np.ndarray]:
@@ -276,7 +342,7 @@ def _source_ids(source: Source, reading: Reading, unknown: Unknown, note: Note) 
         reading.skip, reading.returns = skip, reading.returns + int(np.count_nonzero(points == RETURN))
         ids = points
         if vocabulary.kind == "char":
-            ids = vocabulary.table.take(points)
+            ids = vocabulary.ids_of(points)
             if int(ids.max(initial=0)) == len(vocabulary):
                 known = ids < len(vocabulary)
                 if unknown == "error":

@@ -96,7 +96,7 @@ def _prepare(request: TextRequest, note: Note) -> TokenStream:
         raise UserError(f"dataset {config.dataset!r} has a test part of its own: leave out --test_fraction.")
     if config.lines or (given and reads_plain_ends(given, lines=False, oov=request.oov)):
         request = replace(request, corpus=_with_line_ends(request.corpus, whole=request.shuffled))
-    digests = request.digests()
+    digests, found = request.read_through()
     if request.corpus.unchanged:
         request.corpus.unchanged.keep(request.sources, digests)
     fingerprint = request.fingerprint(digests)
@@ -107,7 +107,7 @@ def _prepare(request: TextRequest, note: Note) -> TokenStream:
                 note(source.remark)
         return replace(cached, sources=request.corpus.names)  # the same content may have been kept under another name
     there = begun(begun_folder(fingerprint)) if trusted_folder() else None
-    vocabulary = there.vocabulary if there else request.vocabulary()
+    vocabulary = there.vocabulary if there else found or request.vocabulary()
     if not given and len(vocabulary) > LARGE_VOCABULARY:
         note(
             f"{len(vocabulary):,} different characters: memory and time grow with each of them, however rare it is; "

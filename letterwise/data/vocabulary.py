@@ -84,6 +84,23 @@ class Vocabulary:
         table[self.points] = np.arange(len(self))
         return table
 
+    @cached_property
+    def narrow(self) -> bytes:
+        """The same for ASCII alone, for `bytes.translate`; b"" where not every id is a byte."""
+        ids = self.table[: 2**7]
+        return bytes(ids.tolist()) + bytes(2**7) if ids.max() < 2**8 else b""
+
+    def ids_of(self, points: np.ndarray) -> np.ndarray:
+        """What `table` says of code points (N,), which are ASCII where they are uint8, as those of text."""
+        if points.dtype == np.uint8 and self.narrow:
+            return np.frombuffer(points.tobytes().translate(self.narrow), np.uint8)
+        wide = beyond_ascii(points) if self.narrow else None
+        if wide is None:
+            return self.table.take(points)
+        ids = np.frombuffer(points.astype(np.uint8).tobytes().translate(self.narrow), np.uint8).astype(self.table.dtype)
+        ids[wide] = self.table.take(points[wide])
+        return ids
+
     def encode(self, text: str, unknown: Unknown = "error", *, line: int = 1) -> np.ndarray:
         """Ids (N,) of a text that begins in line `line`.
 
@@ -184,6 +201,13 @@ class TextDecoder:
     def finish(self) -> str:
         """What was held back."""
         return self.bytes.decode(b"", final=True) if self.bytes else ""
+
+
+def beyond_ascii(points: np.ndarray) -> np.ndarray | None:
+    """Where code points (N,) are not ASCII; None where that is more than one in eight, and nothing is gained by taking the rest
+    by itself."""
+    wide = (points >= 2**7).nonzero()[0]
+    return wide if len(wide) <= len(points) // 8 else None
 
 
 def code_points(text: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Large texts: who is killed while encoding goes on from there, and what nobody has written to is not read again."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,6 +185,49 @@ def test_a_checked_entry_is_not_scanned(text: tuple[str, str], read: list[str], 
     made = prepared(text)
     monkeypatch.setattr(cached, "scanned", None)
     assert cached.reopen(made.fingerprint)
+
+
+def test_what_was_just_written_is_not_scanned_either(
+    text: tuple[str, str], read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unchanged, "SETTLED_NS", 10**15)
+    monkeypatch.setattr(cached, "scanned", None)
+    assert cached.reopen(prepared(text).fingerprint)
+
+
+def test_digests_and_characters_of_a_large_text_are_found_in_one_pass(
+    text: tuple[str, str], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = prepared(text)
+    shutil.rmtree(cache)
+    monkeypatch.setattr(encode, "LARGE", 0)
+    monkeypatch.setattr(encode, "find_vocabulary", None)
+    monkeypatch.setattr(encode.TextRequest, "digests", None)
+    large = prepared(text)
+    assert (large.fingerprint, large.vocabulary, large.bounds) == (small.fingerprint, small.vocabulary, small.bounds)
+    np.testing.assert_array_equal(large.ids, small.ids)
+
+
+@pytest.mark.parametrize("size", [30, 100, 300])
+def test_characters_are_those_that_numpy_finds(size: int) -> None:
+    """Whether a chunk is ASCII, nearly so, or not at all."""
+    rng = np.random.default_rng(size)
+    every = np.unique([*rng.choice([*range(128), *range(200, 60_000, 60)], size), 70_000])
+    chunks = [rng.choice(every[: rng.integers(1, len(every) + 1)], 1000) for _ in range(20)]
+    chunks += [np.where(rng.random(1000) < 0.05, rng.choice(every, 1000), every[0]) for _ in range(20)]
+    chunks = [
+        chunk.astype(np.uint8 if chunk.max() < 128 else np.uint16 if chunk.max() < 2**16 else np.uint32) for chunk in chunks
+    ]
+    assert len({chunk.dtype for chunk in chunks}) == 3
+    seen = encode.Seen()
+    for chunk in chunks:
+        seen.add(chunk)
+    vocabulary = seen.vocabulary()
+    assert vocabulary.characters == "".join(map(chr, np.unique(np.concatenate(chunks))))
+    fewer = Vocabulary("char", vocabulary.characters[::2])
+    for chunk in chunks:
+        for known in (vocabulary, fewer):
+            np.testing.assert_array_equal(known.ids_of(chunk), known.table[chunk])
 
 
 def test_reading_takes_the_time_of_its_files_not_their_square(tmp_path: Path) -> None:
