@@ -141,7 +141,7 @@ def kind_of(start: bytes, packed: str = "") -> str:
     return f"{known.split(':')[0]} inside: unpack the file once" if known and packed else known
 
 
-def read_text_file(path: str | Path, flag: str, encoding: str | None = None) -> str:
+def read_text_file(path: str | Path, flag: str) -> str:
     """The text of a small file (a configuration, schema, grammar, prompt), of 64 MiB at most; its byte order mark dropped.
 
     Raises `UserError`, which begins with `flag`, when it cannot be read, is too large, or is no text.
@@ -152,7 +152,7 @@ def read_text_file(path: str | Path, flag: str, encoding: str | None = None) -> 
     except (OSError, ValueError) as error:  # a name with NUL in it is a ValueError
         reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"{flag}: cannot read {str(path)!r}: {reason}. Check the name and its permissions.") from error
-    return decoded(content, str(path), encoding, flag)
+    return decoded(content, str(path), flag)
 
 
 def read_whole(file: BinaryIO, name: str, flag: str) -> bytes:
@@ -163,15 +163,14 @@ def read_whole(file: BinaryIO, name: str, flag: str) -> bytes:
     return content
 
 
-def decoded(content: bytes, name: str, encoding: str | None = None, flag: str = "") -> str:
-    """The text that the whole content of a file spells. Raises `UserError` where it spells none."""
-    begin = f"{flag}: " if flag else ""
+def decoded(content: bytes, name: str, flag: str, encoding: str | None = None) -> str:
+    """The text that the whole content of a file spells. Raises `UserError`, which begins with `flag`, where it spells none."""
     spelling = decided(name, content[:SNIFFED], encoding)
     try:
         text = content[spelling.skip :].decode(spelling.encoding)
     except UnicodeError as error:
         at = f" at byte offset {spelling.skip + error.start}" if isinstance(error, UnicodeDecodeError) else ""
-        raise UserError(f"{begin}{name!r} is not {spelling.encoding} text{at}: write it in UTF-8.") from error
+        raise UserError(f"{flag}: {name!r} is not {spelling.encoding} text{at}: write it in UTF-8.") from error
     require_characters(text, name, spelling.encoding)
     return text
 
@@ -186,11 +185,11 @@ def require_characters(text: str, name: str, encoding: str) -> None:
 
 
 class StreamDecoder:
-    """The characters of a stream whose bytes come in pieces; what is no text becomes U+FFFD, since a stream goes on."""
+    """The characters of stdin, whose bytes come in pieces; what is no text becomes U+FFFD, since a stream goes on."""
 
-    def __init__(self, encoding: str | None, name: str = "stdin") -> None:
+    def __init__(self, encoding: str | None) -> None:
         """Raises `UserError` for an encoding that is none."""
-        self.asked, self.name, self.held = encoding and canonical_encoding(encoding), name, b""
+        self.asked, self.held = encoding and canonical_encoding(encoding), b""
         self.decoder: codecs.IncrementalDecoder | None = None
 
     def feed(self, chunk: bytes, final: bool = False) -> str:
@@ -199,7 +198,7 @@ class StreamDecoder:
             self.held += chunk
             if len(self.held) < max(map(len, MARKS)) and not final and b"\n" not in self.held:
                 return ""
-            spelling = decided(self.name, self.held[:SNIFFED], self.asked)
+            spelling = decided("stdin", self.held[:SNIFFED], self.asked)
             self.decoder = codecs.getincrementaldecoder(spelling.encoding)("replace")
             chunk, self.held = self.held[spelling.skip :], b""
         return SURROGATES.sub("\ufffd", self.decoder.decode(chunk, final))

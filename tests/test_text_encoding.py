@@ -46,13 +46,14 @@ def test_wide_units_are_known_by_their_marks_and_without(text: str) -> None:
             content = (text * times).encode(encoding)
             assert guessed(content) == encoding
             assert decided("t", content, None).encoding == encoding
-            assert decoded(content, "t") == text * times
+            assert decoded(content, "t", "--a") == text * times
             family = encoding.rpartition("-")[0]
-            assert decoded(content, "t", family) == text * times
+            assert decoded(content, "t", "--a", family) == text * times
             mark = next(mark for mark, name in MARKS.items() if name == encoding)
-            assert decoded(mark + content, "t") == decoded(mark + content, "t", family) == text * times
-            assert decoded(mark + content, "t", encoding) == text * times
-        assert decoded((text * times).encode(), "t") == decoded(codecs.BOM_UTF8 + (text * times).encode(), "t") == text * times
+            assert decoded(mark + content, "t", "--a") == decoded(mark + content, "t", "--a", family) == text * times
+            assert decoded(mark + content, "t", "--a", encoding) == text * times
+            whole = decoded((text * times).encode(), "t", "--a")
+            assert whole == decoded(codecs.BOM_UTF8 + (text * times).encode(), "t", "--a") == text * times
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "koi8-r", "shift_jis", "gb18030", "utf-8", "ascii", "big5"])
@@ -93,7 +94,7 @@ def test_binary_data_is_no_text(name: str) -> None:
 @given(st.binary(max_size=40), st.sampled_from([None, "utf-8", "utf-16", "utf-32", "utf-7", "utf-16-be", "latin-1", "cp932"]))
 def test_any_bytes_are_text_or_a_sentence(content: bytes, asked: str | None) -> None:
     try:
-        told = decoded(content, "t", asked)
+        told = decoded(content, "t", "--a", asked)
     except UserError as error:
         told = str(error)
     told.encode()  # no half of a character
@@ -111,7 +112,7 @@ def test_what_contradicts_itself_is_refused() -> None:
         (codecs.BOM_UTF8 + b"x\xff", None, "byte offset 4"),
     ]:
         with pytest.raises(UserError, match=words):
-            decoded(content, "t", asked)
+            decoded(content, "t", "--a", asked)
     assert "is read as" in decided("t", codecs.BOM_UTF8 + b"x", "latin-1").remark
 
 

@@ -41,7 +41,7 @@ def _read(path: str, flag: str, what: str) -> str:
         raise UserError(f"{flag} is empty: give {what} or the name of a file, or leave out {flag}.")
     try:
         with open(expanded(path), "rb") as file:
-            text = decoded(read_whole(file, path, flag), path, flag=flag)
+            text = decoded(read_whole(file, path, flag), path, flag)
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{flag} {path[: 4 * SHOWN]!r} is neither {what} nor a file that can be read: {cause}.") from None

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal
 from letterwise.api.loaded import LoadedModel
 from letterwise.checkpoint.texts import Reading, part_ids, whole_ids
 from letterwise.config.arguments import Files, argument, file_names
-from letterwise.data.line_ends import plain_ends, reads_plain_ends
 from letterwise.data.vocabulary import Tally, Unknown
 from letterwise.errors import UserError, quoted
 from letterwise.progress import Progress
@@ -264,8 +263,7 @@ class Reader(LoadedModel):
         if text is None:
             ids, _ = whole_ids(self.file, file_names(input_file), how)
         else:
-            plain = reads_plain_ends(self.vocabulary, lines=self.file.line_break is not None, oov=how.unknown == "score")
-            ids = self.vocabulary.encode(plain_ends(text) if plain else text, how.unknown)
+            ids = self.text_model.encode(text, how.unknown)
         return novelty(ids, self.vocabulary, self.suffixes, nearest=nearest)
 
     def verbatim_runs(self, text: str, *, min_chars: int = 20) -> list[tuple[int, int]]:
@@ -282,11 +280,8 @@ class Reader(LoadedModel):
         from letterwise.memorization.novelty import windows
 
         text, min_chars = argument("text", text, str, ""), argument("min_chars", min_chars, int, 20)
-        plain = reads_plain_ends(self.vocabulary, lines=self.file.line_break is not None, oov=True)
-        ids, where = (
-            self.vocabulary.encode(plain_ends(text) if plain else text, "score"),
-            places(text, self.vocabulary, plain_ends=plain),
-        )
+        ids, plain = self.text_model.encode(text), self.text_model.reads_plain_ends("score")
+        where = places(text, self.vocabulary, plain_ends=plain)
         found = [whole(where, *run) for _, runs in windows(ids, self.suffixes) for run in runs.tolist()]
         return [(start, end) for start, end in found if end - start >= max(1, min_chars)]
 

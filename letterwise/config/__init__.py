@@ -15,7 +15,6 @@ from letterwise.config.declaration import (
     RuntimeConfig,
     TrainingConfig,
     config_from_json,
-    read_toml,
 )
 
 __all__ = [
@@ -27,5 +26,4 @@ __all__ = [
     "RuntimeConfig",
     "TrainingConfig",
     "config_from_json",
-    "read_toml",
 ]

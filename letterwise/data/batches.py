@@ -153,11 +153,11 @@ def sweep(
             yield [Windows(starts, inputs, np.where(fresh, targets, NO_TARGET))]
 
 
-def require_window(ids: np.ndarray, block_size: int, part: str) -> None:
-    """Raises `UserError` when a part is too short for one window and its target."""
+def require_window(ids: np.ndarray, block_size: int) -> None:
+    """Raises `UserError` when the training part is too short for one window and its target."""
     if len(ids) < block_size + 1:
         raise UserError(
-            f"the {part} part has {len(ids)} characters and needs {block_size + 1} (block_size + 1): "
+            f"the training part has {len(ids)} characters and needs {block_size + 1} (block_size + 1): "
             "add text, or lower --block_size or --val_fraction."
         )
 

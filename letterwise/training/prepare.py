@@ -184,7 +184,7 @@ def prepare_run(
     config, stream = told_settings(config, stream, vocabulary, world)
     require_share(config, world)
     if not stream.lines:  # of lines, one is enough
-        require_window(stream.part("train"), config.model.block_size, "training")
+        require_window(stream.part("train"), config.model.block_size)
     if state:
         state.check(len(stream.vocabulary))  # before anything of that size is built
     replay = config.training.replay

@@ -72,9 +72,9 @@ def test_starts_are_uniform() -> None:
 
 
 def test_too_short_a_part_is_refused_with_both_lengths() -> None:
-    require_window(np.arange(9), 8, "training")
+    require_window(np.arange(9), 8)
     with pytest.raises(UserError, match=r"training part has 8 characters and needs 9.*--block_size"):
-        require_window(np.arange(8), 8, "training")
+        require_window(np.arange(8), 8)
 
 
 def plain_windows(ids: list[int], block: int, overlap: int) -> list[tuple[int, list[int], list[int]]]:

@@ -116,7 +116,7 @@ def read_prompt(name: str, encoding: str | None, *, as_bytes: bool) -> str:
     if as_bytes and encoding is None:
         return content.decode("utf-8", "surrogateescape")
     name = "stdin" if name == "-" else name
-    return decoded(content, name, encoding and canonical_encoding(encoding), flag="--seed_file")
+    return decoded(content, name, "--seed_file", encoding and canonical_encoding(encoding))
 
 
 def write_lines(model: "LanguageModel", prompt: str, seed: int, flags: dict[str, Any], as_json: bool) -> int:

@@ -124,7 +124,7 @@ def open_text(
     chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
     share = validation_share(asked, **chars, needed=needed)
     if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
-        require_window(stream.part("train"), needed - 1, "training")
+        require_window(stream.part("train"), needed - 1)
         return config, stream
     note_adapted(progress, "this text", {"val_fraction": share})
     config = config.with_values({"val_fraction": share})
