@@ -1,4 +1,7 @@
-"""A headless Chromium, where there is one: this machine's, or Playwright's own."""
+"""A headless Chromium, where there is one: this machine's, or Playwright's own.
+
+`chromium-headless-shell`, where there is that, wants two thirds of the processor time that `chromium --headless` does.
+"""
 
 import os
 import shutil
@@ -8,12 +11,14 @@ from typing import Any
 
 import pytest
 
+BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
+
 
 @contextmanager
 def started() -> Iterator[Any]:
     """A Chromium, or the test is skipped."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright drives the browser: pip install playwright")
-    path = shutil.which("chromium") or shutil.which("google-chrome")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
     with sync_api.sync_playwright() as playwright:
         path = path or playwright.chromium.executable_path
         if not os.path.exists(path):

@@ -35,9 +35,11 @@ import torch  # noqa: E402
 
 from letterwise.compiling import entry  # noqa: E402
 from letterwise.training import validation  # noqa: E402
+from letterwise.training.finetune import finetuning  # noqa: E402
 
 entry.MEANWHILE = False  # what is tested is what was compiled
 validation.SAMPLE_CHARS = 20  # what a model writes after each validation takes longer than the steps between
+finetuning.WRITTEN_CHARS = 100  # by a base model, before each run that starts from it
 
 torch.set_num_threads(1)
 

@@ -56,7 +56,8 @@ def test_what_is_drawn_is_what_is_drawn_from(tiny: LanguageModel, options: dict)
     assert math.fsum(drawn.values()) == pytest.approx(1)
     found = tiny.samples("The ", num_tokens=1, num_samples=draws, rng_seed=1, **options).texts()
     for character, p in drawn.items():
-        assert found.count(character) == pytest.approx(draws * p, abs=5 * math.sqrt(draws * p * (1 - p)) + 1e-9)
+        room = 2 + 5 * math.sqrt(draws * p * (1 - p)) if p else 0  # 2: the rarest may come, and on which machine is chance
+        assert found.count(character) == pytest.approx(draws * p, abs=room)
 
 
 def test_nothing_is_before_the_first_character_but_a_line_break(tiny: LanguageModel, tiny_lines: LanguageModel) -> None:

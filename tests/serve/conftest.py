@@ -1,7 +1,8 @@
 """One server for the tests that do not stop it: three small models, and the runs that made them."""
 
 import functools
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import httpx
 from browser import started
 from serve.browsing import Window
 from serve.running import Running, running
+from serve.visiting import Visit
 from serve.writing import setting
 
 
@@ -66,3 +68,28 @@ def page(window: Window) -> Any:
     page.get_by_role("button", name="Go on").and_(page.locator(":enabled")).wait_for()
     setting(page, seed=7, max_tokens=60)
     return page
+
+
+@pytest.fixture(scope="session")
+def served(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server of `tiny`, with two runs of its own: one has a name that would be markup if it could."""
+    folder = tmp_path_factory.mktemp("looked")
+    for name in ("first", "<b>second"):
+        shutil.copytree(tiny.run_dir, folder / "runs" / name)
+    tiny.save(folder / "tiny.safetensors")
+    with running(folder, "--model_path", "tiny.safetensors", "--runs", "runs") as server:
+        yield server
+
+
+@pytest.fixture
+def visit(chromium: Any, served: Running) -> Iterator[Callable[..., Visit]]:
+    """Opens a view of the page."""
+    visits: list[Visit] = []
+
+    def visiting(view: str, width: int = 1400) -> Visit:
+        visits.append(Visit(chromium, served.url, view, width))
+        return visits[-1]
+
+    yield visiting
+    for one in visits:
+        one.close(refused=True)

@@ -7,6 +7,7 @@
 // There is one writer at a time: whoever types stops the model.
 
 import { amount, legend } from "./surprise.js";
+import { Drawers } from "./write_drawers.js";
 import { History } from "./write_history.js";
 import { keep, kept } from "./write_memory.js";
 import { Next } from "./write_next.js";
@@ -19,7 +20,6 @@ import { howMany, inShort, mostIn, notAsMeant, onThePage, tooLong, unknownTo } f
 
 const REST_MS = 500;
 const SPEED_MS = 150; // between two words on how far it is
-const NARROW = window.matchMedia("(max-width: 64rem)"); // as in style.css: panels beside the text are drawers
 
 export function mount(element, app) {
   element.append(document.getElementById("write-template").content.cloneNode(true));
@@ -39,6 +39,7 @@ class Write {
       edited: (before) => this.edited(before),
       moved: (index, pointed) => this.moved(index, pointed),
     });
+    this.drawers = new Drawers(element, { closed: () => this.sheet.markAt(null) });
     this.settings = new Settings(this.part("form"), { refused: (...asked) => this.refused(...asked), changed: () => this.settingsChanged() });
     this.next = new Next(this.part(".write-next"), {
       app,
@@ -68,11 +69,11 @@ class Write {
       "save-text": () => save("letterwise.txt", "text/plain;charset=utf-8", this.sheet.text),
       "save-json": () => save("letterwise.json", "application/json", asJson(this.sheet.items, this.state())),
       defaults: () => this.loadSettings(this.settings.first),
-      settings: () => this.toggleDrawer(this.part("#write-settings")),
+      settings: () => this.drawers.toggle(this.part("#write-settings")),
     };
     this.element.addEventListener("click", ({ target }) => {
       actions[target.closest("[data-do]")?.dataset.do]?.();
-      if (target.closest("[data-close]")) this.closeDrawers(true);
+      if (target.closest("[data-close]")) this.drawers.close(true);
       const menu = this.part(".menu");
       if (!menu.contains(target) || target.closest("button")) menu.open = false;
     });
@@ -99,7 +100,7 @@ class Write {
   escape() {
     this.part(".menu").open = false;
     if (this.controller) this.stop();
-    else this.closeDrawers(true);
+    else this.drawers.close(true);
   }
 
   async show() {
@@ -158,7 +159,7 @@ class Write {
     const rest = this.sheet.items.length - index - (item ? 1 : 0);
     this.history.keep(this.sheet.items);
     this.sheet.replace(index, this.sheet.items.length, item ? [item] : []);
-    this.closeDrawers(false);
+    this.drawers.close(false);
     return this.grow(rest > 0 ? rest : this.settings.length);
   }
 
@@ -290,10 +291,10 @@ class Write {
 
   moved(index, pointed) {
     if (this.controller) return;
-    if (NARROW.matches && !this.part(".write-next").classList.contains("open")) {
+    if (this.drawers.narrow && !this.part(".write-next").classList.contains("open")) {
       const byModel = pointed && this.sheet.items[index]?.bits !== null;
       if (!byModel) return;
-      this.toggleDrawer(this.part(".write-next"));
+      this.drawers.toggle(this.part(".write-next"));
       this.part(".write-next").focus({ preventScroll: true }); // and a keyboard on the screen goes away
       this.next.look(index);
       this.sheet.showMark();
@@ -355,24 +356,6 @@ class Write {
       if (error.status === 400 || error.status === 422) return onThePage(error.message);
     }
     return notAsMeant(fields, this.app.facts());
-  }
-
-  // On a narrow window the panels come from below, one at a time.
-  toggleDrawer(drawer) {
-    const open = !drawer.classList.contains("open");
-    this.closeDrawers(false);
-    drawer.classList.toggle("open", open);
-    const button = this.part("[data-do=settings]");
-    button.setAttribute("aria-expanded", String(open && drawer.id === button.getAttribute("aria-controls")));
-    if (open && drawer.id === button.getAttribute("aria-controls")) drawer.querySelector("[data-close]").focus();
-  }
-
-  closeDrawers(focus) {
-    const open = this.part(".drawer.open");
-    open?.classList.remove("open");
-    this.part("[data-do=settings]").setAttribute("aria-expanded", "false");
-    if (open && focus) this.part(open.id === "write-settings" ? "[data-do=settings]" : "textarea").focus();
-    if (NARROW.matches && open) this.sheet.markAt(null);
   }
 
   async copyText() {
