@@ -15,6 +15,16 @@ from letterwise.inference.constraints.cache import constraint_for
 from letterwise.inference.constraints.constraint import Constraint
 from letterwise.inference.constraints.limits import Limits
 
+
+@pytest.fixture(autouse=True)
+def deep_stack() -> Iterator[None]:
+    """With its types checked, which is done the first time, a call takes three frames."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(3 * before)
+    yield
+    sys.setrecursionlimit(before)
+
+
 DOUBLING = "start: r0 r0\n" + "".join(f"r{i}: r{i + 1} r{i + 1}\n" for i in range(30)) + 'r{}: "a"\n'
 
 
@@ -86,18 +96,9 @@ def test_what_cannot_be_had_is_said_in_a_sentence(asked: dict[str, str], sentenc
         assert word not in str(refused.value)
 
 
-@pytest.fixture
-def deep_stack() -> Iterator[None]:
-    """With its types checked, a call takes three frames."""
-    before = sys.getrecursionlimit()
-    sys.setrecursionlimit(3 * before)
-    yield
-    sys.setrecursionlimit(before)
-
-
 @pytest.mark.parametrize("depth", [20, 100])
 @pytest.mark.parametrize("counts", [{"minItems": 1}, {"minItems": 1, "maxItems": 1}], ids=str)
-def test_arrays_in_arrays_take_no_longer_than_they_are_deep(depth: int, counts: dict[str, int], deep_stack: None) -> None:
+def test_arrays_in_arrays_take_no_longer_than_they_are_deep(depth: int, counts: dict[str, int]) -> None:
     """Each stands in two places of the expression of the array around it."""
     schema: dict[str, Any] = {"type": "null"}
     for _ in range(depth):
