@@ -195,6 +195,8 @@ def _written(place: Path, key: str, arrays: Arrays, cache: Path) -> bool:
             file.write(len(head).to_bytes(HEADER, "little") + head)
             for array in ordered.values():
                 file.write(np.ascontiguousarray(array).data)
+        if (written := identity(place)) and written[2] >= LARGE:  # its checksum is of what was written
+            write_bytes(place.with_suffix(".json"), json.dumps(written).encode())
     except (OSError, UserError):  # counts are made anew next time
         return False
     return True
