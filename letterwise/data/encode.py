@@ -15,10 +15,10 @@ import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -27,15 +27,14 @@ from letterwise.config import DataConfig
 from letterwise.data.cache import VERSION, Meaning
 from letterwise.data.line_ends import LINE_BREAK, RETURN, note_returns
 from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
+from letterwise.data.passes import Hashed, Seen, Worker
 from letterwise.data.reading.corpus import Corpus
 from letterwise.data.reading.source import Source
 from letterwise.data.reading.unchanged import LARGE
 from letterwise.data.vocabulary import (
-    CODE_POINTS,
     Tally,
     Unknown,
     Vocabulary,
-    beyond_ascii,
     from_code_points,
     unknown_characters,
 )
@@ -44,6 +43,7 @@ from letterwise.progress import Note
 from letterwise.text_encoding import canonical_encoding
 
 BEGUN = "begun.json"  # beside ids that are being written
+TEXTS = ("text-0.bin", "text-1.bin")  # and, of lines that are dealt after that, the ids of text and validation text meanwhile
 SAVED_EVERY = 2**28  # bytes of ids that a kill costs at most
 
 Digests = list[tuple[str, int]]  # of each source: sha256, and how many bytes
@@ -166,35 +166,6 @@ def find_vocabulary(kind: Literal["char", "byte"], sources: list[Source]) -> Voc
     return seen.vocabulary()
 
 
-class Seen:
-    """Which characters there were. `ascii` are those of them for whose search Python has a fast loop."""
-
-    def __init__(self) -> None:
-        self.points, self.ascii = np.zeros(CODE_POINTS, bool), b""
-
-    def add(self, points: np.ndarray) -> None:
-        """Some more of them, as code points."""
-        if points.dtype != np.uint8:
-            wide = beyond_ascii(points)
-            if wide is None or not self.ascii:
-                self._mark(points)
-                return
-            self._mark(points[wide])
-            points = points.astype(np.uint8)
-            points[wide] = self.ascii[0]
-        if new := points.tobytes().translate(None, self.ascii):
-            self._mark(np.frombuffer(new, np.uint8))
-
-    def _mark(self, points: np.ndarray) -> None:
-        if not self.points.take(points).all():
-            self.points[points] = True
-            self.ascii = bytes(self.points[: 2**7].nonzero()[0].tolist())
-
-    def vocabulary(self) -> Vocabulary:
-        """All of them, in code-point order."""
-        return Vocabulary("char", "".join(map(chr, self.points.nonzero()[0])))
-
-
 @dataclass
 class Reading:
     """How far a text is read: up to byte `skip` of a source, and its line; and what was written by then.
@@ -232,54 +203,56 @@ def write_ids(request: TextRequest, reading: Reading, digests: Digests, folder: 
 
     Raises `UserError` on what cannot be encoded, is empty, or has no longer these `digests`.
     """
-    vocabulary, large = reading.vocabulary, sum(size for _, size in digests) >= SAVED_EVERY and not request.shuffled
-    itemsize, ends = vocabulary.stored_dtype(request.oov).itemsize, list[int]()
-    with (folder / "ids.bin").open("r+b" if reading.source or reading.skip else "wb") as file, Worker() as worker:
-        texts = (_text_ids(request, reading, digests, val, worker, note) for val in (False, True))
-        saved = written = file.truncate(file.seek(sum(reading.ids) * itemsize))
+    vocabulary, ends = reading.vocabulary, list[int]()
+    size, large = vocabulary.stored_dtype(request.oov).itemsize, sum(size for _, size in digests) >= SAVED_EVERY
+    save = partial(reading.save, folder) if large else None
+    with Worker() as worker:
+        texts = [_text_ids(request, reading, digests, val, worker, note) for val in (False, True)]
+        if request.shuffled:
+            for chunks, ids, name in zip(texts, reading.ids, TEXTS, strict=True):
+                _put(chunks, folder / name, ids * size, reading, worker, save)
+            reading.crc32 = 0
+            dealt = _dealt_lines(request, vocabulary, folder, note)
+            _put(_joined(dealt, ends), folder / "ids.bin", 0, reading, worker, None)
+        else:
+            _put(itertools.chain(*texts), folder / "ids.bin", sum(reading.ids) * size, reading, worker, save)
+    for name in (BEGUN, *TEXTS):  # in this order: who is killed in between begins anew
+        (folder / name).unlink(missing_ok=True)
+    bounds = (ends[0], ends[1], ends[2]) if request.shuffled else request.bounds(*reading.ids)
+    return reading.crc32, Meaning(vocabulary, bounds, request.corpus.names, request.shuffled, request.oov, reading.tally)
+
+
+def _put(
+    chunks: Iterable[np.ndarray], path: Path, begin: int, reading: Reading, worker: Worker, save: Callable[[], None] | None
+) -> None:
+    """Write ids to a file, behind its first `begin` bytes, and `save` now and then how far they are read."""
+    with path.open("r+b" if begin else "wb") as file:
+        saved = written = file.truncate(file.seek(begin))
 
         def write(ids: np.ndarray) -> None:
             reading.crc32 = zlib.crc32(ids.data, reading.crc32)
             file.write(ids.data)
 
-        for part in _dealt_lines(request, texts, vocabulary, folder, note) if request.shuffled else texts:
-            for ids in part:
-                worker.do(write, ids)
-                written += ids.nbytes
-                if large and reading.skip and written >= saved + SAVED_EVERY:
-                    worker.wait()
-                    _to_disk(file)
-                    reading.save(folder)
-                    saved = written
-            ends.append(written // itemsize)
+        for ids in chunks:
+            worker.do(write, ids)
+            written += ids.nbytes
+            if save and reading.skip and written >= saved + SAVED_EVERY:
+                worker.wait()
+                _to_disk(file)
+                save()
+                saved = written
         worker.wait()
         _to_disk(file)
-    (folder / BEGUN).unlink(missing_ok=True)
-    bounds = tuple(ends) if request.shuffled else request.bounds(*reading.ids)
-    return reading.crc32, Meaning(vocabulary, bounds, request.corpus.names, request.shuffled, request.oov, reading.tally)
 
 
-class Worker:
-    """A thread that does one thing at a time, while the next is made ready: checksums and writing need no Python."""
-
-    def __init__(self) -> None:
-        self.pool, self.last = ThreadPoolExecutor(1), Future[Any]()
-        self.last.set_result(None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.pool.shutdown()
-
-    def wait(self) -> None:
-        """Until all is done. Raises what went wrong."""
-        self.last.result()
-
-    def do(self, function: Callable[[Any], object], argument: Any) -> None:
-        """Once all before is done, which is waited for."""
-        self.wait()
-        self.last = self.pool.submit(function, argument)
+def _joined(parts: Iterable[Iterator[np.ndarray]], ends: list[int]) -> Iterator[np.ndarray]:
+    """All of some parts, one after another; where each of them ends is put into `ends`."""
+    end = 0
+    for part in parts:
+        for ids in part:
+            end += len(ids)
+            yield ids
+        ends.append(end)
 
 
 def _to_disk(file: BinaryIO) -> None:
@@ -315,29 +288,12 @@ def _text_ids(
         raise UserError(f"{', '.join(names)} {lacks}: there is nothing to learn or to score.")
 
 
-class Hashed:
-    """Pieces of which a worker makes a digest while they are read."""
-
-    def __init__(self, pieces: Callable[[], Iterator[bytes]], worker: Worker) -> None:
-        self.read, self.worker, self.sha256, self.size = pieces, worker, hashlib.sha256(), 0
-
-    def pieces(self) -> Iterator[bytes]:
-        """The same pieces."""
-        for piece in self.read():
-            self.size += len(piece)
-            self.worker.do(self.sha256.update, piece)
-            yield piece
-
-    def digest(self) -> tuple[str, int]:
-        """Of what was read: sha256, and how many bytes."""
-        self.worker.wait()
-        return self.sha256.hexdigest(), self.size
-
-
 def _source_ids(source: Source, reading: Reading, unknown: Unknown, note: Note) -> Iterator[np.ndarray]:
     """A source's ids, a chunk at a time, from where `reading` is on."""
     vocabulary, tally = reading.vocabulary, reading.tally
-    for points, skip in replace(source, skip=reading.skip or source.skip).decoded(note):
+    partly = reading.skip and isinstance(source, LineSource)  # what is said of lines is said of a whole text
+    said = (lambda text: None) if partly else note
+    for points, skip in replace(source, skip=reading.skip or source.skip).decoded(said):
         tally.read += len(points)
         reading.skip, reading.returns = skip, reading.returns + int(np.count_nonzero(points == RETURN))
         ids = points
@@ -357,11 +313,9 @@ def _source_ids(source: Source, reading: Reading, unknown: Unknown, note: Note) 
         note_returns(source.name, reading.line - 1, reading.returns, note)
 
 
-def _dealt_lines(
-    request: TextRequest, texts: Iterable[Iterator[np.ndarray]], vocabulary: Vocabulary, folder: Path, note: Note
-) -> Iterator[Iterator[np.ndarray]]:
+def _dealt_lines(request: TextRequest, vocabulary: Vocabulary, folder: Path, note: Note) -> Iterator[Iterator[np.ndarray]]:
     """The lines of training, validation and test part; before all of them, a line break."""
-    text, val_text = (_lines_of(chunks, vocabulary, folder / f"text-{i}.bin") for i, chunks in enumerate(texts))
+    text, val_text = (_lines_of(folder / name, vocabulary) for name in TEXTS)
     train, val, test = shuffled(text.digests, request.shares())
     has_val_text, names = bool(request.corpus.val_sources), ", ".join(request.corpus.names)
     if has_val_text:
@@ -375,15 +329,9 @@ def _dealt_lines(
     yield itertools.chain([begin], text.taken(train))
     yield (val_text if has_val_text else text).taken(val)
     yield text.taken(test)
-    for name in folder.glob("text-*.bin"):
-        name.unlink()
 
 
-def _lines_of(chunks: Iterator[np.ndarray], vocabulary: Vocabulary, path: Path) -> Lines:
-    """The lines of a text, whose ids are put into a file meanwhile."""
-    with path.open("wb") as file:
-        for ids in chunks:
-            file.write(ids.data)
+def _lines_of(path: Path, vocabulary: Vocabulary) -> Lines:
+    """The lines of a text whose ids are in a file."""
     empty = not path.stat().st_size
-    ids = np.zeros(0, vocabulary.dtype) if empty else np.memmap(path, vocabulary.dtype, mode="r")
-    return find_lines(ids, vocabulary)
+    return find_lines(np.zeros(0, vocabulary.dtype) if empty else np.memmap(path, vocabulary.dtype, mode="r"), vocabulary)

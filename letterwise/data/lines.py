@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from letterwise.data.line_ends import warn_about_lines, with_line_ends
+from letterwise.data.line_ends import RETURN, warn_about_lines, with_line_ends
 from letterwise.data.reading.source import Source
 from letterwise.data.vocabulary import Vocabulary, code_points
 from letterwise.progress import Note
@@ -28,10 +28,23 @@ class LineSource(Source):
 
     whole: bool = True
 
-    def decoded(self, note: Note = lambda text: None) -> Iterator[tuple[np.ndarray, None]]:
-        """As the source's own. One cannot go on in its middle."""
-        points = (points for points, _ in super().decoded(note))
-        return ((points, None) for points in with_line_ends(warn_about_lines(points, self.name, note), whole=self.whole))
+    def decoded(self, note: Note = lambda text: None) -> Iterator[tuple[np.ndarray, int | None]]:
+        """As the source's own. One cannot go on within a line's end, nor at the text's, which may lack a line break."""
+        place: list[int | None] = [None]
+
+        def chunks() -> Iterator[np.ndarray]:
+            held = None
+            for points, skip in Source.decoded(self, note):
+                if len(points) and held is not None:
+                    place[0] = held[1] if held[0][-1] != RETURN else None
+                    yield held[0]
+                held = (points, skip) if len(points) else held
+            place[0] = None
+            if held is not None:
+                yield held[0]
+
+        for points in with_line_ends(warn_about_lines(chunks(), self.name, note), whole=self.whole):
+            yield points, place[0]
 
 
 @dataclass(frozen=True)

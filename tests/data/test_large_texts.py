@@ -14,6 +14,7 @@ from letterwise.config import DataConfig
 from letterwise.data import cache as cached
 from letterwise.data import encode
 from letterwise.data import prepare as preparing
+from letterwise.data.lines import LineSource
 from letterwise.data.prepare import prepare
 from letterwise.data.reading import unchanged
 from letterwise.data.reading.source import CHUNK, Source
@@ -34,7 +35,8 @@ def saved(*arguments):
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
 encode.Reading.save = saved
-prepare.prepare(DataConfig(input_file=(sys.argv[2],), val_file=(sys.argv[3],)), note=print)
+lines = len(sys.argv) > 4
+prepare.prepare(DataConfig(input_file=(sys.argv[2],), val_file=(sys.argv[3],), lines=lines), note=print)
 """
 
 
@@ -74,6 +76,52 @@ def test_who_is_killed_while_encoding_goes_on_from_there(
     assert made.tally.read == len(made.ids)
     assert sorted(path.name for path in made.folder.iterdir()) == ["ids.bin", "meta.json"]
     assert [path.name for path in (cache / "streams").iterdir()] == [made.fingerprint]
+
+
+@pytest.mark.parametrize("saves", [1, 2])
+def test_who_is_killed_while_encoding_lines_goes_on_from_there(
+    text: tuple[str, str], cache: Path, monkeypatch: pytest.MonkeyPatch, saves: int
+) -> None:
+    """And all is as if nothing had happened."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(saves), *text, "lines"], cwd=ROOT, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    (begun,) = (cache / "streams").glob("*.tmp-begun")
+    written = encode.begun(begun)
+    assert written
+    with (begun / encode.TEXTS[bool(written.ids[1])]).open("ab") as file:
+        file.write(b"what was written after that")
+    config = DataConfig(input_file=text[:1], val_file=text[1:], lines=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(encode, "SAVED_EVERY", 2**19)
+        patched.setattr(preparing, "SAVED_EVERY", 2**19)
+        patched.setattr(encode, "find_vocabulary", None)
+        notes: list[str] = []
+        made = prepare(config, note=notes.append)
+    assert f"the first {sum(written.ids):,} characters were encoded before: this goes on from there." in notes
+    assert sorted(path.name for path in made.folder.iterdir()) == ["ids.bin", "meta.json"]
+    ids = made.ids.copy()
+    shutil.rmtree(made.folder)
+    anew = prepare(config, note=notes.append)
+    assert (made.bounds, made.vocabulary, made.tally) == (anew.bounds, anew.vocabulary, anew.tally)
+    np.testing.assert_array_equal(ids, anew.ids)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_lines_are_those_of_the_bytes_wherever_one_goes_on(size: int) -> None:
+    data = "a\r\nbé\r\r\n€\n\n\r\nx".encode() * 3
+    pieces = [data[i : i + size] for i in range(0, len(data), size)]
+    expected = data.decode().replace("\r\n", "\n") + "\n"
+
+    def spelled(skip: int) -> list[tuple[str, int | None]]:
+        source = LineSource("x", lambda: iter(pieces), "utf-8", skip=skip)
+        return [("".join(map(chr, points)), place) for points, place in source.decoded()]
+
+    read = ""
+    for some, place in spelled(0):
+        read += some
+        if place:
+            assert read + "".join(rest for rest, _ in spelled(place)) == expected
+    assert read == expected
 
 
 def test_a_text_that_changes_is_not_gone_on_with(text: tuple[str, str], cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
