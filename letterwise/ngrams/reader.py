@@ -93,12 +93,19 @@ def read_on(tables, state, token, log_probs):
     next_log_probs(tables, state, log_probs)
 
 
+@part()
+def begin(tables, state, before):
+    """A text begins anew, and has read `before`, of which the last order-1 characters matter: into `state` (order,)."""
+    for j in range(len(state)):
+        state[j] = NOWHERE if j else 0
+    for i in range(max(0, len(before) - len(state) + 1), len(before)):
+        extend(tables, state, before[i])
+
+
 @entry()
-def catch_up(tables, state, tokens):
-    """Take some more characters into `state` (order,), in place. `tables` is a plain tuple of the fields."""
-    own = Tables(*tables)
-    for i in range(len(tokens)):
-        extend(own, state, tokens[i])
+def begin_from_python(tables, state, before):
+    """The same, where `tables` are a plain tuple of the fields."""
+    begin(Tables(*tables), state, before)
 
 
 class NgramReader:
@@ -112,6 +119,7 @@ class NgramReader:
     def begin(self, text: int, before: Sequence[int]) -> None:
         """A text begins anew, and has read `before`, of which the last order-1 characters matter."""
         state = self.states[text]
-        state[0], state[1:] = 0, NOWHERE
         if before:
-            catch_up(self.packed, state, np.array(before[max(0, len(before) - len(state) + 1) :], np.int64))
+            begin_from_python(self.packed, state, np.array(before, np.int64))
+        else:
+            state[0], state[1:] = 0, NOWHERE

@@ -244,18 +244,24 @@ def scratch_size(config, count):
 
 
 @exact
+def prior_input(log_probs, probs):
+    """What the model sees of counts' log-probabilities (K, V+1): p of the longest n-grams, and all back-offs, (V + K)."""
+    orders, vocab_size = log_probs.shape[0], log_probs.shape[1] - 1
+    longest = log_probs[orders - 1]
+    for c in range(vocab_size):
+        probs[c] = exp(longest[c])
+    for k in range(orders):
+        probs[vocab_size + k] = exp(log_probs[k, vocab_size])
+
+
+@exact
 def read_prior(model, cache, batch, probs, thread):
     """What counts say after each token: log-probabilities into the batch's `prior`, probabilities into `probs`. Some rows'."""
-    tokens, vocab_size, orders = batch.tokens, model.config.vocab_size, model.config.orders
+    tokens = batch.tokens
     for n in range(len(tokens)):
         if tokens[n, 0] % thread.threads == thread.rank:
-            log_probs, row = batch.prior[n], probs[n]
-            read_on(model.tables, cache.ngrams[tokens[n, 0]], tokens[n, 2], log_probs)
-            longest = log_probs[orders - 1]
-            for c in range(vocab_size):
-                row[c] = exp(longest[c])
-            for k in range(orders):
-                row[vocab_size + k] = exp(log_probs[k, vocab_size])
+            read_on(model.tables, cache.ngrams[tokens[n, 0]], tokens[n, 2], batch.prior[n])
+            prior_input(batch.prior[n], probs[n])
 
 
 @exact
@@ -293,6 +299,16 @@ def add_prior(config, gates_bias, head, prior, logits):
 
 
 @exact
+def final_norm(config, weights, x, y):
+    """The head's input y from a token's residual stream x: normalized (pre-norm) or as it is (post-norm)."""
+    if config.post_norm:
+        for i in range(config.width):
+            y[i] = x[i]
+    else:
+        norm(x[: config.width], weights.norm[0], weights.norm[1], config.rms_norm, y)
+
+
+@exact
 def forward(model, cache, batch, scratch, thread):
     """Read a batch, and score what follows its wanted tokens. Called by each of its threads."""
     config, weights, tokens, count = model.config, model.weights, batch.tokens, len(batch.tokens)
@@ -323,12 +339,7 @@ def forward(model, cache, batch, scratch, thread):
         residual_add(config, x, scratch.output, vectors[5], vectors[2], vectors[3], count)
     wanted = batch.wanted
     for i in range(len(wanted)):
-        row, y = x[wanted[i], : config.width], normed[i]
-        if config.post_norm:
-            for j in range(row.size):
-                y[j] = row[j]
-        else:
-            norm(row, weights.norm[0], weights.norm[1], config.rms_norm, y)
+        final_norm(config, weights, x[wanted[i]], normed[i])
     matmul(weights.head, normed, len(wanted), scratch.head, thread)
     barrier(thread)
     for i in range(thread.rank, len(wanted), thread.threads):

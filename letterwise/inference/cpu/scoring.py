@@ -19,7 +19,17 @@ from letterwise.compiling.parts import part
 from letterwise.config import ModelConfig
 from letterwise.data.batches import Cuts
 from letterwise.inference.cpu.backend import NO_COUNTS
-from letterwise.inference.cpu.kernel import KernelModel, activate, add_prior, embed, norm, pre_norm, prepare_qk, residual_add
+from letterwise.inference.cpu.kernel import (
+    KernelModel,
+    activate,
+    add_prior,
+    embed,
+    final_norm,
+    pre_norm,
+    prepare_qk,
+    prior_input,
+    residual_add,
+)
 from letterwise.inference.cpu.layout import (
     KernelConfig,
     aligned,
@@ -32,7 +42,7 @@ from letterwise.inference.cpu.layout import (
 from letterwise.inference.cpu.matmul import LANES, VECTORS, padded, panel_matmul, panel_of_all, to_panels
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
-from letterwise.ngrams.reader import NOWHERE, Tables, extend, read_on, tables
+from letterwise.ngrams.reader import Tables, begin, read_on, tables
 
 ROWS = 128  # characters that are read together, if a context is no longer
 PIECES = 8  # for each thread: one that is held up leaves more to the others
@@ -67,17 +77,8 @@ def room_for(kernel: KernelConfig, order: int) -> Room:
     rows = max(ROWS, kernel.block_size) + VECTORS
     width, dim, size = padded(kernel.width), padded(kernel.head_dim), padded(kernel.block_size)
     scores = padded(kernel.vocab_size + kernel.orders)
-    widths = (
-        width,
-        width,
-        padded(kernel.hidden),
-        scores,
-        padded(qkv_size(kernel)),
-        width,
-        width,
-        padded(up_size(kernel)),
-        scores,
-    )
+    hidden, qkv, up = padded(kernel.hidden), padded(qkv_size(kernel)), padded(up_size(kernel))
+    widths = width, width, hidden, scores, qkv, width, width, up, scores
     return Room(
         np.zeros((rows, 3), np.int64), np.zeros((rows, 2), np.int64), np.zeros(order, np.int64),
         np.zeros((rows, kernel.orders, kernel.vocab_size + 1), np.float32), aligned(kernel.vocab_size),
@@ -107,21 +108,13 @@ def place_windows(windows, ids, room):
 @exact
 def read_prior(model, ids, windows, room):
     """What counts say in the windows: log-probabilities, and the probabilities of the longest and their back-off."""
-    vocab_size, orders, state, n = model.config.vocab_size, model.config.orders, room.state, 0
+    n = 0
     for w in range(len(windows)):
         start, length = windows[w, 0], windows[w, 1]
-        for j in range(len(state)):
-            state[j] = NOWHERE if j else 0
-        for place in range(max(0, start - len(state) + 1), start):
-            extend(model.tables, state, ids[place])
+        begin(model.tables, room.state, ids[:start])
         for place in range(start, start + length):
-            log_probs, row = room.prior[n], room.probs[n]
-            read_on(model.tables, state, ids[place], log_probs)
-            longest = log_probs[orders - 1]
-            for c in range(vocab_size):
-                row[c] = exp(longest[c])
-            for k in range(orders):
-                row[vocab_size + k] = exp(log_probs[k, vocab_size])
+            read_on(model.tables, room.state, ids[place], room.prior[n])
+            prior_input(room.prior[n], room.probs[n])
             n += 1
 
 
@@ -229,12 +222,7 @@ def read_together(model, ids, windows, room, nats):
     embed(config, weights, room.tokens[:count], room.output, x)
     apply_layers(model, windows, count, room)
     for i in range(wanted):
-        row, y = x[room.targets[i, 0], : config.width], normed[i]
-        if config.post_norm:
-            for j in range(row.size):
-                y[j] = row[j]
-        else:
-            norm(row, weights.norm[0], weights.norm[1], config.rms_norm, y)
+        final_norm(config, weights, x[room.targets[i, 0]], normed[i])
     panel_matmul(weights.head, normed, wanted, room.head)
     for i in range(wanted):
         n, place = room.targets[i]
