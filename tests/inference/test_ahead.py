@@ -28,10 +28,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     monkeypatch.setattr(entry, "ask", ask)
     fresh = entry.Entry(decode.decode.function, None, decode.decode.options)
     monkeypatch.setattr(decode, "decode", fresh)
-    monkeypatch.setattr(reader, "extend", entry.Entry(reader.extend.function, reader.extend.plain, reader.extend.options))
-    score_windows = scoring.score_windows
+    begin, score_windows = reader.begin_from_python, scoring.score_windows
+    monkeypatch.setattr(reader, "begin_from_python", entry.Entry(begin.function, None, begin.options))
     monkeypatch.setattr(scoring, "score_windows", entry.Entry(score_windows.function, None, score_windows.options))
-    for each in (fresh, reader.extend, scoring.score_windows):
+    for each in (fresh, reader.begin_from_python, scoring.score_windows):
         monkeypatch.setattr(each, "path", lambda kinds: SimpleNamespace(exists=lambda: False))
     return found
 
@@ -41,7 +41,7 @@ def test_what_writing_asks_for_is_there_before(asked: list[tuple[str, str]], tin
     ahead.begin()
     before = asked.copy()
     asked.clear()
-    for each in (decode.decode, reader.extend, scoring.score_windows):
+    for each in (decode.decode, reader.begin_from_python, scoring.score_windows):
         each.job = None
     model = letterwise.load(tiny.run_dir / "model.safetensors", device="cpu")
     backend = model.compiled
