@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from letterwise.api.loaded import LoadedModel
 from letterwise.atomic import replacing
+from letterwise.checkpoint.texts import own_text
 from letterwise.config.file_names import local
+from letterwise.progress import Progress
 from letterwise.stdin import reading
 
 if TYPE_CHECKING:
@@ -24,15 +26,16 @@ Bytes = bytes | bytearray | memoryview
 class Compressor(LoadedModel):
     """A model that compresses."""
 
-    def compress(self, content: Bytes | str | PathLike[str], *, online: bool = False) -> bytes:
+    def compress(self, content: Bytes | str | PathLike[str], *, online: bool = False, primed: bool = False) -> bytes:
         """Any bytes, or the file of that name, compressed by this model's predictions.
 
         Args:
             content: bytes, or the path of a file.
             online: learn from what was read so far, on both sides: smaller, and slower.
+            primed: the same, after reading the text that the model was trained on, which both sides need: smaller still.
 
         Raises:
-            UserError: the file cannot be read.
+            UserError: the file cannot be read; or, primed, the training text is gone.
 
         Example:
             >>> model.decompress(model.compress(b"The owl \\xff")) == b"The owl \\xff"
@@ -40,7 +43,7 @@ class Compressor(LoadedModel):
         """
         packed = io.BytesIO()
         with opened(content) as source:
-            self._compress(source, packed, online)
+            self._compress(source, packed, online, primed)
         return packed.getvalue()
 
     def decompress(self, packed: Bytes | str | PathLike[str]) -> bytes:
@@ -51,36 +54,47 @@ class Compressor(LoadedModel):
         return content.getvalue()
 
     def compress_file(
-        self, input_file: str | PathLike[str], output_file: str | PathLike[str], *, online: bool = False
+        self,
+        input_file: str | PathLike[str],
+        output_file: str | PathLike[str],
+        *,
+        online: bool = False,
+        primed: bool = False,
     ) -> "Packed":
         """The same from file to file, in memory that does not grow with them. The output is there whole or not at all."""
         with reading(local(input_file)) as source, replacing(local(output_file)) as target:
-            return self._compress(source, target, online)
+            return self._compress(source, target, online, primed)
 
     def decompress_file(self, input_file: str | PathLike[str], output_file: str | PathLike[str]) -> "Packed":
         """The inverse of `compress_file`."""
         with reading(local(input_file)) as source, replacing(local(output_file)) as target:
             return self._decompress(source, target)
 
-    def _compress(self, source: BinaryIO, target: BinaryIO, online: bool) -> "Packed":
-        from letterwise.compression import compress, fingerprint
+    def _compress(self, source: BinaryIO, target: BinaryIO, online: bool, primed: bool = False) -> "Packed":
+        from letterwise.compression import FROZEN, ONLINE, PRIMED, compress, fingerprint
 
-        return compress(source, target, self.vocabulary, fingerprint(self.file), self._predictors(online), online=online)
+        mode = PRIMED if primed else ONLINE if online else FROZEN
+        return compress(source, target, self.vocabulary, fingerprint(self.file), self._predictors(mode), mode=mode)
 
     def _decompress(self, source: BinaryIO, target: BinaryIO) -> "Packed":
         from letterwise.compression import decompress, fingerprint
 
         return decompress(source, target, self.vocabulary, fingerprint(self.file), self._predictors)
 
-    def _predictors(self, online: bool) -> "Predictors":
-        """What predicts both ways: the model as it is, or as it learns."""
-        if online:
-            from letterwise.online import Online
-
-            return lambda streams: Online(self.file)
+    def _predictors(self, mode: int) -> "Predictors":
+        """What predicts both ways: the model as it is, or as it learns, perhaps after its training text."""
+        from letterwise.compression import FROZEN, PRIMED
         from letterwise.compression.frozen import Frozen
 
-        return partial(Frozen, self.compiled)
+        if mode == FROZEN:
+            return partial(Frozen, self.compiled)
+        from letterwise.online import Online, beginning
+
+        if mode != PRIMED:
+            return lambda streams: Online(self.file)
+        missing = "a primed archive is made and read beside the text that the model was trained on."
+        begin = beginning(self.file, own_text(self.file, Progress().note, missing=missing).part("train"))
+        return lambda streams: Online(self.file, begin)
 
 
 def opened(content: Bytes | str | PathLike[str]) -> AbstractContextManager[BinaryIO]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from letterwise.api.loaded import LoadedModel
-from letterwise.checkpoint.texts import Reading, part_ids, whole_ids
+from letterwise.checkpoint.texts import Reading, own_text, part_ids, whole_ids
 from letterwise.config.arguments import Files, argument, file_names
 from letterwise.data.vocabulary import Tally, Unknown
 from letterwise.errors import UserError, quoted
@@ -36,7 +36,7 @@ class Reader(LoadedModel):
         input_file: Files | None = None,
         *,
         split: Literal["train", "val", "test", "all"] | None = None,
-        protocol: Literal["blocks", "eighth", "sliding", "online"] = "blocks",
+        protocol: Literal["blocks", "eighth", "sliding", "online", "primed"] = "blocks",
         unknown: Literal["error", "skip"] = "error",
         encoding: str | None = None,
         progress: Progress | None = None,
@@ -46,7 +46,8 @@ class Reader(LoadedModel):
         Args:
             input_file: another text, like `train`'s.
             split: "train", "val", "test" or "all", cut as training cut it.
-            protocol: "blocks", "sliding", or "online", which learns from each character after scoring it.
+            protocol: "blocks", "sliding", or "online", which learns from each character after scoring it; "primed", the
+                same, after the training part of the model's own text (for its validation part, or another text).
             unknown: "error" or "skip" for characters outside the vocabulary.
             encoding: how the bytes of `input_file` spell characters (None: UTF-8, or what its first bytes show).
             progress: is notified while a text is read.
@@ -62,10 +63,10 @@ class Reader(LoadedModel):
         if unknown not in ("error", "skip"):
             raise UserError(f"unknown={unknown!r} must be 'error' or 'skip': to charge for unknown characters, use `score`.")
         ids, part, tally = part_ids(self.file, file_names(input_file), split, reading(unknown, encoding, progress))
-        if protocol == "online":
+        if protocol in ("online", "primed"):
             from letterwise.online import evaluate as evaluate_online
 
-            score = evaluate_online(self.file, ids)
+            score = evaluate_online(self.file, ids, self._before(input_file, part, progress) if protocol == "primed" else None)
         else:
             score = evaluate(self.text_model, ids, protocol=protocol)
         score = replace(beside_baselines(score, ids, self.vocabulary), tally=tally if unknown == "skip" else None)
@@ -297,6 +298,12 @@ class Reader(LoadedModel):
         from letterwise.evaluation.classify import cost
 
         return cost(self.text_model, argument("text", text, str, ""))
+
+    def _before(self, input_file: Files | None, part: str, progress: Progress | None) -> "np.ndarray":
+        """The training part of the model's own text, to be read before. Raises `UserError` where it is among what is scored."""
+        if input_file is None and part in ("train", "all"):
+            raise UserError(f"protocol='primed' has read the training part before, and split={part!r} holds it: score 'val'.")
+        return own_text(self.file, (progress or Progress()).note).part("train")
 
     def _scored(
         self,

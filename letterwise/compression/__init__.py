@@ -1,6 +1,6 @@
 """Compression: lossless, for any bytes, by a model's predictions."""
 
-from letterwise.compression.archive import Packed, Predictors, compress, decompress
+from letterwise.compression.archive import FROZEN, ONLINE, PRIMED, Packed, Predictors, compress, decompress
 from letterwise.compression.fingerprint import fingerprint
 
-__all__ = ["Packed", "Predictors", "compress", "decompress", "fingerprint"]
+__all__ = ["FROZEN", "ONLINE", "PRIMED", "Packed", "Predictors", "compress", "decompress", "fingerprint"]

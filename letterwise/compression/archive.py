@@ -32,7 +32,7 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError, sentence
 
 MAGIC, VERSION = b"LTRW", 2  # 2: the arithmetic; length and digest at the end
-FROZEN, ONLINE = 0, 1  # modes
+FROZEN, ONLINE, PRIMED = 0, 1, 2  # modes: primed is online, after the text that the model was trained on
 DIGEST, CHECKSUM = 8, 4  # bytes of the content's sha256 that are kept, and of a crc32
 BLOCK = 2**20  # bytes of content
 CHUNK = 2**20
@@ -62,16 +62,16 @@ def compress(
     model: bytes,
     predictors: Predictors,
     *,
-    online: bool = False,
+    mode: int = FROZEN,
 ) -> Packed:
     """Read `source` to its end, and write it compressed to `target`.
 
-    `model` is the fingerprint of the model. `predictors(S)` gives a fresh predictor of S streams; `online`, the same one stream
-    runs through all blocks. Raises `UserError` when a block does not come back the same, or when a file says something
-    else when it is read again.
+    `model` is the fingerprint of the model. `predictors(S)` gives a fresh predictor of S streams; in all modes but `FROZEN`,
+    the same one stream runs through all blocks. Raises `UserError` when a block does not come back the same, or when a file
+    says something else when it is read again.
     """
     begin = source.tell() if source.seekable() else None
-    header = MAGIC + bytes([VERSION, ONLINE if online else FROZEN]) + model
+    header, online = MAGIC + bytes([VERSION, mode]) + model, mode != FROZEN
     header += probe.arithmetic(predictors(1), len(vocabulary))
     written, max_streams, length, digest = target.write(header + crc(header)), 1, 0, hashlib.sha256()
     encoder, decoder = (predictors(1), predictors(1)) if online else (None, None)
@@ -100,17 +100,16 @@ def decompress(
     target: BinaryIO,
     vocabulary: Vocabulary,
     model: bytes,
-    predictors: Callable[[bool], Predictors],
+    predictors: Callable[[int], Predictors],
 ) -> Packed:
-    """The inverse. `predictors(online)` chooses between a frozen model and one that learns.
+    """The inverse. `predictors(mode)` chooses between a frozen model and one that learns.
 
     Raises `UserError` when this is no such file, of another model, of other arithmetic, damaged, or cut off; what was written
     until then is to be thrown away.
     """
-    online = open_header(source, vocabulary, model, predictors)
-    read, max_streams, digest = HEADER, 1, hashlib.sha256()
-    fresh, length = predictors(online), 0
-    same = fresh(1) if online else None
+    mode, fresh = open_header(source, vocabulary, model, predictors)
+    read, max_streams, digest, length = HEADER, 1, hashlib.sha256(), 0
+    same = None if mode == FROZEN else fresh(1)
     while True:
         size, used = take_number(source)
         read += used
@@ -129,8 +128,13 @@ def decompress(
 HEADER = len(MAGIC) + 2 + BYTES + probe.BYTES + CHECKSUM  # bytes
 
 
-def open_header(source: BinaryIO, vocabulary: Vocabulary, model: bytes, predictors: Callable[[bool], Predictors]) -> bool:
-    """Read the header: does the model learn? Raises `UserError` where this model or machine cannot decompress the file."""
+def open_header(
+    source: BinaryIO, vocabulary: Vocabulary, model: bytes, predictors: Callable[[int], Predictors]
+) -> tuple[int, Predictors]:
+    """Read the header: the mode, and its predictors.
+
+    Raises `UserError` where this model or machine cannot decompress the file.
+    """
     magic = source.read(len(MAGIC))
     if magic != MAGIC:
         raise UserError(f"this is no file that `letterwise compress` wrote: it begins with {magic!r}.")
@@ -143,21 +147,22 @@ def open_header(source: BinaryIO, vocabulary: Vocabulary, model: bytes, predicto
     rest = take(source, HEADER - len(MAGIC) - 1)
     body, checksum = rest[:-CHECKSUM], rest[-CHECKSUM:]
     mode, made_by, made_with = body[0], body[1 : 1 + BYTES], body[1 + BYTES :]
-    if crc(magic + version + body) != checksum or mode not in (FROZEN, ONLINE):
+    if crc(magic + version + body) != checksum or mode not in (FROZEN, ONLINE, PRIMED):
         raise damaged("the checksum of its header is another")
     if made_by != model:
         raise UserError(
             f"this file was compressed with model {made_by.hex()}, and this is model {model.hex()}: name the one that "
             "it was made with."
         )
-    here = probe.arithmetic(predictors(mode == ONLINE)(1), len(vocabulary))
+    fresh = predictors(mode)
+    here = probe.arithmetic(fresh(1), len(vocabulary))
     if made_with != here:
         raise UserError(
             f"this file was compressed where the same model gives other probabilities (arithmetic {made_with.hex()}, here "
             f"{here.hex()}): decompress it on the machine that made it, or on one of its kind, with the same versions of "
             "Letterwise and its libraries."
         )
-    return mode == ONLINE
+    return mode, fresh
 
 
 def read_block(

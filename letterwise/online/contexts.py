@@ -19,15 +19,15 @@ from letterwise.online.logistic import hashed
 ORDERS = (1, 2, 3, 4, 5, 6, 8)  # characters in a context, with which the list begins
 CONTEXTS = len(ORDERS) + 17
 OTHER, SMALL, LINE_END, CAPITAL, SPACE, DIGIT = range(6)  # shapes
-RING = 2**20  # characters that are kept
+RING = 2**21  # characters that are kept
 AFTER = 2**16  # last characters whose followers are kept
 
 # What `state` holds: numbers, and hashes.
 LENGTH, COLUMN, LETTERS = 0, 1, 2  # characters of the text, of the line, of the word
 WORD, WORD_1, WORD_2 = 3, 4, 5  # this word as far as it goes, the one before, and the one before that
 LINE, LINE_1, HEADING, BLANK = 6, 7, 8, 9  # how the line begins, the one before; the paragraph's first line; after a blank line
-SHAPES = 10  # of the last 21 characters, three bits each
-STATE = 11
+SHAPES, STUDIED = 10, 11  # of the last 21 characters, three bits each; how long the text is that came before this one
+STATE = 12
 
 
 class Contexts(NamedTuple):

@@ -23,16 +23,16 @@ RATE = 0.02
 class Maps(NamedTuple):
     """Curves, and scratch."""
 
-    curves: np.ndarray  # (MAPS, ROWS, KNOTS): probabilities
+    curves: np.ndarray  # (MAPS, ROWS, KNOTS): probabilities, less the logits' own
+    straight: np.ndarray  # (KNOTS,): those
     rows: np.ndarray  # (MAPS,) int64: scratch: the curves at a node
     nearest: np.ndarray  # (1,) int64: scratch: the knot that is learned from
 
 
 def straight_maps() -> Maps:
     """They change nothing yet."""
-    logits = np.linspace(-WIDEST, WIDEST, KNOTS)
-    curves = np.broadcast_to(1 / (1 + 2 ** (-logits / np.log(2))), (MAPS, ROWS, KNOTS))
-    return Maps(curves.copy(), np.zeros(MAPS, np.int64), np.zeros(1, np.int64))
+    straight = np.array([squash(logit) for logit in np.linspace(-WIDEST, WIDEST, KNOTS).tolist()])
+    return Maps(np.zeros((MAPS, ROWS, KNOTS)), straight, np.zeros(MAPS, np.int64), np.zeros(1, np.int64))
 
 
 @part(**EXACT)
@@ -47,7 +47,8 @@ def corrected(maps, contexts, node, logit):
     above, total = where - below, 0.0
     for a in range(MAPS):
         curve = maps.curves[a, maps.rows[a]]
-        total += curve[below] * (1.0 - above) + curve[below + 1] * above
+        total += (maps.straight[below] + curve[below]) * (1.0 - above)
+        total += (maps.straight[below + 1] + curve[below + 1]) * above
     maps.nearest[0] = below + 1 if above > 0.5 else below
     return 0.5 * squash(logit) + 0.5 * (total / MAPS)
 
@@ -55,6 +56,7 @@ def corrected(maps, contexts, node, logit):
 @part(**EXACT)
 def maps_step(maps, bit):
     """The nearest knot of each curve moves towards the bit that came."""
+    knot = maps.nearest[0]
     for a in range(MAPS):
         curve = maps.curves[a, maps.rows[a]]
-        curve[maps.nearest[0]] += RATE * (bit - curve[maps.nearest[0]])
+        curve[knot] += RATE * (bit - maps.straight[knot] - curve[knot])

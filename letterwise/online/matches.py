@@ -14,14 +14,14 @@ from letterwise.online.logistic import hashed
 
 MATCHES = (5, 8, 14)  # a match model each: how many characters must be equal
 LONGEST = 31  # longer matches count as this long
-POSITIONS = 2**18
+POSITIONS = 2**20
 RATE = 0.02
 
 
 class Matches(NamedTuple):
     """Where the last characters were before."""
 
-    positions: np.ndarray  # (matches, POSITIONS) int64: the length of the text then, -1 for never
+    positions: np.ndarray  # (matches, POSITIONS) int64: the length of the text then, 0 for never
     found: np.ndarray  # (matches, 2) int64: where the match goes on, its length or 0
     went_on: np.ndarray  # (matches, LONGEST + 1) float64: how often a match of this length did
 
@@ -30,7 +30,7 @@ def no_matches() -> Matches:
     """Of a text that has not begun."""
     first = 1 - 1 / (2.5 + np.arange(LONGEST + 1))
     return Matches(
-        np.full((len(MATCHES), POSITIONS), -1, np.int64),
+        np.zeros((len(MATCHES), POSITIONS), np.int64),
         np.zeros((len(MATCHES), 2), np.int64),
         np.broadcast_to(first, (len(MATCHES), LONGEST + 1)).copy(),
     )

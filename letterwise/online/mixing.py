@@ -17,7 +17,7 @@ import numpy as np
 from letterwise.compiling.arithmetic import EXACT
 from letterwise.compiling.entry import entry
 from letterwise.compiling.parts import part
-from letterwise.online.contexts import CONTEXTS, LENGTH, Contexts, follow, no_contexts
+from letterwise.online.contexts import CONTEXTS, LENGTH, STUDIED, Contexts, follow, no_contexts
 from letterwise.online.histories import Histories, look, no_histories, remember_bit, remember_contexts, slot_of, state_of
 from letterwise.online.logistic import NEVER, hashed, stretch
 from letterwise.online.maps import Maps, corrected, maps_step, straight_maps
@@ -35,8 +35,9 @@ from letterwise.online.mixer import (
     step_size,
 )
 
+BESIDE, MODEL_BESIDE = 0.5, 0.6  # of weights that were learned without a model; the model's
 RARE = 1e-5  # nodes that are reached with less probability keep the model's
-SLOTS = 2**22  # of histories
+SLOTS, MOST_SLOTS = 2**22, 2**24  # of histories: of a text alone, and after a long one
 
 
 class Past(NamedTuple):
@@ -56,6 +57,12 @@ def empty_past(shapes: np.ndarray, slots: int = SLOTS) -> Past:
     nodes = len(shapes) - 1
     parts = no_contexts(shapes), no_histories(slots), no_matches(), new_mixer(len(shapes)), straight_maps()
     return Past(*parts, np.zeros(nodes), np.zeros(nodes))
+
+
+def copied(past: Past) -> Past:
+    """Another one that begins where this one stands."""
+    parts = (part.copy() if isinstance(part, np.ndarray) else type(part)(*(array.copy() for array in part)) for part in past)
+    return Past._make(parts)
 
 
 @entry(waits=True, **EXACT)
@@ -89,11 +96,18 @@ def learn(tree, past, model, id):
 
 @entry(waits=True, **EXACT)
 def study(tree, past, model, ids):
-    """Learn from a text (N,) that came before, without a model's predictions; `model` (V,) is not looked at."""
+    """Learn from a text (N,) int64 that came before, without a model's predictions; `model` (V,) is not looked at.
+
+    The mixer learns what its contexts are worth where they are alone, so half of that is left to them beside the model.
+    """
     for id in ids:
         look(past.histories, past.contexts.hashes)
         look_around(past.mixer, past.contexts, past.histories.known, past.matches)
         walk(tree, past, model, id, False)
+    weights = past.mixer.weights
+    weights *= BESIDE
+    weights[:, MODEL] = MODEL_BESIDE
+    past.contexts.state[STUDIED] = past.contexts.state[LENGTH]
 
 
 @part(**EXACT)
@@ -131,7 +145,7 @@ def at_node(tree, past, node, depth, logit):
 def walk(tree, past, model, id, beside_model):
     """Learn at each node of a character's path, then append it to the text."""
     contexts, histories = past.contexts, past.histories
-    step = step_size(np.int64(contexts.state[LENGTH]))
+    step = step_size(np.int64(contexts.state[LENGTH] - contexts.state[STUDIED]))
     for depth in range(tree.path.shape[1]):
         node = tree.path[id, depth]
         if node < 0:

@@ -109,7 +109,7 @@ class Network:
             cross_entropy(logits[None], y[y != NO_TARGET][None]).backward()
         nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()
-        self.model.weights = pack_weights(self.model.config, self.model.kernel, weights_of(self.transformer))
+        self.model.weights[:] = pack_weights(self.model.config, self.model.kernel, weights_of(self.transformer))
 
 
 @contextmanager

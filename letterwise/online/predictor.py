@@ -3,30 +3,51 @@
     network's p (V,) ──mixing with the text's own past──▶ probabilities (1, V)
          ▲──────────────── read (1,) ids: all of it learns ───────────┘
 
-One implementation for `evaluate --protocol online` and `compress --online`: what one scores, the other takes in bits.
+One implementation for `evaluate --protocol online` and `compress --online`: what one scores, the other takes in bits. Primed,
+the past begins with another text, which both sides have: the one that the model was trained on.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
 from letterwise.checkpoint import ModelFile
 from letterwise.online.contexts import shapes_of
-from letterwise.online.mixing import empty_past, learn, predict
+from letterwise.online.mixing import MOST_SLOTS, SLOTS, Past, copied, empty_past, learn, predict, study
 from letterwise.online.network import Network
-from letterwise.online.tree import huffman
+from letterwise.online.tree import Tree, balanced
+
+
+class Start(NamedTuple):
+    """Where a text begins; None for a vocabulary of one character, of which there is nothing to predict."""
+
+    tree: Tree | None
+    past: Past | None
+
+
+def beginning(file: ModelFile, before: np.ndarray | None = None) -> Start:
+    """Without a past, or after the text `before` (N,)."""
+    size = len(file.vocabulary)
+    if size == 1:
+        return Start(None, None)
+    common = np.ones(size)
+    if file.counts:
+        common[file.counts.levels[0].characters] += file.counts.levels[0].counts
+    tree, past = balanced(common), empty_past(shapes_of(file.vocabulary), SLOTS if before is None else MOST_SLOTS)
+    if before is not None:
+        study(tree, past, common, before.astype(np.int64))
+    return Start(tree, past)
 
 
 class Online:
     """One text, from its beginning."""
 
-    def __init__(self, file: ModelFile) -> None:
+    def __init__(self, file: ModelFile, begin: Start | None = None) -> None:
         self.network, size = Network(file), len(file.vocabulary)
         self.probed = self.network.block_size + 2  # by then it has learned from a window, and predicted by that
-        common = np.ones(size)
-        if file.counts:
-            common[file.counts.levels[0].characters] += file.counts.levels[0].counts
-        self.alone, self.mixed = np.ones(size), np.ones(size)  # the network's alone, and mixed
-        self.tree = huffman(common) if size > 1 else None
-        self.past = empty_past(shapes_of(file.vocabulary)) if size > 1 else None
+        self.alone, self.mixed = np.ones(size), np.ones(size)  # what the network says, and all together
+        self.tree, past = begin or beginning(file)
+        self.past = copied(past) if past and begin else past
         self._predict()
 
     def probabilities(self) -> np.ndarray:

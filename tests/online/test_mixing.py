@@ -26,7 +26,7 @@ from letterwise.online.maps import corrected, maps_step, straight_maps
 from letterwise.online.matches import check, find, longest_match, no_matches
 from letterwise.online.mixer import INPUTS, SETS, mix, mixer_step, new_mixer
 from letterwise.online.mixing import Past, empty_past, learn, predict, study
-from letterwise.online.tree import huffman
+from letterwise.online.tree import balanced
 
 LETTERS = Vocabulary("char", "\n abc")
 
@@ -38,10 +38,11 @@ def contexts_of(text: str, vocabulary: Vocabulary = LETTERS):
     return contexts
 
 
-def test_the_tree_is_huffmans() -> None:
-    tree = huffman(np.array([8.0, 1.0, 1.0, 4.0, 2.0]))
+def test_the_tree_cuts_into_halves_of_equal_weight() -> None:
+    tree = balanced(np.array([8.0, 1.0, 1.0, 4.0, 2.0]))
     depths = (tree.path >= 0).sum(-1)
-    assert depths.tolist() == [1, 4, 4, 2, 3]
+    assert depths.tolist() == [1, 3, 3, 3, 3]
+    assert tree.depth.tolist() == [0, 1, 2, 2]
     for id in range(5):  # from the root along the path to the character
         node = 0
         for at, bit in zip(tree.path[id], tree.bits[id], strict=True):
@@ -132,7 +133,7 @@ def test_maps_change_nothing_at_first_and_then_towards_the_bit() -> None:
 
 def ran(text: str, *, compiled: bool) -> tuple[list[np.ndarray], Past]:
     """A text read after another was studied: what was predicted, and what was learned."""
-    tree, past = huffman(np.arange(1.0, 6.0)), empty_past(shapes_of(LETTERS), 2**10)
+    tree, past = balanced(np.arange(1.0, 6.0)), empty_past(shapes_of(LETTERS), 2**10)
     model, mixed, rows = np.array([0.1, 0.2, 0.3, 0.25, 0.15]), np.ones(5), []
     functions = [function if compiled else function.plain for function in (study, predict, learn)]
     with np.errstate(all="ignore"):

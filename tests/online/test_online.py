@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from letterwise.api import LanguageModel
+from letterwise.checkpoint import ModelFile
+from letterwise.checkpoint.texts import own_text
+from letterwise.checkpoint.weights import weights_of
 from letterwise.errors import UserError
-from letterwise.online import Online, evaluate
+from letterwise.inference.windows import Windows
+from letterwise.online import Online, beginning, evaluate
 from letterwise.online.network import Network
 
 TEXT = "The yak sat on the quilt. " * 8
@@ -37,6 +42,31 @@ def test_what_is_scored_is_what_is_paid(tiny) -> None:
     assert tiny.decompress(packed) == text
 
 
+def test_primed_has_read_the_training_text(tiny) -> None:
+    """Of the training text's own words nothing is left to say, and an archive comes back."""
+    text = tiny.vocabulary.decode(own_text(tiny.file, print).part("train")[:400]).encode()
+    packed = tiny.compress(text, primed=True)
+    assert tiny.decompress(packed) == text
+    assert len(packed) < len(tiny.compress(text, online=True))
+    assert tiny.evaluate(protocol="primed").protocol == "primed"
+    with pytest.raises(UserError, match="has read the training part before, and split='all' holds it"):
+        tiny.evaluate(protocol="primed", split="all")
+
+
+def test_what_was_studied_is_the_same_for_each_text_after_it(tiny) -> None:
+    begin, ids = (
+        beginning(tiny.file, tiny.vocabulary.encode(TEXT.lower().replace("y", "t").replace("k", "t"), "skip")),
+        [0, 1, 2],
+    )
+    rows = []
+    for _ in range(2):
+        online = Online(tiny.file, begin)
+        for id in ids:
+            online.read(np.array([id]))
+        rows.append(online.probabilities())
+    assert (rows[0] == rows[1]).all()
+
+
 def test_it_learns(tiny) -> None:
     """A text unlike what the model knows gets easier as it goes on, more than for the model as it is."""
     text = "".join(np.random.default_rng(0).permutation(sorted(set(tiny.vocabulary.characters) - {"\n"}))) * 40
@@ -58,6 +88,14 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
     assert all((held[name].numpy() == weight).all() for name, weight in before.items())
     network.read(int(ids[size]))
     assert any((held[name].numpy() != weight).any() for name, weight in before.items())
+    moved = ModelFile(tiny.config, tiny.vocabulary, weights_of(network.transformer), {}, [], tiny.file.counts)
+    same, unmoved = Windows(LanguageModel(moved, device="cpu").compiled), Windows(tiny.compiled)
+    for windows in (same, unmoved):  # what predicts has the new weights, too
+        for id in ids[: size + 1]:
+            windows.pending = {0: [int(id)]}
+            windows.read()
+    assert (network.windows.logits == same.logits).all()
+    assert (network.windows.logits != unmoved.logits).any()
     assert all((tiny.file.weights[name] == weight).all() for name, weight in before.items())
 
 

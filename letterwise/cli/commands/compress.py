@@ -21,6 +21,11 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
         action="store_true",
         help="the model keeps learning while it reads: a smaller file, but slower to compress and to decompress",
     )
+    parser.add_argument(
+        "--primed",
+        action="store_true",
+        help="the same, after it has read its own training text, which decompressing then needs, too: smaller still",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -31,7 +36,8 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.api import load
 
     model = load(flags["model_path"], device="cpu")
-    packed = model.compress_file(flags["input_file"], output, online=flags.get("online", False))
+    online, primed = flags.get("online", False), flags.get("primed", False)
+    packed = model.compress_file(flags["input_file"], output, online=online, primed=primed)
     if as_json:
         json_to_stdout({
             "original_bytes": packed.original_bytes,

@@ -17,9 +17,10 @@ def add_flags(parser: Parser, arguments: list[str]) -> None:
     )
     parser.add_argument(
         "--protocol",
-        choices=("blocks", "sliding", "online"),
+        choices=("blocks", "sliding", "online", "primed"),
         help="how much context each character has: windows of block_size side by side (blocks), or overlapping by half "
-        "(sliding); online also learns from each character after scoring it (default: blocks)",
+        "(sliding); online also learns from each character after scoring it, "
+        "and primed has read the training text before (default: blocks)",
     )
     parser.add_argument(
         "--unknown",
