@@ -26,6 +26,8 @@ SPOKEN = "letterwise/spoken"  # in the store that all processes share: one of th
 LONGEST_WAIT = timedelta(hours=3)  # for the first process, which may have a large text to read and to count
 GONE = ("connection", "broken pipe", "peer", "timed out", "socket")  # words of gloo's complaints about a process that is gone
 
+HELD: list[Any] = []  # PyTorch's group of processes, kept
+
 
 class ProcessLost(Exception):
     """Another process has ended, and this one cannot go on alone."""
@@ -129,6 +131,9 @@ def joined() -> Generator[World]:
         return
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=LONGEST_WAIT)
+        # Whoever lets go of a group last waits for its threads. DistributedDataParallel does that with Python's lock, for which
+        # such a thread may wait to give back a tensor: a run would never end. Python gives its lock back first (PyTorch 2.13).
+        HELD[:] = [dist.group.WORLD]
         yield world
         dist.destroy_process_group()
     except UserError as error:
