@@ -30,7 +30,7 @@ from letterwise.data.lines import Lines, LineSource, find_lines, shuffled
 from letterwise.data.passes import Hashed, Seen, Worker
 from letterwise.data.reading.corpus import Corpus
 from letterwise.data.reading.source import Source
-from letterwise.data.reading.unchanged import LARGE
+from letterwise.data.reading.unchanged import LARGE, MANY
 from letterwise.data.vocabulary import (
     Tally,
     Unknown,
@@ -89,7 +89,8 @@ class TextRequest:
     def read_through(self) -> tuple[Digests, Vocabulary | None]:
         """Digests of all that is read, and of a large text that has to be read for these, its vocabulary: in one pass."""
         new = [source for source in self.sources if not source.known and source.file]
-        if self.given or self.config.vocab == "byte" or sum(os.path.getsize(source.file or "") for source in new) < LARGE:
+        large = len(new) >= MANY or sum(os.path.getsize(source.file or "") for source in new) >= LARGE
+        if self.given or self.config.vocab == "byte" or not large:
             return self.digests(), None
         digests, seen = Digests(), Seen()
         with Worker() as worker:

@@ -15,6 +15,8 @@ import numpy as np
 
 from letterwise.data.vocabulary import CODE_POINTS, Vocabulary, beyond_ascii
 
+SMALL = 2**15  # bytes whose digest takes less time than to hand them to a thread
+
 
 class Worker:
     """A thread that does one thing at a time, while the next is made ready: checksums and writing need no Python."""
@@ -33,10 +35,11 @@ class Worker:
         """Until all is done. Raises what went wrong."""
         self.last.result()
 
-    def do(self, function: Callable[[Any], object], argument: Any) -> None:
+    def do(self, function: Callable[[Any], object], argument: Any) -> Future[Any]:
         """Once all before is done, which is waited for."""
         self.wait()
         self.last = self.pool.submit(function, argument)
+        return self.last
 
 
 class Hashed:
@@ -44,17 +47,23 @@ class Hashed:
 
     def __init__(self, pieces: Callable[[], Iterator[bytes]], worker: Worker) -> None:
         self.read, self.worker, self.sha256, self.size = pieces, worker, hashlib.sha256(), 0
+        self.begun = Future[Any]()
+        self.begun.set_result(None)
 
     def pieces(self) -> Iterator[bytes]:
         """The same pieces."""
         for piece in self.read():
             self.size += len(piece)
-            self.worker.do(self.sha256.update, piece)
+            if len(piece) < SMALL:
+                self.begun.result()
+                self.sha256.update(piece)
+            else:
+                self.begun = self.worker.do(self.sha256.update, piece)
             yield piece
 
     def digest(self) -> tuple[str, int]:
         """Of what was read: sha256, and how many bytes."""
-        self.worker.wait()
+        self.begun.result()
         return self.sha256.hexdigest(), self.size
 
 
