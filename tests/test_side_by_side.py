@@ -26,7 +26,7 @@ def test_results_come_in_order(threads: int, count: int) -> None:
 
 
 def test_two_compute_at_the_same_time_with_one_thread_each() -> None:
-    both = threading.Barrier(2, timeout=60)
+    both = threading.Barrier(2, timeout=600)
 
     def meet(n: int) -> int:
         if n:  # the first is computed alone

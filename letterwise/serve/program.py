@@ -28,7 +28,7 @@ except ImportError:  # on Windows there is none
 HEAD_S = 15.0  # a head that is not all there then: the connection ends
 KEEP_ALIVE_S = 20
 MAX_HEAD = 2**16  # bytes
-LAST_WORDS_S = 2.0  # to send the ends of what did not finish
+LAST_WORDS_S = 10.0  # to send the ends of what did not finish: a busy machine has taken more than 3
 
 
 class PatientProtocol(HttpToolsProtocol):

@@ -68,7 +68,7 @@ def test_a_full_disk_leaves_nothing(to: str, model: Path, tmp_path: Path) -> Non
     words = [sys.executable, "-m", "letterwise", "export", "--model_path", str(model), "--to", to, "--output_dir", "out"]
     environment = {**os.environ, **ENVIRONMENT, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        words, cwd=tmp_path, env=environment, preexec_fn=limited, capture_output=True, text=True, check=False, timeout=300
+        words, cwd=tmp_path, env=environment, preexec_fn=limited, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
@@ -83,7 +83,7 @@ def test_what_is_interrupted_is_not_there(number: signal.Signals, model: Path, t
         assert process.stderr.readline().startswith(b"tracing the graph")
         time.sleep(0.5)
         process.send_signal(number)
-        code = process.wait(timeout=60)
+        code = process.wait(timeout=600)
     assert code == (-number if number == signal.SIGKILL else 128 + number)
     left = [path.name for path in tmp_path.iterdir()]
     if number != signal.SIGKILL:
@@ -102,7 +102,7 @@ def test_a_student_is_interrupted(tiny, tmp_path: Path) -> None:
             assert line
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=600)
     assert process.returncode == 130
     assert b"stopped while the student was trained" in told
     assert list(tmp_path.iterdir()) == []

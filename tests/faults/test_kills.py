@@ -1,13 +1,12 @@
 """Kills: a process that is killed with SIGKILL at random moments, and resumed each time, makes the model of one that is not."""
 
-import itertools
 import random
 import signal
-import threading
 import time
 from pathlib import Path
 
 import pytest
+from clocks import Ticking
 from forked import paused, pausing
 from runs import MINUTES, command, essence, finished, start, text_file, under_way
 
@@ -48,15 +47,8 @@ def test_killed_at_random_moments_it_is_the_same_run(preset: str, tmp_path: Path
 
 
 def slow_start(seconds: float) -> None:
-    """A clock of the process's own: it took so long to start, and at each look another hundredth of a second has passed."""
-    looks, now = itertools.count(time.monotonic() + seconds, 0.01), [0.0]
-
-    def look() -> float:
-        if threading.current_thread() is threading.main_thread():
-            now[0] = next(looks)
-        return now[0]
-
-    time.monotonic = look
+    """A clock of the process's own: it took so long to start."""
+    time.monotonic = Ticking(begun=time.monotonic() + seconds)
 
 
 def test_killed_in_minutes_it_comes_to_the_same_end(tmp_path: Path) -> None:

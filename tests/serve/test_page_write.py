@@ -1,7 +1,6 @@
 """The view Write in a real browser, before a real server: each thing that one can do there does what it says."""
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from letterwise.api.model import LanguageModel
 
 pytestmark = pytest.mark.browser
 HOSTILE = "<script>hacked=1</script>\x00\x1b[31m\u202e<img src=x onerror=hacked=1>\U0001f600e\u0301"
+SLOW = {"offline": False, "latency": 0, "downloadThroughput": 50_000, "uploadThroughput": -1}  # bytes per second
 # Wait until an element has so many characters.
 GROWN = "(way, n) => new Promise((go) => setInterval(() => way.textContent.length >= n && go(), 20))"
 
@@ -158,8 +158,7 @@ def test_on_a_narrow_window_a_panel_comes_from_below(chromium: Any, server: Runn
 
 
 def test_stop_stops_and_typing_stops(page: Any, server: Running) -> None:
-    slow = {"offline": False, "latency": 0, "downloadThroughput": 50_000, "uploadThroughput": -1}  # bytes per second
-    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
     for way in ("stop", "type"):
         setting(page, max_tokens=5000)
         page.fill("#write-text", "the ")
@@ -269,28 +268,28 @@ def busy(devtools: Any) -> float:
     return next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration")
 
 
-def test_paint_and_first_character_come_at_once(page: Any) -> None:
-    """The best of five: other tests run beside it. Too many of them, and the clock says nothing of the page."""
-    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
-        pytest.skip("this machine is too busy for the clock")
-    paints, times = [], []
-    for _ in range(5):
-        page.reload()
-        page.wait_for_timeout(300)
-        paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-    assert min(paints) < 1000
-    for _ in range(5):
-        page.fill("#write-text", "the ")
-        times.append(
-            page.evaluate("""() => new Promise((go) => {
-                const area = document.querySelector('#write-text'), started = performance.now();
-                const look = () => area.value.length > 4 ? go(performance.now() - started) : requestAnimationFrame(look);
-                document.querySelector('[data-do=write]').click();
-                look();
-            })""")
-        )
-        finish(page)
-    assert min(times) < 150
+def test_it_is_painted_with_little_work(page: Any) -> None:
+    """0.1 s of the processor, as measured; the limit of 1 leaves room for a slow machine."""
+    page.reload()
+    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
+    assert 0 < busy(devtools) < 1
+
+
+def test_the_first_character_comes_long_before_the_last(page: Any) -> None:
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", SLOW)
+    setting(page, max_tokens=5000)
+    page.fill("#write-text", "the ")
+    length = page.evaluate("""() => new Promise((go) => {
+        const area = document.querySelector('#write-text');
+        const look = () => area.value.length > 4 ? go(area.value.length) : requestAnimationFrame(look);
+        document.querySelector('[data-do=write]').click();
+        look();
+    })""")
+    page.click("[data-do=write]")
+    finish(page)
+    assert length < 2500
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -26,11 +26,11 @@ TEXT = "The cat sat on the log.\nThe öwl sat. <script>alert(1)</script> The dog
 
 def post(server: Running, verb: str, kind: type[Answer] | None = None, **asked: Any) -> dict[str, Any]:
     """The answer; with `kind`, just what that class says it holds."""
-    return checked(httpx.post(f"{server.url}/api/{verb}", json=asked, timeout=60), kind)
+    return checked(httpx.post(f"{server.url}/api/{verb}", json=asked), kind)
 
 
 def get(server: Running, path: str, kind: type[Answer] | None = None, **asked: Any) -> dict[str, Any]:
-    return checked(httpx.get(f"{server.url}{path}", params=asked, timeout=60), kind)
+    return checked(httpx.get(f"{server.url}{path}", params=asked), kind)
 
 
 def checked(response: httpx.Response, kind: type[Answer] | None) -> dict[str, Any]:
@@ -234,9 +234,7 @@ def test_what_is_hostile_is_refused_with_a_sentence(server: Running, verb: str) 
     for name, values in (HOSTILE | OF_VERB[verb]).items():
         for value in values:
             body = json.dumps({"text": "The cat", name: value}).encode()
-            answer = httpx.post(
-                f"{server.url}/api/{verb}", content=body, headers={"content-type": "application/json"}, timeout=60
-            )
+            answer = httpx.post(f"{server.url}/api/{verb}", content=body, headers={"content-type": "application/json"})
             said = f"{verb} {name}={value!r:.40}: {answer.status_code} {answer.text[:200]}"
             if answer.status_code == 200:
                 assert name == "text" or (verb, name, value) == ("next", "charset", None), said

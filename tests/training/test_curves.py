@@ -42,7 +42,7 @@ def in_node(expression: str, given: Any = None) -> Any:
     assert NODE
     script = CURVES.read_text("utf-8") + f"\nconst given = {json.dumps(given)};\nconsole.log(JSON.stringify({expression}));"
     done = subprocess.run(
-        [NODE, "--input-type=module", "-"], input=script, capture_output=True, text=True, check=False, timeout=60
+        [NODE, "--input-type=module", "-"], input=script, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from clocks import Ticking
 
 from letterwise.config import Config
 from letterwise.config.accounting import flops_per_char
@@ -90,12 +91,11 @@ def test_the_machine_is_measured() -> None:
 @pytest.mark.parametrize(("step_s", "steps"), [(0.01, 6), (0.3, 3), (5.0, 2)])
 def test_where_steps_are_slow_fewer_are_measured(monkeypatch: pytest.MonkeyPatch, step_s: float, steps: int) -> None:
     """By a clock of the test's own, which is looked at twice a step; of two, the second counts."""
-    looks = [look * step_s for look in range(100)]
-    left = iter(looks)
-    monkeypatch.setattr("time.monotonic", lambda: next(left))
+    clock = Ticking(step_s)
+    monkeypatch.setattr("time.monotonic", clock)
     config = resolve({"minutes": 1.0})
     flops = measured_flops(config, 65, find_runtime(config.runtime))
-    assert len(looks) - len(list(left)) == 2 * steps
+    assert clock.looks == 2 * steps
     probe = config.with_values({**SHAPES[1]})
     chars = SHAPES[1]["batch_size"] * SHAPES[1]["block_size"]
     assert flops == pytest.approx(3 * flops_per_char(probe.model, 65) * chars / step_s)

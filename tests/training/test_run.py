@@ -1,17 +1,15 @@
 """Run: validating changes nothing; the best model is what is kept; minutes are kept, and what diverges is set back."""
 
-import itertools
 import json
 import math
 import random
-import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from clocks import Ticking
 from training.steps import Listener, flags, same_state
 
 import letterwise
@@ -116,25 +114,14 @@ def test_patience_stops_early(text_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def ticking(monkeypatch: pytest.MonkeyPatch) -> Callable[[], float]:
-    """A clock of the test's own: at each look, a hundredth of a second has passed. How busy the machine is does not matter.
-
-    Looks of other threads, which may be left over from other tests, do not count.
-    """
-    looks, now = itertools.count(), [0.0]
-
-    def tick() -> float:
-        if threading.current_thread() is threading.main_thread():
-            now[0] = next(looks) / 100
-        return now[0]
-
-    monkeypatch.setattr(time, "monotonic", tick)
-    return tick
+def ticking(monkeypatch: pytest.MonkeyPatch) -> Ticking:
+    """A clock of the test's own."""
+    clock = Ticking()
+    monkeypatch.setattr(time, "monotonic", clock)
+    return clock
 
 
-def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(
-    text_file: Path, tmp_path: Path, ticking: Callable[[], float]
-) -> None:
+def test_minutes_end_the_run_on_time_with_the_rate_at_its_floor(text_file: Path, tmp_path: Path, ticking: Ticking) -> None:
     listener, began = Listener(), ticking()
     result = train(flags(text_file, minutes=0.1), out=str(tmp_path / "o"), progress=listener)
     assert 4.5 < ticking() - began < 9  # a second of the six is for the process itself

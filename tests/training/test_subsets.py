@@ -1,7 +1,5 @@
 """Validating on a subset: a curve for little, always of the same characters, and nothing is decided or learned by it."""
 
-import functools
-import itertools
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from clocks import Ticking
 from tiny_run import FLAGS
 
 from letterwise.checkpoint import load_model
@@ -28,7 +27,7 @@ def asked(text_file: Path, **more: Any) -> dict[str, Any]:
 
 def test_a_run_of_minutes_has_a_curve(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock of the test's own, on which a hundredth of a second passes with each look."""
-    monkeypatch.setattr(time, "monotonic", functools.partial(next, (look / 100 for look in itertools.count())))
+    monkeypatch.setattr(time, "monotonic", Ticking())
     monkeypatch.setattr(validation, "MIN_SUBSET_CHARS", 64)
     monkeypatch.setattr(Budget, "subset_s", 0.001)  # there is never time for more
     train(asked(text_file, minutes=0.3, counts_order=0, dropout=0.0), out=str(tmp_path / "run"))
