@@ -191,7 +191,7 @@ def read_metrics(model: Path, history: list[Row]) -> list[Row]:
 def number(row: Row, name: str) -> Any:
     """A figure of a row; None where it has none that is finite."""
     value = row.get(name)
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else None
 
 
 def in_bits(nats: float | None) -> float | None:

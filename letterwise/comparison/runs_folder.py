@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 
 from letterwise.checkpoint.container import read_header
 from letterwise.checkpoint.model_file import COUNTS, stored_config
+from letterwise.comparison.runs import number
 from letterwise.config import Config
 from letterwise.errors import UserError
 from letterwise.training.metrics.rows import END, Row, of_kind, parsed
@@ -197,10 +198,10 @@ def _described(path: Path, weights: str) -> _Described | None:
 def _counting_nats(path: Path) -> float | None:
     """What counting alone reaches, by the record of a model file, per character."""
     try:
-        found = read_header(path)[0]["data"]["baselines"]["counting alone"]
+        found = number(read_header(path)[0]["data"]["baselines"], "counting alone")
     except (UserError, KeyError, TypeError, ValueError, AttributeError):
         return None
-    return nats(found) if _is_number(found) and math.isfinite(found) else None
+    return None if found is None else nats(found)
 
 
 def _summary(home: Path, path: Path) -> RunSummary | None:
@@ -220,7 +221,8 @@ def _summary(home: Path, path: Path) -> RunSummary | None:
     model_path = _model_path(home, run, model)
     found = _stat(home, model_path) if model_path else None
     last: Row = rows[-1] if rows else {"step": step}
-    best = [row for row in of_kind(rows, None) if row.get("best") and _is_number(row.get("val_nats_per_char"))]
+    best = [number(row, "val_nats_per_char") for row in of_kind(rows, None) if row.get("best")]
+    best, took = [n for n in best if n is not None], [s for row in rows if (s := number(row, "seconds")) is not None]
     return RunSummary(
         name=_name(home, path),
         path=path,
@@ -233,17 +235,13 @@ def _summary(home: Path, path: Path) -> RunSummary | None:
         minutes=config.training.minutes if config else None,
         max_iters=config.training.max_iters if config else None,
         step=last["step"] if type(last["step"]) is int else 0,
-        seconds=next((row["seconds"] for row in reversed(rows) if _is_number(row.get("seconds"))), None),
+        seconds=took[-1] if took else None,
         rows=len(rows),
-        best_nats=best[-1]["val_nats_per_char"] if best else None,
+        best_nats=best[-1] if best else None,
         counts=config.model.counts_order > 0 if config else None,
         counting_nats=_remembered(found, _counting_nats, model_path) if found else None,
         modified=max(found.st_mtime for found in files),
     )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
 
 
 def _text(config: Config) -> str:
