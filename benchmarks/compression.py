@@ -1,4 +1,4 @@
-"""Compression: the validation part of a text in bytes, by a model that learned the rest, frozen and online.
+"""Compression: the validation part of a text in bytes, by a model that learned the rest, frozen, online and primed.
 
     python -m benchmarks.compression --model_path out/three-minutes/model.safetensors --text tinyshakespeare.txt
 
@@ -33,15 +33,15 @@ def main() -> None:
         record(asked.append, benchmark="compression", contender=name, original_bytes=len(content), bytes=size)
     model = load(asked.model_path, device="cpu")
     model.compress(content[:1000])  # so that everything is compiled
-    for online in (False, True):
+    for name in ("frozen", "online", "primed"):
         began = time.perf_counter()
-        packed = model.compress(content, online=online)
+        packed = model.compress(content, online=name == "online", primed=name == "primed")
         packed_at = time.perf_counter()
         if model.decompress(packed) != content:
             raise SystemExit("what came back is not what went in.")
         ended = time.perf_counter()
         record(
-            asked.append, benchmark="compression", contender="online" if online else "frozen", original_bytes=len(content),
+            asked.append, benchmark="compression", contender=name, original_bytes=len(content),
             bytes=len(packed), params=model.params, compress_kb_per_second=round(len(content) / (packed_at - began) / 1e3, 2),
             decompress_kb_per_second=round(len(content) / (ended - packed_at) / 1e3, 2),
         )  # fmt: skip

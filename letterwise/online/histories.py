@@ -1,6 +1,6 @@
 """Histories: what came after a context before, at a node of the tree, and what that is worth.
 
-    (context, node) ──hash──▶ history: how often each bit came, and the last two bits ──map──▶ probability of bit 1
+    (context, node) ──hash──▶ history: how often each bit came ──map──▶ probability of bit 1
 
 The map is learned: how often bit 1 came after such a history, in this context (indirect modelling: Mahoney 2005, "Adaptive
 weighing of context models for lossless data compression"). It says for itself what one bit that came thrice is worth, or a
@@ -15,8 +15,8 @@ from letterwise.compiling.parts import part
 from letterwise.online.contexts import CONTEXTS
 
 SEEN = 2**20
-LEVELS, LAST = 12, 4  # of a count in a history; what the last two bits may be
-STATES = LEVELS * LEVELS * LAST
+LEVELS = 12  # of a count in a history
+STATES = LEVELS * LEVELS
 SLOWEST = 1.0 / 250  # how fast the map learns at least
 UNSURE = 1e-4  # its probabilities are kept so far from 0 and 1
 REPRESENTATIVES = np.array([0, 1, 2, 3, 4, 5.5, 8, 12, 19, 32, 60, 140])  # a count of each level
@@ -27,7 +27,7 @@ class Histories(NamedTuple):
     """All histories of a text."""
 
     tags: np.ndarray  # (slots,) uint16: the key's of the history there
-    held: np.ndarray  # (slots, 3) uint8: how often each bit came, older times for less; the last two bits
+    held: np.ndarray  # (slots, 2) uint8: how often each bit came, older times for less
     seen: np.ndarray  # (CONTEXTS, SEEN) uint8: whether a context was there
     map: np.ndarray  # (CONTEXTS, STATES) float64: probability of bit 1 after a history
     rates: np.ndarray  # (CONTEXTS, STATES): how fast each of these learns
@@ -36,11 +36,11 @@ class Histories(NamedTuple):
 
 def no_histories(slots: int) -> Histories:
     """Of a text that has not begun; `slots` is a power of two. The map says what counts alone would."""
-    zeros, ones = REPRESENTATIVES[:, None, None], REPRESENTATIVES[None, :, None]
-    first = np.broadcast_to((ones + 0.4) / (zeros + ones + 0.8), (LEVELS, LEVELS, LAST)).reshape(-1)
+    zeros, ones = REPRESENTATIVES[:, None], REPRESENTATIVES[None, :]
+    first = ((ones + 0.4) / (zeros + ones + 0.8)).reshape(-1)
     return Histories(
         np.zeros(slots, np.uint16),
-        np.zeros((slots, 3), np.uint8),
+        np.zeros((slots, 2), np.uint8),
         np.zeros((CONTEXTS, SEEN), np.uint8),
         np.broadcast_to(first, (CONTEXTS, STATES)).copy(),
         np.full((CONTEXTS, STATES), 1 / 8.0),
@@ -65,8 +65,8 @@ def slot_of(histories, key):
 
 @part()
 def state_of(held):
-    """The state of a history (3,): its row in the map."""
-    return (LEVEL_OF[held[0]] * LEVELS + LEVEL_OF[held[1]]) * LAST + held[2]
+    """The state of a history (2,): its row in the map."""
+    return LEVEL_OF[held[0]] * LEVELS + LEVEL_OF[held[1]]
 
 
 @part()
@@ -99,4 +99,3 @@ def remember_bit(histories, c, key, bit):
     held[bit] = min(np.int64(held[bit]) + 1, 255)
     if held[1 - bit] > 2:
         held[1 - bit] = held[1 - bit] // 2 + 1
-    held[2] = (np.int64(held[2]) * 2 + bit) & (LAST - 1)

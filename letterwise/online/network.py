@@ -31,7 +31,7 @@ from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
 from letterwise.online.logistic import softmax
 
-RATE, SMOOTHING, CLIP = 7e-4, 0.99, 1.0  # of the steps
+RATE, SMOOTHING, CLIP = 4.5e-4, 0.999, 1.0  # of the steps
 
 
 class Window(NamedTuple):

@@ -90,12 +90,12 @@ def test_a_history_counts_and_its_map_learns_what_came_after_such_ones() -> None
         remember_bit(histories, 0, np.uint64(5), 1)
     slot, known = slot_of(histories, np.uint64(5))
     assert known
-    assert histories.held[slot].tolist() == [0, 3, 3]
+    assert histories.held[slot].tolist() == [0, 3]
     for _ in range(300):  # other contexts that came as often, and then saw a 0
-        histories.held[slot] = (0, 3, 3)
+        histories.held[slot] = (0, 3)
         remember_bit(histories, 0, np.uint64(5), 0)
-    assert histories.map[0, state_of(np.array([0, 3, 3]))] < 0.02
-    assert histories.map[1, state_of(np.array([0, 3, 3]))] > 0.5
+    assert histories.map[0, state_of(np.array([0, 3]))] < 0.02
+    assert histories.map[1, state_of(np.array([0, 3]))] > 0.5
 
 
 def test_a_match_is_found_goes_on_and_ends() -> None:
