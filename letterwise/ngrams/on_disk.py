@@ -22,7 +22,7 @@ from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level, context_lengths, distinct
 
 MAX_NGRAMS = 2**24  # that are kept
-AT_ONCE = 2**26  # n-grams that are sorted at once, 8 bytes each
+AT_ONCE = 2**25  # n-grams that are sorted at once: 8 bytes each, and 60 where hardly two are alike
 CHUNK = 2**20  # places of the text that are looked at at once
 MOST = 2**10  # counts from here on are the same to pruning
 PASSAGE = 2**20  # characters that are in one fold together
