@@ -172,7 +172,7 @@ class FailsafeStream:
         try:
             act()
         except (OSError, ValueError):  # what is still in its buffer goes nowhere, also when Python flushes it at the end
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):  # it is no file, or no file can be opened: it is not shown
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
 

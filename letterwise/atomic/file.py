@@ -148,7 +148,7 @@ def lock(handle: int) -> bool:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
-        except OSError:
+        except OSError:  # there are no locks
             pass
     return True
 
@@ -188,7 +188,7 @@ def remove_leftovers(path: Path) -> None:
     if not fcntl:
         return
     for leftover in temporary_names(path):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # another process was faster, or it is another user's: it stays
             if leftover.is_symlink():
                 leftover.unlink()
                 continue

@@ -46,7 +46,7 @@ def read(path: Path) -> bytes | None:
     if hashlib.sha256(content[CHECKSUM:]).digest() != content[:CHECKSUM]:
         remove(path)
         return None
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # of a folder that can only be read, nothing is removed
         os.utime(path)  # it is still used
     return content[CHECKSUM:]
 
@@ -75,7 +75,7 @@ def keep(path: Path, entry: bytes) -> bool:
 
 def remove(path: Path) -> None:
     """Remove an entry that is of no use."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it is gone, or may not be changed: it is not read all the same
         path.unlink()
 
 
@@ -132,7 +132,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
         os.replace(beside, path)
     except BaseException:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # what went wrong before is said
             os.unlink(beside)
         raise
 
@@ -140,6 +140,6 @@ def write_whole(path: Path, content: bytes) -> None:
 def remove_unused(where: Path) -> None:
     """Remove entries of earlier versions, and what killed processes left."""
     for path in where.iterdir():
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # another process was faster
             if time.time() - path.stat().st_mtime > UNUSED_S:
                 path.unlink()

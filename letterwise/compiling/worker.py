@@ -59,7 +59,7 @@ class Worker:
     def _listen(self) -> None:
         """Note what is done, until the process ends."""
         with self.process:
-            with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):  # whoever asked compiles it then
                 while True:
                     entry = pickle.load(self.process.stdout)
                     job = self.jobs.popleft()
@@ -83,7 +83,7 @@ def ask(module: str, name: str, kinds: Kinds) -> Job:
 
 def serve() -> None:
     """In the worker: compile what is asked for, until nobody asks any more."""
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, BrokenPipeError):  # who asked has ended
         while True:
             module, name, kinds = pickle.load(sys.stdin.buffer)
             found = getattr(importlib.import_module(module), name)
@@ -100,7 +100,7 @@ def one_at_a_time() -> Generator[None]:
     import fcntl  # not on Windows, where nobody calls this
 
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # nothing can be kept
             store.folder().mkdir(mode=0o700, parents=True, exist_ok=True)
             file = stack.enter_context(open(store.folder() / "lock", "ab"))
             fcntl.flock(file, fcntl.LOCK_EX)

@@ -60,7 +60,7 @@ def argument(name: str, value: Any, kind: Any, default: Any = None) -> Any:
             return bool(value)
         if kind is str and isinstance(value, str):
             return value
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):  # it is none
         pass
     raise UserError(f"{name}={quoted(value)} is not {KINDS[kind]}.")
 

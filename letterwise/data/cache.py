@@ -246,7 +246,7 @@ def _publish(beside: Path, place: Path, meaning: Meaning) -> None:
             raise
     sync_directory(place.parent)
     for leftover in place.parent.glob("*.tmp-*"):  # of processes that were killed
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):  # another process did this
             if time.time() - leftover.stat().st_mtime > A_DAY_S:
                 shutil.rmtree(leftover, ignore_errors=True)
 

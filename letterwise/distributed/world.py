@@ -147,6 +147,6 @@ def joined() -> Generator[World]:
 
 def _may_speak(world: World) -> bool:
     """Whether nobody else has said what went wrong."""
-    with suppress(RuntimeError):
+    with suppress(RuntimeError):  # the store is gone with its process
         return dist.distributed_c10d._get_default_store().add(SPOKEN, 1) == 1
     return world.first

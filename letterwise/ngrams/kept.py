@@ -110,7 +110,7 @@ def _kept(stream: TokenStream, asked: dict[str, Any], make: Callable[[], T], rea
         made = make()
         found = mapped(place, key, read) if _written(place, key, _arrays(made), folder) else None
         return found or made  # what is mapped is in memory no longer than it is used
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # of a cache that can only be read, nothing is removed
         os.utime(place.with_suffix(".json"))  # it is still used
     return found
 
@@ -206,13 +206,13 @@ def _make_room(cache: Path, size: int) -> None:
     """Remove what nobody uses, and what was used longest ago: with `size` bytes more, `MAX_BYTES` are kept at most."""
     kept = []
     for place in cache.glob("*/counts-*.safetensors"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # another process was faster
             used = place.with_suffix(".json")
             kept.append(((used if used.exists() else place).stat().st_mtime, place.stat().st_size, place))
     for last, taken, place in sorted(kept, reverse=True):
         size += taken
         if size > MAX_BYTES or time.time() - last > UNUSED_S:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it may not be changed: there is less room
                 place.unlink()
                 place.with_suffix(".json").unlink(missing_ok=True)
 

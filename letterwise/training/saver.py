@@ -115,7 +115,7 @@ class Saver:
             saved = f"its state after step {self.step} is in {str(run.directory.path)!r}"
             raise UserError(f"the run came to its end, but {self.trouble} Then go on with --resume: {saved}.")
         if run.world.first:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # all else is saved; this row only tells who looks on
                 run.directory.append_metrics([{"kind": END, "step": run.step}])
 
 

@@ -100,7 +100,7 @@ class Trainer:
             self.roll_back(str(error))
         except Interrupted:
             if self.saver.step != run.step or self.saver.trouble:
-                with contextlib.suppress(TrainingDiverged):
+                with contextlib.suppress(TrainingDiverged):  # what diverged is not saved: the state before is kept
                     self.saver.try_save(run)
             raise
 

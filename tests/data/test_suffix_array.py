@@ -112,10 +112,11 @@ def test_a_kept_order_that_is_not_sorted_leads_nowhere_outside(monkeypatch: pyte
     for size in [*range(1, 9)] * 30:
         index = suffix_array.Suffixes(draw.integers(0, 2, size).astype(np.uint8), draw.permutation(size).astype(np.int32))
         query = draw.integers(0, 2, 12)
-        index.runs(query)
+        runs = index.runs(query)
+        assert ((runs >= 0) & (runs <= query.size)).all()
         for length in range(size + 1):
-            index.first(query[:length])
-            index.following(query[:length], 2)
+            assert -1 <= index.first(query[:length]) < size
+            assert index.following(query[:length], 2).shape == (2,)
 
 
 def test_an_alphabet_of_more_than_256_characters(tmp_path: Path, cache: Path) -> None:

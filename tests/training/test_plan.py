@@ -8,7 +8,7 @@ from clocks import Ticking
 
 from letterwise.config import Config
 from letterwise.config.accounting import flops_per_char
-from letterwise.config.presets import PRESETS, resolve
+from letterwise.config.presets import PRESETS, knob_values, resolve
 from letterwise.runtime.device import find_runtime
 from letterwise.training.planning.plan import SHAPES, Plan, choose, context_for, make_plan, measured_flops
 
@@ -79,7 +79,8 @@ def test_counting_takes_a_share_of_the_minutes() -> None:
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "counts"])
 def test_every_shape_suits_every_preset(preset: str) -> None:
     for shape in SHAPES:
-        resolve({"preset": preset, **shape})
+        config = resolve({"preset": preset, **shape})
+        assert shape == {name: value for name, value in knob_values(config).items() if name in shape}
 
 
 def test_the_machine_is_measured() -> None:

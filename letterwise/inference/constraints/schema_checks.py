@@ -143,7 +143,7 @@ def _checked_name_pattern(pattern: str) -> str:
     try:
         if not may_hold_escaped(pattern):
             return pattern
-    except Unsupported:
+    except Unsupported:  # nobody knows
         pass
     raise UserError(
         f"--json_schema: the name pattern {pattern[: 4 * SHOWN]!r} allows characters that JSON escapes (quotes, backslashes, "

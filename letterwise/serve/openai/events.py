@@ -43,7 +43,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self.held:
-            with suppress(Left):
+            with suppress(Left):  # there is nobody to tell
                 await unless_gone(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:

@@ -102,7 +102,7 @@ class Prefetcher:
         except Stopped:
             return
         except BaseException as error:
-            with suppress(Stopped):
+            with suppress(Stopped):  # then nobody takes it any more
                 put(error)
 
     def _moved(self, piece: Piece) -> tuple[Piece, torch.cuda.Event | None]:

@@ -77,7 +77,7 @@ def multiple(step: Decimal, integers: bool, low: Bound | None, high: Bound | Non
     if divisor * (places + 2) <= MAX_REMAINDERS:
         try:
             return product(between, _multiples(divisor, places))
-        except TooLarge:
+        except TooLarge:  # then not all of them
             pass
     return _nearest_multiples(Fraction(divisor, 10**places), integers, low, high)
 
