@@ -127,7 +127,7 @@ def curves(text: Path | None, append: Path | None) -> None:
 def resumed(text: Path | None, append: Path | None) -> None:
     """A run that goes on with other numbers of processes, against one that does not."""
     for preset in ("gpt2", "fast"):
-        wanted = {"preset": preset, **LONG, **SMALL, "schedule": "constant", "lookahead": 0.0}
+        wanted = {"preset": preset, **LONG, **SMALL, "schedule": "constant", "lookahead": 0.0, "warmup_iters": 20}
         alone = run_of(wanted, text)
         for parallel in ("ddp", "fsdp"):
             with run_directory(text) as where:

@@ -65,6 +65,19 @@ def test_two_processes_learn_what_one_does(text_file: Path, tmp_path: Path) -> N
     same_run(tmp_path / "one", tmp_path / "two")
 
 
+def test_two_processes_and_one_that_takes_two_pieces_are_the_same_to_the_bit(text_file: Path, tmp_path: Path) -> None:
+    """Then the same numbers are added up in the same order, so that what amplifies rounding has none to amplify."""
+    wanted = {**FLAGS, "batch_size": 3, "gradient_accumulation_steps": 2, "max_iters": 8}
+    train({**wanted, "input_file": (str(text_file),)}, out=str(tmp_path / "one"))
+    for code, _, said in together(2, {**wanted, "input_file": text_file, "out": tmp_path / "two"}):
+        assert code == 0, said
+    one, two = (load_state(tmp_path / name / "state.safetensors") for name in ("one", "two"))
+    assert [row["val_nats_per_char"] for row in one.rows] == [row["val_nats_per_char"] for row in two.rows]
+    for part in ("weights", "optimizers"):
+        for name, array in getattr(one, part).items():
+            np.testing.assert_array_equal(array, getattr(two, part)[name], err_msg=name)
+
+
 def validations(out: Path) -> dict[int, float]:
     """Nats by step."""
     return {row["step"]: row["val_nats_per_char"] for row in load_state(out / "state.safetensors").rows}
