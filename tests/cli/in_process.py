@@ -10,6 +10,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from unittest.mock import patch
 
 from letterwise.cli.flags import Parser
@@ -98,6 +99,7 @@ def in_time() -> Generator[None]:
             signal.signal(number, before[number])
 
 
+@cache
 def flags_of(command: str) -> dict[str, argparse.Action]:
     """Every flag of a command."""
     parser = Parser(prog=f"letterwise {command}")
