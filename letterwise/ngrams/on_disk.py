@@ -22,7 +22,8 @@ from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level, context_lengths, distinct
 
 MAX_NGRAMS = 2**24  # that are kept
-AT_ONCE = 2**25  # n-grams that are sorted at once: 8 bytes each, and 60 where hardly two are alike
+AT_ONCE = 2**25  # n-grams that are sorted at once, 8 bytes each
+PIECE = 2**22  # and looked at at once after that
 CHUNK = 2**20  # places of the text that are looked at at once
 MOST = 2**10  # counts from here on are the same to pruning
 PASSAGE = 2**20  # characters that are in one fold together
@@ -193,13 +194,16 @@ def sorted_groups(text: Text, pairs: np.ndarray, folder: Path, at_once: int) -> 
         for some in text.ngrams(low, high) if len(ngrams) else ():
             ngrams[filled : filled + len(some)] = some
             filled += len(some)
-        low = high
-        if filled:
-            ngrams.sort()
-            begins = _begins(ngrams)
-            path = folder / f"{low}.npy"
-            np.save(path, np.stack((ngrams[begins], np.diff(begins, append=filled))))
-            yield path
+        ngrams.sort()
+        edges = np.searchsorted(ngrams, np.arange(low, high + 1) * text.base ** (text.order - 2)).tolist()
+        low, begin = high, 0
+        for end in edges:
+            if end - begin >= PIECE or begin < end == filled:
+                some, begin = ngrams[begin:end], end
+                begins = _begins(some)
+                path = folder / f"{low}-{end}.npy"
+                np.save(path, np.stack((some[begins], np.diff(begins, append=len(some)))))
+                yield path
 
 
 def by_length(text: Text, group: Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
