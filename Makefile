@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+unexport PYTHONDONTWRITEBYTECODE  # of libraries, what is used is compiled at its first import, and kept
 
 .PHONY: demo test coverage torture check format lint types bench bench-gpu docs clean
 .DEFAULT_GOAL := demo
