@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -40,9 +42,20 @@ KINDS: dict[str, list[dict[str, Any]]] = {
 
 def main() -> None:
     asked = flags(__doc__ or "").parse_args()
+    with served(asked.text) as (port, pid):
+        for kind in KINDS:
+            for _ in range(asked.rounds):
+                figures = run_loop(both(port, kind))
+                record(asked.append, benchmark="serve", contender=kind, streams=STREAMS, **SHAPE, **figures)
+        record(asked.append, benchmark="serve", contender="memory", **run_loop(memory(port, pid)))
+
+
+@contextmanager
+def served(text: Path | None) -> Generator[tuple[int, int]]:
+    """The port and process id of a server that is ready, with a model of a text that was trained for a few steps."""
     with tempfile.TemporaryDirectory() as workplace:
         path = Path(workplace, "run")
-        letterwise.train(asked.text, out=path, progress=False, max_iters=5, eval_chars=1000, **SHAPE)
+        letterwise.train(text, out=path, progress=False, max_iters=5, eval_chars=1000, **SHAPE)
         command = [sys.executable, "-m", "letterwise", "serve", "--model_path", path, "--port", "0"]
         process = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE, text=True)
         assert process.stderr
@@ -50,17 +63,7 @@ def main() -> None:
         log = subprocess.Popen(["cat"], stdin=process.stderr, stdout=subprocess.DEVNULL)  # nobody reads on
         try:
             ready(port)
-            for kind in KINDS:
-                for _ in range(asked.rounds):
-                    record(
-                        asked.append,
-                        benchmark="serve",
-                        contender=kind,
-                        streams=STREAMS,
-                        **SHAPE,
-                        **run_loop(both(port, kind)),
-                    )
-            record(asked.append, benchmark="serve", contender="memory", **run_loop(memory(port, process.pid)))
+            yield port, process.pid
         finally:
             process.terminate()
             log.terminate()
