@@ -47,7 +47,6 @@ NAMES = {"U8": np.uint8, "U16": np.uint16, "U32": np.uint32, "I32": np.int32, "I
 HEADER = 8  # bytes of a safetensors file that say how long its header is
 SMOOTHED = ("lower", "backoff", "totals", "weights")
 ROWS = "rows."  # of cross-fitted counts: names of the (context, fold) rows' arrays begin so
-
 OF_ROWS = ("lower", "backoff", "totals", "starts", "characters", "weights")
 WHOLE = "0."  # of the counts of all folds: names begin so
 

@@ -11,13 +11,15 @@ An n-gram occurs no more often than the shorter ones that are part of it, and is
 kept: so what is kept of an n-gram's context, and of shorter contexts, is there.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 
+from letterwise.errors import UserError
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level, context_lengths, distinct
 
@@ -128,6 +130,14 @@ class Pairs:
         return Pairs(self.ids, self.places[which], self.depths[which], self.numbers[which])
 
 
+class Group(NamedTuple):
+    """Where a group is: in a file that has no name, so that nothing is left of it, however the process ends."""
+
+    file: IO[bytes]
+    begin: int
+    ngrams: int
+
+
 def count_on_disk(
     ids: np.ndarray,
     vocab_size: int,
@@ -140,23 +150,30 @@ def count_on_disk(
 ) -> PrunedCounts:
     """`count_ngrams` of a text of any length, for an order of 2 or more. At most about `max_ngrams` are kept.
 
-    `without` one of so many folds: stretches of 2²⁰ characters are dealt to the folds in turn.
+    `without` one of so many folds: stretches of 2²⁰ characters are dealt to the folds in turn. Raises `UserError` where the
+    disk is full.
     """
     text = Text(ids, order, line_break, digits_for(ids, vocab_size, order), without)
-    with tempfile.TemporaryDirectory(prefix="letterwise-") as folder:
-        pairs = pairs_of(text)
-        groups = list(sorted_groups(text, pairs, Path(folder), at_once))
-        histograms, few = np.zeros((order + 1, MOST + 1), np.int64), np.zeros((order + 1, 6), np.int64)
-        for group in groups:
-            for length, _, occurs, counts in by_length(text, group):
-                histograms[length] += np.bincount(np.minimum(occurs, MOST), minlength=MOST + 1)
-                few[length] += np.bincount(np.minimum(counts, 5), minlength=6)
-        seen = pairs.sum(1).nonzero()[0]
-        singles = (pairs[seen, 1:] > 0).sum(1)
-        few[1] = np.bincount(np.minimum(singles, 5), minlength=6)
-        kept = _kept(text, groups, min_counts(histograms, max_ngrams))
-        keys, levels = _as_levels(text, [(seen, singles), *kept])
-        totals = _totals(text, keys, groups)
+    try:
+        with tempfile.TemporaryFile() as file:
+            pairs = pairs_of(text)
+            groups = list(sorted_groups(text, pairs, file, at_once))
+            histograms, few = np.zeros((order + 1, MOST + 1), np.int64), np.zeros((order + 1, 6), np.int64)
+            for group in groups:
+                for length, _, occurs, counts in by_length(text, group):
+                    histograms[length] += np.bincount(np.minimum(occurs, MOST), minlength=MOST + 1)
+                    few[length] += np.bincount(np.minimum(counts, 5), minlength=6)
+            seen = pairs.sum(1).nonzero()[0]
+            singles = (pairs[seen, 1:] > 0).sum(1)
+            few[1] = np.bincount(np.minimum(singles, 5), minlength=6)
+            kept = _kept(text, groups, min_counts(histograms, max_ngrams))
+            keys, levels = _as_levels(text, [(seen, singles), *kept])
+            totals = _totals(text, keys, groups)
+    except OSError as error:
+        raise UserError(
+            f"counting n-grams takes room in {tempfile.gettempdir()!r}, and there is a problem: {error.strerror}. "
+            "Set TMPDIR to a folder with more room, or lower --counts_chars."
+        ) from error
     totals[0][0] = singles.sum()
     return PrunedCounts(levels, vocab_size, int(pairs.sum()), totals, list(few[1:, 1:5]))
 
@@ -183,8 +200,8 @@ def pairs_of(text: Text) -> np.ndarray:
     return pairs.reshape(text.vocab_size, text.base)
 
 
-def sorted_groups(text: Text, pairs: np.ndarray, folder: Path, at_once: int) -> Iterator[Path]:
-    """Files of all different n-grams of the longest length, ascending, and how often each occurs: see `by_length`."""
+def sorted_groups(text: Text, pairs: np.ndarray, file: IO[bytes], at_once: int) -> Iterator[Group]:
+    """All different n-grams of the longest length, ascending, and how often each occurs: see `by_length`."""
     ends = np.cumsum(pairs)
     low = 0
     while low < len(ends):
@@ -201,14 +218,16 @@ def sorted_groups(text: Text, pairs: np.ndarray, folder: Path, at_once: int) -> 
             if end - begin >= PIECE or begin < end == filled:
                 some, begin = ngrams[begin:end], end
                 begins = _begins(some)
-                path = folder / f"{low}-{end}.npy"
-                np.save(path, np.stack((some[begins], np.diff(begins, append=len(some)))))
-                yield path
+                group = Group(file, file.seek(0, os.SEEK_END), len(begins))
+                for numbers in some[begins], np.diff(begins, append=len(some)):
+                    file.write(numbers.data)
+                yield group
 
 
-def by_length(text: Text, group: Path) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+def by_length(text: Text, group: Group) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
     """The n-grams of a group, the longest first: their length, they themselves, how often they occur, and count; all (n,)."""
-    ngrams, occurs = np.load(group)
+    group.file.seek(group.begin)
+    ngrams, occurs = np.frombuffer(group.file.read(2 * 8 * group.ngrams), np.int64).reshape(2, -1)
     counts, break_digit = occurs, 0 if text.line_break is None else int(text.digits[text.line_break])
     for length in range(text.order, 1, -1):
         oldest = ngrams % text.base
@@ -240,7 +259,7 @@ def min_counts(histograms: np.ndarray, max_ngrams: int) -> list[int]:
     return found
 
 
-def _kept(text: Text, groups: list[Path], least: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+def _kept(text: Text, groups: list[Group], least: list[int]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The n-grams of lengths 2, 3, … that occur often enough, as keys, and their counts."""
     found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in least]
     for group in groups:
@@ -270,7 +289,7 @@ def _as_levels(text: Text, kept: list[tuple[np.ndarray, np.ndarray]]) -> tuple[l
     return keys, levels
 
 
-def _totals(text: Text, keys: list[np.ndarray], groups: list[Path]) -> list[np.ndarray]:
+def _totals(text: Text, keys: list[np.ndarray], groups: list[Group]) -> list[np.ndarray]:
     """How much was counted in each context of each level, whether or not it was kept."""
     totals = [np.zeros(len(mine), np.int64) for mine in keys[:-1]]
     contexts = [text.backward(mine, length) for length, mine in enumerate(keys[:-1])]

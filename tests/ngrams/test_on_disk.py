@@ -1,5 +1,8 @@
 """Counts of texts of any length against those in memory, and, where rare n-grams are left out, against dictionaries."""
 
+import io
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -112,6 +115,31 @@ def test_of_too_many_characters_the_rarest_end_contexts() -> None:
     likely = told(counts, np.array([7, 8, 5, 2000, 7]))[2:]
     assert likely.argmax(-1).tolist() == [2000, 7, 8]
     np.testing.assert_allclose(likely.sum(-1), 1, atol=1e-5)
+
+
+def test_a_process_that_is_killed_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on disk has no name while it is counted."""
+    there, by_length = [], stage.by_length
+
+    def looked(*arguments):
+        there.append(list(tmp_path.iterdir()))
+        return by_length(*arguments)
+
+    monkeypatch.setattr(stage.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(stage, "by_length", looked)
+    count_on_disk(skewed(200, 6, seed=1), 6, 4, at_once=10)
+    assert len(there) > 3
+    assert not any(there)
+
+
+def test_a_full_disk_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, numbers):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stage.tempfile, "TemporaryFile", Full)
+    with pytest.raises(UserError, match=r"No space left on device\. Set TMPDIR .* or lower --counts_chars"):
+        count_on_disk(skewed(200, 6, seed=1), 6, 4)
 
 
 def test_they_adapt_and_are_adapted() -> None:
