@@ -58,7 +58,7 @@ def fitted(stream: TokenStream, order: int, *, folds: int, max_chars: int, befor
     """`fit_text` of a text's training part, from the cache where it is there."""
     text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
     chars = min(max_chars, len(text))
-    if chars > passage_fit.IN_MEMORY and order >= 2:  # one after another: so no more than one of them is in memory
+    if passage_fit.by_disk(chars, order):  # one after another: so no more than one of them is in memory
         each = [_without(stream, order, chars, without) for without in passage_fit.WITHOUT]
         return adapted(PassageFitted(each[0], each[1:], text, chars), before)
 
@@ -75,7 +75,7 @@ def counted(stream: TokenStream, order: int, max_chars: int) -> Counts:
     """`count_text` of the end of a text's training part, from the cache where it is there."""
     text = stream.part("train")[-max_chars:]
     order = min(order, len(text))
-    if len(text) > passage_fit.IN_MEMORY and order >= 2:
+    if passage_fit.by_disk(len(text), order):
         return _without(stream, order, len(text), None)
 
     def count() -> Counts:

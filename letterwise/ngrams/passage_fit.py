@@ -55,11 +55,16 @@ class PassageFitted:
 TrainingPrior = CrossFitted | PassageFitted
 
 
+def by_disk(chars: int, order: int) -> bool:
+    """Whether n-grams of so many characters are counted on disk, and rare ones left out."""
+    return chars > IN_MEMORY and order >= 2
+
+
 def count_text(ids: np.ndarray, vocab_size: int, order: int, line_break: int | None = None) -> Counts:
     """`count_ngrams` for a text of any length: of one over 16.8 million characters, rare n-grams are left out."""
-    if len(ids) <= IN_MEMORY or order < 2:
-        return count_ngrams(ids[-IN_MEMORY:], vocab_size, order, line_break)
-    return count_on_disk(ids, vocab_size, order, line_break)
+    if by_disk(len(ids), order):
+        return count_on_disk(ids, vocab_size, order, line_break)
+    return count_ngrams(ids[-IN_MEMORY:], vocab_size, order, line_break)
 
 
 def fit_text(
@@ -75,7 +80,7 @@ def fit_text(
 ) -> TrainingPrior:
     """`cross_fit` for a text of any length: of over 16.8 million characters, rare n-grams are left out, and folds are few."""
     counted = min(max_chars, len(ids))
-    if counted <= IN_MEMORY or order < 2:
+    if not by_disk(counted, order):
         counted = min(counted, IN_MEMORY)
         return cross_fit(
             ids, vocab_size, order, folds=folds, max_chars=counted, line_break=line_break, before=before, after=after

@@ -23,11 +23,8 @@ INPUTS = FIRST + CONTEXTS + len(MATCHES)
 REACHES = (len(ORDERS) + 1) * 4  # the longest known context × the longest match
 SURE, DEPTHS = 8, 16  # how sure the model is; how deep in the tree
 SETS, FINAL = 7, 2  # of the first layer; of the second
-STEP, STEP_FLOOR, STEP_HALF = (
-    0.01,
-    0.001,
-    4000.0,
-)  # of the first layer: it falls from one to the other, half way after so many characters
+# Of the first layer: it falls from one to the other, half way after so many characters.
+STEP, STEP_FLOOR, STEP_HALF = 0.01, 0.001, 4000.0
 FINAL_STEP = 0.002
 
 
