@@ -58,6 +58,7 @@ WITHOUT_TORCH |= {
     "interop.architecture",
     "interop.weight_names",
     "checkpoint.container",
+    "checkpoint.ensemble",
     "checkpoint.model_file",
     "checkpoint.text_model",
     "checkpoint.torch_archive",

@@ -10,6 +10,7 @@ from typing import Literal, assert_never, get_args
 
 from letterwise.api.loaded import LoadedModel
 from letterwise.atomic import replacing_folder
+from letterwise.checkpoint.ensemble import require_single
 from letterwise.config.arguments import argument
 from letterwise.config.file_names import local
 from letterwise.errors import UserError, did_you_mean
@@ -72,6 +73,7 @@ class Exporter(LoadedModel):
                 from letterwise.interop.exporting.student import distilled
 
                 file = distilled(file, minutes, student, progress)
+            require_single(file, f"--to {to} without --distill MINUTES")
             try:
                 exporter(to)(file, folder, **({"weights": weights} if weights else {}), note=progress.note)
             except ModuleNotFoundError as error:

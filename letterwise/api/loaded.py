@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.texts import own_text
 from letterwise.config import Config
-from letterwise.config.accounting import parameters
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.inference.backend import Backend
@@ -20,9 +19,8 @@ from letterwise.runtime.waiting import share_processors
 if TYPE_CHECKING:
     from letterwise.checkpoint.text_model import TextModel
     from letterwise.data.suffix_array import Suffixes
-    from letterwise.inference.cpu.backend import CompiledBackend
     from letterwise.inference.cpu.scoring import WindowScorer
-    from letterwise.model import Transformer
+    from letterwise.model import Ensemble, Transformer
 
 
 class LoadedModel:
@@ -56,10 +54,10 @@ class LoadedModel:
     @property
     def params(self) -> int:
         """How many numbers were trained."""
-        return parameters(self.config.model, len(self.vocabulary)).total
+        return self.file.params
 
     @property
-    def transformer(self) -> "Transformer":
+    def transformer(self) -> "Transformer | Ensemble":
         """The PyTorch module, on its device."""
         return self.text_model.transformer
 
@@ -75,22 +73,29 @@ class LoadedModel:
         """The backend that generates: compiled for a CPU, the transformer itself elsewhere."""
         if self.device == "cpu":
             return self.compiled
+        from letterwise.inference.ensemble import EnsembleBackend
         from letterwise.inference.torch_backend import TorchBackend
+        from letterwise.model import Ensemble
 
-        return TorchBackend(self.transformer, self.file.counts, self.file.line_break)
+        counts, line_break, model = self.file.counts, self.file.line_break, self.transformer
+        if not isinstance(model, Ensemble):
+            return TorchBackend(model, counts, line_break)
+        return EnsembleBackend([TorchBackend(member, counts, line_break) for member in model.members], model.weights)
 
     @cached_property
-    def compiled(self) -> "CompiledBackend":
+    def compiled(self) -> Backend:
         """The model as the CPU's kernel reads it: the same bits in any batch."""
         from letterwise.inference.cpu.backend import CompiledBackend
+        from letterwise.inference.ensemble import EnsembleBackend
 
-        file = self.file
-        return CompiledBackend(self.config.model, len(self.vocabulary), file.weights, file.counts, file.line_break)
+        file, size = self.file, len(self.vocabulary)
+        networks = [CompiledBackend(each.model, size, each.weights, file.counts, file.line_break) for each in file.networks]
+        return EnsembleBackend(networks, [each.weight for each in file.networks]) if file.members else networks[0]
 
     @cached_property
     def window_scorer(self) -> "WindowScorer | None":
         """The model as the CPU reads many characters at once: their cost is the transformer's, but for rounding."""
-        if self.device != "cpu":
+        if self.device != "cpu" or self.file.members:
             return None
         from letterwise.inference.cpu.scoring import WindowScorer
 

@@ -4,6 +4,7 @@ path ──load──▶ LanguageModel ──▶ generated text · scores of tex
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from letterwise.api.export import Exporter
 from letterwise.api.score import Reader
 from letterwise.api.write import Writer
 from letterwise.checkpoint import load_model, save_model
+from letterwise.checkpoint.ensemble import require_single
 from letterwise.checkpoint.texts import validation_text
 from letterwise.config.arguments import argument
 from letterwise.config.file_names import local
@@ -36,7 +38,7 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
         data: the text it was trained on: fingerprint, sources, bounds of its parts; or where the model was imported from.
         params: how many numbers were trained.
         device: where it computes.
-        transformer: the PyTorch module.
+        transformer: the PyTorch module: a `Transformer`, or an `Ensemble` of them.
     """
 
     def __repr__(self) -> str:
@@ -109,6 +111,8 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
     def embedding_map(self) -> "EmbeddingMap":
         """Where its characters lie in the plane that shows most of their embedding: `points` (V, 2), `explained` shares.
 
+        Raises `UserError` for an ensemble.
+
         Example:
             >>> found = model.embedding_map()
             >>> found.points.shape, 0 < sum(found.explained) <= 1
@@ -116,6 +120,7 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
         """
         from letterwise.evaluation.inside import embedding_map
 
+        require_single(self.file, "a map of its characters")
         return embedding_map(self.file.weights["tokens.weight"])
 
     def parts(self) -> list[Part]:
@@ -125,7 +130,10 @@ class LanguageModel(Writer, Reader, Compressor, Exporter):
             >>> [part.name for part in model.parts()][:3], sum(part.params for part in model.parts()) == model.params
             (['embedding', 'positions', 'prior'], True)
         """
-        return parts(self.config.model, len(self.vocabulary))
+        size, members = len(self.vocabulary), enumerate(self.file.members)
+        if not self.file.members:
+            return parts(self.config.model, size)
+        return [replace(part, name=f"{part.name} of member {n}") for n, each in members for part in parts(each.model, size)]
 
     def held_out(self, progress: Progress | None = None) -> str:
         """The validation part of the text that it was trained on; "" when that is gone."""

@@ -1,6 +1,7 @@
 """Model file: all of a trained model in one file.
 
     weights + counts + configuration + vocabulary + data record + history ──▶ model.safetensors | model.pth ──▶ the same, back
+    an ensemble: weights and architecture of each member, and all the rest once
 
 It is data: loading it runs no code. docs/formats.md describes both forms on one page. Saving the same model twice under
 one name gives the same bytes.
@@ -8,8 +9,8 @@ one name gives the same bytes.
 
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from letterwise.atomic import write_bytes
 from letterwise.checkpoint.container import CHECKSUM, EXTENSIONS, pack, read_header, unpack
-from letterwise.config import Config, config_from_json
+from letterwise.config import Config, ModelConfig, config_from_json
 from letterwise.config.accounting import parameters, weight_shapes
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError, sentence
@@ -25,9 +26,10 @@ from letterwise.ngrams import Counts
 from letterwise.ngrams.storage import from_arrays, to_arrays
 from letterwise.text_encoding import canonical_encoding
 
-FORMAT, VERSION = "letterwise-model", 3  # 2: counts; 3: a checksum
-CHECKSUM_SINCE = 3
-COUNTS = "counts."  # names of the arrays that hold counts begin so
+FORMAT, VERSION = "letterwise-model", 4  # 2: counts; 3: a checksum; 4: members
+CHECKSUM_SINCE, MEMBERS_SINCE = 3, 4  # a model without members is still written as 3
+COUNTS, MEMBER = "counts.", "member."  # names of the arrays that hold counts, or a member's weights, begin so
+MAX_MEMBERS, MAX_SHARE = 64, 1e3  # of an ensemble; and what a member's logits are multiplied by, at most
 # Figures of a row of the history, by their kinds. Formats 1 and 2 had no `val_chars` and no interval.
 FIGURES: dict[str, tuple[type, ...]] = {
     "step": (int,),
@@ -49,12 +51,22 @@ REQUIRED_FIGURES = FIGURES.keys() - {"val_chars", "val_nats_low", "val_nats_high
 
 
 @dataclass(frozen=True)
+class Member:
+    """One network of an ensemble: its architecture, the `weight` of its logits in their sum, and its trained numbers."""
+
+    model: ModelConfig
+    weight: float
+    weights: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
 class ModelFile:
     """Everything a model file holds.
 
     `data` records the text it learned: fingerprint, sources, bounds, baselines; and the `lineage` of one that was fine-tuned.
     Of a model that was `imported` the text is not known: `UNKNOWN_TEXT`.
     `history` has a row per validation. `counts` is there when the model learned beside them (`counts_order`).
+    An ensemble has `members` and no `weights` of its own; its `config` is that of the first with counts, or of the first.
     """
 
     config: Config
@@ -63,6 +75,23 @@ class ModelFile:
     data: dict[str, Any]
     history: list[dict[str, Any]]
     counts: Counts | None = None
+    members: tuple[Member, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Member, ...]:
+        """The members of an ensemble; an ordinary model alone."""
+        return self.members or (Member(self.config.model, 1.0, self.weights),)
+
+    @property
+    def params(self) -> int:
+        """How many numbers were trained."""
+        return sum(parameters(network.model, len(self.vocabulary)).total for network in self.networks)
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All weights by their names in the file."""
+        named = enumerate(self.members)
+        return self.weights | {f"{MEMBER}{n}.{name}": array for n, each in named for name, array in each.weights.items()}
 
     @property
     def line_break(self) -> int | None:
@@ -88,13 +117,16 @@ class ModelFile:
 
     def header(self) -> dict[str, Any]:
         """All but weights and counts, in plain containers."""
+        knobs = [replace(self.config, model=member.model).to_json()["model"] for member in self.members]
+        members = [{"model": model, "weight": member.weight} for model, member in zip(knobs, self.members, strict=True)]
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": MEMBERS_SINCE if members else MEMBERS_SINCE - 1,
             "config": self.config.to_json(),
             "vocabulary": self.vocabulary.to_json(),
             "data": self.data,
             "history": self.history,
+            **({"members": members} if members else {}),
         }
 
 
@@ -110,7 +142,7 @@ def save_model(path: str | Path, file: ModelFile) -> None:
     """Write `file`, whole or not at all, in the form that the extension names."""
     path = check_extension(path)
     counts = {COUNTS + name: array for name, array in to_arrays(file.counts).items()} if file.counts else {}
-    write_bytes(path, pack(file.header(), {**file.weights, **counts}, path.suffix))
+    write_bytes(path, pack(file.header(), {**file.arrays, **counts}, path.suffix))
 
 
 def load_model(path: str | Path) -> ModelFile:
@@ -156,17 +188,22 @@ def _from_parts(path: Path, header: Any, held: dict[str, np.ndarray] | None = No
         vocabulary = Vocabulary.from_json(header["vocabulary"])
         if config.data.lines and vocabulary.line_break is None:
             raise UserError("it is a model of lines, and its vocabulary has no line break")
-        arrays = (held or {}).items()
-        weights = {name: array for name, array in arrays if not name.startswith(COUNTS)}
-        counted = {name.removeprefix(COUNTS): array for name, array in arrays if name.startswith(COUNTS)}
+        arrays, names = held or {}, [name for name in held or {} if not name.startswith(COUNTS)]
+        counted = {name.removeprefix(COUNTS): array for name, array in arrays.items() if name.startswith(COUNTS)}
         counts = from_arrays(counted, len(vocabulary)) if held is not None and config.model.counts_order else None
         if counts and counts.order != config.model.counts_order:
             raise UserError(f"counts are of order {counts.order}, not counts_order={config.model.counts_order}")
-        file = ModelFile(config, vocabulary, weights, header["data"], header["history"], counts)
+        weights = {name: arrays[name] for name in names}
+        members = stored_members(header["members"], config, weights) if version >= MEMBERS_SINCE else ()
+        own = {} if members else weights
+        file = ModelFile(config, vocabulary, own, header["data"], header["history"], counts, members)
         check_record(file.data)
         check_rows(file.history)
         if held is not None:
-            check_weights(weights, config, len(vocabulary))
+            if missing := file.arrays.keys() ^ weights.keys():
+                raise UserError(f"weights {sorted(missing)[:3]} belong to no member")
+            for network in file.networks:
+                check_weights(network.weights, network.model, len(vocabulary))
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, UserError) as error:
         why = sentence(f"it lacks {error}" if isinstance(error, KeyError) else error)
         raise UserError(f"the model file {str(path)!r} is damaged: {why} Restore it from a copy, or train again.") from error
@@ -181,12 +218,47 @@ def stored_config(stored: Any) -> Config:
     return config
 
 
-def check_weights(weights: Mapping[str, np.ndarray], config: Config, vocab_size: int) -> None:
-    """Names, shapes and kinds against the configuration, and every number finite. Raises `UserError`."""
-    expected_size, size = parameters(config.model, vocab_size).total, sum(weight.size for weight in weights.values())
+def stored_members(stored: Any, config: Config, arrays: Mapping[str, np.ndarray]) -> tuple[Member, ...]:
+    """The members that a header names, each with those of the `arrays` that are its own. Raises `UserError`."""
+    if not isinstance(stored, list) or not 0 < len(stored) <= MAX_MEMBERS:
+        raise UserError(f"it names no members, or more than {MAX_MEMBERS}")
+    members = []
+    for n, entry in enumerate(stored):
+        if not isinstance(entry, dict) or entry.keys() != {"model", "weight"} or not is_figure(entry["weight"], (int, float)):
+            raise UserError(f"member {n} is not an architecture and a weight")
+        model = config_from_json({**config.to_json(), "model": entry["model"]}).model
+        own = f"{MEMBER}{n}."
+        weights = {name.removeprefix(own): array for name, array in arrays.items() if name.startswith(own)}
+        members.append(Member(model, float(entry["weight"]), weights))
+    check_members(members)
+    if lead(members).model != config.model:
+        raise UserError("its configuration is not that of its first member")
+    return tuple(members)
+
+
+def lead(members: Sequence[Member]) -> Member:
+    """The member whose configuration is the ensemble's: the first with counts, or the first."""
+    return next((member for member in members if member.model.counts_order), members[0])
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """They read the same context beside the same counts, and their logits can be summed. Raises `UserError`."""
+    first = lead(members).model
+    for n, (model, weight) in enumerate((member.model, member.weight) for member in members):
+        if not abs(weight) <= MAX_SHARE:
+            raise UserError(f"member {n} has the weight {weight:g}, which is not from {-MAX_SHARE:g} to {MAX_SHARE:g}")
+        if model.block_size != first.block_size:
+            raise UserError(f"member {n} has block_size={model.block_size}, and another {first.block_size}")
+        if model.counts_order not in (0, first.counts_order):
+            raise UserError(f"member {n} has counts_order={model.counts_order}, and another {first.counts_order}")
+
+
+def check_weights(weights: Mapping[str, np.ndarray], model: ModelConfig, vocab_size: int) -> None:
+    """Names, shapes and kinds against the architecture, and every number finite. Raises `UserError`."""
+    expected_size, size = parameters(model, vocab_size).total, sum(weight.size for weight in weights.values())
     if size != expected_size:  # raised before anything of that size is built
         raise UserError(f"it has {size:,} weights, and its configuration {expected_size:,}")
-    expected = weight_shapes(config.model, vocab_size)
+    expected = weight_shapes(model, vocab_size)
     if missing := expected.keys() ^ weights.keys():
         raise UserError(f"weights {sorted(missing)[:3]} are missing or unexpected")
     for name, weight in weights.items():

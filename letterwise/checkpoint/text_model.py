@@ -1,4 +1,4 @@
-"""Text model: a transformer, and all that it reads a text with. They go together wherever a text is scored.
+"""Text model: a transformer, or an ensemble, and all that it reads a text with. They go together wherever a text is scored.
 
 Transformer · Vocabulary · Counts · line break ──▶ TextModel ──encode──▶ ids        ──log_prior──▶ what counts say of them
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from letterwise.checkpoint.ensemble import no_ensemble
 from letterwise.checkpoint.model_file import ModelFile
 from letterwise.config import ModelConfig
 from letterwise.data.line_ends import plain_ends, reads_plain_ends
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from letterwise.model import Transformer
+    from letterwise.model import Ensemble, Transformer
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class TextModel:
 
     config: ModelConfig
     vocabulary: Vocabulary
-    build: "Callable[[], Transformer]"
+    build: "Callable[[], Transformer | Ensemble]"
     counts: Counts | None = None
     line_break: int | None = None
     in_shares: bool = False
@@ -46,9 +47,17 @@ class TextModel:
         return self.config.block_size
 
     @cached_property
-    def transformer(self) -> "Transformer":
+    def transformer(self) -> "Transformer | Ensemble":
         """The PyTorch module."""
         return self.build()
+
+    def lone_transformer(self, purpose: str) -> "Transformer":
+        """The same, where only a single model will do. Raises `UserError` for an ensemble; `purpose` as in `no_ensemble`."""
+        from letterwise.model import Ensemble
+
+        if isinstance(self.transformer, Ensemble):
+            raise no_ensemble(purpose)
+        return self.transformer
 
     @property
     def device(self) -> "torch.device":
@@ -75,7 +84,7 @@ class TextModel:
 def text_model(file: ModelFile, device: "torch.device | str" = "cpu") -> TextModel:
     """What a model file holds, ready to predict."""
 
-    def build() -> "Transformer":
+    def build() -> "Transformer | Ensemble":
         from letterwise.checkpoint.weights import restore
 
         return restore(file, device)

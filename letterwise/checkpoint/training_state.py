@@ -70,7 +70,7 @@ class TrainingState:
         """Weights against the configuration, before anything of its size is built. Raises `UserError`."""
         try:
             for weights in (self.weights, self.best) if self.best else (self.weights,):
-                check_weights(weights, self.config, vocab_size)
+                check_weights(weights, self.config.model, vocab_size)
         except UserError as error:
             raise damaged_state(error) from error
 

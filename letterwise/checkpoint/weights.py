@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from letterwise.checkpoint.model_file import ModelFile
+from letterwise.checkpoint.model_file import Member, ModelFile
 from letterwise.checkpoint.shards import rows_of, shape_of
 from letterwise.distributed.sharded import own_part, own_rows, whole
 from letterwise.errors import UserError
-from letterwise.model import Transformer, build
+from letterwise.model import Ensemble, Transformer, build
 
 
 def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -54,8 +54,15 @@ def load(tensors: Mapping[str, Tensor], arrays: Mapping[str, np.ndarray]) -> Non
         own_part(tensor).copy_(torch.from_numpy(rows_of(arrays, name, own_rows(tensor))))
 
 
-def restore(file: ModelFile, device: torch.device | str = "cpu") -> Transformer:
-    """The transformer that `file` holds, ready to predict."""
-    model = build(file.config.model, len(file.vocabulary), device)
-    load_weights(model, file.weights)
+def restore_one(network: Member, vocab_size: int, device: torch.device | str = "cpu") -> Transformer:
+    """The transformer that a file holds for one of its networks, ready to predict."""
+    model = build(network.model, vocab_size, device)
+    load_weights(model, network.weights)
     return model.eval()
+
+
+def restore(file: ModelFile, device: torch.device | str = "cpu") -> Transformer | Ensemble:
+    """All that a file predicts with: its transformer, or an ensemble of them."""
+    size, networks = len(file.vocabulary), file.networks
+    members = [restore_one(network, size, device) for network in networks]
+    return Ensemble(members, [network.weight for network in networks]).eval() if file.members else members[0]

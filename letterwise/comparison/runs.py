@@ -14,7 +14,6 @@ from typing import Any
 from letterwise.checkpoint.container import EXTENSIONS
 from letterwise.checkpoint.model_file import check_rows, load_model
 from letterwise.config import Config
-from letterwise.config.accounting import parameters
 from letterwise.config.presets import knob_values
 from letterwise.errors import UserError
 from letterwise.training.metrics.rows import Row, of_kind, parsed
@@ -25,12 +24,16 @@ PROTOCOL = "blocks"  # how training validates
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run. `metrics` are the rows of metrics.jsonl; where only the model file is left, its validations up to the best."""
+    """One run. `params`: how many weights its model has.
+
+    `metrics` are the rows of metrics.jsonl; where only the model file is left, its validations up to the best.
+    """
 
     name: str
     model_path: Path
     config: Config
     vocab_size: int
+    params: int
     record: dict[str, Any]
     metrics: list[Row]
     best: Row
@@ -44,11 +47,6 @@ class ComparedRun:
     def nats(self) -> float | None:
         """The best validation, in nats per character; None without a validation part."""
         return number(self.best, "val_nats_per_char")
-
-    @property
-    def params(self) -> int:
-        """How many weights the model has."""
-        return parameters(self.config.model, self.vocab_size).total
 
     @property
     def every(self) -> int:
@@ -150,9 +148,8 @@ def read_run(name: str) -> ComparedRun:
         )
     if not file.history:
         raise UserError(f"{name!r} has no validation yet: let its training go on.")
-    return ComparedRun(
-        name, path, file.config, len(file.vocabulary), file.data, read_metrics(path, file.history), file.history[-1]
-    )
+    metrics = read_metrics(path, file.history)
+    return ComparedRun(name, path, file.config, len(file.vocabulary), file.params, file.data, metrics, file.history[-1])
 
 
 def find_model(name: str) -> Path:

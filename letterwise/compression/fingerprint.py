@@ -18,8 +18,10 @@ BYTES = 8
 def fingerprint(file: ModelFile) -> bytes:
     """The first bytes of the digest."""
     lines = [] if file.line_break is None else ["lines"]
-    digest = hashlib.sha256(json.dumps([asdict(file.config.model), file.vocabulary.to_json(), *lines]).encode())
-    arrays = file.weights | (to_arrays(file.counts) if file.counts else {})
+    members = [[asdict(member.model), member.weight] for member in file.members]
+    shape = [asdict(file.config.model), file.vocabulary.to_json(), *lines, *members]
+    digest = hashlib.sha256(json.dumps(shape).encode())
+    arrays = file.arrays | (to_arrays(file.counts) if file.counts else {})
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.tobytes())

@@ -16,6 +16,7 @@ from torch import Tensor
 from letterwise.checkpoint.text_model import TextModel
 from letterwise.data.vocabulary import require_ids
 from letterwise.errors import UserError, finite
+from letterwise.model import Transformer
 from letterwise.model.attention import Attention
 from letterwise.shapes import Float, Int
 
@@ -50,11 +51,14 @@ def inputs(model: TextModel, given: np.ndarray) -> tuple[Int[Tensor, "B T"], Flo
     return torch.from_numpy(rows).to(model.device), torch.cat(known) if known else None
 
 
-def of_its_own(model: TextModel) -> TextModel:
-    """The same weights in modules of their own: a hook on these is called by no other thread that reads with the model."""
-    shared = {id(tensor): tensor for tensor in (*model.transformer.parameters(), *model.transformer.buffers())}
-    alone = copy.deepcopy(model.transformer, shared)
-    return replace(model, build=lambda: alone)
+def of_its_own(model: TextModel, purpose: str) -> Transformer:
+    """The same weights in modules of their own: a hook on these is called by no other thread that reads with the model.
+
+    Raises `UserError` for an ensemble, which the `purpose` has no use for.
+    """
+    transformer = model.lone_transformer(purpose)
+    shared = {id(tensor): tensor for tensor in (*transformer.parameters(), *transformer.buffers())}
+    return copy.deepcopy(transformer, shared)
 
 
 @torch.no_grad()
@@ -64,12 +68,12 @@ def attention(model: TextModel, ids: Any) -> Float[Tensor, "layers H T T"]:
     Raises `UserError` as `logits` does.
     """
     seen: list[Tensor] = []
-    hooked = of_its_own(model)
-    for part in hooked.transformer.modules():
+    hooked = of_its_own(model, "attention")
+    for part in hooked.modules():
         if isinstance(part, Attention):
             part.register_forward_pre_hook(lambda part, given: seen.append(part.weights(*given[:2])[0]))
-    logits(hooked, ids)
-    return torch.stack(seen) if seen else torch.zeros(0, model.transformer.config.n_head, len(ids), len(ids))
+    logits(replace(model, build=lambda: hooked), ids)
+    return torch.stack(seen) if seen else torch.zeros(0, model.config.n_head, len(ids), len(ids))
 
 
 @torch.no_grad()
@@ -84,7 +88,7 @@ def lens(model: TextModel, ids: Any) -> Float[Tensor, "stages T V"]:
     given = np.asarray(torch.as_tensor(ids).cpu())
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iu":
         raise UserError(f"ids of shape {given.shape} and type {given.dtype} are not one text, (T,).")
-    (tokens, log_prior), transformer = inputs(model, given[None]), of_its_own(model).transformer
+    (tokens, log_prior), transformer = inputs(model, given[None]), of_its_own(model, "the logit lens")
     streams: list[Tensor] = []
     stages = [transformer.drop, *transformer.blocks]  # dropout of the embedding is the last before the first block
     for part in stages:

@@ -11,6 +11,8 @@ import numpy as np
 from letterwise.config import ModelConfig
 from letterwise.inference.constraints.cache import Compile
 from letterwise.inference.constraints.dfa_guide import DFAGuide
+from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
+from letterwise.inference.sampling.filters import Room, biased
 from letterwise.inference.sampling.sampler import SamplerState
 from letterwise.shapes import Bool, Float, Int
 
@@ -33,7 +35,7 @@ class Draw(NamedTuple):
 
 @runtime_checkable
 class Cache(Protocol):
-    """What a model keeps of the texts in some rows: `CompiledCache` and `TorchCache`."""
+    """What a model keeps of the texts in some rows: `CompiledCache`, `TorchCache`, `EnsembleCache`."""
 
     tokens_at_once: int  # how many `read` takes
     rows_at_once: int  # how many rows `draw` is best asked for, when they draw several characters each
@@ -70,9 +72,10 @@ class Cache(Protocol):
 
 @runtime_checkable
 class Backend(Protocol):
-    """A model that reads: `CompiledBackend` on a CPU, `TorchBackend` anywhere."""
+    """A model that reads: `CompiledBackend` on a CPU, `TorchBackend` anywhere, `EnsembleBackend` over others."""
 
     config: ModelConfig
+    networks: tuple[ModelConfig, ...]  # all that read: one, or an ensemble's
     vocab_size: int
     constraints: Compile  # keeps those that were compiled for this model
     line_break: int | None  # a model of lines knows nothing of what came before this id; None: it is none
@@ -80,3 +83,23 @@ class Backend(Protocol):
     def cache(self, rows: int) -> Cache:
         """Room for so many texts."""
         ...
+
+
+def draw_each(
+    draws: Sequence[Draw], logits: Float[np.ndarray, "n V"], room: Room
+) -> tuple[Int[np.ndarray, "R 1"], Bool[np.ndarray, "R 1"]]:
+    """A character for each row, where each draws one: what `Cache.draw` gives."""
+    ids, used = np.full((len(draws), 1), END), np.zeros((len(draws), 1), bool)
+    for i, draw in enumerate(draws):
+        guide, (uniform,) = draw.guide, draw.state.uniforms(1)
+        under = (guide.dfa, guide.state, guide.left) if guide else (NO_DFA, 0, 0)
+        scores = scores_of(logits[draw.row], draw.state.bias)
+        ids[i], used[i] = draw_under_dfa(scores, *under, draw.state.sampler.filters, uniform, room)
+    return ids, used
+
+
+def scores_of(logits: Float[np.ndarray, "V"], bias: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:
+    """Scores (V,) to choose by."""
+    scores = np.empty_like(logits)
+    biased(logits, bias, scores)
+    return scores

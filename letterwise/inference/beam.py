@@ -104,8 +104,8 @@ def likeliest(
 
 def _affordable(beam: int, sequence: Sequence, vocab_size: int) -> None:
     """Raises `UserError` when so many prefixes, old ones and new, would not fit into memory."""
-    config, available = sequence.engine.backend.config, memory_available()
-    each = cache_bytes(config) + 200 * vocab_size  # a candidate for each next character is a tuple of three numbers
+    networks, available = sequence.engine.backend.networks, memory_available()
+    each = sum(map(cache_bytes, networks)) + 200 * vocab_size  # a candidate for each next character is a tuple of three numbers
     max_beam = None if available is None else available // (2 * each)
     if max_beam is not None and beam > max_beam:
         raise UserError(f"beam={beam} needs about {2 * each * beam / 2**30:.1f} GiB: {max(1, max_beam)} fits into memory.")

@@ -96,7 +96,7 @@ class Generation:
 
 def rows_for(backend: Backend, most: int) -> int:
     """How many texts there is room for side by side."""
-    return max(1, min(most, MEMORY // max(1, cache_bytes(backend.config))))
+    return max(1, min(most, MEMORY // max(1, sum(map(cache_bytes, backend.networks)))))
 
 
 class Samples:

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from letterwise.inference.backend import CHUNK, Draw
+from letterwise.config import ModelConfig
+from letterwise.inference.backend import CHUNK, Draw, draw_each
 from letterwise.inference.captured import Function, captured
 from letterwise.inference.constraints.cache import constraint_cache
-from letterwise.inference.constraints.language.dfa import END, NO_DFA, draw_under_dfa
-from letterwise.inference.sampling.filters import biased, room_for
+from letterwise.inference.sampling.filters import room_for
 from letterwise.model import KVCache, Transformer
 from letterwise.ngrams import Counts
 from letterwise.shapes import Bool, Float, Int
@@ -37,6 +37,7 @@ class TorchBackend:
         """`line_break` is for a model of lines."""
         self.model, self.counts, self.line_break = model, counts if model.prior else None, line_break
         self.config, self.vocab_size, self.constraints = model.config, model.vocab_size, constraint_cache()
+        self.networks: tuple[ModelConfig, ...] = (model.config,)
 
     def cache(self, rows: int) -> "TorchCache":
         """Room for so many texts."""
@@ -148,13 +149,7 @@ class TorchCache:
         if unread:
             tokens = np.array([(draw.row, draw.position, draw.id) for draw in draws])
             self.read(tokens, np.arange(len(draws)), logits)
-        ids, used = np.full((len(draws), 1), END), np.zeros((len(draws), 1), bool)
-        for i, draw in enumerate(draws):
-            guide, (uniform,) = draw.guide, draw.state.uniforms(1)
-            under = (guide.dfa, guide.state, guide.left) if guide else (NO_DFA, 0, 0)
-            scores = scores_of(logits[draw.row], draw.state.bias)
-            ids[i], used[i] = draw_under_dfa(scores, *under, draw.state.sampler.filters, uniform, self.room)
-        return ids, used
+        return draw_each(draws, logits, self.room)
 
     def at_once(self, rows: int) -> int:
         """How many characters to write before looking around."""
@@ -164,10 +159,3 @@ class TorchCache:
         """A row goes on from where a row of another cache of this model is."""
         self.kept.copy(row, other.kept, other_row)
         self.windows[row] = other.windows[other_row]
-
-
-def scores_of(logits: Float[np.ndarray, "V"], bias: Float[np.ndarray, "V"]) -> Float[np.ndarray, "V"]:
-    """Scores (V,) to choose by."""
-    scores = np.empty_like(logits)
-    biased(logits, bias, scores)
-    return scores

@@ -53,7 +53,7 @@ class Network:
 
     def __init__(self, file: ModelFile) -> None:
         self.text_model = text_model(file)
-        self.transformer: Transformer = self.text_model.transformer
+        self.transformer: Transformer = self.text_model.lone_transformer("learning online")
         weights, self.line_break = weights_of(self.transformer), file.line_break
         self.model = CompiledBackend(file.config.model, len(file.vocabulary), weights, file.counts, self.line_break)
         self.windows = Windows(self.model)

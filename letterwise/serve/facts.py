@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from letterwise.checkpoint.model_file import describe_model
-from letterwise.config.accounting import parameters
 from letterwise.units import bits
 
 
@@ -16,7 +15,7 @@ def facts_of(path: Path) -> dict[str, Any]:
     return {
         "preset": config.preset,
         "size": config.size,
-        "params": parameters(config.model, len(vocabulary)).total,
+        "params": file.params,
         "context": config.model.block_size,
         "kind": vocabulary.kind,
         "characters": vocabulary.characters,

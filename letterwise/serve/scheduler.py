@@ -61,10 +61,8 @@ class Scheduler:
     def __init__(self, backend: Backend, vocabulary: Vocabulary, metrics: Metrics, *, max_rows: int, max_queue: int) -> None:
         self.backend, self.vocabulary, self.metrics = backend, vocabulary, metrics
         self.rows, self.max_queue = rows_for(backend, max_rows), max_queue
-        self.engine, self.at_once = (
-            Engine(backend, self.rows),
-            1 + AT_ONCE // flops_per_char(backend.config, backend.vocab_size),
-        )
+        self.engine = Engine(backend, self.rows)
+        self.at_once = 1 + AT_ONCE // sum(flops_per_char(network, backend.vocab_size) for network in backend.networks)
         self.waiting, self.running = deque[Job](), dict[Job, Generation]()
         self.prompts = OrderedDict[bytes, Text]()
         self.changed, self.closed = threading.Condition(), False
@@ -164,7 +162,8 @@ class Scheduler:
                 self._leave()
                 self._write_on()
             self.prompts[key] = text
-            most = max(1, min(KEPT_PROMPTS, KEPT_BYTES // max(1, cache_bytes(self.backend.config))))
+            each = sum(map(cache_bytes, self.backend.networks))
+            most = max(1, min(KEPT_PROMPTS, KEPT_BYTES // max(1, each)))
             while len(self.prompts) > most:
                 self.prompts.popitem(last=False)
         self.prompts.move_to_end(key)

@@ -15,6 +15,7 @@ WROTE = {  # format → what it wrote greedily after "The ", and its nats per ch
     1: ("sat sat sat sat sat ", 2.3765970028851875),
     2: ("cat sat on the mat. ", 0.03715091187647467),
     3: ("cat sat on the mat. ", 0.03715091187647467),
+    4: ("cat sat on the mat. ", 0.039682172131167474),  # an ensemble of those of formats 1 and 3
 }
 
 
@@ -30,9 +31,10 @@ def test_a_model_of_each_format_reads_and_writes_as_it_did(version: int, form: s
 
 
 @pytest.mark.parametrize("form", ["safetensors", "pth"])
-def test_a_model_of_this_format_is_written_as_it_was(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_model_of_these_formats_is_written_as_it_was(version: int, form: str, tmp_path: Path) -> None:
     """To the byte, checksum included."""
-    golden = GOLDEN / f"format3-model.{form}"
+    golden = GOLDEN / f"format{version}-model.{form}"
     save_model(tmp_path / f"again.{form}", load_model(golden))
     assert (tmp_path / f"again.{form}").read_bytes() == golden.read_bytes()
 

@@ -164,7 +164,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, name: str, change: 
     ("header", "words"),
     [
         ({"format": "other"}, "not a Letterwise model"),
-        ({"version": 99}, "format 99, and this Letterwise reads 1 to 3"),
+        ({"version": 99}, "format 99, and this Letterwise reads 1 to 4"),
         ({"version": "1"}, "upgrade"),
         ({"config": {}}, "damaged"),
         ({"config": None}, "damaged"),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from letterwise.compiling.parts import Part
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import Diverged, UserError
+from letterwise.inference.backend import scores_of
 from letterwise.inference.constraints.language.dfa import NO_DFA, draw_under_dfa
 from letterwise.inference.sampling import penalties as penalties_of
 from letterwise.inference.sampling.filters import FILTERS, argsort, draw, min_p, room_for, top_k, top_p, typical_p
 from letterwise.inference.sampling.sampler import PENALTIES, Sampler, SamplerState, frequency, repetition
-from letterwise.inference.torch_backend import scores_of
 
 HALVES = np.log(np.array([0.5, 0.25, 0.125, 0.125], np.float32))
 ABCD = Vocabulary("char", "abcd")

@@ -17,14 +17,14 @@ def run(flags: dict[str, Any]) -> int:
     """Show."""
     from letterwise.checkpoint import load_model
     from letterwise.checkpoint.facts import facts
-    from letterwise.config.accounting import cache_bytes, flops_per_char, parameters
+    from letterwise.config.accounting import cache_bytes, flops_per_char
 
     file = load_model(flags["model_path"])
-    model, size = file.config.model, len(file.vocabulary)
-    params, flops, cache = parameters(model, size).total, flops_per_char(model, size), cache_bytes(model)
+    shapes, params = [network.model for network in file.networks], file.params
+    flops, cache = sum(flops_per_char(shape, len(file.vocabulary)) for shape in shapes), sum(map(cache_bytes, shapes))
     if flags.get("json"):
         costs = {"params": params, "flops_per_char": flops, "cache_bytes": cache}
-        json_to_stdout({**file.header(), **costs, "weights": {name: list(w.shape) for name, w in sorted(file.weights.items())}})
+        json_to_stdout({**file.header(), **costs, "weights": {name: list(w.shape) for name, w in sorted(file.arrays.items())}})
         return 0
     to_stdout(f"{'parameters':<14} {params:,}\n{'per character':<14} {flops:,} FLOPs; a full KV cache is {cache:,} bytes\n")
     for name, value in facts(file).items():

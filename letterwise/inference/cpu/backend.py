@@ -54,6 +54,7 @@ class CompiledBackend:
     ) -> None:
         """`arrays` are the weights as a model file names them; `line_break` is for a model of lines."""
         self.config, self.vocab_size, self.line_break = config, vocab_size, line_break
+        self.networks: tuple[ModelConfig, ...] = (config,)
         self.constraints = constraint_cache()
         self.kernel = kernel_config(config, vocab_size)
         self.weights = pack_weights(config, self.kernel, arrays)

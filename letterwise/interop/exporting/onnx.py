@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from letterwise.checkpoint.model_file import ModelFile
-from letterwise.checkpoint.weights import restore
+from letterwise.checkpoint.weights import restore_one
 from letterwise.errors import UserError
 from letterwise.interop.exporting.descriptions import write_descriptions
 from letterwise.model import Transformer
@@ -87,7 +87,7 @@ def write(file: ModelFile, folder: Path, *, weights: str = "float32", note: Note
         raise UserError("an ONNX file holds at most 2 GiB, and the weights of this model are more: use --to hf.")
     write_descriptions(file, folder, weights)  # an odd vocabulary is refused before the graph is traced
     note("tracing the graph, which takes about ten seconds …")
-    content = traced(restore(file))
+    content = traced(restore_one(file.networks[0], len(file.vocabulary)))
     (folder / "onnx").mkdir()
     (folder / "onnx/model.onnx").write_bytes(content)
     if file.counts:

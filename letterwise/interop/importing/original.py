@@ -126,7 +126,7 @@ def as_model_file(original: Original, note: Note) -> ModelFile:
         }
     )
     try:
-        check_weights(weights, config, len(vocabulary))
+        check_weights(weights, config.model, len(vocabulary))
     except UserError as error:
         raise Refused(f"is damaged: {clause(error)}") from error
     record = {**UNKNOWN_TEXT, "imported": {"from": original.program, "sha256": original.sha256}}

@@ -48,11 +48,11 @@ async def inspect(library: LibraryOf, model: ModelName = None) -> Response:
 
 def described(model: LanguageModel) -> dict[str, Any]:
     """The answer."""
-    shape, size = model.config.model, len(model.vocabulary)
+    shapes, size = [network.model for network in model.file.networks], len(model.vocabulary)
     return {
         "params": model.params,
-        "flops_per_char": flops_per_char(shape, size),
-        "cache_bytes": cache_bytes(shape),
+        "flops_per_char": sum(flops_per_char(shape, size) for shape in shapes),
+        "cache_bytes": sum(map(cache_bytes, shapes)),
         "parts": [asdict(part) for part in model.parts()],
         "facts": facts(model.file, folders=False),
         "history": finite(model.history),

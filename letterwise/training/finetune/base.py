@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from letterwise.checkpoint import ModelFile, load_model
+from letterwise.checkpoint.ensemble import require_single
 from letterwise.checkpoint.grow_vocabulary import grown, new_places
 from letterwise.checkpoint.texts import own_text
 from letterwise.config import ModelConfig
@@ -81,11 +82,12 @@ def open_base(path: str) -> Base:
 def with_base(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any], dict[str, Any]]:
     """The base model that was asked for, if any; what is settled by asking for it; and that with the recipe's defaults.
 
-    Raises `UserError` as `open_base` and `settled` do.
+    Raises `UserError` as `open_base` and `settled` do, and for an ensemble.
     """
     if not flags.get("init_from"):
         return None, flags, flags
     base = open_base(flags["init_from"])
+    require_single(base.file, f"--init_from {quoted(base.path)}")
     flags = settled(flags, base)
     return base, flags, flags | recipe(flags)
 

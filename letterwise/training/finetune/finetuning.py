@@ -100,11 +100,12 @@ def start(base: Base, vocabulary: Vocabulary, note: Note, *, replay: float = 0.0
     new = np.setdiff1d(np.arange(len(vocabulary)), base.ids_in(vocabulary, np.arange(len(base.file.vocabulary))))
     if len(new):
         model = text_model(file)
+        transformer = model.lone_transformer("fine-tuning")
         with torch.no_grad():
             known = np.setdiff1d(np.arange(len(vocabulary)), new)
-            model.transformer.tokens.weight[new] = model.transformer.tokens.weight[known].mean(0)
+            transformer.tokens.weight[new] = transformer.tokens.weight[known].mean(0)
         quieten(model, base.ids_in(vocabulary, written(base)), new)
-        file = replace(file, weights=weights_of(model.transformer))
+        file = replace(file, weights=weights_of(transformer))
         note(f"{len(new):,} characters are new to {base.path!r}.")
     if old:
         old = replace(old, ids=base.ids_in(vocabulary, old.ids), vocabulary=vocabulary)
@@ -114,6 +115,6 @@ def start(base: Base, vocabulary: Vocabulary, note: Note, *, replay: float = 0.0
 def written(base: Base) -> np.ndarray:
     """Ids of a text by the base model: what it takes for its own text."""
     model, limits = text_model(base.file), Limits(num_tokens=WRITTEN_CHARS)
-    backend = TorchBackend(model.transformer, model.counts, model.line_break)
+    backend = TorchBackend(model.lone_transformer("fine-tuning"), model.counts, model.line_break)
     (text,) = generate(backend, model.vocabulary, "", sampler=Sampler(), limits=limits).texts()
     return model.vocabulary.encode(text)

@@ -21,7 +21,7 @@ RIDGE = 1e-3  # of the states' mean square, added to the diagonal: what a few st
 
 def quieten(model: TextModel, ids: np.ndarray, new: np.ndarray) -> None:
     """Give characters `new` (n,) their first rows of the head, in place, fitted on a text's `ids` (N,) of old characters."""
-    transformer = model.transformer
+    transformer = model.lone_transformer("fine-tuning")
     with torch.no_grad():
         states, prior = _states(model, ids)
         old = torch.ones(transformer.vocab_size, dtype=torch.bool)

@@ -1,0 +1,118 @@
+"""Ensemble: what it writes and scores follows from the weighted sum of its members' logits, on every path."""
+
+import numpy as np
+import pytest
+import torch
+from made_ensembles import COUNTS, VOCABULARY, WEIGHTS, ensemble, member, members
+
+from letterwise import LanguageModel
+from letterwise.checkpoint import ModelFile
+from letterwise.checkpoint.ensemble import combined
+from letterwise.checkpoint.text_model import text_model
+from letterwise.checkpoint.weights import restore_one
+from letterwise.evaluation.evaluate import evaluate
+from letterwise.inference.backend import Backend, Cache
+from letterwise.inference.engine import Engine, Sequence
+from letterwise.inference.ensemble import EnsembleBackend
+from letterwise.inference.torch_backend import TorchBackend
+
+TEXT = "the hen ate the bean on the boat and at noon the seal lies in the sand"
+
+
+def compiled(file: ModelFile) -> Backend:
+    """As it writes on a CPU."""
+    return LanguageModel(file, "cpu").compiled
+
+
+def plain(file: ModelFile) -> Backend:
+    """As it writes elsewhere."""
+    networks = [restore_one(each, len(VOCABULARY)) for each in file.networks]
+    return EnsembleBackend([TorchBackend(each, COUNTS) for each in networks], [each.weight for each in file.networks])
+
+
+BACKENDS = {"compiled": compiled, "plain": plain}
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+def test_it_says_what_the_module_says(kind: str) -> None:
+    """At every place of a context, and past its end, where the members' windows begin anew."""
+    file, ids = ensemble(), np.random.default_rng(2).integers(0, len(VOCABULARY), 40)
+    model, sequence, block = text_model(file), Sequence(BACKENDS[kind](file)), file.config.model.block_size
+    for place, id in enumerate(ids):
+        first = 0 if place < block else place - (place - block) % (block // 2) - block // 2
+        window, starts = ids[: place + 1], np.array([first])
+        prior = model.log_prior(window, starts, place + 1 - first)
+        with torch.no_grad():
+            expected = model.transformer(torch.from_numpy(window[first:])[None], log_prior=prior)[0, -1].numpy()
+        np.testing.assert_allclose(sequence.read([int(id)]), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_its_logits_are_summed_in_the_order_of_its_members() -> None:
+    ids = VOCABULARY.encode("the hen ate the bean on the boat", "error")
+    first, *others = [
+        np.float32(weight) * Sequence(compiled(each)).read(ids) for each, weight in zip(members(), WEIGHTS, strict=True)
+    ]
+    np.testing.assert_array_equal(Sequence(compiled(ensemble())).read(ids), sum(others, first))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"top_k": 3, "temperature": 0.7},
+        {"regex": "(the|sea|l| ){20,}"},
+        {"beam": 3},
+        {"presence_penalty": 1.0},
+        {"min_p": 0.1},
+    ],
+)
+def test_one_member_of_weight_1_writes_what_that_model_writes(request_: dict) -> None:
+    for each in members()[:2]:
+        alone, one = (LanguageModel(file, "cpu") for file in (each, combined([each], [1.0])))
+        asked = {"num_tokens": 30, "rng_seed": 5, **request_}
+        assert one.generate("the hen ", **asked) == alone.generate("the hen ", **asked)
+
+
+def test_texts_side_by_side_are_read_and_written_as_each_alone() -> None:
+    backend, prompts = compiled(ensemble()), ["the hen", "a", "noon on the sand is hot and "]
+    engine = Engine(backend, len(prompts))
+    together = [engine.join() for _ in prompts]
+    for sequence, prompt in zip(together, prompts, strict=True):
+        sequence.feed(VOCABULARY.encode(prompt, "error"))
+    for sequence, prompt in zip(together, prompts, strict=True):
+        alone = Sequence(backend).read(VOCABULARY.encode(prompt, "error"))
+        np.testing.assert_array_equal(sequence.logits(), alone)
+        np.testing.assert_array_equal(
+            sequence.fork().read([1, 2]), Sequence(backend).read([*VOCABULARY.encode(prompt, "error").tolist(), 1, 2])
+        )
+
+
+def test_evaluation_scores_and_compression_agree() -> None:
+    model, content = LanguageModel(ensemble(), "cpu"), (TEXT * 30).encode()
+    score = evaluate(model.text_model, VOCABULARY.encode(content.decode(), "error"), protocol="sliding")
+    lines = list(model.follow([content], protocol="sliding"))
+    bits = sum(line.bits for line in lines)
+    assert bits / score.chars == pytest.approx(score.bits_per_char, abs=1e-5)
+    packed = model.compress(content)
+    assert model.decompress(packed) == content
+    assert 0.99 * bits / 8 <= len(packed) <= 1.01 * bits / 8 + 64
+
+
+def test_one_member_of_weight_1_scores_what_that_model_scores() -> None:
+    alone, one = (LanguageModel(file, "cpu") for file in (member(), combined([member()], [1.0])))
+    for protocol in ("blocks", "sliding"):
+        ids = VOCABULARY.encode(TEXT, "error")
+        assert evaluate(alone.text_model, ids, protocol=protocol) == evaluate(one.text_model, ids, protocol=protocol)
+
+
+def test_a_better_member_makes_it_better() -> None:
+    """A mixture of a model with its own half is that model, sharpened: p² for weights of 1 and 1."""
+    file = combined([member(), member()], [1.0, 1.0])
+    ids = VOCABULARY.encode("the hen", "error")
+    np.testing.assert_allclose(Sequence(compiled(file)).read(ids), 2 * Sequence(compiled(member())).read(ids), rtol=1e-6)
+
+
+def test_it_keeps_the_contract_of_a_backend() -> None:
+    backend = compiled(ensemble())
+    assert isinstance(backend, Backend)
+    assert isinstance(backend.cache(1), Cache)
