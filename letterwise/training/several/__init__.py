@@ -1,0 +1,1 @@
+"""Several: trainings that belong together: one after another, with other seeds, or as members of an ensemble."""
