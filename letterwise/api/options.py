@@ -177,6 +177,12 @@ class TrainOptions(TypedDict, total=False):
     """with --init_from, this share of each batch is the base model's own text, so that it is not forgotten (default: 0.0)"""
     teacher: str | PathLike[str] | None
     """distillation: learn what this model predicts, beside the characters that really follow"""
+    members: int
+    """train an ensemble of so many models, one after another, in OUT/member-N; --minutes are for all of it (default: 0)"""
+    distill: bool
+    """with --members, then train one model on what all of them predict: it writes as fast as any (default: False)"""
+    tuning_fraction: float | None
+    """with --members, their weights are fitted on this last share of the training text, which none learns (default: 0.02+)"""
     device: str
     """auto, cpu, cuda, cuda:1, mps (default: auto)"""
     dtype: Literal["auto", "float32", "bfloat16"]

@@ -27,6 +27,7 @@ from letterwise.units import bits, nats
 MAX_METRICS = 2**26  # bytes: a larger file is no metrics.jsonl
 KEPT = 256  # files, of which it is remembered what they said, as long as they do not change
 
+SEVERAL = ("seed-", "member-", "student")  # names of runs that belong together begin so, in a folder of their own
 _kept: dict[tuple[Any, ...], tuple[os.stat_result, Any]] = {}
 _keeping = threading.Lock()
 
@@ -84,7 +85,7 @@ class NewRows:
 
 
 def list_runs(folder: str | Path) -> list[RunSummary]:
-    """The runs in `folder`, or in a run's folder of repeats (`NAME/seed-1`), the one that changed last first."""
+    """The runs in `folder`, or in a folder of several (`NAME/seed-1`, `NAME/member-1`), the one that changed last first."""
     folder = Path(folder)
     found = [_summary(folder, path) for path in _run_paths(folder)]
     return sorted((run for run in found if run), key=lambda run: (-run.modified, run.name))
@@ -113,8 +114,8 @@ def _run_paths(folder: Path) -> Iterator[Path]:
     for path in _folders(folder, folder):
         if _is_run(path):
             yield path
-        elif seeds := [seed for seed in _folders(folder, path) if seed.name.startswith("seed-") and _is_run(seed)]:
-            yield from seeds
+        elif several := [one for one in _folders(folder, path) if one.name.startswith(SEVERAL) and _is_run(one)]:
+            yield from several
         elif RunDirectory(path, path).is_written():  # it has begun, and nothing is measured yet
             yield path
 

@@ -23,7 +23,7 @@ INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name files
 LATER = {  # knobs younger than model format 3: written where they are on
     "data": ("lines", "encoding", "test_fraction"),
-    "training": ("init_from", "freeze", "replay", "teacher"),
+    "training": ("init_from", "freeze", "replay", "teacher", "members", "distill", "tuning_fraction"),
     "runtime": ("activation_checkpointing", "parallel", "tracker"),
 }
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
@@ -255,6 +255,16 @@ class TrainingConfig:
         metavar="FILE",
         takes=str | PathLike[str] | None,
     )
+    members: int = knob(
+        0, "train an ensemble of so many models, one after another, in OUT/member-N; --minutes are for all of it", min=0, max=64
+    )
+    distill: bool = knob(False, "with --members, then train one model on what all of them predict: it writes as fast as any")
+    tuning_fraction: float | None = knob(
+        None,
+        "with --members, their weights are fitted on this last share of the training text, which none learns (default: 0.02+)",
+        above=0,
+        below=0.5,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -268,6 +278,11 @@ class TrainingConfig:
         for name in ("freeze", "replay"):
             if getattr(self, name) and not self.init_from:
                 raise UserError(f"--{name} is for fine-tuning: name the model to start from with --init_from.")
+        if self.members == 1:
+            raise UserError("members=1 is a single model: ask for 2 or more, or leave out --members.")
+        for name in ("distill", "tuning_fraction"):
+            if getattr(self, name) and not self.members:
+                raise UserError(f"--{name} is for an ensemble: say of how many models with --members.")
         if not INTERVAL.fullmatch(self.save_interval):
             raise UserError(f"save_interval={self.save_interval!r} is no interval: write it as 60s, 5min, or 500 (steps).")
 

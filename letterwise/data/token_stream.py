@@ -1,9 +1,9 @@
 """Token stream: a text as ids, and where its parts end.
 
-ids (N,), memory-mapped ──part("train")──▶ a view of them
+ids (N,), memory-mapped ──part("train")──▶ a view of them        ──keeping_back──▶ the same, with less of it to train on
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,9 @@ class TokenStream:
     `sources` are what it was made from: absolute paths, "-", or "dataset:NAME". `folder` is where the ids lie. With `lines`,
     each line is an example, whole and with its line break in one part, and each part begins with the line break before its
     first line, which it shares. `tally` tells how many characters were skipped.
+
+    The last `tuning` characters of the training part are kept back: `part("train")` lacks them, and nothing learns from them
+    but what chooses among models that were trained.
     """
 
     ids: np.ndarray
@@ -31,6 +34,7 @@ class TokenStream:
     folder: Path
     lines: bool = False
     tally: Tally = field(default_factory=Tally)
+    tuning: int = 0
 
     @property
     def line_break(self) -> int | None:
@@ -40,8 +44,23 @@ class TokenStream:
     def part(self, name: str) -> np.ndarray:
         """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
         train, val, test = self.bounds
-        spans = {"all": (0, test), "train": (0, train), "val": (train, val), "test": (val, test)}
+        spans = {"all": (0, test), "train": (0, train - self.tuning), "val": (train, val), "test": (val, test)}
         if name not in spans:
             raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
         start, end = spans[name]
         return self.ids[max(0, start - self.lines) : end]
+
+    @property
+    def tuning_part(self) -> np.ndarray:
+        """The end of the training part that is kept back, as `part` gives parts; empty where nothing is."""
+        end = self.bounds[0]
+        return self.ids[max(0, end - self.tuning - self.lines) : end] if self.tuning else self.ids[:0]
+
+    def keeping_back(self, share: float) -> "TokenStream":
+        """The same text, with a share of its training part, at the end, kept back: of lines, whole ones."""
+        train = self.bounds[0]
+        chars = round(share * train)
+        if chars and self.lines:
+            breaks = np.flatnonzero(self.ids[: train - chars] == self.line_break)
+            chars = train - 1 - int(breaks[-1]) if len(breaks) else 0
+        return replace(self, tuning=chars)

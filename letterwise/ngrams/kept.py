@@ -102,6 +102,7 @@ def _kept(stream: TokenStream, asked: dict[str, Any], make: Callable[[], T], rea
         return make()
     facts = {**asked, "text": stream.fingerprint, "vocabulary": stream.vocabulary.to_json(), "lines": stream.lines}
     facts |= {"version": VERSION, "bounds": stream.bounds, "counting": _counting()}
+    facts |= {"tuning": stream.tuning} if stream.tuning else {}
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     place = stream.folder / f"counts-{key[:32]}.safetensors"
     found = mapped(place, key, read)

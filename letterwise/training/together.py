@@ -88,7 +88,7 @@ def told_settings(
     found = reopen(fingerprint) or prepare(settings.data, base=known, note=Progress().note)
     if found.fingerprint != fingerprint:
         raise UserError(f"process {world.rank} reads another text than the first: all need the same files.")
-    return settings, found
+    return settings, found.keeping_back(settings.training.tuning_fraction or 0.0)
 
 
 def require_share(config: Config, world: World) -> None:

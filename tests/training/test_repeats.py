@@ -15,7 +15,7 @@ from letterwise.training import trainer
 from letterwise.training.interruption import Interrupted
 from letterwise.training.planning import plan
 from letterwise.training.prepare import train
-from letterwise.training.repeats import repeat
+from letterwise.training.several.repeats import repeat
 
 SMALL = dict(
     n_layer=1, n_embd=16, n_head=2, block_size=16, batch_size=2, max_iters=4, eval_interval=2, warmup_iters=1, counts_order=0,

@@ -13,10 +13,10 @@ add_flags = train.add_flags  # whatever `train` takes, so that one word turns a 
 def run(flags: dict[str, Any]) -> int:
     """Say what `train` would choose."""
     own = {name: flags.pop(name) for name in train.OWN if name in flags}
-    train.agree(own)
+    asked = asked_values(train.knobs(flags), own.get("config"))
+    train.agree(own, asked)
     if own.get("resume"):
         raise UserError("--resume goes on as its run was planned, and nothing is left to plan: leave it out.")
-    asked = asked_values(train.knobs(flags), own.get("config"))
     resolve(asked)  # object before torch is loaded
     from letterwise.progress import PlainProgress
     from letterwise.training.planning.settings import plan

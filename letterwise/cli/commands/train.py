@@ -1,4 +1,4 @@
-"""`letterwise train`: a form over `letterwise.training.prepare.train`, and `repeats.repeat` for several seeds."""
+"""`letterwise train`: a form over `training.prepare.train`, `repeat` for several seeds, and `train_members` for an ensemble."""
 
 import sys
 from typing import Any
@@ -39,7 +39,7 @@ def run(flags: dict[str, Any]) -> int:
     """Train, and print the result."""
     own = {name: flags.pop(name) for name in OWN if name in flags}
     asked = asked_values(knobs(flags), own.pop("config", None))
-    agree(own)
+    agree(own, asked)
     if not own.get("resume"):  # then the run's own configuration is what flags must fit
         resolve(asked)  # object before torch is loaded
     if (processes := own.pop("processes", 1)) > 1 and not started_by_torchrun():
@@ -49,11 +49,15 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.runtime.accelerator import device_name
     from letterwise.training.interruption import Interrupted
     from letterwise.training.prepare import train
-    from letterwise.training.repeats import repeat
+    from letterwise.training.several.members import is_ensemble, train_members
+    from letterwise.training.several.repeats import repeat
 
     as_json = own.pop("json", False)
     try:
+        placed = {name: own.get(name) for name in ("out", "model_path")}
         learn, spoken = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
+        if "seeds" not in own and is_ensemble(asked, **placed, resume=own.get("resume", False)):
+            learn, spoken = train_members, ensemble_words
         result = learn(asked, progress=progress_for_terminal(), started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
         if speaks():
@@ -84,13 +88,17 @@ def in_processes(processes: int) -> int:
     return launch(typed, processes, to_stderr)
 
 
-def agree(own: dict[str, Any]) -> None:
+def agree(own: dict[str, Any], asked: dict[str, Any]) -> None:
     """Raises `UserError` where flags contradict each other."""
     processes = own.get("processes", 1)
     if not 1 <= processes <= MAX_PROCESSES:
         raise UserError(f"--processes {quoted(processes)} is no number of processes from 1 to {MAX_PROCESSES}.")
     if "seeds" in own and (processes > 1 or started_by_torchrun()):
         raise UserError("--seeds trains one run after another, each in a single process: leave out --processes.")
+    if asked.get("members") and (processes > 1 or started_by_torchrun()):
+        raise UserError("--members trains one model after another, each in a single process: leave out --processes.")
+    if asked.get("members") and "seeds" in own:
+        raise UserError("--seeds repeats a single model, and --members trains an ensemble: give one of the two.")
     if own.get("resume") and own.get("overwrite"):
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
     if (seeds := own.get("seeds")) is None:
@@ -122,19 +130,45 @@ def closing_words(result: Any) -> str:
         held_out += "\nCounting alone does better, and preset fast begins with that: leave out --init_from, or train longer."
     held_out += f"\n{forgetting_words(result)}; --replay 0.3 keeps more of it" if forgetting_words(result) else ""
     held_out += f"\n{result.advice}"
-    more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
-    command = f"{program('generate')} {words(['--model_path', place(result.model_path), *more])}"
     places = terminal_safe(f"{result.model_path} · {result.run_dir}/report.html")
-    return f"\n{terminal_safe(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{command}\n"
+    return f"\n{terminal_safe(result.sample, one_line=False)}\n\n{held_out}\n{places}\n{generate_words(result)}\n"
+
+
+def ensemble_words(result: Any) -> str:
+    """A line for each member, with its weight; the ensemble's and its student's figure; and the command that writes more."""
+    lines = []
+    for nth, (run, weight) in enumerate(zip(result.members, result.weights, strict=True), 1):
+        lines.append(
+            f"member {nth}: {nats_words(run.best_val_nats_per_char)}, weight {weight:.3f}  {terminal_safe(run.run_dir)}"
+        )
+    fitted = f"weights fitted on {result.tuning_chars:,} characters of the training text that no member learned from"
+    lines.append(f"ensemble: {nats_words(result.ensemble_nats)} ({fitted})  {terminal_safe(result.ensemble_path)}")
+    if result.student:
+        lines.append(
+            f"student: {nats_words(result.student.best_val_nats_per_char)}, of one model that learned what they predict"
+        )
+    lines += [terminal_safe(result.model_path), generate_words(result)]
+    return "\n".join(["", terminal_safe(result.sample, one_line=False), "", *lines, ""])
+
+
+def nats_words(nats: float | None) -> str:
+    """A validation's figure."""
+    from letterwise.units import bits
+
+    return "no validation part" if nats is None else f"{nats:.4f} nats = {bits(nats):.4f} bits per character"
+
+
+def generate_words(result: Any) -> str:
+    """The command that writes more with a trained model."""
+    more = ["--lines", "10", "--unique", "--new"] if result.lines else ["--seed", result.opening, "--num_tokens", "300"]
+    return f"{program('generate')} {words(['--model_path', place(result.model_path), *more])}"
 
 
 def repeated_words(result: Any) -> str:
     """A line for each seed; their mean and spread; and the command that sets the runs side by side."""
     lines = []
     for seed, run in zip(result.seeds, result.runs, strict=True):
-        nats, bits = run.best_val_nats_per_char, run.best_val_bits_per_char
-        figures = "no validation part" if nats is None else f"{nats:.4f} nats = {bits:.4f} bits per character"
-        lines.append(f"seed {seed}: {figures}  {terminal_safe(run.run_dir)}")
+        lines.append(f"seed {seed}: {nats_words(run.best_val_nats_per_char)}  {terminal_safe(run.run_dir)}")
     (nats, nats_std), (bits, bits_std) = (result.mean_and_std(f"best_val_{unit}_per_char") for unit in ("nats", "bits"))
     if nats is not None and nats_std is not None:
         lines.append(

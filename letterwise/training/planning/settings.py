@@ -27,6 +27,7 @@ from letterwise.runtime.process import process_state_kept
 from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
 from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes
+from letterwise.training.planning.recipe import agree, minutes, overview, role, tuning_fraction
 
 MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
 
@@ -36,12 +37,17 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
 
     Raises `UserError` when minutes are missing, or something asked for cannot be done.
     """
+    if flags.get("members"):
+        agree(flags, resolve(flags))
     teacher, flags = taught(flags)
     base, flags, values = with_base(flags)
     config = absolute(resolve(values))
-    if not config.training.minutes:
+    if not (total := config.training.minutes):
         raise UserError("a plan needs to know how long to train: give --minutes.")
     progress, asked = progress or Progress(), set(flags)
+    if config.training.members:
+        own = role(1, config).values
+        config, asked = config.with_values({**own, "minutes": minutes(config, total)[0]}), asked | own.keys()
     if base:
         config, stream = open_text(config, None, progress, asked, base.file.vocabulary)
         return fitted(config, asked, stream, progress), finetuning_plan(config, flags, base, stream)
@@ -50,6 +56,8 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
     with process_state_kept():
         torch.set_num_threads(runtime.threads)
         config, made = planned(config, asked, stream, runtime)
+    if config.training.members:
+        made = replace(made, lines=[overview(config, total), *made.lines])
     return fitted(config, asked, stream, progress), made
 
 
@@ -108,8 +116,18 @@ def open_text(
     """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
 
     Its vocabulary holds that of a `base` model. A resumed run must find the text it began with (what came from stdin is kept by
-    the cache).
+    the cache). Of a member of an ensemble, the end of the training part is kept back.
     """
+    config, stream = _open_text(config, state, progress, asked, base)
+    if config.training.members and config.training.tuning_fraction is None:
+        config = config.with_values({"tuning_fraction": tuning_fraction(max(1, stream.bounds[0]))})
+    return config, stream.keeping_back(config.training.tuning_fraction or 0.0)
+
+
+def _open_text(
+    config: Config, state: TrainingState | None, progress: Progress, asked: set[str], base: Vocabulary | None
+) -> tuple[Config, TokenStream]:
+    """The same, with nothing kept back."""
     if state and config.data.input_file == ("-",) and (cached := reopen(state.fingerprint)):
         return config, cached
     stream = prepare(config.data, base=base, note=progress.note)

@@ -2,23 +2,22 @@
 
 flags, seeds ──▶ OUT/seed-1337, OUT/seed-1338, … (a run directory each) ──▶ Repeats(mean and spread of the best validations)
 
-What the first run chose for its minutes, text and machine holds for all: they differ in their seed and in nothing else.
+They differ in their seed and in nothing else (in_turn.py).
 """
 
-import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from letterwise.checkpoint.training_state import TrainingState, load_state, previous
-from letterwise.config import Config
-from letterwise.config.presets import knob_values, resolve
+from letterwise.config.presets import resolve
 from letterwise.errors import UserError
 from letterwise.progress import Progress
-from letterwise.training.prepare import PLACING, train
+from letterwise.training.prepare import PLACING
 from letterwise.training.report.result import TrainResult
-from letterwise.training.run_directory import RunDirectory, run_directory
+from letterwise.training.run_directory import run_directory
+from letterwise.training.several.in_turn import Turn, directory_in, has_state, in_turn
 
 LARGEST_SEED = 2**63 - 1
 
@@ -75,47 +74,26 @@ def repeat(
         raise UserError(f"--seeds {seeds} from rng_seed={first} goes beyond {LARGEST_SEED}: lower --rng_seed.")
     if "-" in config.data.input_file + config.data.val_file:
         raise UserError("--seeds reads the text once for each run, and stdin can be read only once: save it to a file first.")
-    begun = [seed for seed, place in places.items() if _has_state(place)] if resume else []
-    if resume and not begun:
+    if resume and not any(map(has_state, places.values())):
         raise UserError(f"there are no runs to resume in {str(home)!r}, like seed-{first}: leave --resume out to start them.")
     if not resume and not overwrite:
         for place in places.values():  # before the first is trained for hours
-            RunDirectory(place, place / "model.safetensors").refuse_if_used()
-    runs: dict[int, TrainResult] = {}
-    template: Config | None = None
-    for seed in sorted(places, key=lambda seed: seed not in begun):  # what those that were begun chose holds for all
-        place = places[seed]
-        progress.note(f"seed {seed}, run {len(runs) + 1} of {seeds}: {place}")
-        asked = as_flags(template) if template and seed not in begun else flags
-        how: dict[str, Any] = {"resume": seed in begun, "overwrite": overwrite}
-        runs[seed] = train({**asked, "rng_seed": seed}, out=str(place), progress=progress, started=started, **how)
-        started = None  # only the first run's clock began with the process
-        template = template or _as_trained(load_state(place / "state.safetensors"), runs[seed])
-    return Repeats(list(places), [runs[seed] for seed in places])
+            directory_in(place).refuse_if_used()
+    turns = [Turn(f"seed {seed}", place, partial(with_seed, seed)) for seed, place in places.items()]
+    replaced = [] if overwrite else None
+    runs = in_turn(flags, turns, resume=resume, replaced=replaced, progress=progress, started=started)
+    return Repeats(list(places), runs)
+
+
+def with_seed(seed: int, first: object) -> dict[str, Any]:
+    """What a repeat changes, whatever the first was."""
+    return {"rng_seed": seed}
 
 
 def first_seed(flags: dict[str, Any], resumed: Path | None) -> int:
     """`rng_seed` where it was asked for, else the lowest seed of the resumed runs, else the default."""
     if resumed and "rng_seed" not in flags:
-        names = [place.name.removeprefix("seed-") for place in resumed.glob("seed-*") if _has_state(place)]
+        names = [place.name.removeprefix("seed-") for place in resumed.glob("seed-*") if has_state(place)]
         if there := [int(name) for name in names if name.isascii() and name.isdigit()]:
             return min(there)
     return resolve({name: flags[name] for name in ("rng_seed",) if name in flags}).training.rng_seed
-
-
-def as_flags(config: Config) -> dict[str, Any]:
-    """A configuration as if every knob of it had been asked for: nothing is left to be chosen."""
-    return {"preset": config.preset, "size": config.size, **knob_values(config)}
-
-
-def _as_trained(state: TrainingState, result: TrainResult) -> Config:
-    """A finished run's configuration. Where time decided how much to validate on, that is fixed: all score the same."""
-    config = state.config
-    if config.training.minutes and not config.training.eval_chars and state.every:
-        config = config.with_values({"eval_chars": math.ceil((result.val_chars + 1) / state.every)})
-    return config
-
-
-def _has_state(place: Path) -> bool:
-    state = RunDirectory(place, place / "model.safetensors").state
-    return state.exists() or previous(state).exists()

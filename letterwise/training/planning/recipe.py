@@ -1,0 +1,89 @@
+"""Recipe: what the members of an ensemble are, and which share of the time each has. The one place that says so.
+
+number of a member, configuration of the first one ──▶ Role(knobs that differ from the first's, a share of the time, a teacher)
+
+All lean on the same counts, and models that do agree too much: one that has seen none is worth more beside one that has than
+another of its kind (docs/log.md). So of every three members the second has no counts.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from letterwise.config import Config
+from letterwise.errors import UserError
+
+TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
+MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
+EVERY, WITHOUT_COUNTS = 3, 2  # of so many members, this one
+STUDENT_SHARE = 2.0  # of a student that learns what all members predict, where each of these has a share of 1
+
+
+@dataclass(frozen=True)
+class Role:
+    """`values` are knobs that differ from the first member's. `taught`: by the member before. Of the time, it has a `share`."""
+
+    what: str
+    values: dict[str, Any] = field(default_factory=dict)
+    share: float = 1.0
+    taught: bool = False
+
+
+def role(number: int, first: Config) -> Role:
+    """Of a member, counted from 1. Of `first`, the first member's configuration, all that is not named here is kept."""
+    if first.model.counts_order and (number - 1) % EVERY == WITHOUT_COUNTS - 1:
+        return Role("without counts", {"counts_order": 0})
+    return Role("with counts" if first.model.counts_order else "without counts")
+
+
+def student(first: Config) -> Role:
+    """Of the model that learns what the ensemble predicts."""
+    return Role("a student of them all", {}, STUDENT_SHARE)
+
+
+def tuning_fraction(train_chars: int) -> float:
+    """The share of so long a training part that is kept to fit the mixture on, where nothing was asked: enough, and no more."""
+    share = max(TUNING_SHARE, min(MAX_TUNING_SHARE, MIN_TUNING / train_chars))
+    return min(share, MAX_TUNING / train_chars)
+
+
+def roles(config: Config) -> list[Role]:
+    """Of all members, and of the student if there is to be one."""
+    found = [role(number, config) for number in range(1, config.training.members + 1)]
+    return [*found, student(config)] if config.training.distill else found
+
+
+def minutes(config: Config, total: float) -> list[float]:
+    """Of `total` minutes, those of each role."""
+    shares = [each.share for each in roles(config)]
+    return [(1 - MIXING_SHARE) * total * share / sum(shares) for share in shares]
+
+
+def total_minutes(config: Config) -> float:
+    """Of all of an ensemble, by those of its first member."""
+    return config.training.minutes / minutes(config, 1.0)[0]
+
+
+def overview(config: Config, total: float) -> str:
+    """What will be done, in a sentence; `total` minutes are 0 where steps are counted."""
+    each = [f", {own:.2g} minutes" if total else "" for own in minutes(config, total)]
+    names = [f"member {number}" for number in range(1, config.training.members + 1)] + ["then"]
+    parts = [f"{name}, {of.what}{takes}" for name, of, takes in zip(names, roles(config), each, strict=False)]
+    whole = f"an ensemble in {total:g} minutes" if total else "an ensemble"
+    return f"{whole}: {'; '.join(parts)}; what they predict is mixed by weights that are fitted on text that none has learned."
+
+
+def agree(asked: dict[str, Any], config: Config) -> None:
+    """Raises `UserError` where what was asked contradicts an ensemble."""
+    training, members = config.training, f"--members {config.training.members}"
+    for name in ("init_from", "teacher"):
+        if asked.get(name):
+            raise UserError(
+                f"{members} and --{name}: members begin from nothing, and no model before them may know the text that their "
+                "weights are fitted on: give one of the two."
+            )
+    if not training.max_iters and not training.minutes:
+        raise UserError(f"{members} of which nothing is learned would be one model that often: give --max_iters or --minutes.")
+    if "-" in config.data.input_file + config.data.val_file:
+        raise UserError(
+            "--members reads the text once for each model, and stdin can be read only once: save it to a file first."
+        )

@@ -1,0 +1,214 @@
+"""Members: an ensemble, from what was asked for to one file.
+
+flags ──▶ OUT/member-1, OUT/member-2, … (a run directory each) ──pool──▶ the ensemble's file
+                                                                         or with --distill the teacher of OUT/student: its file
+
+What the members are is said in planning/recipe.py. Who is stopped goes on with --resume: what is finished is only read again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from letterwise.checkpoint import load_model, save_model
+from letterwise.config import Config
+from letterwise.config.presets import resolve
+from letterwise.distributed.environment import started_by_torchrun
+from letterwise.errors import UserError
+from letterwise.progress import Progress
+from letterwise.training.interruption import Interrupted, Interruption
+from letterwise.training.planning import recipe
+from letterwise.training.prepare import PLACING
+from letterwise.training.report.result import TrainResult
+from letterwise.training.run_directory import RunDirectory, run_directory
+from letterwise.training.several.in_turn import Turn, as_trained, directory_in, has_state, in_turn, state_in
+from letterwise.training.several.pool import Pool, pooled
+from letterwise.units import bits
+
+SEEDS = 2**63  # how many there are
+
+
+@dataclass(frozen=True)
+class EnsembleResult(TrainResult):
+    """What an ensemble has reached. All that `TrainResult` says is of the model in `model_path`: the ensemble, or its student.
+
+    Steps, characters and seconds are those of all runs. The members have a weight each, in their order, which was fitted on
+    `tuning_chars` characters of the training part that none learned from: `tuning_nats` is the mean surprise there.
+    `ensemble_nats` is that of the ensemble in `ensemble_path` on the validation part.
+    """
+
+    members: list[TrainResult]
+    weights: list[float]
+    tuning_chars: int
+    tuning_nats: float
+    tuning_nats_of_members: list[float]
+    ensemble_path: str
+    ensemble_nats: float | None
+    student: TrainResult | None
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where an ensemble's runs and files are."""
+
+    directory: RunDirectory
+
+    def member(self, number: int) -> Path:
+        """A member's run directory; they are counted from 1."""
+        return self.directory.path / f"member-{number}"
+
+    @property
+    def student(self) -> Path:
+        """The run directory of the model that learns what the ensemble predicts."""
+        return self.directory.path / "student"
+
+    @property
+    def teacher(self) -> Path:
+        """The ensemble's file where its student has the usual place."""
+        return self.directory.path / "ensemble.safetensors"
+
+    def places(self, config: Config) -> list[Path]:
+        """All run directories."""
+        members = [self.member(number) for number in range(1, config.training.members + 1)]
+        return [*members, self.student] if config.training.distill else members
+
+    def ensemble(self, config: Config) -> Path:
+        """The ensemble's file."""
+        return self.teacher if config.training.distill else self.directory.model_path
+
+    def refuse_if_used(self, config: Config) -> None:
+        """Raises `UserError` where an earlier run's files are."""
+        for directory in (self.directory, *map(directory_in, self.places(config))):
+            directory.refuse_if_used()
+        RunDirectory(self.directory.path, self.teacher).refuse_if_used()
+
+    def replaced(self, config: Config) -> list[RunDirectory]:
+        """What an earlier run may have left beside the directories of this one's members."""
+        others = set(self.directory.path.glob("member-*")) - set(self.places(config)) | {self.student}
+        directories = [directory_in(place) for place in sorted(others)]
+        return [*directories, RunDirectory(self.directory.path, self.teacher), self.directory]
+
+
+def is_ensemble(flags: dict[str, Any], out: str | None = None, model_path: str | None = None, *, resume: bool = False) -> bool:
+    """Whether what was asked for is an ensemble, or to go on with one."""
+    if not resume or flags.get("members"):
+        return bool(flags.get("members"))
+    home = home_of(flags, out, model_path, resume=True)
+    return has_state(home.member(1)) and not has_state(home.directory.path)
+
+
+def home_of(flags: dict[str, Any], out: str | None, model_path: str | None, *, resume: bool) -> Home:
+    """Where its files are."""
+    placing = {name: flags[name] for name in PLACING if name in flags} if resume else flags
+    return Home(run_directory(resolve(placing), out, model_path))
+
+
+def train_members(
+    flags: dict[str, Any],
+    *,
+    out: str | None = None,
+    model_path: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    started: float | None = None,
+) -> EnsembleResult:
+    """Train an ensemble of `members`, and its student with `distill`, as `flags` say, or go on with the one in `out`.
+
+    `minutes` are for all of it. Raises what `train` raises, and `UserError` where what was asked contradicts an ensemble.
+    """
+    progress, home = progress or Progress(), home_of(flags, out, model_path, resume=resume)
+    if started_by_torchrun():
+        raise UserError("--members trains one model after another, each in a single process: start it without torchrun.")
+    if resume and not has_state(home.member(1)):
+        raise UserError(f"there is no ensemble to resume in {str(home.directory.path)!r}: leave --resume out to start one.")
+    config = state_in(home.member(1)).config if resume else resolve(flags)
+    recipe.agree({} if resume else flags, config)
+    if not resume and not overwrite:
+        home.refuse_if_used(config)
+    if model_path:
+        home.directory.make()  # before hours of work
+    total = flags.get("minutes") or (recipe.total_minutes(config) if resume else config.training.minutes)
+    progress.note(recipe.overview(config, total))
+    how: dict[str, Any] = {"resume": resume, "progress": progress}
+    told = "minutes" in flags or not resume
+    turns = [member(number, home, config, total, told) for number in range(1, config.training.members + 1)]
+    after = recipe.student(config).share if config.training.distill else 0.0
+    replaced = home.replaced(config) if overwrite else None
+    runs = in_turn(flags, turns, started=started, after=after, replaced=replaced, **how)
+    first = as_trained(state_in(home.member(1)), runs[0])
+    try:
+        with Interruption(progress.note) as interruption:
+            pool = pooled(home.ensemble(first), runs, first.runtime, progress.note, interruption.check)
+    except Interrupted as interrupted:
+        raise Interrupted(interrupted.signal_number, "stopped; all members are finished and saved") from interrupted
+    learned = None
+    if first.training.distill:
+        (learned,) = in_turn(flags, [student(home, first, total, told)], first=first, **how)
+        save_model(home.directory.model_path, load_model(learned.model_path))
+    return result(home, first, runs, pool, learned)
+
+
+def member(number: int, home: Home, config: Config, total: float, told: bool) -> Turn:
+    """A member's run. Of `total` minutes it has its share; a run that goes on has its own, unless it is `told` them."""
+    place = home.member(number)
+
+    def values(first: Config | None) -> dict[str, Any]:
+        base = first or config
+        role = recipe.role(number, base)
+        found = {**role.values, "rng_seed": (base.training.rng_seed + number - 1) % SEEDS}
+        if role.taught and number > 1:
+            found["teacher"] = str(directory_in(home.member(number - 1)).model_path)
+        if total and (told or not has_state(place)):
+            found["minutes"] = recipe.minutes(base, total)[number - 1]
+        return found
+
+    role = recipe.role(number, config)
+    return Turn(f"member {number}, {role.what}", place, values, role.share)
+
+
+def student(home: Home, first: Config, total: float, told: bool) -> Turn:
+    """The run of a model that learns what the ensemble predicts: of all text, as its own mixture needs no weights."""
+    role = recipe.student(first)
+    values: dict[str, Any] = {"members": 0, "distill": False, "tuning_fraction": None, "teacher": str(home.teacher)}
+    values |= {**role.values, "rng_seed": (first.training.rng_seed + first.training.members) % SEEDS}
+    if total and (told or not has_state(home.student)):
+        values["minutes"] = recipe.minutes(first, total)[-1]
+    return Turn(role.what, home.student, lambda _: values, role.share)
+
+
+def result(home: Home, config: Config, runs: list[TrainResult], pool: Pool, student: TrainResult | None) -> EnsembleResult:
+    """What all runs came to."""
+    row, last, all_runs = pool.row, student or runs[0], [*runs, *([student] if student else [])]
+    low, high = row["val_nats_low"], row["val_nats_high"]
+    interval = (bits(low), bits(high)) if low is not None and row["val_chars"] < last.val_chars else None
+    nats = student.best_val_nats_per_char if student else row["val_nats_per_char"]
+    return EnsembleResult(
+        model_path=str(home.directory.model_path),
+        run_dir=str(home.directory.path),
+        iters=sum(run.iters for run in all_runs),
+        chars_seen=sum(run.chars_seen for run in all_runs),
+        train_seconds=round(sum(run.train_seconds for run in all_runs), 3),
+        best_val_nats_per_char=nats,
+        best_val_bits_per_char=None if nats is None else bits(nats),
+        val_nats_per_char=student.val_nats_per_char if student else nats,
+        val_chars=last.val_chars,
+        val_chars_scored=student.val_chars_scored if student else row["val_chars"],
+        best_val_bits_interval=student.best_val_bits_interval if student else interval,
+        baselines=last.baselines,
+        old_bits_per_char=None,
+        params=student.params if student else pool.file.params,
+        vocab_size=last.vocab_size,
+        lines=last.lines,
+        opening=last.opening,
+        sample=student.sample if student else row["sample"],
+        advice=last.advice,
+        members=runs,
+        weights=[each.weight for each in pool.file.members],
+        tuning_chars=pool.chars,
+        tuning_nats=pool.nats,
+        tuning_nats_of_members=pool.each,
+        ensemble_path=str(home.ensemble(config)),
+        ensemble_nats=row["val_nats_per_char"],
+        student=student,
+    )
