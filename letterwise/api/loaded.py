@@ -85,21 +85,20 @@ class LoadedModel:
     @cached_property
     def compiled(self) -> Backend:
         """The model as the CPU's kernel reads it: the same bits in any batch."""
-        from letterwise.inference.cpu.backend import CompiledBackend
-        from letterwise.inference.ensemble import EnsembleBackend
+        from letterwise.inference.cpu.backend import CompiledBackend, CompiledEnsemble
 
         file, size = self.file, len(self.vocabulary)
         networks = [CompiledBackend(each.model, size, each.weights, file.counts, file.line_break) for each in file.networks]
-        return EnsembleBackend(networks, [each.weight for each in file.networks]) if file.members else networks[0]
+        return CompiledEnsemble(networks, [each.weight for each in file.networks]) if file.members else networks[0]
 
     @cached_property
     def window_scorer(self) -> "WindowScorer | None":
         """The model as the CPU reads many characters at once: their cost is the transformer's, but for rounding."""
-        if self.device != "cpu" or self.file.members:
+        if self.device != "cpu":
             return None
         from letterwise.inference.cpu.scoring import WindowScorer
 
-        return WindowScorer(self.config.model, len(self.vocabulary), self.file.weights, self.file.counts)
+        return WindowScorer(self.file.networks, len(self.vocabulary), self.file.counts)
 
     @cached_property
     def suffixes(self) -> "Suffixes":

@@ -20,8 +20,10 @@ from letterwise.ngrams.storage import to_arrays
 def combined(files: Sequence[ModelFile], weights: Sequence[float]) -> ModelFile:
     """An ensemble of these models, whose logits have these `weights` in the sum. The members of ensembles become its own.
 
-    What is there once, configuration, record and history, is that of the first with counts, or of the first. Raises
-    `UserError` where they do not go together: another vocabulary or context, lines, or other counts.
+    What is there once, configuration and record, is that of the first with counts, or of the first. The history is empty: what
+    was validated were the members.
+
+    Raises `UserError` where they do not go together: another vocabulary or context, lines and none, or other counts.
     """
     if not files or len(files) != len(weights):
         raise UserError(f"an ensemble of {len(files)} models cannot have {len(weights)} weights: give each model one.")
@@ -53,7 +55,7 @@ def combined(files: Sequence[ModelFile], weights: Sequence[float]) -> ModelFile:
             f"these models make no ensemble: {error}. Train all with one --block_size and --counts_order."
         ) from error
     config = replace(first.config, model=lead(members).model)
-    return replace(first, config=config, weights={}, members=members)
+    return replace(first, config=config, weights={}, members=members, history=[])
 
 
 def same_counts(one: Counts, other: Counts) -> bool:

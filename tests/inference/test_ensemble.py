@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from made_ensembles import COUNTS, VOCABULARY, WEIGHTS, ensemble, member, members
 
 from letterwise import LanguageModel
@@ -10,8 +11,10 @@ from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.ensemble import combined
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.weights import restore_one
+from letterwise.data.batches import Cuts
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.backend import Backend, Cache
+from letterwise.inference.cpu.scoring import WindowScorer
 from letterwise.inference.engine import Engine, Sequence
 from letterwise.inference.ensemble import EnsembleBackend
 from letterwise.inference.torch_backend import TorchBackend
@@ -98,9 +101,26 @@ def test_evaluation_scores_and_compression_agree() -> None:
     assert 0.99 * bits / 8 <= len(packed) <= 1.01 * bits / 8 + 64
 
 
+def test_windows_cost_what_the_module_says() -> None:
+    """By compiled code, too: in pieces of a text, past the context and beside each other."""
+    file, ids = ensemble(), np.random.default_rng(3).integers(0, len(VOCABULARY), 300)
+    windows = Cuts(*np.array([(start, 1 + start % 12, 0) for start in range(0, 280, 13)]).T)
+    nats, model = WindowScorer(file.networks, len(VOCABULARY), COUNTS).nats(ids, windows), text_model(file)
+    assert nats is not None
+    for start, length, _ in zip(*windows, strict=True):
+        prior = model.log_prior(ids, np.array([start]), length)
+        with torch.no_grad():
+            logits = model.transformer(torch.from_numpy(ids[start : start + length])[None], log_prior=prior)[0]
+        costs = F.cross_entropy(logits, torch.from_numpy(ids[start + 1 : start + length + 1]), reduction="none")
+        np.testing.assert_allclose(nats[start + 1 : start + length + 1], costs, rtol=1e-4, atol=1e-4)
+
+
 def test_one_member_of_weight_1_scores_what_that_model_scores() -> None:
     alone, one = (LanguageModel(file, "cpu") for file in (member(), combined([member()], [1.0])))
     for protocol in ("blocks", "sliding"):
+        assert [line.bits for line in one.follow([TEXT.encode()], protocol=protocol)] == [
+            line.bits for line in alone.follow([TEXT.encode()], protocol=protocol)
+        ]
         ids = VOCABULARY.encode(TEXT, "error")
         assert evaluate(alone.text_model, ids, protocol=protocol) == evaluate(one.text_model, ids, protocol=protocol)
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from inference.test_engine import SHAPE, V, compiled, lively
 from priors import counts_for
 
+from letterwise.checkpoint.model_file import Member
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config import ModelConfig
 from letterwise.config.accounting import parameters
@@ -63,7 +64,7 @@ def assert_all_say_the_same(bricks: dict[str, Any]) -> None:
         for place, id in enumerate(ids[0].tolist()):
             np.testing.assert_allclose(sequence.read([id]), plain[place], rtol=1e-4, atol=1e-4, err_msg=str(bricks))
     windows = Cuts(*(np.array([number]) for number in (0, 11, 3)))
-    scorer = WindowScorer(model.config, V, weights_of(model), counts)
+    scorer = WindowScorer([Member(model.config, 1.0, weights_of(model))], V, counts)
     costs = F.cross_entropy(torch.from_numpy(plain[:-1]), ids[0, 1:], reduction="none").numpy()
     np.testing.assert_allclose(scorer.nats(ids[0].numpy(), windows)[4:], costs[3:], rtol=1e-4, atol=1e-4, err_msg=str(bricks))
 

@@ -7,6 +7,7 @@ import pytest
 from inference.test_engine import SHAPE, V, lively
 from priors import beside, counts_for
 
+from letterwise.checkpoint.model_file import Member
 from letterwise.checkpoint.weights import weights_of
 from letterwise.compiling import entry
 from letterwise.compiling.worker import Job
@@ -27,7 +28,7 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 @pytest.fixture(scope="module")
 def scorer(model: Transformer) -> WindowScorer:
-    return WindowScorer(model.config, V, weights_of(model), counts_for(model))
+    return WindowScorer([Member(model.config, 1.0, weights_of(model))], V, counts_for(model))
 
 
 @pytest.mark.parametrize("protocol", ["blocks", "eighth", "sliding"])

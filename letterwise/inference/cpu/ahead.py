@@ -6,6 +6,7 @@ begin()                                    meanwhile, by a process of its own: w
 
 import numpy as np
 
+from letterwise.checkpoint.model_file import Member
 from letterwise.compiling import entry
 from letterwise.config.accounting import weight_shapes
 from letterwise.config.presets import resolve
@@ -33,7 +34,7 @@ def call() -> None:
     ids = np.array([0, 1, 0, 1])
     counts = count_ngrams(ids, 2, 2)
     Sequence(CompiledBackend(config, 2, weights, counts)).read([0, 1] * 4)
-    WindowScorer(config, 2, weights, counts).nats(ids, cut(ids, 4, 0))
+    WindowScorer([Member(config, 1.0, weights)], 2, counts).nats(ids, cut(ids, 4, 0))
 
 
 if __name__ == "__main__":

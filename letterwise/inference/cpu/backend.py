@@ -1,4 +1,4 @@
-"""Compiled backend: a model as the kernel reads it, for writing on a CPU.
+"""Compiled backend: a model, or an ensemble, as the kernel reads it, for writing on a CPU.
 
 tokens (row, position, id) ──kernel──▶ logits (V,) of what follows those that are wanted
                            ──decode──▶ characters, one after another
@@ -61,37 +61,76 @@ class CompiledBackend:
         self.threads = ThreadPool(processors(), MIN_WORK)
         self.tables = tables(counts) if counts and self.kernel.orders else NO_COUNTS
         self.model = Packed((tuple(self.kernel), self.weights, tuple(self.tables)))
+        self.size, self.shares = len(self.weights), (np.float32(1),)
+
+    @property
+    def members(self) -> "tuple[CompiledBackend, ...]":
+        """What reads: itself alone."""
+        return (self,)
 
     def cache(self, rows: int) -> "CompiledCache":
         """Room for so many texts."""
         return CompiledCache(self, rows)
 
 
-class CompiledCache:
-    """What the kernel keeps of the texts in some rows: keys, values, and where they are in the counts. See `backend.Cache`."""
+class CompiledEnsemble:
+    """Several models over one vocabulary, with one context, whose logits are added up, each with a weight."""
 
-    tokens_at_once = MAX_TOKENS
+    def __init__(self, members: Sequence[CompiledBackend], weights: Sequence[float]) -> None:
+        first = next((member for member in members if member.config.counts_order), members[0])
+        self.config, self.vocab_size, self.line_break = first.config, first.vocab_size, first.line_break
+        self.threads, self.constraints = first.threads, first.constraints
+        self.networks: tuple[ModelConfig, ...] = tuple(member.config for member in members)
+        self.members, self.shares = tuple(members), tuple(np.array(weights, np.float32))
+        self.size = sum(member.size for member in members)
 
-    def __init__(self, backend: CompiledBackend, rows: int) -> None:
-        config, threads = backend.kernel, backend.threads.threads
-        self.backend, self.rows_at_once = backend, rows if len(backend.weights) <= CACHED else TOGETHER
+    def cache(self, rows: int) -> "CompiledCache":
+        """Room for so many texts."""
+        return CompiledCache(self, rows)
+
+
+class MemberCache:
+    """What the kernel keeps for one member: keys, values, where texts are in the counts; and room to compute in."""
+
+    def __init__(self, backend: CompiledBackend, rows: int, threads: int) -> None:
+        config = backend.kernel
         # heads a power of two apart would share a few places of the processor's cache: so they are a line further apart
         head = padded(config.block_size) * padded(config.head_dim) + LANES
         self.kv = aligned(config.layers, rows, 2, config.kv_heads, head)
         # heads as whole things: NumPy copies so few without releasing Python's lock
         self.heads = self.kv.view(f"V{4 * head}")[..., 0]
-        self.reader = NgramReader(backend.tables, rows)
-        self.kept = Packed((self.kv, self.reader.states))
+        self.orders, self.reader = config.orders, NgramReader(backend.tables, rows)
         prior = np.zeros((threads, CHUNK, config.orders, backend.vocab_size + 1), np.float32)
-        room = [np.zeros((threads, backend.vocab_size), kind) for kind in (np.int64, np.float64, np.float64)]  # a `Room` each
         numbers = aligned(2, threads, kernel.scratch_size(config, CHUNK))
-        self.scratch = Packed((numbers, prior, np.zeros((threads, CHUNK), np.int64), *room))
+        self.arrays = backend.model, Packed((self.kv, self.reader.states)), Packed((numbers, prior))
+
+    def copy(self, row: int, other: "MemberCache", other_row: int) -> None:
+        """A row goes on from where a row of another cache of this member is."""
+        self.heads[:, row] = other.heads[:, other_row]
+        self.reader.states[row] = other.reader.states[other_row]
+
+
+class CompiledCache:
+    """What the kernel keeps of the texts in some rows, member by member. See `backend.Cache`."""
+
+    tokens_at_once = MAX_TOKENS
+
+    def __init__(self, backend: CompiledBackend | CompiledEnsemble, rows: int) -> None:
+        threads, size = backend.threads.threads, backend.vocab_size
+        self.backend, self.rows_at_once = backend, rows if backend.size <= CACHED else TOGETHER
+        self.members = [MemberCache(member, rows, threads) for member in backend.members]
+        shares = zip(self.members, backend.shares, strict=True)
+        self.packed = Packed(Packed((*member.arrays, share)) for member, share in shares)
+        room = [np.zeros((threads, size), kind) for kind in (np.int64, np.float64, np.float64)]  # a `Room` each
+        summand = np.zeros((rows if len(self.members) > 1 else 0, size), np.float32)
+        self.rooms = Packed((np.zeros((threads, CHUNK), np.int64), summand, np.zeros((threads, size), np.float32), *room))
         self.dfas = DFATables()
 
     def begin(self, row: int, before: Sequence[int]) -> None:
         """A window begins at place 0, with `before` before it, which only counts see."""
-        if self.backend.kernel.orders:
-            self.reader.begin(row, before)
+        for member in self.members:
+            if member.orders:
+                member.reader.begin(row, before)
 
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read some tokens, a text's behind each other. For the `wanted` ones, `logits[row]` is what follows."""
@@ -112,7 +151,7 @@ class CompiledCache:
         if not decode.decode.compiled:
             return 1
         some = 1 + min(rows, TOGETHER) // ROWS_PER_PASS
-        most = min(MAX_STEPS, MAX_WORK // (len(self.backend.weights) * some))
+        most = min(MAX_STEPS, MAX_WORK // (self.backend.size * some))
         return max(1, min(most, ROUND * most * TOGETHER // rows))
 
     def draw(
@@ -140,12 +179,14 @@ class CompiledCache:
         """How many of these texts a thread draws for, side by side, before it goes on to others."""
         share = -(-len(draws) // self.backend.threads.threads)
         places = sum(draw.position + draw.n for draw in draws) / (len(draws) * self.backend.config.block_size)
-        groups = KEPT / max(1, places * self.kv[:, 0].size * SIDE_BY_SIDE)  # a model of nothing but counts keeps nothing
+        groups = KEPT / max(
+            1, places * sum(member.kv[:, 0].size for member in self.members) * SIDE_BY_SIDE
+        )  # a model of nothing but counts keeps nothing
         return min(share, TOGETHER, max(1, int(groups)) * SIDE_BY_SIDE)
 
     def _apart(self, texts: int) -> bool:
         """Is each thread to work at other texts?"""
-        return texts >= 2 * self.backend.threads.threads and len(self.backend.weights) <= CACHED
+        return texts >= 2 * self.backend.threads.threads and self.backend.size <= CACHED
 
     def _run(
         self, tokens: np.ndarray, wanted: np.ndarray, logits: np.ndarray, draws: decode.Draws, unread: bool, groups: list[int]
@@ -153,13 +194,13 @@ class CompiledCache:
         """Read tokens, or draw behind them, with as many threads as it pays for."""
         backend = self.backend
         task = Packed((
-            backend.model, self.kept, tokens, wanted, logits, self.scratch,
+            self.packed, tokens, wanted, logits, self.rooms,
             READING if draws is NO_DRAWS else tuple(draws), unread, np.array(groups),
         ))  # fmt: skip
         steps = max(1, draws.ids.shape[1])
-        backend.threads.run(decode.decode, len(tokens) * len(backend.weights), steps, task, apart=len(groups) > 2)
+        backend.threads.run(decode.decode, len(tokens) * backend.size, steps, task, apart=len(groups) > 2)
 
     def copy(self, row: int, other: "CompiledCache", other_row: int) -> None:
         """A row goes on from where a row of another cache of this model is."""
-        self.heads[:, row] = other.heads[:, other_row]
-        self.reader.states[row] = other.reader.states[other_row]
+        for mine, theirs in zip(self.members, other.members, strict=True):
+            mine.copy(row, theirs, other_row)

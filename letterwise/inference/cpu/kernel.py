@@ -62,14 +62,13 @@ class Batch(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for intermediate results of M tokens; widths are padded. The first six always belong to one thread."""
+    """Room for intermediate results of M tokens; widths are padded. The first five always belong to one thread."""
 
     x: np.ndarray  # (M, C): the residual stream
     normed: np.ndarray  # (M, C): a component's input
     hidden: np.ndarray  # (M, F): the activations
     attention_weights: np.ndarray  # (block_size,)
     mixture: np.ndarray  # (D,): values, each times its attention weight
-    scores: np.ndarray  # (V,): logits with bias, to draw from
     prior: np.ndarray  # (M, V + K): the counts' probabilities, and those of their back-off
     qkv: np.ndarray  # (M, P): queries, keys and values
     heads: np.ndarray  # (M, C): the heads' outputs
@@ -222,7 +221,6 @@ def scratch_of(config, own, shared, count):
     hidden, own = take(own, 1, count, padded(config.hidden))
     attention, own = take(own, 1, 1, padded(config.block_size))
     mixture, own = take(own, 1, 1, padded(config.head_dim))
-    scores, own = take(own, 1, 1, config.vocab_size)
     prior, shared = take(shared, 1, count, padded(config.vocab_size + config.orders))
     qkv, shared = take(shared, 1, count, padded(qkv_size(config)))
     heads, shared = take(shared, 1, count, width)
@@ -230,7 +228,7 @@ def scratch_of(config, own, shared, count):
     up, shared = take(shared, 1, count, padded(up_size(config)))
     head, shared = take(shared, 1, count, padded(config.vocab_size + config.orders))
     return Scratch(
-        x[0], normed[0], hidden[0], attention[0, 0], mixture[0, 0], scores[0, 0], prior[0], qkv[0], heads[0], output[0], up[0],
+        x[0], normed[0], hidden[0], attention[0, 0], mixture[0, 0], prior[0], qkv[0], heads[0], output[0], up[0],
         head[0],
     )  # fmt: skip
 
@@ -238,7 +236,7 @@ def scratch_of(config, own, shared, count):
 def scratch_size(config, count):
     """How many numbers a stretch of scratch has for so many tokens: the larger of both kinds."""
     width, scores = padded(config.width), padded(config.vocab_size + config.orders)
-    own = count * (2 * width + padded(config.hidden)) + padded(config.block_size) + width + scores + 5 * LANES
+    own = count * (2 * width + padded(config.hidden)) + padded(config.block_size) + width + 4 * LANES
     shared = count * (2 * scores + padded(qkv_size(config)) + 2 * width + padded(up_size(config))) + 6 * LANES
     return padded(max(own, shared))
 

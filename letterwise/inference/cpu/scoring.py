@@ -4,19 +4,21 @@
 
 The formulas are the kernel's, and so the model's, which is their oracle (tests/inference). What differs is the order of the
 work: whole windows are read at once, one behind the other without padding, so that products take many vectors (matmul.py), and
-no keys are kept. Each thread reads windows of its own, few at a time: what is between stays in the processor's cache.
+no keys are kept. Each thread reads windows of its own, few at a time: what is between stays in the processor's cache. Of an
+ensemble, each member reads them, and their logits are added up, each with its weight.
 """
 
 import math
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
+from letterwise.checkpoint.model_file import Member
 from letterwise.compiling.arithmetic import EXACT, exact, exp
 from letterwise.compiling.entry import entry
 from letterwise.compiling.parts import part
-from letterwise.config import ModelConfig
 from letterwise.data.batches import Cuts
 from letterwise.inference.cpu.backend import NO_COUNTS
 from letterwise.inference.cpu.kernel import (
@@ -72,9 +74,9 @@ class Room(NamedTuple):
     mixture: np.ndarray  # (VECTORS, D): values, each times its weight
 
 
-def room_for(kernel: KernelConfig, order: int) -> Room:
-    """Room for the characters that are read together, and for what products write behind them."""
-    rows = max(ROWS, kernel.block_size) + VECTORS
+def room_for(kernel: KernelConfig, rows: int, order: int) -> Room:
+    """Room for `rows` characters that are read together, and for what products write behind them."""
+    rows += VECTORS
     width, dim, size = padded(kernel.width), padded(kernel.head_dim), padded(kernel.block_size)
     scores = padded(kernel.vocab_size + kernel.orders)
     hidden, qkv, up = padded(kernel.hidden), padded(qkv_size(kernel)), padded(up_size(kernel))
@@ -212,8 +214,8 @@ def surprise(logits, target):
 
 
 @exact
-def read_together(model, ids, windows, room, nats):
-    """Read some windows, which fit the room: what their targets cost, into `nats`."""
+def read_together(model, ids, windows, room):
+    """Read some windows, which fit the room. How many targets they have, whose outputs of the head are in `room.head` then."""
     config, weights, x, normed = model.config, model.weights, room.x, room.normed
     count, wanted = place_windows(windows, ids, room)
     if config.orders:
@@ -224,40 +226,49 @@ def read_together(model, ids, windows, room, nats):
     for i in range(wanted):
         final_norm(config, weights, x[room.targets[i, 0]], normed[i])
     panel_matmul(weights.head, normed, wanted, room.head)
-    for i in range(wanted):
-        n, place = room.targets[i]
-        add_prior(config, weights.gates_bias, room.head[i], room.prior[n], room.logits)
-        nats[place] = surprise(room.logits, ids[place])
+    return wanted
 
 
 @entry(silent=True, **EXACT)
-def score_windows(model, ids, windows, room, nats):
+def score_windows(members, ids, windows, sums, nats):
     """What the targets of `windows` (W, 3) cost, in nats, each at its place among `ids` (n,), which hold what is before, too.
 
-    Of each window: where it begins, how many characters it reads, and how many of those that follow them are no targets.
+    Of each window: where it begins, how many characters it reads, and how many of those that follow them are no targets. Each
+    of the `members`, which is one unless it is an ensemble, is a model, its `Room` and its weight; `sums` (N, V) is room.
     """
-    config, whole = KernelConfig(*model[0]), Room(*room)
-    read = KernelModel(config, unpack_weights(config, model[1]), Tables(*model[2]))
     first = 0
     while first < len(windows):
         last, rows = first + 1, windows[first, 1]
-        while last < len(windows) and rows + windows[last, 1] <= len(whole.x) - VECTORS:
+        while last < len(windows) and rows + windows[last, 1] <= len(sums):
             rows += windows[last, 1]
             last += 1
-        read_together(read, ids, windows[first:last], whole, nats)
+        for m in range(len(members)):
+            model, room, weight = members[m][0], Room(*members[m][1]), members[m][2]
+            config = KernelConfig(*model[0])
+            read = KernelModel(config, unpack_weights(config, model[1]), Tables(*model[2]))
+            for i in range(read_together(read, ids, windows[first:last], room)):
+                n, place = room.targets[i]
+                add_prior(config, read.weights.gates_bias, room.head[i], room.prior[n], room.logits)
+                for c in range(config.vocab_size):
+                    sums[i, c] = sums[i, c] + weight * room.logits[c] if m else weight * room.logits[c]
+                if m == len(members) - 1:
+                    nats[place] = surprise(sums[i], ids[place])
         first = last
 
 
 class WindowScorer:
     """A model that scores windows, by as many threads as there are processors."""
 
-    def __init__(
-        self, config: ModelConfig, vocab_size: int, arrays: dict[str, np.ndarray], counts: Counts | None = None
-    ) -> None:
-        """`arrays` are the weights as a model file names them."""
-        self.kernel, self.threads = kernel_config(config, vocab_size), processors()
-        self.tables = tables(counts) if counts and self.kernel.orders else NO_COUNTS
-        self.model = tuple(self.kernel), pack_weights(config, self.kernel, arrays, to_panels), tuple(self.tables)
+    def __init__(self, networks: Sequence[Member], vocab_size: int, counts: Counts | None = None) -> None:
+        """Of an ensemble's members, or of one network alone."""
+        self.vocab_size, self.threads = vocab_size, processors()
+        self.rows = max(ROWS, networks[0].model.block_size)
+        self.members = []
+        for network in networks:
+            kernel = kernel_config(network.model, vocab_size)
+            of_counts = tables(counts) if counts and kernel.orders else NO_COUNTS
+            packed = tuple(kernel), pack_weights(network.model, kernel, network.weights, to_panels), tuple(of_counts)
+            self.members.append((kernel, of_counts, packed, np.float32(network.weight)))
 
     def nats(self, ids: np.ndarray, windows: Cuts) -> np.ndarray | None:
         """What each target among `ids` (n,) costs, at its place: (n,) float32. None as long as it is being compiled.
@@ -279,4 +290,8 @@ class WindowScorer:
         return nats
 
     def _run(self, ids: np.ndarray, windows: np.ndarray, nats: np.ndarray) -> None:
-        score_windows(self.model, ids, windows, tuple(room_for(self.kernel, len(self.tables.rows) - 1)), nats)
+        members = tuple(
+            (packed, tuple(room_for(kernel, self.rows, len(of_counts.rows) - 1)), weight)
+            for kernel, of_counts, packed, weight in self.members
+        )
+        score_windows(members, ids, windows, aligned(self.rows, self.vocab_size), nats)
