@@ -85,11 +85,9 @@ class LoadedModel:
     @cached_property
     def compiled(self) -> Backend:
         """The model as the CPU's kernel reads it: the same bits in any batch."""
-        from letterwise.inference.cpu.backend import CompiledBackend, CompiledEnsemble
+        from letterwise.inference.cpu.backend import compiled_backend
 
-        file, size = self.file, len(self.vocabulary)
-        networks = [CompiledBackend(each.model, size, each.weights, file.counts, file.line_break) for each in file.networks]
-        return CompiledEnsemble(networks, [each.weight for each in file.networks]) if file.members else networks[0]
+        return compiled_backend(self.file.networks, len(self.vocabulary), self.file.counts, self.file.line_break)
 
     @cached_property
     def window_scorer(self) -> "WindowScorer | None":

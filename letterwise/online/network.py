@@ -6,6 +6,8 @@
 A model of lines begins a window with each of them: it takes a step at the end of a line, once as many characters were read as
 that half has.
 
+Of an ensemble all members learn, by the loss of their mixture.
+
 A window is read again anyway where it begins anew (inference/windows.py), so new weights cost nothing beyond the step. The
 step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0. One thread and fixed shapes: encoder and decoder
 take the same step to the last bit.
@@ -24,11 +26,11 @@ from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.weights import weights_of
 from letterwise.data.batches import NO_TARGET
 from letterwise.errors import finite
-from letterwise.inference.cpu.backend import CompiledBackend
+from letterwise.inference.cpu.backend import compiled_backend
 from letterwise.inference.cpu.layout import pack_weights
 from letterwise.inference.windows import Windows
 from letterwise.loss import cross_entropy
-from letterwise.model import Transformer
+from letterwise.model import Ensemble
 from letterwise.online.logistic import softmax
 
 RATE, SMOOTHING, CLIP = 4.5e-4, 0.999, 1.0  # of the steps
@@ -53,9 +55,9 @@ class Network:
 
     def __init__(self, file: ModelFile) -> None:
         self.text_model = text_model(file)
-        self.transformer: Transformer = self.text_model.lone_transformer("learning online")
-        weights, self.line_break = weights_of(self.transformer), file.line_break
-        self.model = CompiledBackend(file.config.model, len(file.vocabulary), weights, file.counts, self.line_break)
+        self.transformer, self.line_break = self.text_model.transformer, file.line_break
+        self.members = [*self.transformer.members] if isinstance(self.transformer, Ensemble) else [self.transformer]
+        self.model = compiled_backend(file.networks, len(file.vocabulary), file.counts, self.line_break)
         self.windows = Windows(self.model)
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
         self.block_size = file.config.model.block_size
@@ -109,7 +111,8 @@ class Network:
             cross_entropy(logits[None], y[y != NO_TARGET][None]).backward()
         nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()
-        self.model.weights[:] = pack_weights(self.model.config, self.model.kernel, weights_of(self.transformer))
+        for member, backend in zip(self.members, self.model.members, strict=True):
+            backend.weights[:] = pack_weights(backend.config, backend.kernel, weights_of(member))
 
 
 @contextmanager

@@ -6,9 +6,11 @@ import torch
 
 from letterwise.api import LanguageModel
 from letterwise.checkpoint import ModelFile
+from letterwise.checkpoint.ensemble import combined
 from letterwise.checkpoint.texts import own_text
 from letterwise.checkpoint.weights import weights_of
 from letterwise.errors import UserError
+from letterwise.inference.cpu.layout import pack_weights
 from letterwise.inference.windows import Windows
 from letterwise.online import Online, beginning, evaluate
 from letterwise.online.network import Network
@@ -88,7 +90,7 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
     assert all((held[name].numpy() == weight).all() for name, weight in before.items())
     network.read(int(ids[size]))
     assert any((held[name].numpy() != weight).any() for name, weight in before.items())
-    moved = ModelFile(tiny.config, tiny.vocabulary, weights_of(network.transformer), {}, [], tiny.file.counts)
+    moved = ModelFile(tiny.config, tiny.vocabulary, weights_of(network.members[0]), {}, [], tiny.file.counts)
     same, unmoved = Windows(LanguageModel(moved, device="cpu").compiled), Windows(tiny.compiled)
     for windows in (same, unmoved):  # what predicts has the new weights, too
         for id in ids[: size + 1]:
@@ -97,6 +99,21 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
     assert (network.windows.logits == same.logits).all()
     assert (network.windows.logits != unmoved.logits).any()
     assert all((tiny.file.weights[name] == weight).all() for name, weight in before.items())
+
+
+def test_an_ensemble_learns_as_its_lone_member_does_and_comes_back(tiny) -> None:
+    """One of weight 1 to the bit; of two, both move."""
+    ids, one = tiny.vocabulary.encode(TEXT, "skip"), combined([tiny.file], [1.0])
+    assert evaluate(one, ids) == evaluate(tiny.file, ids)
+    two = LanguageModel(combined([tiny.file, tiny.file], [0.5, 0.4]), device="cpu")
+    text = tiny.vocabulary.decode(ids).encode()
+    assert two.decompress(two.compress(text, online=True)) == text
+    network = Network(two.file)
+    for id in ids:
+        network.read(int(id))
+    for member, backend in zip(network.members, network.model.members, strict=True):
+        assert not np.array_equal(weights_of(member)["head.weight"], tiny.file.weights["head.weight"])
+        assert np.array_equal(backend.weights, pack_weights(backend.config, backend.kernel, weights_of(member)))
 
 
 def test_nothing_to_predict(tiny) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from letterwise.checkpoint.model_file import Member
 from letterwise.compiling.arguments import Packed
 from letterwise.config import ModelConfig
 from letterwise.inference.backend import CHUNK, Draw
@@ -87,6 +88,15 @@ class CompiledEnsemble:
     def cache(self, rows: int) -> "CompiledCache":
         """Room for so many texts."""
         return CompiledCache(self, rows)
+
+
+def compiled_backend(
+    networks: Sequence[Member], vocab_size: int, counts: Counts | None = None, line_break: int | None = None
+) -> CompiledBackend | CompiledEnsemble:
+    """A model, whose lone network is of weight 1, or an ensemble."""
+    members = [CompiledBackend(each.model, vocab_size, each.weights, counts, line_break) for each in networks]
+    weights = [network.weight for network in networks]
+    return members[0] if weights == [1.0] else CompiledEnsemble(members, weights)
 
 
 class MemberCache:
