@@ -10,7 +10,7 @@ from letterwise.errors import UserError
 from letterwise.runtime import accelerator
 from letterwise.runtime.accelerator import accelerator_possible, device_name
 from letterwise.runtime.device import find_runtime
-from letterwise.runtime.process import process_state_kept
+from letterwise.runtime.process import one_thread, process_state_kept
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,14 @@ def test_threads_and_random_numbers_are_given_back() -> None:
         assert torch.get_num_threads() == threads + 1
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_one_thread_is_for_a_while() -> None:
+    with process_state_kept():
+        torch.set_num_threads(3)
+        with one_thread():
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize("name", ["cuda:9", "tpu", "cpu:1", "cuda:x"])

@@ -1,6 +1,7 @@
 """Process: what a call changes in the whole process is restored afterwards, since a library runs in other people's programs.
 
 with process_state_kept(): train …  ──▶ PyTorch's threads and random numbers are the caller's again
+with one_thread(): generate …       ──▶ its threads are again as many as before
 """
 
 from collections.abc import Generator
@@ -21,3 +22,17 @@ def process_state_kept() -> Generator[None]:
         torch.set_rng_state(random_state)
         if on_gpus:
             torch.cuda.set_rng_state_all(on_gpus)
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """PyTorch computes with a single thread meanwhile. A character after another is too little for several.
+
+    Where other programs use the processors, these would wait for each other hundreds of times a character (docs/log.md).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -18,6 +18,7 @@ from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend, TorchCache
 from letterwise.progress import Note, Progress
+from letterwise.runtime.process import one_thread
 from letterwise.shapes import Bool, Float, Int
 from letterwise.training.metrics.rows import SUBSET
 from letterwise.training.run import Run, TrainingDiverged
@@ -155,9 +156,10 @@ def sample(run: Run, between: Callable[[], None]) -> str:
     model = SharedBackend(run) if run.in_shares else TorchBackend(run.model, run.counts, run.stream.line_break)
     pieces = []
     try:
-        for _, piece in generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits):
-            pieces.append(piece)
-            between()
+        with one_thread():
+            for _, piece in generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits):
+                pieces.append(piece)
+                between()
     finally:
         run.model.train()
     return "".join(pieces)

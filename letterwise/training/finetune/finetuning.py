@@ -28,6 +28,7 @@ from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
 from letterwise.ngrams.passage_fit import TrainingPrior, fit_text
 from letterwise.progress import Note
+from letterwise.runtime.process import one_thread
 from letterwise.training.finetune.base import Base
 from letterwise.training.finetune.new_characters import quieten
 from letterwise.training.loading.shared_counts import fitted_once
@@ -116,5 +117,6 @@ def written(base: Base) -> np.ndarray:
     """Ids of a text by the base model: what it takes for its own text."""
     model, limits = text_model(base.file), Limits(num_tokens=WRITTEN_CHARS)
     backend = TorchBackend(model.lone_transformer("fine-tuning"), model.counts, model.line_break)
-    (text,) = generate(backend, model.vocabulary, "", sampler=Sampler(), limits=limits).texts()
+    with one_thread():
+        (text,) = generate(backend, model.vocabulary, "", sampler=Sampler(), limits=limits).texts()
     return model.vocabulary.encode(text)
