@@ -9,6 +9,7 @@ import torch
 
 from letterwise.checkpoint.training_state import TrainingState
 from letterwise.config import Config, RuntimeConfig
+from letterwise.config.presets import knob_values
 from letterwise.data.cache import reopen
 from letterwise.data.prepare import prepare
 from letterwise.data.token_stream import TokenStream
@@ -55,7 +56,8 @@ def settled(
         available //= world.local_size
     fitted_to_memory(config, asked, vocab_size=1, chars=0, available=available)  # what can never fit reads no text
     config, stream = open_text(config, state, progress, asked, known)
-    if config.training.minutes and config.model.n_layer and not state and not config.training.init_from:
+    free = not asked.issuperset(knob_values(config))  # is there anything left to choose?
+    if config.training.minutes and config.model.n_layer and not state and not config.training.init_from and free:
         config, made = planned(config, asked, stream, runtime)
         for line in made.lines:
             progress.note(line)

@@ -46,6 +46,13 @@ def test_a_run_is_described_by_its_own_files(runs: Path, tiny) -> None:
     assert (again.params, again.preset, again.step) == (first.params, "fast", 80)
 
 
+def test_an_ensembles_runs_are_listed_under_its_name(tiny, tmp_path: Path) -> None:
+    for name in ("member-1", "member-2", "student"):
+        shutil.copytree(tiny.run_dir, tmp_path / "poems" / name)
+    shutil.copy(tiny.run_dir / "model.safetensors", tmp_path / "poems")
+    assert {run.name for run in list_runs(tmp_path)} == {"poems/member-1", "poems/member-2", "poems/student"}
+
+
 def test_training_is_said_only_while_a_process_holds_the_lock(runs: Path) -> None:
     directory = RunDirectory(runs / "poems-fast", runs / "poems-fast/model.safetensors")
     with directory.locked():

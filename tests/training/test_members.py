@@ -22,6 +22,7 @@ from letterwise.training import trainer
 from letterwise.training.interruption import Interrupted
 from letterwise.training.planning import plan, recipe
 from letterwise.training.prepare import train
+from letterwise.training.several import pool
 from letterwise.training.several.members import EnsembleResult, train_members
 
 SMALL = dict(
@@ -157,6 +158,24 @@ def test_stopped_and_resumed_it_is_the_same(
     assert figures == (made.ensemble_nats, made.best_val_nats_per_char, made.weights)
     assert len(taken) == 4 * SMALL["max_iters"] + 1  # no step was taken twice
     assert weights_of(f"{out}/model.safetensors") == weights_of(made.model_path)
+
+
+def test_stopped_while_weights_are_fitted_nothing_is_lost(
+    text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, out = flags_for(text_file, distill=False, members=2, max_iters=2), str(tmp_path / "o")
+
+    def asked(logits: list[np.ndarray], targets: np.ndarray, between: Callable[[], None]) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        between()
+
+    with monkeypatch.context() as changed:
+        changed.setattr(pool, "fit_weights", asked)
+        with pytest.raises(Interrupted, match="all members are finished and saved"):
+            train_members(flags, out=out)
+    assert not (tmp_path / "o/model.safetensors").exists()
+    monkeypatch.setattr(trainer.Trainer, "take_step", None)  # none is left to be taken
+    assert len(train_members({}, out=out, resume=True).weights) == 2
 
 
 def test_replacing_leaves_nothing_of_what_was_there(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,6 +191,7 @@ def test_what_is_wrong_with_every_trial_ends_the_sweep_and_costs_none(space: Cal
         ("[vary]\ndropout = []", "offers no texts or numbers"),
         ("[vary]\ndropout = 0.1", "is no range"),
         ("[vary]\nval_fraction = [0.1, 0.2]", "could not be compared"),
+        ("[fixed]\nmembers = 3\n[vary]\ndropout = [0.1, 0.2]", "a sweep compares single models"),
         ("[fixed]\ndropout = 0\n[vary]\ndropout = [0.1]", "keep it in one of them"),
     ],
 )

@@ -32,6 +32,7 @@ from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model import Ensemble
 from letterwise.progress import Note
 from letterwise.runtime.device import find_device
+from letterwise.runtime.process import one_thread
 from letterwise.training import validation
 from letterwise.training.report.result import TrainResult
 from letterwise.training.several.mixture import fit_weights
@@ -161,7 +162,10 @@ def sample(model: TextModel, between: Between) -> str:
     members = [TorchBackend(member, model.counts, model.line_break) for member in together.members]
     sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=validation.SAMPLE_CHARS)
     pieces = []
-    for _, piece in generate(EnsembleBackend(members, together.weights), model.vocabulary, "", sampler=sampler, limits=limits):
-        between()
-        pieces.append(piece)
+    with one_thread():
+        for _, piece in generate(
+            EnsembleBackend(members, together.weights), model.vocabulary, "", sampler=sampler, limits=limits
+        ):
+            between()
+            pieces.append(piece)
     return "".join(pieces)
