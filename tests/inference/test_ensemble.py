@@ -11,9 +11,12 @@ from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.ensemble import combined
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.weights import restore_one
+from letterwise.compiling import entry
+from letterwise.compiling.worker import Job
 from letterwise.data.batches import Cuts
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.backend import Backend, Cache
+from letterwise.inference.cpu import decode
 from letterwise.inference.cpu.scoring import WindowScorer
 from letterwise.inference.engine import Engine, Sequence
 from letterwise.inference.ensemble import EnsembleBackend
@@ -136,3 +139,25 @@ def test_it_keeps_the_contract_of_a_backend() -> None:
     backend = compiled(ensemble())
     assert isinstance(backend, Backend)
     assert isinstance(backend.cache(1), Cache)
+
+
+def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether they share each text's products, or read texts of their own."""
+    monkeypatch.setattr("letterwise.inference.cpu.backend.MIN_WORK", 1)
+    content, made = "".join(np.random.default_rng(1).choice([*VOCABULARY.characters], 9000)).encode(), []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        for part in (content[:40], content):
+            made.append(LanguageModel(ensemble(), "cpu").compress(part))
+    assert len(set(made)) == 2
+
+
+def test_before_it_is_compiled_it_writes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = LanguageModel(ensemble(), "cpu")
+    asked = [{"num_tokens": 20, "rng_seed": 1}, {"num_tokens": 12, "rng_seed": 2, "regex": "(the|sea|l| )*"}]
+    wanted = [model.generate("the hen ", **each) for each in asked]
+    monkeypatch.setattr(entry, "MEANWHILE", True)
+    waiting = entry.Entry(decode.decode.function, None, {})
+    waiting.job = Job()
+    monkeypatch.setattr(decode, "decode", waiting)
+    assert [model.generate("the hen ", **each) for each in asked] == wanted

@@ -112,6 +112,7 @@ def forward_all(members, asked, places, thread):
             total, mine = asked.logits[row], logits[row]
             for c in range(total.size):
                 total[c] = total[c] + weight * mine[c] if m else weight * mine[c]
+        barrier(thread)  # whoever called may read all rows when one thread is done
 
 
 @exact
