@@ -287,3 +287,28 @@ def test_a_contradiction_is_a_sentence(
 def test_another_number_of_members_is_another_ensemble(made: EnsembleResult) -> None:
     answer = ask("train", "--resume", "--out", made.run_dir, "--members", 4)
     assert "this run has members=3, not 4" in answer.sentence
+
+
+def test_a_member_may_be_taught_by_the_one_before(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the recipe says; also where it was stopped in between."""
+    roles = [recipe.Role("with counts"), recipe.Role("taught", {"dropout": 0.3}, 2.0, taught=True)]
+    monkeypatch.setattr(recipe, "role", lambda number, first: roles[number - 1])
+    step, taken, flags = trainer.Trainer.take_step, [], flags_for(text_file, members=2, distill=False)
+    whole = train_members(flags, out=str(tmp_path / "whole"))
+
+    def counted(self: trainer.Trainer, check: Callable[[], None]) -> None:
+        taken.append(None)
+        if len(taken) == 9:
+            raise Interrupted(signal.SIGTERM)
+        step(self, check)
+
+    monkeypatch.setattr(trainer.Trainer, "take_step", counted)
+    with pytest.raises(Interrupted):
+        train_members(flags, out=str(tmp_path / "cut"))
+    cut = train_members(flags, out=str(tmp_path / "cut"), resume=True)
+    first, second = (load_state(Path(run.run_dir) / "state.safetensors") for run in cut.members)
+    assert not first.teacher
+    assert second.config.training.teacher == cut.members[0].model_path
+    assert second.config.model.dropout == 0.3
+    assert recipe.minutes(second.config, 3.0) == pytest.approx([0.96, 1.92])
+    assert [weights_of(run.model_path) for run in cut.members] == [weights_of(run.model_path) for run in whole.members]

@@ -65,11 +65,14 @@ def total_minutes(config: Config) -> float:
 
 def overview(config: Config, total: float) -> str:
     """What will be done, in a sentence; `total` minutes are 0 where steps are counted."""
-    each = [f", {own:.2g} minutes" if total else "" for own in minutes(config, total)]
-    names = [f"member {number}" for number in range(1, config.training.members + 1)] + ["then"]
-    parts = [f"{name}, {of.what}{takes}" for name, of, takes in zip(names, roles(config), each, strict=False)]
+    takes = [f", {own:.2g} minutes" if total else "" for own in minutes(config, total)]
+    each = [f"{of.what}{time}" for of, time in zip(roles(config), takes, strict=True)]
+    members = [f"member {number}, {what}" for number, what in enumerate(each[: config.training.members], 1)]
+    students = [f"at last {what}" for what in each[config.training.members :]]
     whole = f"an ensemble in {total:g} minutes" if total else "an ensemble"
-    return f"{whole}: {'; '.join(parts)}; what they predict is mixed by weights that are fitted on text that none has learned."
+    return (
+        f"{whole}: {'; '.join([*members, *students])}. The members are mixed by weights fitted on text that none has learned."
+    )
 
 
 def agree(asked: dict[str, Any], config: Config) -> None:
