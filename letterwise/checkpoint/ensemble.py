@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from letterwise.checkpoint.model_file import MAX_MEMBERS, MAX_SHARE, ModelFile, check_members, lead
-from letterwise.errors import UserError
+from letterwise.errors import UserError, sentence
 from letterwise.ngrams import Counts
 from letterwise.ngrams.storage import to_arrays
 
@@ -52,7 +52,7 @@ def combined(files: Sequence[ModelFile], weights: Sequence[float]) -> ModelFile:
         check_members(members)
     except UserError as error:
         raise UserError(
-            f"these models make no ensemble: {error}. Train all with one --block_size and --counts_order."
+            f"these models make no ensemble: {sentence(error)} Train all with one --block_size and --counts_order."
         ) from error
     config = replace(first.config, model=lead(members).model)
     return replace(first, config=config, weights={}, members=members, history=[])
