@@ -178,6 +178,18 @@ def test_stopped_while_weights_are_fitted_nothing_is_lost(
     assert len(train_members({}, out=out, resume=True).weights) == 2
 
 
+def test_more_steps_are_another_ensemble_and_its_student_begins_anew(text_file: Path, tmp_path: Path) -> None:
+    out, flags = str(tmp_path / "o"), flags_for(text_file, members=2, max_iters=2, schedule="constant", eval_interval=1)
+    before = train_members(flags, out=out)
+    after = train_members({"max_iters": 4, "eval_interval": 1}, out=out, resume=True)
+    assert [run.iters for run in after.members] == [4, 4]
+    assert after.student
+    assert after.student.iters == 4
+    assert before.weights != after.weights
+    state = load_state(Path(after.student.run_dir) / "state.safetensors")
+    assert state.teacher == load_model(after.model_path).data["teacher"]["model"]
+
+
 def test_replacing_leaves_nothing_of_what_was_there(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in its first member, the new ensemble does not go on with the old one's others."""
     out = str(tmp_path / "o")

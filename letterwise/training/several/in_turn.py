@@ -73,19 +73,20 @@ def in_turn(
     `after` all of these takes a share of the time, too. Where runs may be `replaced`, these are, too, once the first has begun.
     Raises what `train` raises.
     """
-    begun = [turn for turn in turns if resume and has_state(turn.place)]
-    order = sorted(turns, key=lambda turn: turn not in begun)  # what those that were begun chose holds for all
+    order = sorted(turns, key=lambda turn: not (resume and has_state(turn.place)))  # what is there already holds for all
     found: dict[Path, TrainResult] = {}
     for i, turn in enumerate(order):
         progress.note(
             f"{turn.name}, run {i + 1} of {len(turns)}: {turn.place}" if len(turns) > 1 else f"{turn.name}: {turn.place}"
         )
-        asked = as_flags(first) if first and turn not in begun else flags
         later = (sum(other.share for other in order[i + 1 :]) + after) / turn.share
         others = [*map(directory_in, (other.place for other in order[1:])), *replaced] if replaced is not None and not i else []
+        values = turn.values(first)  # which may find out that what is there is of no use
+        begun = resume and has_state(turn.place)
+        asked = as_flags(first) if first and not begun else flags
+        how: dict[str, Any] = {"resume": begun, "overwrite": replaced is not None, "started": started}
         shown = OneOfSeveral(progress, later, others)
-        how: dict[str, Any] = {"resume": turn in begun, "overwrite": replaced is not None, "started": started}
-        found[turn.place] = train({**asked, **turn.values(first)}, out=str(turn.place), progress=shown, **how)
+        found[turn.place] = train({**asked, **values}, out=str(turn.place), progress=shown, **how)
         started = None  # only the first run's clock began with the process
         first = first or as_trained(state_in(turn.place), found[turn.place])
     return [found[turn.place] for turn in turns]

@@ -6,6 +6,7 @@ flags ──▶ OUT/member-1, OUT/member-2, … (a run directory each) ──poo
 What the members are is said in planning/recipe.py. Who is stopped goes on with --resume: what is finished is only read again.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ def member(number: int, home: Home, config: Config, total: float, told: bool) ->
         role = recipe.role(number, base)
         found = {**role.values, "rng_seed": (base.training.rng_seed + number - 1) % SEEDS}
         if role.taught and number > 1:
-            found["teacher"] = str(directory_in(home.member(number - 1)).model_path)
+            found["teacher"] = taught_by(directory_in(home.member(number - 1)).model_path, place)
         if total and (told or not has_state(place)):
             found["minutes"] = recipe.minutes(base, total)[number - 1]
         return found
@@ -167,14 +168,28 @@ def member(number: int, home: Home, config: Config, total: float, told: bool) ->
     return Turn(f"member {number}, {role.what}", place, values, role.share)
 
 
-def student(home: Home, first: Config, total: float, told: bool) -> Turn:
+def student(home: Home, config: Config, total: float, told: bool) -> Turn:
     """The run of a model that learns what the ensemble predicts: of all text, as its own mixture needs no weights."""
-    role = recipe.student(first)
-    values: dict[str, Any] = {"members": 0, "distill": False, "tuning_fraction": None, "teacher": str(home.teacher)}
-    values |= {**role.values, "rng_seed": (first.training.rng_seed + first.training.members) % SEEDS}
-    if total and (told or not has_state(home.student)):
-        values["minutes"] = recipe.minutes(first, total)[-1]
-    return Turn(role.what, home.student, lambda _: values, role.share)
+    role = recipe.student(config)
+
+    def values(first: Config | None) -> dict[str, Any]:
+        found: dict[str, Any] = {"members": 0, "distill": False, "tuning_fraction": None, **role.values}
+        found["rng_seed"] = (config.training.rng_seed + config.training.members) % SEEDS
+        found["teacher"] = taught_by(home.teacher, home.student)
+        if total and (told or not has_state(home.student)):
+            found["minutes"] = recipe.minutes(config, total)[-1]
+        return found
+
+    return Turn(role.what, home.student, values, role.share)
+
+
+def taught_by(teacher: Path, place: Path) -> str:
+    """The model that the run at a place learns from. What was begun there with what it was before begins anew."""
+    with teacher.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if has_state(place) and state_in(place).teacher != digest:
+        directory_in(place).clear()
+    return str(teacher)
 
 
 def result(home: Home, config: Config, runs: list[TrainResult], pool: Pool, student: TrainResult | None) -> EnsembleResult:
