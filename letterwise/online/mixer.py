@@ -1,6 +1,6 @@
 """Mixer: many predictions of a bit as one, by two layers of logistic regression that learn as they go.
 
-    inputs (INPUTS,) logits ──a row of weights of each of 7 sets──▶ 7 logits ──a row of weights of each of 2──▶ p
+    inputs (INPUTS,) logits ──a row of weights of each of 9 sets──▶ 9 logits ──a row of weights of each of 2──▶ p
                                     ▲ which row: what is known of the place                  ▲
 
 Each set takes the row for another property of the place, so that the weight of an input depends on all of them; the second
@@ -14,15 +14,17 @@ import numpy as np
 
 from letterwise.compiling.arithmetic import EXACT
 from letterwise.compiling.parts import part
-from letterwise.online.contexts import COLUMN, CONTEXTS, LETTERS, ORDERS, last
-from letterwise.online.logistic import DEEPEST, squash
+from letterwise.online.contexts import COLUMN, CONTEXTS, LETTERS, ORDERS, SHAPES, last
+from letterwise.online.logistic import DEEPEST, hashed, squash
 from letterwise.online.matches import MATCHES, longest_match
 
 MODEL, CONSTANT, FIRST = 0, 1, 2  # inputs: the model, a constant, and from here on contexts and matches
-INPUTS = FIRST + CONTEXTS + len(MATCHES)
+FIRST_MATCH = FIRST + 2 * CONTEXTS  # of each context, what the map says of its history, and its own probability
+INPUTS = (FIRST_MATCH + len(MATCHES) + 7) // 8 * 8  # in eights, for the processor
 REACHES = (len(ORDERS) + 1) * 4  # the longest known context × the longest match
 SURE, DEPTHS = 8, 16  # how sure the model is; how deep in the tree
-SETS, FINAL = 7, 2  # of the first layer; of the second
+THREE_SHAPES, TWO_SHAPES = 8**3, 2**10  # of the last characters; the latter with the node, hashed
+SETS, FINAL = 9, 2  # of the first layer; of the second
 # Of the first layer: it falls from one to the other, half way after so many characters.
 STEP, STEP_FLOOR, STEP_HALF = 0.01, 0.001, 4000.0
 FINAL_STEP = 0.002
@@ -42,10 +44,11 @@ class Mixer(NamedTuple):
 
 
 def new_mixer(vocab_size: int) -> Mixer:
-    """All sets alike: the model has weight 1, each context and match 0.1."""
-    sizes = [REACHES, vocab_size, vocab_size, 33, 64, SURE * DEPTHS, (len(ORDERS) + 1) * SURE * 8]
-    weights = np.full((sum(sizes), INPUTS), 0.1)
-    weights[:, MODEL], weights[:, CONSTANT] = 1.0, 0.0
+    """All sets alike: the model has weight 1, each context's map and each match 0.1."""
+    sizes = [REACHES, vocab_size, vocab_size, 33, 64, SURE * DEPTHS, (len(ORDERS) + 1) * SURE * 8, THREE_SHAPES, TWO_SHAPES]
+    weights = np.zeros((sum(sizes), INPUTS))
+    weights[:, MODEL] = 1.0
+    weights[:, FIRST:FIRST_MATCH:2] = weights[:, FIRST_MATCH:] = 0.1
     return Mixer(
         weights,
         np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64),
@@ -70,6 +73,7 @@ def look_around(mixer, contexts, known, matches):
     place[3] = min(length // 2, 15)
     place[4] = min(np.int64(contexts.state[LETTERS]), 7) * 8 + min(np.int64(contexts.state[COLUMN]) // 4, 7)
     place[6] = longest
+    place[7] = np.int64(contexts.state[SHAPES] & np.uint64(THREE_SHAPES - 1))
 
 
 @part()
@@ -81,19 +85,34 @@ def choose_rows(mixer, node, depth, bit):
     rows[3] = 0 if bit < 0 else 1 + bit * 16 + place[3]
     rows[5] = sure * DEPTHS + min(depth, DEPTHS - 1)
     rows[6] = (place[6] * SURE + sure) * 8 + min(depth, 7)
+    rows[7] = place[7]
+    rows[8] = np.int64(hashed(np.uint64(place[7] & 63), np.uint64(node)) & np.uint64(TWO_SHAPES - 1))
     for s in range(SETS):
         rows[s] += mixer.begins[s]
     rows[SETS], rows[SETS + 1] = node, place[0]
 
 
 @part(**EXACT)
+def dot(weights, inputs):
+    """Their product, in eight sums that the processor can take side by side."""
+    a = b = c = d = e = f = g = h = 0.0
+    for i in range(0, INPUTS, 8):
+        a += weights[i] * inputs[i]
+        b += weights[i + 1] * inputs[i + 1]
+        c += weights[i + 2] * inputs[i + 2]
+        d += weights[i + 3] * inputs[i + 3]
+        e += weights[i + 4] * inputs[i + 4]
+        f += weights[i + 5] * inputs[i + 5]
+        g += weights[i + 6] * inputs[i + 6]
+        h += weights[i + 7] * inputs[i + 7]
+    return ((a + e) + (c + g)) + ((b + f) + (d + h))
+
+
+@part(**EXACT)
 def mix(mixer):
     """The logit of all inputs together."""
     for s in range(SETS):
-        weights, total = mixer.weights[mixer.rows[s]], 0.0
-        for i in range(INPUTS):
-            total += weights[i] * mixer.inputs[i]
-        mixer.logits[s] = min(max(total, -DEEPEST), DEEPEST)
+        mixer.logits[s] = min(max(dot(mixer.weights[mixer.rows[s]], mixer.inputs), -DEEPEST), DEEPEST)
     logit = 0.0
     for f in range(FINAL):
         weights, total = mixer.final[f, mixer.rows[SETS + f]], 0.0

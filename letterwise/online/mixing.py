@@ -18,13 +18,23 @@ from letterwise.compiling.arithmetic import EXACT
 from letterwise.compiling.entry import entry
 from letterwise.compiling.parts import part
 from letterwise.online.contexts import CONTEXTS, LENGTH, STUDIED, Contexts, follow, no_contexts
-from letterwise.online.histories import Histories, look, no_histories, remember_bit, remember_contexts, slot_of, state_of
+from letterwise.online.histories import (
+    Histories,
+    look,
+    no_histories,
+    own_logit,
+    remember_bit,
+    remember_contexts,
+    slot_of,
+    state_of,
+)
 from letterwise.online.logistic import NEVER, hashed, stretch
 from letterwise.online.maps import Maps, corrected, maps_step, straight_maps
 from letterwise.online.matches import MATCHES, Matches, check, find, no_matches, sure
 from letterwise.online.mixer import (
     CONSTANT,
     FIRST,
+    FIRST_MATCH,
     MODEL,
     Mixer,
     choose_rows,
@@ -35,8 +45,8 @@ from letterwise.online.mixer import (
     step_size,
 )
 
-BESIDE, MODEL_BESIDE = 0.5, 0.6  # of weights that were learned without a model; the model's
-RARE = 1e-5  # nodes that are reached with less probability keep the model's
+BESIDE, MODEL_BESIDE = 0.7, 0.5  # of weights that were learned without a model; the model's
+RARE = 1e-4  # nodes that are reached with less probability keep the model's
 SLOTS, MOST_SLOTS = 2**22, 2**24  # of histories: of a text alone, and after a long one
 
 
@@ -98,7 +108,7 @@ def learn(tree, past, model, id):
 def study(tree, past, model, ids):
     """Learn from a text (N,) int64 that came before, without a model's predictions; `model` (V,) is not looked at.
 
-    The mixer learns what its contexts are worth where they are alone, so half of that is left to them beside the model.
+    The mixer learns what its contexts are worth where they are alone, so part of that is left to them beside the model.
     """
     for id in ids:
         look(past.histories, past.contexts.hashes)
@@ -125,18 +135,20 @@ def at_node(tree, past, node, depth, logit):
     inputs, expected = mixer.inputs, -1
     inputs[MODEL], inputs[CONSTANT] = logit, 0.3
     for c in range(CONTEXTS):
-        inputs[FIRST + c] = 0.0
+        at = FIRST + 2 * c
+        inputs[at] = inputs[at + 1] = 0.0
         if histories.known[c]:
             slot, known = slot_of(histories, hashed(contexts.hashes[c], np.uint64(node)))
             if known:
-                inputs[FIRST + c] = stretch(histories.map[c, state_of(histories.held[slot])])
+                cell = histories.cells[slot]
+                inputs[at], inputs[at + 1] = histories.logits[c, state_of(cell)], own_logit(histories, cell)
     for m in range(len(MATCHES)):
-        inputs[FIRST + CONTEXTS + m] = 0.0
+        inputs[FIRST_MATCH + m] = 0.0
         if matches.found[m, 1] > 0:
             id = contexts.text[matches.found[m, 0] & (len(contexts.text) - 1)]
             if depth < tree.path.shape[1] and tree.path[id, depth] == node:
                 expected = tree.bits[id, depth]
-                inputs[FIRST + CONTEXTS + m] = stretch(sure(matches, m)) * (1.0 if expected else -1.0)
+                inputs[FIRST_MATCH + m] = stretch(sure(matches, m)) * (1.0 if expected else -1.0)
     choose_rows(mixer, node, depth, expected)
     return min(max(corrected(past.maps, contexts, node, mix(mixer)), NEVER), 1.0 - NEVER)
 

@@ -9,7 +9,8 @@ that half has.
 Of an ensemble all members learn, by the loss of their mixture.
 
 A window is read again anyway where it begins anew (inference/windows.py), so new weights cost nothing beyond the step. The
-step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0. One thread and fixed shapes: encoder and decoder
+step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0; then all weights go back a little towards those
+that were trained, as they do in dynamic evaluation (Krause et al. 2018). One thread and fixed shapes: encoder and decoder
 take the same step to the last bit.
 """
 
@@ -19,7 +20,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
 
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import text_model
@@ -33,7 +33,7 @@ from letterwise.loss import cross_entropy
 from letterwise.model import Ensemble
 from letterwise.online.logistic import softmax
 
-RATE, SMOOTHING, CLIP = 4.5e-4, 0.999, 1.0  # of the steps
+RATE, SMOOTHING, BACK = 4.5e-4, 0.999, 0.003  # of the steps; how much of the way back
 
 
 class Window(NamedTuple):
@@ -60,6 +60,7 @@ class Network:
         self.model = compiled_backend(file.networks, len(file.vocabulary), file.counts, self.line_break)
         self.windows = Windows(self.model)
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
+        self.trained = [weight.detach().clone() for weight in self.transformer.parameters()]
         self.block_size = file.config.model.block_size
         self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next
         self.reach = max(0, file.config.model.counts_order - 1)  # characters before a window that n-grams need
@@ -109,8 +110,10 @@ class Network:
         with torch.enable_grad():
             logits = self.transformer(x, log_prior=log_prior)[y != NO_TARGET]
             cross_entropy(logits[None], y[y != NO_TARGET][None]).backward()
-        nn.utils.clip_grad_norm_(self.transformer.parameters(), CLIP)
         self.optimizer.step()
+        with torch.no_grad():
+            for weight, trained in zip(self.transformer.parameters(), self.trained, strict=True):
+                weight.lerp_(trained, BACK)
         for member, backend in zip(self.members, self.model.members, strict=True):
             backend.weights[:] = pack_weights(backend.config, backend.kernel, weights_of(member))
 

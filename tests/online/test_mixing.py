@@ -20,7 +20,7 @@ from letterwise.online.contexts import (
     no_contexts,
     shapes_of,
 )
-from letterwise.online.histories import no_histories, remember_bit, slot_of, state_of
+from letterwise.online.histories import count, no_histories, own_logit, remember_bit, slot_of, state_of
 from letterwise.online.logistic import exp, log, softmax, squash, stretch
 from letterwise.online.maps import corrected, maps_step, straight_maps
 from letterwise.online.matches import check, find, longest_match, no_matches
@@ -85,17 +85,24 @@ def test_contexts_know_the_past_they_name_and_no_more() -> None:
 
 
 def test_a_history_counts_and_its_map_learns_what_came_after_such_ones() -> None:
-    histories = no_histories(2**10)
+    histories, key = no_histories(2**10), np.uint64(5)
     for _ in range(3):
-        remember_bit(histories, 0, np.uint64(5), 1)
-    slot, known = slot_of(histories, np.uint64(5))
+        remember_bit(histories, 0, key, 1)
+    slot, known = slot_of(histories, key)
     assert known
-    assert histories.held[slot].tolist() == [0, 3]
+    cell = histories.cells[slot]
+    assert (count(cell, 0), count(cell, 1)) == (0, 3)
+    p = 0.5
+    for n in range(3):  # bits
+        p += (1 - p) / (n + 1.5)
+    assert own_logit(histories, cell) == pytest.approx(math.log(p / (1 - p)), abs=0.01)
     for _ in range(300):  # other contexts that came as often, and then saw a 0
-        histories.held[slot] = (0, 3)
-        remember_bit(histories, 0, np.uint64(5), 0)
-    assert histories.map[0, state_of(np.array([0, 3]))] < 0.02
-    assert histories.map[1, state_of(np.array([0, 3]))] > 0.5
+        histories.cells[slot] = cell
+        remember_bit(histories, 0, key, 0)
+    state = state_of(cell)
+    assert histories.map[0, state] < 0.02
+    assert histories.logits[0, state] == stretch(float(histories.map[0, state]))
+    assert histories.map[1, state] > 0.5
 
 
 def test_a_match_is_found_goes_on_and_ends() -> None:
