@@ -17,6 +17,7 @@ from runs import MINUTES, ROOT, SHAPE, environment, text_file
 
 from letterwise.checkpoint import load_model, save_model
 from letterwise.checkpoint.container import EXTENSIONS
+from letterwise.checkpoint.ensemble import combined
 from letterwise.checkpoint.weights import weights_of
 from letterwise.data.reading.datasets import cache_dir
 from letterwise.errors import UserError
@@ -43,6 +44,9 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }.items():
         wanted = {**SHAPE, **flags, "input_file": (str(text),), "max_iters": 4, "eval_interval": 2}
         train(wanted, out=str(folder / f"run-{name}"), model_path=str(files / name) if name else None)
+    counted = load_model(files / "counted.pth")
+    for extension in EXTENSIONS:
+        save_model(files / f"ensemble{extension}", combined([counted, counted], [0.7, 0.3]))
     shutil.copy(folder / "run-" / "state.safetensors", files)
     kept = next((cache_dir() / "streams").glob(f"{load_model(files / 'plain.pth').data['fingerprint']}*"))
     for part in ("ids.bin", "meta.json"):

@@ -50,17 +50,22 @@ class CompiledBackend:
         config: ModelConfig,
         vocab_size: int,
         arrays: dict[str, np.ndarray],
-        counts: Counts | None = None,
+        counts: Counts | Tables | None = None,
         line_break: int | None = None,
     ) -> None:
-        """`arrays` are the weights as a model file names them; `line_break` is for a model of lines."""
+        """`arrays` are the weights as a model file names them; `line_break` is for a model of lines.
+
+        `counts` may be in the reader's order already, to be shared.
+        """
         self.config, self.vocab_size, self.line_break = config, vocab_size, line_break
         self.networks: tuple[ModelConfig, ...] = (config,)
         self.constraints = constraint_cache()
         self.kernel = kernel_config(config, vocab_size)
         self.weights = pack_weights(config, self.kernel, arrays)
         self.threads = ThreadPool(processors(), MIN_WORK)
-        self.tables = tables(counts) if counts and self.kernel.orders else NO_COUNTS
+        if counts and not isinstance(counts, Tables) and self.kernel.orders:
+            counts = tables(counts)
+        self.tables = counts if isinstance(counts, Tables) and self.kernel.orders else NO_COUNTS
         self.model = Packed((tuple(self.kernel), self.weights, tuple(self.tables)))
         self.size, self.shares = len(self.weights), (np.float32(1),)
 
@@ -94,7 +99,8 @@ def compiled_backend(
     networks: Sequence[Member], vocab_size: int, counts: Counts | None = None, line_break: int | None = None
 ) -> CompiledBackend | CompiledEnsemble:
     """A model, whose lone network is of weight 1, or an ensemble."""
-    members = [CompiledBackend(each.model, vocab_size, each.weights, counts, line_break) for each in networks]
+    known = tables(counts) if counts else None
+    members = [CompiledBackend(each.model, vocab_size, each.weights, known, line_break) for each in networks]
     weights = [network.weight for network in networks]
     return members[0] if weights == [1.0] else CompiledEnsemble(members, weights)
 

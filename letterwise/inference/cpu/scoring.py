@@ -263,10 +263,10 @@ class WindowScorer:
         """Of an ensemble's members, or of one network alone."""
         self.vocab_size, self.threads = vocab_size, processors()
         self.rows = max(ROWS, networks[0].model.block_size)
-        self.members = []
+        self.members, known = [], tables(counts) if counts else NO_COUNTS
         for network in networks:
             kernel = kernel_config(network.model, vocab_size)
-            of_counts = tables(counts) if counts and kernel.orders else NO_COUNTS
+            of_counts = known if kernel.orders else NO_COUNTS
             packed = tuple(kernel), pack_weights(network.model, kernel, network.weights, to_panels), tuple(of_counts)
             self.members.append((kernel, of_counts, packed, np.float32(network.weight)))
 
