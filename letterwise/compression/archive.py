@@ -2,9 +2,9 @@
 
     file ──▶ header: magic, version, mode, model, arithmetic · a block for each MiB (spelling ▸ coder) · end: length, digest
 
-The content is read once, from a file or a pipe, and one block is in memory at a time. Each is decompressed
-right after it was compressed, by another predictor, and compared. Sizes in a file are checked against fixed bounds before
-memory is allocated for them.
+The content is read once, from a file or a pipe, and one block is in memory at a time. Each is decompressed right after it was
+compressed, or meanwhile where the model learns (beside.py), by another predictor, and compared. Sizes in a file are checked
+against fixed bounds before memory is allocated for them.
 """
 
 import hashlib
@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+import numpy as np
+
 from letterwise.compression import probe
+from letterwise.compression.beside import Beside
 from letterwise.compression.coder import Predictor, decode, encode
 from letterwise.compression.fingerprint import BYTES
 from letterwise.compression.frozen import MAX_STREAMS, streams_for
@@ -39,6 +42,7 @@ CHUNK = 2**20
 MAX_NUMBER_BYTES = 9  # bytes of a number
 
 Predictors = Callable[[int], Predictor]  # by the number of streams: a fresh one, at the beginning of a text
+Decoding = Callable[[bytes, int, int], np.ndarray]  # bits, characters, streams ──▶ ids
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,15 @@ def compress(
     header, online = MAGIC + bytes([VERSION, mode]) + model, mode != FROZEN
     header += probe.arithmetic(predictors(1), len(vocabulary))
     written, max_streams, length, digest = target.write(header + crc(header)), 1, 0, hashlib.sha256()
-    encoder, decoder = (predictors(1), predictors(1)) if online else (None, None)
+    beside = Beside(predictors(1), predictors(1), len(vocabulary)) if online else None
+    decoding = beside.decoded if beside else decoding_by(predictors, len(vocabulary))
     for content in blocks(source):
         spelled = spell(content, vocabulary)
         streams = 1 if online else streams_for(len(spelled.ids))
-        packed = encode(encoder or predictors(streams), spelled.ids, streams, len(vocabulary))
+        packed = beside.encode(spelled.ids) if beside else encode(predictors(streams), spelled.ids, streams, len(vocabulary))
         numbers = (len(content), len(spelled.ids), streams, len(spelled.escapes), len(packed))
         block = b"".join(map(to_varint, numbers)) + crc(content) + spelled.escapes + packed
-        if not comes_back(block, content, vocabulary, predictors, decoder):
+        if not comes_back(block, content, vocabulary, decoding):
             raise UserError(
                 f"what was compressed does not come back the same (bytes {length} to {length + len(content)}), and is not "
                 "kept: this machine does not calculate the same twice. Try again, and report it if it stays so."
@@ -110,12 +115,13 @@ def decompress(
     mode, fresh = open_header(source, vocabulary, model, predictors)
     read, max_streams, digest, length = HEADER, 1, hashlib.sha256(), 0
     same = None if mode == FROZEN else fresh(1)
+    decoding = decoding_by(lambda streams: same or fresh(streams), len(vocabulary))
     while True:
         size, used = take_number(source)
         read += used
         if not size:
             break
-        content, streams, used = read_block(source, size, vocabulary, fresh, same)
+        content, streams, used = read_block(source, size, vocabulary, decoding, MAX_STREAMS if mode == FROZEN else 1)
         target.write(content)
         digest.update(content)
         read, length, max_streams = read + used, length + size, max(max_streams, streams)
@@ -165,8 +171,13 @@ def open_header(
     return mode, fresh
 
 
+def decoding_by(predictors: Predictors, vocab_size: int) -> Decoding:
+    """Decoding by what `predictors` gives for a number of streams."""
+    return lambda packed, chars, streams: decode(predictors(streams), packed, chars, streams, vocab_size)
+
+
 def read_block(
-    source: BinaryIO, size: int, vocabulary: Vocabulary, fresh: Predictors, same: Predictor | None
+    source: BinaryIO, size: int, vocabulary: Vocabulary, decoding: Decoding, most_streams: int
 ) -> tuple[bytes, int, int]:
     """The content of a block of `size` bytes, how many streams it came in, and how many bytes of `source` were read.
 
@@ -175,11 +186,11 @@ def read_block(
     numbers = [take_number(source) for _ in range(4)]
     chars, streams, escapes, bits = (number for number, _ in numbers)
     plausible = size <= BLOCK and chars <= size and escapes <= size * (1 + MAX_ESCAPE_OVERHEAD)
-    if not plausible or not 1 <= streams <= (1 if same else MAX_STREAMS) or bits > 8 * size + 64 or bits % 4:
+    if not plausible or not 1 <= streams <= most_streams or bits > 8 * size + 64 or bits % 4:
         raise damaged(f"a block claims {size} bytes in {chars} characters")
     checksum, extra, packed = take(source, CHECKSUM), take(source, escapes), take(source, bits)
     try:
-        ids = decode(same or fresh(streams), packed, chars, streams, len(vocabulary))
+        ids = decoding(packed, chars, streams)
         content = unspell(Spelled(ids, extra), vocabulary, size)
     except ValueError as error:
         raise damaged(str(error)) from error
@@ -188,11 +199,12 @@ def read_block(
     return content, streams, sum(used for _, used in numbers) + CHECKSUM + escapes + bits
 
 
-def comes_back(block: bytes, content: bytes, vocabulary: Vocabulary, fresh: Predictors, same: Predictor | None) -> bool:
+def comes_back(block: bytes, content: bytes, vocabulary: Vocabulary, decoding: Decoding) -> bool:
     """Does this block decompress to this content?"""
     source = io.BytesIO(block)
     try:
-        return read_block(source, take_number(source)[0], vocabulary, fresh, same)[0] == content and not source.read(1)
+        found = read_block(source, take_number(source)[0], vocabulary, decoding, MAX_STREAMS)[0]
+        return found == content and not source.read(1)
     except UserError:
         return False
 

@@ -59,7 +59,7 @@ class Network:
         self.members = [*self.transformer.members] if isinstance(self.transformer, Ensemble) else [self.transformer]
         self.model = compiled_backend(file.networks, len(file.vocabulary), file.counts, self.line_break)
         self.windows = Windows(self.model)
-        self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING))
+        self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING), fused=True)
         self.trained = [weight.detach().clone() for weight in self.transformer.parameters()]
         self.block_size = file.config.model.block_size
         self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next

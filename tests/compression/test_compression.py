@@ -16,6 +16,7 @@ from letterwise.api import LanguageModel
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.weights import weights_of
 from letterwise.compression import archive
+from letterwise.compression.beside import Beside
 from letterwise.compression.coder import columns, decode, encode, integers
 from letterwise.compression.frozen import CHARS_PER_STREAM, Frozen, streams_for
 from letterwise.compression.spelling import Spelled, from_varint, spell, to_varint, unspell, whole_characters
@@ -125,6 +126,39 @@ def test_a_character_costs_what_its_probability_says() -> None:
     bits = -np.log2(rows[np.arange(4000), ids]).sum()
     assert bits <= 8 * len(packed) <= bits * 1.0005 + 64
     assert (decode(Given(rows), packed, 4000, 1, 50) == ids).all()
+
+
+def test_what_is_decoded_beside_is_what_was_encoded_and_by_the_same_probabilities() -> None:
+    """The bits are those of encoding alone, text after text; another probability is noticed, also where the ids come back."""
+    random = np.random.default_rng(0)
+    rows = random.dirichlet(np.full(9, 0.2), 1000)
+    ids = np.array([random.choice(9, p=row) for row in rows])
+    beside, alone = Beside(Given(rows), Given(rows), 9), Given(rows)
+    for part in (ids[:700], ids[700:700], ids[700:]):
+        packed = beside.encode(part)
+        assert packed == encode(alone, part, 1, 9)
+        assert (beside.decoded(packed, len(part), 1) == part).all()
+        for other in ((packed + b"more", len(part), 1), (packed, len(part) + 1, 1), (packed, len(part), 2)):
+            with pytest.raises(ValueError, match="these bits are others"):
+                beside.decoded(*other)
+    for change in (np.array([1e-6, 0, 0, 0, 0, 0, 0, 0, 0]), np.arange(9.0)):  # the latter decodes something else
+        others = rows.copy()
+        others[600] += change
+        beside = Beside(Given(rows), Given(others), 9)
+        with pytest.raises(ValueError, match="decoded by other probabilities"):
+            beside.decoded(beside.encode(ids), 1000, 1)
+
+
+def test_an_archive_whose_check_calculates_otherwise_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded = Beside._decode
+
+    def otherwise(self: Beside, *arguments) -> np.ndarray | None:
+        self.decoding.read(np.array([0]))
+        return decoded(self, *arguments)
+
+    monkeypatch.setattr(Beside, "_decode", otherwise)
+    with pytest.raises(UserError, match="does not come back the same"):
+        HURT.compress(CONTENT, online=True)
 
 
 def test_threads_do_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ def test_what_is_scored_is_what_is_paid(tiny) -> None:
     first = -np.log2(Online(tiny.file).probabilities()[0, ids[0]])
     text = tiny.vocabulary.decode(ids).encode()
     packed = tiny.compress(text, online=True)
+    assert torch.get_num_threads() == threads
     bits = score.bits_per_char * score.chars + first
     assert bits <= 8 * len(packed) <= bits * 1.001 + 8 * 64
     assert tiny.decompress(packed) == text
