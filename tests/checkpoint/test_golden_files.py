@@ -15,7 +15,7 @@ WROTE = {  # format → what it wrote greedily after "The ", and its nats per ch
     1: ("sat sat sat sat sat ", 2.3765970028851875),
     2: ("cat sat on the mat. ", 0.03715091187647467),
     3: ("cat sat on the mat. ", 0.03715091187647467),
-    4: ("cat sat on the mat. ", 0.039682172131167474),  # an ensemble of those of formats 1 and 3
+    4: ("cat sat on the mat. ", 0.03968217349096926),  # an ensemble of those of formats 1 to 3
 }
 
 

@@ -10,12 +10,14 @@ from letterwise import LanguageModel
 from letterwise.checkpoint import save_model
 from letterwise.checkpoint.ensemble import combined
 
+WEIGHTS = [0.25, 0.5, 0.25]  # three members, as in all tests: each number of them is compiled once
+
 
 @pytest.fixture(scope="module")
 def ensemble(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twice the same model, which is that model; its history is as a run writes it."""
+    """Three times the same model, which is that model; its history is as a run writes it."""
     path = tmp_path_factory.mktemp("ensemble") / "model.safetensors"
-    file = combined([tiny.file, tiny.file], [0.5, 0.5])
+    file = combined([tiny.file] * 3, WEIGHTS)
     file.history.extend(tiny.history)
     save_model(path, file)
     return path
@@ -29,7 +31,7 @@ def answered(*arguments: object) -> str:
 
 
 def test_what_reads_and_writes_gives_what_the_model_gives(tiny: LanguageModel, ensemble: Path, text_file: Path) -> None:
-    """Half of its logits and half of them again are its logits, to the bit."""
+    """Its logits by halves and quarters are its logits, to the bit."""
     alone = tiny.run_dir / "model.safetensors"
     for command in (
         ("generate", "--seed", "The ", "--num_tokens", 30, "--rng_seed", 1, "--json"),
@@ -43,28 +45,30 @@ def test_what_reads_and_writes_gives_what_the_model_gives(tiny: LanguageModel, e
         assert said == expected
 
 
-def test_compression_comes_back(ensemble: Path, text_file: Path, tmp_path: Path) -> None:
+def test_compression_comes_back(ensemble: Path, tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("The cat sat on the log. The owl sat on the mät. " * 6)
     for how in ([], ["--online"]):
         packed, back = tmp_path / f"packed{len(how)}", tmp_path / f"back{len(how)}"
-        answered("compress", "--model_path", ensemble, "--input_file", text_file, "--output_file", packed, *how)
+        answered("compress", "--model_path", ensemble, "--input_file", text, "--output_file", packed, *how)
         answered("decompress", "--model_path", ensemble, "--input_file", packed, "--output_file", back)
-        assert back.read_bytes() == text_file.read_bytes()
+        assert back.read_bytes() == text.read_bytes()
 
 
 def test_inspect_names_its_members(tiny: LanguageModel, ensemble: Path) -> None:
     said = answered("inspect", "--model_path", ensemble)
-    member = "0.5 × 2 layers, 2 heads, width 32, counts of order 7"
-    assert f"ensemble       2 members: {member} · {member}\n" in said
-    assert f"parameters     {2 * tiny.params:,}\n" in said
+    each = " · ".join(f"{weight} × 2 layers, 2 heads, width 32, counts of order 7" for weight in WEIGHTS)
+    assert f"ensemble       3 members: {each}\n" in said
+    assert f"parameters     {3 * tiny.params:,}\n" in said
     told = json.loads(answered("inspect", "--model_path", ensemble, "--json"))
-    assert [each["weight"] for each in told["members"]] == [0.5, 0.5]
-    assert told["params"] == 2 * tiny.params
+    assert [each["weight"] for each in told["members"]] == WEIGHTS
+    assert told["params"] == 3 * tiny.params
     assert {"member.0.tokens.weight", "member.1.tokens.weight"} <= told["weights"].keys()
 
 
 def test_compare_counts_the_weights_of_all_members(tiny: LanguageModel, ensemble: Path) -> None:
     told = json.loads(answered("compare", tiny.run_dir, ensemble, "--json"))
-    assert [run["params"] for run in told["runs"]] == [tiny.params, 2 * tiny.params]
+    assert [run["params"] for run in told["runs"]] == [tiny.params, 3 * tiny.params]
 
 
 @pytest.mark.parametrize("target", ["hf", "gguf", "onnx", "html"])
@@ -91,7 +95,7 @@ def test_what_looks_inside_says_what_to_do_instead(ensemble: Path) -> None:
 
 
 def test_it_teaches(tiny: LanguageModel, ensemble: Path, text_file: Path, tmp_path: Path) -> None:
-    """What its own half and half teach is what the model teaches."""
+    """What its parts teach is what the model teaches."""
     shape = ["--n_layer", 1, "--n_head", 1, "--n_embd", 8, "--block_size", 8, "--max_iters", 4, "--warmup_iters", 1, "--json"]
     figures = []
     for name, teacher in (("one", tiny.run_dir / "model.safetensors"), ("two", ensemble)):

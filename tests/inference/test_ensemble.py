@@ -128,9 +128,9 @@ def test_one_member_of_weight_1_scores_what_that_model_scores() -> None:
         assert evaluate(alone.text_model, ids, protocol=protocol) == evaluate(one.text_model, ids, protocol=protocol)
 
 
-def test_a_better_member_makes_it_better() -> None:
-    """A mixture of a model with its own half is that model, sharpened: p² for weights of 1 and 1."""
-    file = combined([member(), member()], [1.0, 1.0])
+def test_weights_above_1_sharpen() -> None:
+    """A model mixed with itself is that model, sharpened: p² where the weights are 2 in all."""
+    file = combined([member()] * 3, [1.0, 0.5, 0.5])
     ids = VOCABULARY.encode("the hen", "error")
     np.testing.assert_allclose(Sequence(compiled(file)).read(ids), 2 * Sequence(compiled(member())).read(ids), rtol=1e-6)
 

@@ -103,13 +103,13 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
 
 
 def test_an_ensemble_learns_as_its_lone_member_does_and_comes_back(tiny) -> None:
-    """One of weight 1 to the bit; of two, both move."""
+    """One of weight 1 to the bit; of three, all move."""
     ids, one = tiny.vocabulary.encode(TEXT, "skip"), combined([tiny.file], [1.0])
     assert evaluate(one, ids) == evaluate(tiny.file, ids)
-    two = LanguageModel(combined([tiny.file, tiny.file], [0.5, 0.4]), device="cpu")
+    three = LanguageModel(combined([tiny.file] * 3, [0.5, 0.3, 0.1]), device="cpu")
     text = tiny.vocabulary.decode(ids).encode()
-    assert two.decompress(two.compress(text, online=True)) == text
-    network = Network(two.file)
+    assert three.decompress(three.compress(text, online=True)) == text
+    network = Network(three.file)
     for id in ids:
         network.read(int(id))
     for member, backend in zip(network.members, network.model.members, strict=True):

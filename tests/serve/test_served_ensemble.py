@@ -14,16 +14,16 @@ from letterwise.checkpoint.ensemble import combined
 
 @pytest.fixture(scope="module")
 def ensemble(tiny: LanguageModel) -> LanguageModel:
-    return LanguageModel(combined([tiny.file, tiny.file], [0.6, 0.2]), "cpu")
+    return LanguageModel(combined([tiny.file] * 3, [0.6, 0.2, 0.1]), "cpu")
 
 
 def test_streams_of_an_ensemble_and_what_looks_inside(ensemble: LanguageModel, tmp_path: Path) -> None:
-    ensemble.save(tmp_path / "both.safetensors")
-    with running(tmp_path, "--model_path", "both.safetensors") as server:
+    ensemble.save(tmp_path / "all.safetensors")
+    with running(tmp_path, "--model_path", "all.safetensors") as server:
         client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none")
 
         def streamed(seed: int) -> str:
-            asked = {"model": "both", "prompt": "The ", "max_tokens": 20 + seed, "seed": seed, "stream": True}
+            asked = {"model": "all", "prompt": "The ", "max_tokens": 20 + seed, "seed": seed, "stream": True}
             return "".join(piece.choices[0].text for piece in client.completions.create(**asked))
 
         with ThreadPoolExecutor(8) as pool:
@@ -31,7 +31,7 @@ def test_streams_of_an_ensemble_and_what_looks_inside(ensemble: LanguageModel, t
         assert texts == [ensemble.generate("The ", num_tokens=20 + seed, rng_seed=seed) for seed in range(8)]
         told = httpx.get(f"{server.url}/api/inspect").json()
         assert told["params"] == sum(part["params"] for part in told["parts"]) == ensemble.params
-        assert told["facts"]["ensemble"].startswith("2 members: 0.6 × ")
+        assert told["facts"]["ensemble"].startswith("3 members: 0.6 × ")
         assert httpx.get(f"{server.url}/v1/models").json()["data"][0]["letterwise"]["params"] == ensemble.params
         looks = [httpx.post(f"{server.url}/api/{verb}", json={"text": "The cat"}) for verb in ("attention", "lens")]
         for answer in (*looks, httpx.get(f"{server.url}/api/embedding")):
