@@ -5,9 +5,9 @@
 Two lengths: texts that fill a context (all that llama2.c can write), and 500 characters (what nanoGPT writes by default; beyond
 the context of the smaller shape: what a character costs then, windows being read again). Ours is the whole path, from a
 prompt to pieces of text. Weights are fresh: what is written does not matter to speed. All sample with temperature 0.8; top-k
-200 keeps all 65 characters. `together` is 64 samples side by side, `plain` the model without the kernel; `--only plain` runs
-the contenders with that in their names. Last, the time from the start of a process to its first character, for a model file
-that was used before.
+200 keeps all 65 characters. `together` is 64 samples side by side, `plain` the model without the kernel, `ensemble` one of
+`fast` with and without counts; `--only plain` runs the contenders with that in their names. Last, the time from the start of
+a process to its first character, for a model file that was used before.
 """
 
 import functools
@@ -31,7 +31,7 @@ from letterwise.data.prepare import prepare
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.inference.backend import Backend
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.cpu.backend import CompiledBackend
+from letterwise.inference.cpu.backend import CompiledBackend, CompiledEnsemble
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
@@ -78,6 +78,7 @@ def main() -> None:
 def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
     """Our presets, and ways to write; all go beyond a context."""
     contenders: dict[str, tuple[Rate, bool]] = {}
+    members: list[CompiledBackend] = []
     for preset in ("llama", "gpt2", "classic", "fast", "fast without counts"):
         bare = {"counts_order": 0} if preset.endswith("counts") else {}
         heads = {"n_kv_head": shape["n_head"]} if preset == "llama" else {}  # as llama2.c is given
@@ -87,11 +88,15 @@ def ours(shape: dict[str, int], seconds: float) -> dict[str, tuple[Rate, bool]]:
         weights = weights_of(model)
         compiled = CompiledBackend(config.model, len(VOCABULARY), weights, counts)
         contenders[preset] = writer(compiled, seconds), False
+        members += [compiled] if preset.startswith("fast") else []
         if preset in ("llama", "fast"):
             contenders[f"{preset}, {TOGETHER} together"] = writer(compiled, seconds, TOGETHER), False
             plain = TorchBackend(model, counts)
             contenders[f"{preset}, plain"] = writer(plain, seconds), False
             contenders[f"{preset}, plain, {TOGETHER} together"] = writer(plain, seconds, TOGETHER), False
+    both = CompiledEnsemble(members, [0.8, 0.2])
+    contenders["fast, ensemble"] = writer(both, seconds), False
+    contenders[f"fast, ensemble, {TOGETHER} together"] = writer(both, seconds, TOGETHER), False
     return contenders
 
 
