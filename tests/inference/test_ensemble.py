@@ -15,6 +15,7 @@ from letterwise.compiling import entry
 from letterwise.compiling.worker import Job
 from letterwise.data.batches import Cuts
 from letterwise.evaluation.evaluate import evaluate
+from letterwise.evaluation.score import Scorer
 from letterwise.inference.backend import Backend, Cache
 from letterwise.inference.cpu import decode
 from letterwise.inference.cpu.scoring import WindowScorer
@@ -126,6 +127,16 @@ def test_one_member_of_weight_1_scores_what_that_model_scores() -> None:
         ]
         ids = VOCABULARY.encode(TEXT, "error")
         assert evaluate(alone.text_model, ids, protocol=protocol) == evaluate(one.text_model, ids, protocol=protocol)
+
+
+def test_of_lines_it_says_what_the_module_says() -> None:
+    """Each line knows nothing of the one before."""
+    model, text = LanguageModel(ensemble(lines=True), "cpu"), "the hen\nate the bean\n\non the boat\n"
+    compiled = [line.bits for line in model.follow([text.encode()])]
+    plain = Scorer(model.text_model).read(VOCABULARY.encode(text, "error"))
+    assert sum(compiled) == pytest.approx(float(plain.bits.sum()), rel=1e-4)
+    assert model.decompress(model.compress(text.encode())) == text.encode()
+    assert "\n" not in model.generate("the", num_tokens=30, rng_seed=1, stop=["\n"])
 
 
 def test_weights_above_1_sharpen() -> None:
