@@ -132,7 +132,7 @@ def test_one_member_of_weight_1_scores_what_that_model_scores() -> None:
 def test_of_lines_it_says_what_the_module_says() -> None:
     """Each line knows nothing of the one before."""
     model, text = LanguageModel(ensemble(lines=True), "cpu"), "the hen\nate the bean\n\non the boat\n"
-    compiled = [line.bits for line in model.follow([text.encode()])]
+    compiled = [line.bits for line in model.follow([text.encode()], protocol="blocks")]
     plain = Scorer(model.text_model).read(VOCABULARY.encode(text, "error"))
     assert sum(compiled) == pytest.approx(float(plain.bits.sum()), rel=1e-4)
     assert model.decompress(model.compress(text.encode())) == text.encode()
