@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from priors import counted
 
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.ensemble import combined
@@ -11,10 +12,9 @@ from letterwise.checkpoint.weights import weights_of
 from letterwise.config.presets import resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.model import build, initialize
-from letterwise.ngrams import count_ngrams
 
 VOCABULARY = Vocabulary("char", "\n abcdehilnost")
-COUNTS = count_ngrams(np.random.default_rng(0).integers(0, len(VOCABULARY), 300), len(VOCABULARY), 3)
+COUNTS = counted(np.random.default_rng(0).integers(0, len(VOCABULARY), 300), len(VOCABULARY), 3)
 WEIGHTS = (0.7, 0.4, -0.1)
 
 

@@ -123,6 +123,8 @@ class TrainOptions(TypedDict, total=False):
     """start every block, and the head, at zero output (default: True)"""
     counts_order: int
     """longest n-grams, in characters, whose counts the model builds on (0: no counts) (default: 7)"""
+    counts_contexts: bool
+    """beside n-grams, count what follows words, characters some way back, places in lines and long repeats (default: True)"""
     softcap: float
     """limit logits smoothly to ±softcap (0: off) (default: 15.0)"""
     max_iters: int

@@ -15,6 +15,7 @@ from letterwise.config.accounting import weight_shapes
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.ngrams import Counts, adapt
 from letterwise.ngrams.adapt import AdaptedCounts
+from letterwise.ngrams.contexts import ContextCounts, alphabet
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.storage import MAX_COUNT
 from letterwise.ngrams.trie import Level
@@ -29,10 +30,10 @@ def grown(file: ModelFile, vocabulary: Vocabulary) -> ModelFile:
     """
     if vocabulary == file.vocabulary:
         return file
-    places, size = new_places(file.vocabulary, vocabulary), len(vocabulary)
+    places = new_places(file.vocabulary, vocabulary)
     before, after = (weight_shapes(file.config.model, len(held)) for held in (file.vocabulary, vocabulary))
     weights = {name: _grown(weight, before[name], after[name], places) for name, weight in file.weights.items()}
-    counts = file.counts and _grown_counts(file.counts, places, size)
+    counts = file.counts and _grown_counts(file.counts, places, vocabulary)
     return replace(file, vocabulary=vocabulary, weights=weights, counts=counts)
 
 
@@ -53,19 +54,29 @@ def _grown(weight: np.ndarray, before: tuple[int, ...], after: tuple[int, ...], 
     return weight
 
 
-def _grown_counts(counts: Counts, places: np.ndarray, size: int) -> Counts:
-    """The same counts where character c is `places[c]` of `size`."""
+def _grown_counts(counts: Counts, places: np.ndarray, vocabulary: Vocabulary) -> Counts:
+    """The same counts where character c is `places[c]` of the vocabulary."""
+    size = len(vocabulary)
     if isinstance(counts, AdaptedCounts):
-        return adapt([_grown_counts(part, places, size) for part in counts.parts])
+        return adapt([_grown_counts(part, places, vocabulary) for part in counts.parts])
     dtype = np.min_scalar_type(size - 1)
     levels = [Level(each.starts, places[each.characters].astype(dtype), each.counts, size) for each in counts.levels]
     levels[0] = _scaled(levels[0])
-    grown = replace(counts, levels=levels, vocab_size=size)
+    contexts = counts.contexts and _grown_contexts(counts.contexts, places, vocabulary)
+    grown = replace(counts, levels=levels, vocab_size=size, contexts=contexts)
     if not isinstance(grown, PrunedCounts):
         return grown
     total = levels[0].counts.sum(keepdims=True, dtype=np.int64)
     few = [np.zeros(4, np.int64), *grown.counts_of_counts[1:]]
     return replace(grown, totals=[total, *grown.totals[1:]], counts_of_counts=few)
+
+
+def _grown_contexts(contexts: ContextCounts, places: np.ndarray, vocabulary: Vocabulary) -> ContextCounts:
+    """The same for contexts, whose keys know characters by their code points."""
+    dtype = np.min_scalar_type(len(vocabulary) - 1)
+    tables = [replace(table, characters=places[table.characters].astype(dtype)) for table in contexts.tables]
+    lines = contexts.alphabet.fresh >= 0
+    return ContextCounts(tables, alphabet(vocabulary, vocabulary.line_break if lines else None))
 
 
 def _scaled(level: Level) -> Level:

@@ -193,6 +193,8 @@ def _from_parts(path: Path, header: Any, held: dict[str, np.ndarray] | None = No
         counts = from_arrays(counted, len(vocabulary)) if held is not None and config.model.counts_order else None
         if counts and counts.order != config.model.counts_order:
             raise UserError(f"counts are of order {counts.order}, not counts_order={config.model.counts_order}")
+        if counts and bool(counts.contexts) != config.model.has_contexts(len(vocabulary)):
+            raise UserError(f"its counts are not those of counts_contexts={config.model.counts_contexts}")
         weights = {name: arrays[name] for name in names}
         members = stored_members(header["members"], config, weights) if version >= MEMBERS_SINCE else ()
         own = {} if members else weights
@@ -251,6 +253,8 @@ def check_members(members: Sequence[Member]) -> None:
             raise UserError(f"member {n} has block_size={model.block_size}, and another {first.block_size}")
         if model.counts_order not in (0, first.counts_order):
             raise UserError(f"member {n} has counts_order={model.counts_order}, and another {first.counts_order}")
+        if model.counts_order and model.counts_contexts != first.counts_contexts:
+            raise UserError(f"member {n} has counts_contexts={model.counts_contexts}, and another the opposite")
 
 
 def check_weights(weights: Mapping[str, np.ndarray], model: ModelConfig, vocab_size: int) -> None:

@@ -7,6 +7,8 @@ accounting    parameters, operations and bytes of a choice
 """
 
 from letterwise.config.declaration import (
+    CONTEXT_KINDS,
+    CONTEXT_REACH,
     MIXED_UP_TO,
     PARTS,
     Config,
@@ -18,6 +20,8 @@ from letterwise.config.declaration import (
 )
 
 __all__ = [
+    "CONTEXT_KINDS",
+    "CONTEXT_REACH",
     "MIXED_UP_TO",
     "PARTS",
     "Config",

@@ -72,7 +72,7 @@ def flops_per_char(config: ModelConfig, vocab_size: int) -> int:
         * config.bias
         * ((config.n_head + 2 * config.kv_heads) * config.head_dim + config.up_width + 2 * config.n_embd)
     )
-    prior = held.prior - config.mixed_orders(vocab_size)  # matrices only: the gates' biases are none
+    prior = held.prior - config.mixed_counts(vocab_size)  # matrices only: the gates' biases are none
     matrices = held.attention + held.feedforward - biases + prior + vocab_size * config.n_embd
     return 2 * matrices + 4 * config.n_layer * config.block_size * config.n_embd
 
@@ -103,7 +103,7 @@ def _kept(config: ModelConfig, vocab_size: int, checkpointing: bool) -> int:
     turned = (config.n_head + config.kv_heads) * config.head_dim
     attention = heads + turned * (2 * config.qk_norm + (config.positions == "rotary")) + c
     dropped = c if config.dropout else 0
-    orders = config.mixed_orders(vocab_size)
+    orders = config.mixed_counts(vocab_size)
     scores = vocab_size * (1 + bool(config.softcap) + 2 * bool(orders) + orders)
     block, layers = attention + config.activations_kept + 4 * c + dropped, config.n_layer
     blocks = c * layers + block * min(1, layers) if checkpointing else block * layers
@@ -112,7 +112,7 @@ def _kept(config: ModelConfig, vocab_size: int, checkpointing: bool) -> int:
 
 def _around_blocks(config: ModelConfig, vocab_size: int) -> Shapes:
     """The weights before and after the blocks."""
-    c, orders = config.n_embd, config.mixed_orders(vocab_size)
+    c, orders = config.n_embd, config.mixed_counts(vocab_size)
     shapes: Shapes = {"tokens.weight": (vocab_size, c)}
     if config.position_table:
         shapes["positions.table"] = (config.block_size, c)

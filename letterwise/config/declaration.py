@@ -8,26 +8,24 @@ declarations. This file must not import torch: `--help` is instant.
 
 import math
 import re
-import tomllib
 from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from letterwise.config.file_names import expanded
 from letterwise.config.knob import check, knob
-from letterwise.errors import UserError, did_you_mean, quoted, sentence
-from letterwise.text_encoding import read_text_file
+from letterwise.errors import UserError, did_you_mean, quoted
 
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name files
 LATER = {  # knobs younger than model format 3: written where they are on
     "data": ("lines", "encoding", "test_fraction"),
+    "model": ("counts_contexts",),
     "training": ("init_from", "freeze", "replay", "teacher", "members", "distill", "tuning_fraction"),
     "runtime": ("activation_checkpointing", "parallel", "tracker"),
 }
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
+CONTEXT_KINDS, CONTEXT_REACH = 8, 128  # kinds of contexts that are counted beside n-grams, and characters that they see
 MIXED_UP_TO = 512  # characters: with more, a distribution per order and position is too large to carry
 OPTIMIZER_COPIES = {"adamw": 2, "muon": 2, "sgd": 1, "adafactor": 0}  # what each keeps per weight, at most
 
@@ -94,6 +92,9 @@ class ModelConfig:
     zero_output: bool = knob(True, "start every block, and the head, at zero output")
     counts_order: int = knob(
         7, "longest n-grams, in characters, whose counts the model builds on (0: no counts)", min=0, max=2**6
+    )
+    counts_contexts: bool = knob(
+        True, "beside n-grams, count what follows words, characters some way back, places in lines and long repeats"
     )
     softcap: float = knob(15.0, "limit logits smoothly to ±softcap (0: off)", min=0, below=1e6)
 
@@ -183,9 +184,24 @@ class ModelConfig:
         """How many numbers the feed-forward's first layer gives: what its second takes, or twice that with a gate."""
         return 2 * self.hidden if self.gated else self.hidden
 
-    def mixed_orders(self, vocab_size: int) -> int:
-        """How many orders of counts, the longest ones, the prior keeps apart: all, unless the characters are too many."""
-        return self.counts_order if vocab_size <= MIXED_UP_TO else min(1, self.counts_order)
+    def mixed_counts(self, vocab_size: int) -> int:
+        """How many distributions of counts the prior keeps apart: all kinds of contexts, and each order of n-grams; where the
+        characters are too many, only that of the longest n-grams.
+        """
+        if vocab_size > MIXED_UP_TO:
+            return min(1, self.counts_order)
+        return self.counts_order + CONTEXT_KINDS * self.has_contexts(vocab_size)
+
+    @property
+    def counts_reach(self) -> int:
+        """How many characters before the next one counts look at, at most."""
+        if not self.counts_order:
+            return 0
+        return max(CONTEXT_REACH, self.counts_order - 1) if self.counts_contexts else self.counts_order - 1
+
+    def has_contexts(self, vocab_size: int) -> bool:
+        """Are contexts counted?"""
+        return self.counts_contexts and self.counts_order > 0 and vocab_size <= MIXED_UP_TO
 
 
 @dataclass(frozen=True)
@@ -370,28 +386,6 @@ def config_from_json(stored: dict[str, Any]) -> Config:
         if not isinstance(stored[part], dict):
             raise UserError(f"its configuration has {part} = {str(stored[part])[:40]!r}, which holds no knobs")
     values = {name: value for part in PARTS for name, value in stored[part].items()}
+    values.setdefault("counts_contexts", False)  # a file of before there were any
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Config(preset=stored["preset"], size=stored["size"]).with_values(values)
-
-
-def read_toml(path: str | Path) -> dict[str, Any]:
-    """The keys and values of an experiment file: flag names, flat, with `preset` and `size` among them.
-
-    Raises `UserError` when the file is missing, is not TOML, or has a key that is no flag.
-    """
-    try:
-        values = tomllib.loads(read_text_file(path, "--config"))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"--config {str(path)!r} is not TOML: {sentence(error)}") from error
-    known = ["preset", "size", *(f.name for kind in PARTS.values() for f in fields(kind))]
-    for name in values:
-        if name not in known:
-            raise UserError(f"--config {str(path)!r} has an unknown key {name!r}; known keys: {', '.join(known)}.")
-    return {name: from_toml(name, value) for name, value in values.items()}
-
-
-def from_toml(name: str, value: Any) -> Any:
-    """A list as a tuple; what names files, as the system knows them."""
-    each = value if isinstance(value, list) else [value]
-    found = tuple(expanded(one) if name in FILES and isinstance(one, str) else one for one in each)
-    return found if isinstance(value, list) else found[0]

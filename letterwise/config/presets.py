@@ -9,13 +9,14 @@ To add one, add a row. Every value can be overridden by its flag; defaults that 
 from typing import Any
 
 from letterwise.config.adapt import adapted
-from letterwise.config.declaration import PARTS, Config, read_toml
+from letterwise.config.declaration import PARTS, Config
+from letterwise.config.experiment import read_toml
 from letterwise.errors import UserError, did_you_mean
 
 # What the three older presets share: AdamW's recipe, and none of what `fast` adds.
 _USUAL = dict(
     optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4, dropout=0.0, shared_dropout=False,
-    qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, lookahead=0.0,
+    qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, counts_contexts=False, lookahead=0.0,
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -37,7 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         positions="rotary", norm="rms", norm_order="pre", activation="swiglu", bias=False, n_kv_head=2, **_USUAL,
     ),
     # Counting alone (Chen & Goodman 1998): a transformer of no layers, of which nothing is trained.
-    "counts": dict(n_layer=0, n_head=1, n_embd=2, max_iters=0),
+    "counts": dict(n_layer=0, n_head=1, n_embd=2, max_iters=0, counts_contexts=False),
 }  # fmt: skip
 
 SIZES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ For a model of lines each line is a text of its own: its first window begins wit
 
 All three predict every character but the text's first exactly once, in float32, in batches whose size depends on the model
 alone: the same model and text give the same figures, whoever asks. Windows bound what the transformer sees; counts, for a
-model that has them, always know the last few characters of the text, as they do when it writes.
+model that has them, always know the last characters of the text, 128 at most, as they do when it writes.
 """
 
 from collections.abc import Callable, Iterator

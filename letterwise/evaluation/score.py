@@ -119,7 +119,7 @@ class Scorer:
         self.model, self.protocol, self.closely, self.skips = model, protocol, closely, skips
         self.compiled = None if closely else compiled
         self.overlap, self.vocab_size = overlap_of(protocol, model.block_size), len(model.vocabulary)
-        self.reach = max(0, model.config.counts_order - 1)
+        self.reach = model.config.counts_reach
         if before is None:
             before = () if model.line_break is None else (model.line_break,)
         self.before, self.start = np.array(before, np.int64), 0  # the last ids; where a window begins among them

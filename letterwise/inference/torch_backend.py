@@ -57,7 +57,8 @@ class TorchCache:
         self.alike = all(part.out_features >= NARROW or part.in_features % SUMMED == 0 for part in products)
         self.room = room_for(backend.vocab_size)
         self.kept = KVCache(backend.config, rows, like=weights.detach())
-        self.windows = np.full((rows, counts.order if counts else 0), -1)  # what counts look at; -1 is no character
+        seen = backend.config.counts_reach + 1 if counts else 0
+        self.windows = np.full((rows, seen), -1)  # what counts look at; -1 is no character
         self.steps = 0  # in which each of some rows has read a character
         self.recorded: Function | None = None  # such a step, by a GPU
         self.may_record = self.alike and self.device.type in RECORDS and rows <= CHUNK

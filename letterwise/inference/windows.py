@@ -6,7 +6,7 @@ A text may be longer than the context. When the context is full, a new window be
 prediction sees at least half a context (as evaluation's protocol `sliding` does at that stride). Windows begin at fixed
 positions of the text, whatever the chunking. Re-reading half a window every half window keeps the cost of a character
 constant however long the text grows, and works with every encoding of positions, learned ones included. Counts need only the
-last few characters, so they read straight through.
+last characters, so they read straight through.
 
 A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing was
 read yet, it stands after a line break.
@@ -33,7 +33,7 @@ class Windows:
     def __init__(self, backend: Backend, rows: int = 1) -> None:
         self.backend, self.cache = backend, backend.cache(rows)
         self.block_size, self.line_break = backend.config.block_size, backend.line_break
-        self.kept, self.reach = self.block_size // 2, max(0, backend.config.counts_order - 1)
+        self.kept, self.reach = self.block_size // 2, backend.config.counts_reach
         self.history: list[list[int]] = [[] for _ in range(rows)]  # each window's ids, and the few before that counts see
         self.held = [0] * rows
         self.pending = {} if self.line_break is None else {row: [self.line_break] for row in range(rows)}

@@ -1,13 +1,14 @@
-"""Prior: predictions of n-gram counts, added to the embedding and to the logits: the blocks need only learn the rest.
+"""Prior: predictions of counts, added to the embedding and to the logits: the blocks need only learn the rest.
 
-    ln p (B T K V+1): for the K longest orders k, what n-grams of up to k characters say of the next one, and the escape:
-                      how much of it they left to shorter n-grams, which shows how sure they are
+    ln p (B T K V+1): K distributions of the next character, by each kind of context (ngrams/contexts), then by n-grams of
+                      up to 1, 2, … characters; and the escape: how much of it was left to shorter ones, which shows how
+                      sure they are
     p of the longest, escapes of all ──linear──▶ (B T C), added to the embedding
     h (B T C) ──linear──▶ gates (B T K)
     logits = head(h) + Σ_k gate_k · ln p_k
 
-With nothing learned yet (head at zero, gates at 0, …, 0, 1) the model predicts exactly what the longest n-grams
-predict. Where p comes from is not known here: it is passed with the tokens.
+With nothing learned yet (head at zero, gates at 0, …, 0, 1) the model predicts exactly what the longest n-grams, the last of
+the K, predict. Where p comes from is not known here: it is passed with the tokens.
 """
 
 import torch
@@ -22,7 +23,7 @@ class Prior(nn.Module):
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:
         super().__init__()
-        self.orders = config.mixed_orders(vocab_size)
+        self.orders = config.mixed_counts(vocab_size)
         self.read = nn.Linear(vocab_size + self.orders, config.n_embd, bias=False)
         self.gates = nn.Linear(config.n_embd, self.orders)
 

@@ -5,16 +5,17 @@ Counts of the base text, Counts of the new text ──adapt──▶ AdaptedCoun
 In each context the new text's distribution has a share of what is predicted, and the base text's the rest. The share grows
 with how often the context was seen, and falls with how many different characters followed: t / (t + n/2), for t characters of
 n kinds. That is the form of Witten & Bell's method C (1991) with half its n. A context that only one of the texts has is
-predicted from that one. docs/log.md compares this with adding the counts up.
+predicted from that one. docs/log.md compares this with adding the counts up, which is what is done with those of contexts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
 import numpy as np
 
 from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
+from letterwise.ngrams.contexts.tables import joined
 from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.trie import Level, expand
 
@@ -43,6 +44,10 @@ class AdaptedCounts(Counts):
 
     parts: tuple[Counts, ...]
     rows: list[list[np.ndarray]]
+
+    def with_parts(self, parts: tuple[Counts, ...]) -> "AdaptedCounts":
+        """The same n-grams, where parts have other contexts."""
+        return replace(self, parts=parts)
 
     @cached_property
     def smoothed(self) -> BackoffModel:
@@ -91,7 +96,8 @@ def _joined(before: Counts, new: Counts) -> AdaptedCounts:
         each = [of_before]
     else:
         each = [[np.where(b >= 0, r[b], -1) for b, r in zip(of_before, of_part, strict=True)] for of_part in rows]
-    return AdaptedCounts(levels, size, before.chars + new.chars, (*parts, new), [*each, of_new])
+    contexts = joined(before.contexts, new.contexts) if before.contexts and new.contexts else None
+    return AdaptedCounts(levels, size, before.chars + new.chars, (*parts, new), [*each, of_new], contexts=contexts)
 
 
 def _inverse(places: np.ndarray, size: int) -> np.ndarray:

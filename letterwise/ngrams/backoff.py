@@ -13,6 +13,11 @@ import numpy as np
 
 from letterwise.ngrams.trie import expand
 
+FALLBACK = (
+    0.5,
+    1.0,
+    1.5,
+)  # discounts of 1, 2, 3 or more where the text is too small to estimate them (as KenLM's, Heafield 2011)
 DENSE_NUMBERS = 2**22  # levels are also kept written out as long as together they are no larger than this
 
 
@@ -81,3 +86,42 @@ class BackoffModel:
         which, entries = expand(level.starts, rows)
         probs.reshape(-1)[which * self.vocab_size + level.characters[entries]] += level.weights[entries]
         return probs
+
+
+def discount(counts_of_counts: np.ndarray) -> np.ndarray:
+    """What is taken off a count of 0, 1, 2, 3 or more: (..., 4), from how many n-grams were counted 1, 2, 3, 4 times (..., 4).
+
+    Chen & Goodman 1998, equation 26: D_i = i - (i+1)·Y·n_{i+1}/n_i, with Y = n_1/(n_1 + 2·n_2).
+    """
+    n = counts_of_counts.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = n[..., :1] / (n[..., :1] + 2 * n[..., 1:2])
+        estimated = np.arange(1, 4) - np.arange(2, 5) * y * n[..., 1:4] / n[..., :3]
+    sound = (n > 0).all(-1, keepdims=True) & (estimated > 0)
+    discounts = np.where(sound, estimated, FALLBACK)
+    return np.concatenate((np.zeros_like(discounts[..., :1]), discounts), axis=-1).astype(np.float32)
+
+
+def smooth(
+    lower: np.ndarray,
+    starts: np.ndarray,
+    characters: np.ndarray,
+    counts: np.ndarray,
+    discounts: np.ndarray,
+    counted: np.ndarray | None = None,
+) -> BackoffLevel:
+    """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the level below.
+
+    So does what was `counted` (R,) in a row, and is not among its counts any more.
+    """
+    rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
+    taken = discounts[rows, np.minimum(counts, 3)]
+    totals = np.bincount(rows, weights=counts, minlength=len(starts) - 1)
+    left = np.bincount(rows, weights=taken, minlength=len(starts) - 1)
+    if counted is not None:
+        left, totals = left + (counted - totals), counted.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        backoff = np.where(totals > 0, left / totals, 1.0).astype(np.float32)
+    weights = (counts.astype(np.float32) - taken) / np.maximum(totals, 1.0).astype(np.float32)[rows]
+    weights[counts == 0] = 0.0
+    return BackoffLevel(lower, backoff, totals.astype(np.float32), starts, characters, weights)

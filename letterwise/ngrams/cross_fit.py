@@ -19,8 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from letterwise.ngrams.adapt import AdaptedCounts, adapt, interpolated, on_rows
-from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
-from letterwise.ngrams.kneser_ney import Counts, discount, smooth, with_continuation_counts
+from letterwise.ngrams.backoff import BackoffLevel, BackoffModel, discount, smooth
+from letterwise.ngrams.contexts.fit import FittedContexts
+from letterwise.ngrams.kneser_ney import Counts, with_continuation_counts
 from letterwise.ngrams.trie import Level, at_line_start, build_levels, context_lengths, distinct, expand
 
 
@@ -51,6 +52,7 @@ class CrossFitted:
     depths: np.ndarray
     top: np.ndarray
     folds: int
+    contexts: FittedContexts | None = None
 
     def log_probs_at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of the characters at start + 1 … start + length, from the folds they are not in: (B, length, K, V+1), float32.
@@ -58,17 +60,23 @@ class CrossFitted:
         K = `orders` and escapes as for `Counts.log_probs`. For places behind the end of the text the values mean nothing.
         """
         log_probs = np.empty((len(starts), length, orders, self.smoothed.vocab_size + 1), np.float32)
+        own = min(orders, self.counts.order)
+        ngrams = log_probs[:, :, orders - own :]
         uncounted = len(self.ids) - len(self.top)
         outside = starts + length < uncounted
         if outside.any():
-            log_probs[outside] = self.counts.log_probs_at(self.ids, starts[outside], length, orders)
+            ngrams[outside] = self.counts.log_probs_at(self.ids, starts[outside], length, own)
         places = (starts[~outside, None] - uncounted + np.arange(1, length + 1)).reshape(-1)
-        log_probs[~outside] = self._counted(places, orders).reshape(-1, *log_probs.shape[1:])
+        ngrams[~outside] = self._counted(places, own).reshape(-1, *ngrams.shape[1:])
+        if orders > own and self.contexts:
+            self.contexts.fill(log_probs, self.ids, starts)
         return log_probs
 
     def complete(self) -> None:
         """Make all that is made on first use, to be shared."""
         _ = self.smoothed.dense, self.counts.smoothed.dense
+        if self.contexts:
+            self.contexts.complete()
 
     def _counted(self, places: np.ndarray, orders: int) -> np.ndarray:
         """ln p of characters of the counted text (n, K, V+1). A place just before it gets letter frequencies."""

@@ -30,10 +30,12 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.ngrams import passage_fit
 from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
+from letterwise.ngrams.contexts import alphabet, count_contexts
+from letterwise.ngrams.contexts.fit import FITTED
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.on_disk import count_on_disk
-from letterwise.ngrams.passage_fit import PassageFitted, TrainingPrior, adapted, count_text
+from letterwise.ngrams.passage_fit import PassageFitted, TrainingPrior, adapted, count_text, fitted_contexts
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level
 
@@ -54,25 +56,44 @@ Arrays = dict[str, np.ndarray]
 T = TypeVar("T", bound=Counts | CrossFitted)
 
 
-def fitted(stream: TokenStream, order: int, *, folds: int, max_chars: int, before: Sequence[Counts] = ()) -> TrainingPrior:
-    """`fit_text` of a text's training part, from the cache where it is there."""
+def fitted(
+    stream: TokenStream,
+    order: int,
+    *,
+    folds: int,
+    max_chars: int,
+    before: Sequence[Counts] = (),
+    contexts: bool = False,
+) -> TrainingPrior:
+    """`fit_text` of a text's training part, from the cache where it is there, all but `contexts`, if these are counted."""
     text, size, line_break = stream.part("train"), len(stream.vocabulary), stream.line_break
     chars = min(max_chars, len(text))
     if passage_fit.by_disk(chars, order):  # one after another: so no more than one of them is in memory
         each = [_without(stream, order, chars, without) for without in passage_fit.WITHOUT]
-        return adapted(PassageFitted(each[0], each[1:], text, chars), before)
+        found: TrainingPrior = adapted(PassageFitted(each[0], each[1:], text, chars), before)
+    else:
+        chars = min(chars, passage_fit.IN_MEMORY)
 
-    def fit() -> CrossFitted:
-        counted = min(chars, passage_fit.IN_MEMORY)
-        return cross_fit(text, size, order, folds=folds, max_chars=counted, line_break=line_break, before=before)
+        def fit() -> CrossFitted:
+            return cross_fit(text, size, order, folds=folds, max_chars=chars, line_break=line_break, before=before)
 
-    if before:  # folds are combined with other texts row by row
-        return fit()
-    return _kept(stream, {"fitted": folds, "order": order, "chars": chars}, fit, lambda arrays: _as_crossfitted(arrays, stream))
+        facts = {"fitted": folds, "order": order, "chars": chars}  # beside other texts, folds are combined row by row
+        found = fit() if before else _kept(stream, facts, fit, lambda arrays: _as_crossfitted(arrays, stream))
+    of = alphabet(stream.vocabulary, line_break)
+    return fitted_contexts(found, of, folds=folds, chars=chars) if contexts else found
 
 
-def counted(stream: TokenStream, order: int, max_chars: int) -> Counts:
-    """`count_text` of the end of a text's training part, from the cache where it is there."""
+def counted(stream: TokenStream, order: int, max_chars: int, *, contexts: bool = False) -> Counts:
+    """`count_text` of the end of a text's training part, from the cache where it is there; and its `contexts`."""
+    found = _counted(stream, order, max_chars)
+    if not contexts:
+        return found
+    text = stream.part("train")[-min(max_chars, FITTED) :]
+    of = alphabet(stream.vocabulary, stream.line_break)
+    return found.with_contexts(count_contexts(text, len(stream.vocabulary), of))
+
+
+def _counted(stream: TokenStream, order: int, max_chars: int) -> Counts:
     text = stream.part("train")[-max_chars:]
     order = min(order, len(text))
     if passage_fit.by_disk(len(text), order):

@@ -10,38 +10,48 @@ Where lines are examples, a context ends at the line break that its line begins 
 begin with it have nothing before them that could differ, and are counted as they occur (as KenLM's with <s>, Heafield 2011).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 
-from letterwise.ngrams.backoff import BackoffLevel, BackoffModel
+from letterwise.config import CONTEXT_REACH
+from letterwise.ngrams.backoff import BackoffModel, discount, smooth
+from letterwise.ngrams.contexts.tables import ContextCounts
 from letterwise.ngrams.trie import Level, at_line_start, build_levels, context_lengths, suffixes
 
 ORDER = 7  # of counting alone, as a baseline: on a million characters of English longer ones bring nothing
-FALLBACK = (
-    0.5,
-    1.0,
-    1.5,
-)  # discounts of 1, 2, 3 or more where the text is too small to estimate them (as KenLM's, Heafield 2011)
 
 
 @dataclass(frozen=True)
 class Counts:
     """A frozen Kneser-Ney model: the trie of its training text, and the distributions that follow from it.
 
-    The counts of all levels but the last are continuation counts. `chars` is how much text was counted.
+    The counts of all levels but the last are continuation counts. `chars` is how much text was counted. `contexts` are what
+    else was counted, where that was asked for.
     """
 
     levels: list[Level]
     vocab_size: int
     chars: int
+    contexts: ContextCounts | None = field(default=None, kw_only=True)
 
     @property
     def order(self) -> int:
         """Length of the longest n-grams: a character is predicted from the order - 1 before it."""
         return len(self.levels)
+
+    def with_contexts(self, contexts: ContextCounts | None) -> Self:
+        """The same n-grams, with all that was made of them, and these contexts."""
+        changed = replace(self, contexts=contexts)
+        vars(changed).update({name: value for name, value in vars(self).items() if name in ("suffixes", "smoothed")})
+        return changed
+
+    def reach(self, orders: int) -> int:
+        """How many ids before a character `log_probs` looks at, for so many distributions."""
+        return max(CONTEXT_REACH, self.order - 1) if orders > self.order else self.order - 1
 
     @cached_property
     def suffixes(self) -> list[np.ndarray]:
@@ -62,27 +72,32 @@ class Counts:
         """ln p of what follows each of the last `length` ids of each window: (B, S) ids ──▶ (B, length, K, V+1), float32.
 
         With K = `orders`: by n-grams of up to order-K+1, …, order characters, each apart; the last of the V+1 is the escape,
-        the share that is left to shorter n-grams. A window may begin with -1 for "no character": contexts that would hold
-        it count as never seen.
+        the share that is left to shorter n-grams. Of a K above the order, the first ones are by contexts of each kind.
+        A window may begin with -1 for "no character": n-grams that would hold it count as never seen.
         """
-        size = windows.shape[1]
-        known = np.maximum(windows, 0)
-        rows = np.zeros((len(windows), size + 1), np.int32)  # of the context that ends before place s
+        seen = windows[:, max(0, windows.shape[1] - length - self.order + 1) :]
+        size = seen.shape[1]
+        known = np.maximum(seen, 0)
+        rows = np.zeros((len(seen), size + 1), np.int32)  # of the context that ends before place s
         rows_by_level = [rows[:, size - length + 1 :]]
         for level in self.levels[:-1]:
             grown = np.full_like(rows, -1)
-            grown[:, 1:] = np.where(windows >= 0, level.find(rows[:, :-1], known), -1)
+            grown[:, 1:] = np.where(seen >= 0, level.find(rows[:, :-1], known), -1)
             rows = grown
             rows_by_level.append(rows[:, size - length + 1 :])
-        probs = self.smoothed.distributions([rows.reshape(-1) for rows in rows_by_level], orders)
-        return np.log(probs, out=probs).reshape(len(windows), length, orders, self.vocab_size + 1)
+        probs = self.smoothed.distributions([rows.reshape(-1) for rows in rows_by_level], min(orders, self.order))
+        log_probs = np.log(probs, out=probs).reshape(len(windows), length, -1, self.vocab_size + 1)
+        if orders > self.order and self.contexts:
+            others = self.contexts.log_probs(windows, length, log_probs[:, :, -1, :-1])
+            log_probs = np.concatenate((others, log_probs), axis=2)
+        return log_probs
 
     def log_probs_at(self, ids: np.ndarray, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """ln p of what follows each of `ids[start : start + length]`, all of `ids` before it known: (B, length, K, V+1).
 
         For places behind the end of `ids` the values mean nothing.
         """
-        places = starts[:, None] + np.arange(1 - self.order, length)
+        places = starts[:, None] + np.arange(1 - self.reach(orders), length)
         known = ids[np.clip(places, 0, len(ids) - 1)].astype(np.int64)
         return self.log_probs(np.where(places >= 0, known, -1), length, orders)
 
@@ -113,42 +128,3 @@ def with_continuation_counts(levels: list[Level], line_break: int | None = None)
         counts = np.where(line_starts[j][level.row_of], level.counts, counts)
         counted.append(Level(level.starts, level.characters, counts, level.vocab_size))
     return [*counted, levels[-1]]
-
-
-def discount(counts_of_counts: np.ndarray) -> np.ndarray:
-    """What is taken off a count of 0, 1, 2, 3 or more: (..., 4), from how many n-grams were counted 1, 2, 3, 4 times (..., 4).
-
-    Chen & Goodman 1998, equation 26: D_i = i - (i+1)·Y·n_{i+1}/n_i, with Y = n_1/(n_1 + 2·n_2).
-    """
-    n = counts_of_counts.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = n[..., :1] / (n[..., :1] + 2 * n[..., 1:2])
-        estimated = np.arange(1, 4) - np.arange(2, 5) * y * n[..., 1:4] / n[..., :3]
-    sound = (n > 0).all(-1, keepdims=True) & (estimated > 0)
-    discounts = np.where(sound, estimated, FALLBACK)
-    return np.concatenate((np.zeros_like(discounts[..., :1]), discounts), axis=-1).astype(np.float32)
-
-
-def smooth(
-    lower: np.ndarray,
-    starts: np.ndarray,
-    characters: np.ndarray,
-    counts: np.ndarray,
-    discounts: np.ndarray,
-    counted: np.ndarray | None = None,
-) -> BackoffLevel:
-    """Counts of R rows as distributions: what `discounts` (R, 4) take off goes to the level below.
-
-    So does what was `counted` (R,) in a row, and is not among its counts any more.
-    """
-    rows = np.repeat(np.arange(len(starts) - 1, dtype=np.int32), np.diff(starts))
-    taken = discounts[rows, np.minimum(counts, 3)]
-    totals = np.bincount(rows, weights=counts, minlength=len(starts) - 1)
-    left = np.bincount(rows, weights=taken, minlength=len(starts) - 1)
-    if counted is not None:
-        left, totals = left + (counted - totals), counted.astype(np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        backoff = np.where(totals > 0, left / totals, 1.0).astype(np.float32)
-    weights = (counts.astype(np.float32) - taken) / np.maximum(totals, 1.0).astype(np.float32)[rows]
-    weights[counts == 0] = 0.0
-    return BackoffLevel(lower, backoff, totals.astype(np.float32), starts, characters, weights)

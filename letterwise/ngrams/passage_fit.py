@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from letterwise.ngrams.adapt import adapt
+from letterwise.ngrams.adapt import AdaptedCounts, adapt, texts
+from letterwise.ngrams.contexts.fit import FittedContexts, fit_contexts
+from letterwise.ngrams.contexts.keys import Alphabet
 from letterwise.ngrams.cross_fit import CrossFitted, cross_fit
 from letterwise.ngrams.kneser_ney import Counts, count_ngrams
 from letterwise.ngrams.on_disk import PASSAGE, count_on_disk
@@ -32,24 +34,31 @@ class PassageFitted:
     without: list[Counts]
     ids: np.ndarray
     counted: int
+    contexts: FittedContexts | None = None
 
     def log_probs_at(self, starts: np.ndarray, length: int, orders: int = 1) -> np.ndarray:
         """As `CrossFitted.log_probs_at`."""
         places = starts[:, None] + np.arange(1, length + 1) - (len(self.ids) - self.counted)
         fold = np.maximum(places, 0) // PASSAGE % len(self.without)  # what was not counted, no fold has seen
         log_probs = np.empty((len(starts), length, orders, self.counts.vocab_size + 1), np.float32)
+        own = min(orders, self.counts.order)
+        ngrams = log_probs[:, :, orders - own :]
         for f, counts in enumerate(self.without):
             windows = (fold == f).any(1).nonzero()[0]
             if len(windows):
-                found = counts.log_probs_at(self.ids, starts[windows], length, orders)
+                found = counts.log_probs_at(self.ids, starts[windows], length, own)
                 row, place = (fold[windows] == f).nonzero()
-                log_probs[windows[row], place] = found[row, place]
+                ngrams[windows[row], place] = found[row, place]
+        if orders > own and self.contexts:
+            self.contexts.fill(log_probs, self.ids, starts)
         return log_probs
 
     def complete(self) -> None:
         """Make all that follows from the counts, to be shared."""
         for counts in (self.counts, *self.without):
             _ = counts.smoothed.dense, [level.keys for level in counts.levels]
+        if self.contexts:
+            self.contexts.complete()
 
 
 TrainingPrior = CrossFitted | PassageFitted
@@ -94,3 +103,16 @@ def adapted(fitted: PassageFitted, before: Sequence[Counts], after: Sequence[Cou
     """The same, with counts of other texts put together with those of the whole, and of each fold, as `adapt` says."""
     each = [adapt([*before, counts, *after]) for counts in (fitted.counts, *fitted.without)]
     return replace(fitted, counts=each[0], without=each[1:])
+
+
+def fitted_contexts(fitted: TrainingPrior, alphabet: Alphabet, *, folds: int, chars: int, after: int = 0) -> TrainingPrior:
+    """The same, with contexts, of the last `chars` characters at most; so many texts come `after` this one in its counts."""
+    counts = fitted.counts
+    parts = list(texts(counts))
+    place = len(parts) - 1 - after
+    others = [part.contexts for i, part in enumerate(parts) if i != place and part.contexts]
+    contexts = fit_contexts(fitted.ids[-chars:], counts.vocab_size, alphabet, folds=folds, others=others)
+    if isinstance(counts, AdaptedCounts):
+        parts[place] = parts[place].with_contexts(contexts.own)
+        counts = counts.with_parts(tuple(parts))
+    return replace(fitted, counts=counts.with_contexts(contexts.counts), contexts=contexts)

@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from letterwise.ngrams.backoff import BackoffModel
-from letterwise.ngrams.kneser_ney import Counts, discount, smooth
+from letterwise.ngrams.backoff import BackoffModel, discount, smooth
+from letterwise.ngrams.kneser_ney import Counts
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 
 from letterwise.errors import UserError
 from letterwise.ngrams.adapt import AdaptedCounts, adapt
+from letterwise.ngrams.contexts import storage as contexts
 from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level
@@ -18,6 +19,7 @@ from letterwise.ngrams.trie import Level
 SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
 MAX_COUNT = 2**31  # a count is below this: they are int32 in memory
 PRUNED = ("totals", "few")  # of each level, where rare n-grams were left out
+CONTEXTS = "contexts."  # the arrays of what was counted beside n-grams begin so
 OF_TEXT = "text{}."  # the arrays of one of several texts begin so
 
 
@@ -32,6 +34,9 @@ def to_arrays(counts: Counts) -> dict[str, np.ndarray]:
         if isinstance(counts, PrunedCounts):
             parts |= {"totals": counts.totals[j], "few": counts.counts_of_counts[j]}
         arrays |= {f"{j}.{name}": _smallest(values) for name, values in parts.items()}
+    if counts.contexts:
+        kept = contexts.to_arrays(counts.contexts)
+        arrays |= {CONTEXTS + name: v if name.endswith(".keys") else _smallest(v) for name, v in kept.items()}
     return arrays
 
 
@@ -39,6 +44,8 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     """The inverse of `to_arrays`. Raises `UserError` when the arrays do not fit each other or the vocabulary."""
     if OF_TEXT.format(0) + "chars" in arrays:
         return _of_texts(arrays, vocab_size)
+    kept = {name.removeprefix(CONTEXTS): array for name, array in arrays.items() if name.startswith(CONTEXTS)}
+    arrays = {name: array for name, array in arrays.items() if not name.startswith(CONTEXTS)}
     parts = ("lengths", "characters", "counts") + PRUNED * ("0.totals" in arrays)
     order = (len(arrays) - 1) // len(parts)
     names = {"chars", *(f"{j}.{part}" for j in range(order) for part in parts)}
@@ -64,7 +71,7 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     read = _pruned(arrays, levels, Counts(levels, vocab_size, int(arrays["chars"][0])))
     if any((lower < 0).any() for lower in read.suffixes):
         raise UserError("the counts have a context, but not that context without its first character")
-    return read
+    return read.with_contexts(contexts.from_arrays(kept, vocab_size)) if kept else read
 
 
 def _pruned(arrays: dict[str, np.ndarray], levels: list[Level], counts: Counts) -> Counts:

@@ -63,7 +63,7 @@ class Network:
         self.trained = [weight.detach().clone() for weight in self.transformer.parameters()]
         self.block_size = file.config.model.block_size
         self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next
-        self.reach = max(0, file.config.model.counts_order - 1)  # characters before a window that n-grams need
+        self.reach = file.config.model.counts_reach  # characters before a window that counts need
         self.windows.read()  # a model of lines begins with a line break
         self.recent = [] if self.line_break is None else [self.line_break]  # the window, and the context of its n-grams
         self.known = self.block_size // 2 if self.line_break is None else 0  # of this window's targets

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from letterwise.config import DataConfig
-from letterwise.config.declaration import from_toml
+from letterwise.config.experiment import from_toml
 from letterwise.config.presets import knob_values, resolve
 from letterwise.errors import UserError, did_you_mean, quoted, sentence
 from letterwise.text_encoding import read_text_file

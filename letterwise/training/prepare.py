@@ -281,16 +281,19 @@ def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[C
             "lower --counts_order (0 for no counts)."
         )
     earlier = [before] if before else []
+    contexts = config.model.has_contexts(len(stream.vocabulary))
     if not training.max_iters:  # counting alone
-        return adapt([*earlier, count_whole(config, stream, order)]), None
+        return adapt([*earlier, count_whole(config, stream, order, contexts=contexts)]), None
     folds, max_chars = training.counts_folds, training.counts_chars
-    crossfitted = kept.fitted(stream, order, folds=folds, max_chars=max_chars, before=earlier)
+    crossfitted = kept.fitted(stream, order, folds=folds, max_chars=max_chars, before=earlier, contexts=contexts)
     return crossfitted.counts, crossfitted
 
 
-def count_whole(config: Config, stream: TokenStream, order: int, max_chars: int = MAX_COUNT) -> Counts:
+def count_whole(
+    config: Config, stream: TokenStream, order: int, max_chars: int = MAX_COUNT, *, contexts: bool = False
+) -> Counts:
     """The counts of the training part, as far as the configuration lets them reach."""
-    return kept.counted(stream, order, min(config.training.counts_chars, max_chars))
+    return kept.counted(stream, order, min(config.training.counts_chars, max_chars), contexts=contexts)
 
 
 def introduction(run: Run) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from made_ensembles import COUNTS, VOCABULARY, WEIGHTS, ensemble, member, members
+from priors import counted
 
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.checkpoint.container import pack, unpack
@@ -18,7 +19,6 @@ from letterwise.checkpoint.text_model import text_model
 from letterwise.compression.fingerprint import fingerprint
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
-from letterwise.ngrams import count_ngrams
 from letterwise.ngrams.storage import to_arrays
 
 IDS = np.random.default_rng(1).integers(0, len(VOCABULARY), 12)
@@ -148,7 +148,7 @@ def other(**values: Any) -> ModelFile:
 
 
 LINES = member().config.with_values({"lines": True})
-ELSEWHERE = count_ngrams(IDS, len(VOCABULARY), 3)
+ELSEWHERE = counted(IDS, len(VOCABULARY), 3)
 UNFIT = {
     "no member": ([], [], "0 models"),
     "a weight too few": ([member()], [], "1 models cannot have 0 weights"),
@@ -169,5 +169,5 @@ def test_what_does_not_go_together_is_refused(files: list[ModelFile], weights: l
 
 
 def test_equal_counts_need_not_be_the_same_object() -> None:
-    again = count_ngrams(np.random.default_rng(0).integers(0, len(VOCABULARY), 300), len(VOCABULARY), 3)
+    again = counted(np.random.default_rng(0).integers(0, len(VOCABULARY), 300), len(VOCABULARY), 3)
     assert combined([member(), other(counts=again)], [0.5, 0.5]).counts is COUNTS

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from priors import counts_for, log_prior
+from priors import counted, counts_for, log_prior
 
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.checkpoint.container import pack, unpack
@@ -21,7 +21,6 @@ from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.errors import UserError
 from letterwise.model import build, initialize
-from letterwise.ngrams import count_ngrams
 from letterwise.ngrams.storage import to_arrays
 
 FORMS = ("model.safetensors", "model.pth")
@@ -220,7 +219,7 @@ def test_counts_that_a_model_wants_must_be_there(tmp_path: Path, name: str) -> N
 @pytest.mark.parametrize("order", [3, 8])
 def test_counts_must_be_of_the_order_that_the_model_learned_beside(tmp_path: Path, order: int) -> None:
     file = model_file()
-    others = count_ngrams(np.arange(300) % V, V, order)
+    others = counted(np.arange(300) % V, V, order)
     save_model(tmp_path / "m.safetensors", dataclasses.replace(file, counts=others))
     with pytest.raises(UserError, match="damaged"):
         load_model(tmp_path / "m.safetensors")
@@ -230,7 +229,7 @@ def test_counts_must_be_of_the_order_that_the_model_learned_beside(tmp_path: Pat
 @pytest.mark.parametrize("preset", ["fast", "gpt2"])
 def test_a_file_from_before_counts_loads_as_a_model_without(tmp_path: Path, name: str, preset: str) -> None:
     """Format 1 knew nothing of counts, nor had its configuration a knob for them."""
-    file = model_file(preset, counts_order=0)
+    file = model_file(preset, counts_order=0, counts_contexts=False)
     config = file.config.to_json()
     for part in ("model", "training"):
         config[part] = {knob: value for knob, value in config[part].items() if not knob.startswith("counts_")}

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from priors import counted
 
 from letterwise.api import LanguageModel
 from letterwise.checkpoint import ModelFile
@@ -27,7 +28,6 @@ from letterwise.errors import UserError
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.inference.windows import Windows
 from letterwise.model import build, initialize
-from letterwise.ngrams import count_ngrams
 
 SHAPE = dict(n_layer=1, n_head=2, n_embd=16, block_size=16)
 HOUSES = {
@@ -47,7 +47,7 @@ def model_of(preset: str) -> LanguageModel:
         for weight in transformer.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
     ids = np.random.default_rng(0).integers(0, len(vocabulary), 300)
-    counts = count_ngrams(ids, len(vocabulary), config.model.counts_order) if config.model.counts_order else None
+    counts = counted(ids, len(vocabulary), config.model.counts_order) if config.model.counts_order else None
     data = {"fingerprint": "0" * 64, "sources": [], "bounds": [0, 0, 0]}
     return LanguageModel(ModelFile(config, vocabulary, weights_of(transformer), data, [], counts), device="cpu")
 

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from priors import beside
+from priors import beside, counted
 from test_prior import SHAPE, lively
 
 from letterwise.api import LanguageModel
@@ -15,7 +15,6 @@ from letterwise.evaluation.inside import attention, embedding_map, lens, logits
 from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.model.attention import Attention
-from letterwise.ngrams import count_ngrams
 
 IDS = np.random.default_rng(2).integers(0, 13, 11)
 
@@ -24,7 +23,7 @@ def model_and_counts(preset: str):
     flags = {**SHAPE, **PRESETS[preset], **({"n_kv_head": 2} if preset == "llama" else {})}
     model = lively(preset=preset, **flags)
     order = model.config.counts_order
-    return model, count_ngrams(np.random.default_rng(0).integers(0, 13, 300), 13, order) if order else None
+    return model, counted(np.random.default_rng(0).integers(0, 13, 300), 13, order) if order else None
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference.test_engine import SHAPE, V, lively
-from priors import beside
+from priors import beside, counted
 
 from letterwise.checkpoint.weights import weights_of
 from letterwise.config.presets import PRESETS, resolve
@@ -21,7 +21,7 @@ from letterwise.inference.engine import Sequence
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.loss import cross_entropy
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts, count_ngrams
+from letterwise.ngrams import Counts
 from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 
@@ -39,7 +39,7 @@ def model(request: pytest.FixtureRequest) -> Transformer:
 
 @pytest.fixture(scope="module")
 def counts(model: Transformer) -> Counts | None:
-    return count_ngrams(LEARNED, V, model.config.counts_order, BREAK) if model.prior else None
+    return counted(LEARNED, V, model.config.counts_order, BREAK) if model.prior else None
 
 
 @pytest.fixture(scope="module", params=["compiled", "plain"])

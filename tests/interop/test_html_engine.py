@@ -15,7 +15,7 @@ import torch
 from inference.test_engine import SHAPE, lively
 from inference.test_every_brick import BRICKS, REST
 from interop.in_node import in_node, logits_in_node, model_file, needs_node, numbers_of
-from priors import beside, counts_for
+from priors import beside, counted, counts_for
 
 from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.weights import weights_of
@@ -29,7 +29,7 @@ from letterwise.interop.exporting.page.describe import IN_TRAINING, config_of
 from letterwise.interop.exporting.page.pack import packed
 from letterwise.interop.exporting.page.rounding import Weights, restored, rounded
 from letterwise.model import Transformer
-from letterwise.ngrams import Counts, adapt, count_ngrams
+from letterwise.ngrams import Counts, adapt
 
 V = 11
 IDS = np.random.default_rng(1).integers(0, V, 40).tolist()  # more than three contexts
@@ -129,7 +129,7 @@ def test_counts_of_several_texts(number: int) -> None:
     model = lively(ModelConfig(**SHAPE, counts_order=5))
     random = np.random.default_rng(number)
     texts = [random.integers(3 * i, min(V, 3 * i + 7), size) % V for i, size in enumerate((300, 90, 40))]
-    counts = adapt([count_ngrams(text, V, 5) for text in texts[:number]])
+    counts = adapt([counted(text, V, 5) for text in texts[:number]])
     chunks = [[int(id)] for text in texts for id in text[:40]]
     (found,) = logits_in_node([file_of(model, counts)], chunks)
     np.testing.assert_allclose(found, logits(model, counts, chunks), rtol=1e-4, atol=1e-4)
@@ -141,7 +141,7 @@ def test_many_characters_and_counts_above_a_byte() -> None:
     size = 700
     model = lively(ModelConfig(**SHAPE, counts_order=3), vocab_size=size)
     ids = np.concatenate((np.random.default_rng(0).integers(0, size, 2000), np.full(70_000, 699)))
-    counts = count_ngrams(ids, size, 3)
+    counts = counted(ids, size, 3)
     assert counts.levels[-1].counts.max() > 2**16
     chunks = [[int(id)] for id in ids[:30]] + [[699]] * 5
     (found,) = logits_in_node([file_of(model, counts)], chunks)

@@ -8,9 +8,9 @@ from ngrams.plain_kneser_ney import PlainKneserNey
 
 from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams
-from letterwise.ngrams.backoff import BackoffModel
+from letterwise.ngrams.backoff import BackoffModel, discount
 from letterwise.ngrams.cross_fit import cross_fit
-from letterwise.ngrams.kneser_ney import Counts, discount
+from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.reader import NgramReader, read_on, tables
 from letterwise.ngrams.storage import from_arrays, to_arrays
 from letterwise.ngrams.trie import distinct

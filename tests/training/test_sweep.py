@@ -20,7 +20,7 @@ from in_process import ask, refused
 from optuna.trial import TrialState
 from steps import Listener
 
-from letterwise.config.declaration import read_toml
+from letterwise.config.experiment import read_toml
 from letterwise.config.presets import asked_values
 from letterwise.sweep.search import sweep
 from letterwise.sweep.space import as_toml, read_space

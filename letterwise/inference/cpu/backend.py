@@ -23,6 +23,7 @@ from letterwise.inference.cpu.threads import ThreadPool
 from letterwise.inference.sampling.filters import FILTERS
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
+from letterwise.ngrams.contexts.reader import context_tables
 from letterwise.ngrams.reader import NgramReader, Tables, tables
 from letterwise.shapes import Bool, Float, Int
 
@@ -34,7 +35,9 @@ CACHED = 2**22  # weights of at most so many numbers stay in the processor's cac
 TOGETHER, KEPT = 12, 5 * 2**17  # of so many texts, and so many numbers of theirs, what is kept stays in the processor's cache
 SIDE_BY_SIDE = 3  # vectors of a product (matmul.py)
 ROWS_PER_PASS = 5  # so many more texts side by side take about as long as one alone
-NO_COUNTS = Tables(*(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)))  # never read
+NO_COUNTS = Tables(
+    *(np.zeros(2, kind) for kind in (np.int64, np.int64, np.uint32, np.float32, np.float32)), context_tables(None)
+)  # never read
 NO_DRAWS = decode.Draws(
     np.zeros(0, np.int64), np.zeros(0, FILTERS), np.zeros((0, 0), np.float32), np.zeros((0, 0)), np.zeros(0, np.int32),
     np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64), np.zeros((0, 0), bool), np.zeros(0, np.int64),

@@ -71,7 +71,7 @@ def kernel_config(config: ModelConfig, vocab_size: int) -> KernelConfig:
     """What the kernel needs to know of a configuration."""
     return KernelConfig(
         config.n_layer, config.n_embd, vocab_size, config.n_head, config.kv_heads, config.head_dim, config.hidden,
-        config.block_size, config.mixed_orders(vocab_size), activation_of(config), is_rotary(config), is_rms_norm(config),
+        config.block_size, config.mixed_counts(vocab_size), activation_of(config), is_rotary(config), is_rms_norm(config),
         is_post_norm(config), config.qk_norm, config.embed_norm, float(config.softcap),
     )  # fmt: skip
 

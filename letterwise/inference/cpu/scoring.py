@@ -44,7 +44,7 @@ from letterwise.inference.cpu.layout import (
 from letterwise.inference.cpu.matmul import LANES, VECTORS, padded, panel_matmul, panel_of_all, to_panels
 from letterwise.machine import processors
 from letterwise.ngrams import Counts
-from letterwise.ngrams.reader import Tables, begin, read_on, tables
+from letterwise.ngrams.reader import Tables, begin, read_on, state_size, tables
 
 ROWS = 128  # characters that are read together, if a context is no longer
 PIECES = 8  # for each thread: one that is held up leaves more to the others
@@ -55,7 +55,7 @@ class Room(NamedTuple):
 
     tokens: np.ndarray  # (N, 3): 0, the place in its window, and the id of each character
     targets: np.ndarray  # (N, 2): which of them is followed by a target, and where that stands in the text
-    state: np.ndarray  # (order,): where a text is in the counts
+    state: np.ndarray  # where a text is in the counts
     prior: np.ndarray  # (N, K, V+1): the counts' log-probabilities
     logits: np.ndarray  # (V,)
     totals: np.ndarray  # (VECTORS,): of attention weights
@@ -74,7 +74,7 @@ class Room(NamedTuple):
     mixture: np.ndarray  # (VECTORS, D): values, each times its weight
 
 
-def room_for(kernel: KernelConfig, rows: int, order: int) -> Room:
+def room_for(kernel: KernelConfig, rows: int, state: int) -> Room:
     """Room for `rows` characters that are read together, and for what products write behind them."""
     rows += VECTORS
     width, dim, size = padded(kernel.width), padded(kernel.head_dim), padded(kernel.block_size)
@@ -82,7 +82,7 @@ def room_for(kernel: KernelConfig, rows: int, order: int) -> Room:
     hidden, qkv, up = padded(kernel.hidden), padded(qkv_size(kernel)), padded(up_size(kernel))
     widths = width, width, hidden, scores, qkv, width, width, up, scores
     return Room(
-        np.zeros((rows, 3), np.int64), np.zeros((rows, 2), np.int64), np.zeros(order, np.int64),
+        np.zeros((rows, 3), np.int64), np.zeros((rows, 2), np.int64), np.zeros(state, np.int64),
         np.zeros((rows, kernel.orders, kernel.vocab_size + 1), np.float32), aligned(kernel.vocab_size),
         aligned(VECTORS),
         *(aligned(rows, each) for each in widths),
@@ -291,7 +291,7 @@ class WindowScorer:
 
     def _run(self, ids: np.ndarray, windows: np.ndarray, nats: np.ndarray) -> None:
         members = tuple(
-            (packed, tuple(room_for(kernel, self.rows, len(of_counts.rows) - 1)), weight)
+            (packed, tuple(room_for(kernel, self.rows, state_size(of_counts))), weight)
             for kernel, of_counts, packed, weight in self.members
         )
         score_windows(members, ids, windows, aligned(self.rows, self.vocab_size), nats)

@@ -88,6 +88,7 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: Wo
         *before, _ = texts(file.counts)
         training, order = file.config.training, file.config.model.counts_order
         folds, chars = training.counts_folds, training.counts_chars
-        fit = partial(kept.fitted, stream, order, folds=folds, max_chars=chars, before=before)
+        contexts = file.config.model.has_contexts(len(stream.vocabulary))
+        fit = partial(kept.fitted, stream, order, folds=folds, max_chars=chars, before=before, contexts=contexts)
         crossfitted = fitted_once(fit, stream.part("train"), world)
     return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)

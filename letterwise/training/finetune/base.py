@@ -50,9 +50,9 @@ class Base:
     def grown(self, vocabulary: Vocabulary) -> ModelFile:
         """The model over a larger vocabulary. Raises `UserError` where its architecture cannot have so many characters."""
         model, old, new = self.file.config.model, len(self.file.vocabulary), len(vocabulary)
-        if model.mixed_orders(old) != model.mixed_orders(new):
+        if model.mixed_counts(old) != model.mixed_counts(new):
             raise UserError(
-                f"{self.path!r} tells {model.mixed_orders(old)} lengths of n-grams apart, and with the text's characters its "
+                f"{self.path!r} tells {model.mixed_counts(old)} lengths of n-grams apart, and with the text's characters its "
                 f"vocabulary would have {new:,}, too many for that: train a model of its own, without --init_from."
             )
         return grown(self.file, vocabulary)

@@ -6,7 +6,7 @@ FineTuning ──at each validation──▶ how well the base's own text is sti
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import TorchBackend
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
-from letterwise.ngrams.passage_fit import TrainingPrior, fit_text
+from letterwise.ngrams.passage_fit import TrainingPrior, fit_text, fitted_contexts
 from letterwise.progress import Note
 from letterwise.runtime.process import one_thread
 from letterwise.training.finetune.base import Base
@@ -75,18 +75,15 @@ class FineTuning:
         if self.old is None or self.start.counts is None or counts is None:
             return None
         order, (*before, _), training = config.model.counts_order, texts(self.start.counts), config.training
-        text = self.old.part("train")
-        fit = partial(
-            fit_text,
-            text,
-            len(self.start.vocabulary),
-            order,
-            folds=training.counts_folds,
-            max_chars=training.counts_chars,
-            line_break=self.old.line_break,
-            before=before,
-            after=texts(counts)[-1:],
-        )
+        text, folds, chars = self.old.part("train"), training.counts_folds, training.counts_chars
+        size, line_break, after = len(self.start.vocabulary), self.old.line_break, texts(counts)[-1:]
+
+        def fit() -> TrainingPrior:
+            found = fit_text(text, size, order, folds=folds, max_chars=chars, line_break=line_break, before=before, after=after)
+            if not counts.contexts:
+                return found
+            return fitted_contexts(found, counts.contexts.alphabet, folds=folds, chars=chars, after=len(after))
+
         return fitted_once(fit, text, world)
 
 

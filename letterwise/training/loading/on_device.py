@@ -59,7 +59,8 @@ class DeviceCounts:
     """Cross-fitted counts of a text, on a device."""
 
     def __init__(self, crossfitted: CrossFitted, orders: int, device: torch.device) -> None:
-        counts, self.device, self.orders = crossfitted.counts, device, orders
+        counts, self.device, self.contexts = crossfitted.counts, device, crossfitted.contexts
+        self.orders = min(orders, counts.order)
         self.ids, self.folds, self.reach = crossfitted.ids, crossfitted.folds, counts.order - 1
         self.smoothed, self.whole = DeviceBackoff(crossfitted.smoothed, device), None
         self.depths, self.top = moved(crossfitted.depths, device), moved(crossfitted.top, device)
@@ -69,7 +70,17 @@ class DeviceCounts:
             self.keys = [moved(level.keys, device) for level in counts.levels]
 
     def log_probs_at(self, starts: np.ndarray, length: int) -> Tensor:
-        """As `CrossFitted.log_probs_at`, with the K orders that it was made for."""
+        """As `CrossFitted.log_probs_at`, with the K orders that it was made for. Contexts are looked up by the processor."""
+        ngrams = self._ngrams(starts, length)
+        if not self.contexts:
+            return ngrams
+        others = np.empty((*ngrams.shape[:2], len(self.contexts.counts.tables) + 1, ngrams.shape[3]), np.float32)
+        others[:, :, -1] = ngrams[:, :, -1].cpu().numpy()
+        self.contexts.fill(others, self.ids, starts)
+        return torch.cat((torch.from_numpy(others[:, :, :-1]).to(self.device), ngrams), dim=2)
+
+    def _ngrams(self, starts: np.ndarray, length: int) -> Tensor:
+        """What n-grams say, (B, length, orders, V+1)."""
         shape = (length, self.orders, self.smoothed.vocab_size + 1)
         outside = starts + length < self.uncounted
         inside = self._counted(starts[~outside], length).view(-1, *shape)

@@ -15,6 +15,7 @@ from letterwise.config.accounting import FLOAT, parameters, training_bytes
 from letterwise.config.declaration import OPTIMIZER_COPIES
 from letterwise.config.presets import SIZES, knob_values
 from letterwise.errors import UserError
+from letterwise.ngrams.contexts.fit import FITTED
 from letterwise.ngrams.passage_fit import IN_MEMORY
 
 GIB = 2**30
@@ -23,7 +24,7 @@ MAX_ACCUMULATION = 1024  # batches in one step: more are not what was meant
 NOTED = 4 * GIB  # what a run needs is noted from here on
 LARGE_VOCABULARY = 2**15  # characters: the score of each is kept for every place of a batch
 BASE = 200 * 2**20  # compiled code, and all that does not grow
-CROSS_FITTED, COUNTED = 160, 110  # bytes for each character at the peak of counting in memory (docs/log.md)
+CROSS_FITTED, COUNTED, CONTEXTS = 160, 110, 250  # bytes for each character at the peak of counting in memory (docs/log.md)
 FITTED_ON_DISK, ON_DISK = 3 * GIB, 2 * GIB  # of longer texts, with some room (docs/log.md)
 MIN_VALUES = {"batch_size": 1, "counts_chars": 2**16, "block_size": 32, "n_layer": 1, "n_embd": 64, "ffn_hidden": 64}
 ADAPTABLE = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # defaults that may change without being asked
@@ -65,6 +66,8 @@ def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
     scores = 2 + 3 * bool(ahead)  # times the vocabulary: gradients of logits, and those of the character after the next
     batch += FLOAT * training.batch_size * model.block_size * vocab_size * scores
     counts = counts_bytes(counted if crossfitted else min(counted, IN_MEMORY), crossfitted=crossfitted)
+    if model.has_contexts(vocab_size):
+        counts += CONTEXTS * min(counted, FITTED)
     return Needs(weights + saved + best, batch, counts)
 
 

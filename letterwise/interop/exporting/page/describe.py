@@ -42,7 +42,7 @@ def config_of(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
     """The configuration as the engine reads it, with nothing left to a default."""
     names = [f.name for f in fields(config) if f.name not in (*SPELLED, *IN_TRAINING)]
     spelled = {"n_kv_head": config.kv_heads, "hidden": config.hidden, "gated": config.gated}
-    return {name: getattr(config, name) for name in names} | spelled | {"orders": config.mixed_orders(vocab_size)}
+    return {name: getattr(config, name) for name in names} | spelled | {"orders": config.mixed_counts(vocab_size)}
 
 
 def counts_arrays(counts: Counts | None) -> dict[str, np.ndarray]:

@@ -1,0 +1,9 @@
+"""Contexts: what counting knows beside n-grams, of words, characters some way back, places in lines, and long repeats.
+
+keys ▸ tables ▸ fit · reader
+"""
+
+from letterwise.ngrams.contexts.keys import KINDS, Alphabet, alphabet
+from letterwise.ngrams.contexts.tables import ContextCounts, count_contexts
+
+__all__ = ["KINDS", "Alphabet", "ContextCounts", "alphabet", "count_contexts"]
