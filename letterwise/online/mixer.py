@@ -18,7 +18,9 @@ from letterwise.online.contexts import COLUMN, CONTEXTS, LETTERS, ORDERS, SHAPES
 from letterwise.online.logistic import DEEPEST, hashed, squash
 from letterwise.online.matches import MATCHES, longest_match
 
-MODEL, CONSTANT, FIRST = 0, 1, 2  # inputs: the model, a constant, and from here on contexts and matches
+MODEL, TRAINED, CONSTANT, FIRST = range(
+    4
+)  # inputs: the model as it learns, as it was trained, a constant; then contexts, matches
 FIRST_MATCH = FIRST + 2 * CONTEXTS  # of each context, what the map says of its history, and its own probability
 INPUTS = (FIRST_MATCH + len(MATCHES) + 7) // 8 * 8  # in eights, for the processor
 REACHES = (len(ORDERS) + 1) * 4  # the longest known context × the longest match
@@ -44,10 +46,10 @@ class Mixer(NamedTuple):
 
 
 def new_mixer(vocab_size: int) -> Mixer:
-    """All sets alike: the model has weight 1, each context's map and each match 0.1."""
+    """All sets alike: the models have weight 1 together, each context's map and each match 0.1."""
     sizes = [REACHES, vocab_size, vocab_size, 33, 64, SURE * DEPTHS, (len(ORDERS) + 1) * SURE * 8, THREE_SHAPES, TWO_SHAPES]
     weights = np.zeros((sum(sizes), INPUTS))
-    weights[:, MODEL] = 1.0
+    weights[:, MODEL], weights[:, TRAINED] = 0.8, 0.2
     weights[:, FIRST:FIRST_MATCH:2] = weights[:, FIRST_MATCH:] = 0.1
     return Mixer(
         weights,

@@ -1,13 +1,14 @@
 """Mixing: predictions from the text so far, mixed with a model's. Compiled by numba.
 
-    model's p (V,) ─┐ at each node of a binary tree over the characters
+    models' p (2 V) ┐ at each node of a binary tree over the characters
     histories ──────┼─▶ logits ──mixer──▶ logit ──maps──▶ p of bit 1 ──all nodes──▶ p (V,)
     matches ────────┘               ▲────────▲── the next character: one step of each ──┘
 
 A character is a path down the tree (tree.py), a bit at each node. What is predicted there comes from contexts (contexts.py)
 whose histories say what came after them (histories.py), and from earlier places with the same last characters (matches.py).
-These are the methods of PAQ (Mahoney 2013, "Data Compression Explained", 4.3). Nodes that hardly any probability reaches
-keep the model's. All in float64, one operation after the other: the same numbers on both sides.
+These are the methods of PAQ (Mahoney 2013, "Data Compression Explained", 4.3). Of the two models one learns as it reads, and
+one stays as it was trained: how far to follow the former is learned, too. Nodes that hardly any probability reaches keep its
+probabilities. All in float64, one operation after the other: the same numbers on both sides.
 """
 
 from typing import NamedTuple
@@ -36,6 +37,7 @@ from letterwise.online.mixer import (
     FIRST,
     FIRST_MATCH,
     MODEL,
+    TRAINED,
     Mixer,
     choose_rows,
     look_around,
@@ -45,7 +47,8 @@ from letterwise.online.mixer import (
     step_size,
 )
 
-BESIDE, MODEL_BESIDE = 0.7, 0.5  # of weights that were learned without a model; the model's
+BESIDE = 0.7  # of weights that were learned without models
+MODEL_BESIDE, TRAINED_BESIDE = 0.4, 0.1  # the models'
 RARE = 1e-4  # nodes that are reached with less probability keep the model's
 SLOTS, MOST_SLOTS = 2**22, 2**24  # of histories: of a text alone, and after a long one
 
@@ -58,7 +61,7 @@ class Past(NamedTuple):
     matches: Matches
     mixer: Mixer
     maps: Maps
-    sums: np.ndarray  # (V-1,) scratch: how probable the model holds it to pass a node
+    sums: np.ndarray  # (2, V-1) scratch: how probable each model holds it to pass a node
     reach: np.ndarray  # (V-1,) scratch: how probable that is, mixed
 
 
@@ -66,7 +69,7 @@ def empty_past(shapes: np.ndarray, slots: int = SLOTS) -> Past:
     """Of a text of which nothing was read, over characters of these shapes (V,)."""
     nodes = len(shapes) - 1
     parts = no_contexts(shapes), no_histories(slots), no_matches(), new_mixer(len(shapes)), straight_maps()
-    return Past(*parts, np.zeros(nodes), np.zeros(nodes))
+    return Past(*parts, np.zeros((2, nodes)), np.zeros(nodes))
 
 
 def copied(past: Past) -> Past:
@@ -76,19 +79,23 @@ def copied(past: Past) -> Past:
 
 
 @entry(waits=True, **EXACT)
-def predict(tree, past, model, mixed):
-    """`mixed` (V,): the next character's probabilities, from the `model`'s (V,) and the past."""
+def predict(tree, past, models, mixed):
+    """`mixed` (V,): the next character's probabilities, from the `models`' (2, V) and the past."""
     nodes, sums, reach = len(tree.children), past.sums, past.reach
     for node in range(nodes - 1, -1, -1):  # children come behind their parents
         left, right = tree.children[node]
-        sums[node] = (model[-1 - left] if left < 0 else sums[left]) + (model[-1 - right] if right < 0 else sums[right])
+        for m in range(2):
+            below = models[m, -1 - left] if left < 0 else sums[m, left]
+            sums[m, node] = below + (models[m, -1 - right] if right < 0 else sums[m, right])
     look(past.histories, past.contexts.hashes)
     look_around(past.mixer, past.contexts, past.histories.known, past.matches)
     reach[0] = 1.0
     for node in range(nodes):
-        p1 = model_bit(tree, past, model, node)
-        if reach[node] >= RARE:
-            p1 = at_node(tree, past, node, tree.depth[node], stretch(p1))
+        p1 = (
+            at_node(tree, past, models, node, tree.depth[node])
+            if reach[node] >= RARE
+            else model_bit(tree, past, models, 0, node)
+        )
         for bit in range(2):
             child = tree.children[node, bit]
             p = reach[node] * (p1 if bit else 1.0 - p1)
@@ -99,41 +106,45 @@ def predict(tree, past, model, mixed):
 
 
 @entry(waits=True, **EXACT)
-def learn(tree, past, model, id):
+def learn(tree, past, models, id):
     """Learn from the character that came, after `predict`."""
-    walk(tree, past, model, id, True)
+    walk(tree, past, models, id)
 
 
 @entry(waits=True, **EXACT)
-def study(tree, past, model, ids):
-    """Learn from a text (N,) int64 that came before, without a model's predictions; `model` (V,) is not looked at.
+def study(tree, past, none, ids):
+    """Learn from a text (N,) int64 that came before, without models: `none` is (0, V).
 
-    The mixer learns what its contexts are worth where they are alone, so part of that is left to them beside the model.
+    The mixer learns what its contexts are worth where they are alone, so part of that is left to them beside models.
     """
     for id in ids:
         look(past.histories, past.contexts.hashes)
         look_around(past.mixer, past.contexts, past.histories.known, past.matches)
-        walk(tree, past, model, id, False)
+        walk(tree, past, none, id)
     weights = past.mixer.weights
     weights *= BESIDE
-    weights[:, MODEL] = MODEL_BESIDE
+    weights[:, MODEL], weights[:, TRAINED] = MODEL_BESIDE, TRAINED_BESIDE
     past.contexts.state[STUDIED] = past.contexts.state[LENGTH]
 
 
 @part(**EXACT)
-def model_bit(tree, past, model, node):
-    """How probable the model holds bit 1 at a node."""
-    right, total = tree.children[node, 1], past.sums[node]
-    p1 = model[-1 - right] if right < 0 else past.sums[right]
+def model_bit(tree, past, models, m, node):
+    """How probable a model holds bit 1 at a node."""
+    right, total = tree.children[node, 1], past.sums[m, node]
+    p1 = models[m, -1 - right] if right < 0 else past.sums[m, right]
     return min(max(p1 / total, NEVER), 1.0 - NEVER) if total > 0.0 else 0.5
 
 
 @part(**EXACT)
-def at_node(tree, past, node, depth, logit):
-    """The probability of bit 1 at a node, where the model gives it this `logit`."""
+def at_node(tree, past, models, node, depth):
+    """The probability of bit 1 at a node; `models` is empty where there are none."""
     contexts, histories, matches, mixer = past.contexts, past.histories, past.matches, past.mixer
     inputs, expected = mixer.inputs, -1
-    inputs[MODEL], inputs[CONSTANT] = logit, 0.3
+    inputs[MODEL] = inputs[TRAINED] = 0.0
+    if len(models) > 0:
+        inputs[MODEL] = stretch(model_bit(tree, past, models, 0, node))
+        inputs[TRAINED] = stretch(model_bit(tree, past, models, 1, node))
+    inputs[CONSTANT] = 0.3
     for c in range(CONTEXTS):
         at = FIRST + 2 * c
         inputs[at] = inputs[at + 1] = 0.0
@@ -154,7 +165,7 @@ def at_node(tree, past, node, depth, logit):
 
 
 @part(**EXACT)
-def walk(tree, past, model, id, beside_model):
+def walk(tree, past, models, id):
     """Learn at each node of a character's path, then append it to the text."""
     contexts, histories = past.contexts, past.histories
     step = step_size(np.int64(contexts.state[LENGTH] - contexts.state[STUDIED]))
@@ -163,7 +174,7 @@ def walk(tree, past, model, id, beside_model):
         if node < 0:
             break
         bit = tree.bits[id, depth]
-        at_node(tree, past, node, depth, stretch(model_bit(tree, past, model, node)) if beside_model else 0.0)
+        at_node(tree, past, models, node, depth)
         mixer_step(past.mixer, bit, step)
         maps_step(past.maps, bit)
         for c in range(CONTEXTS):

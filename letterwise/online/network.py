@@ -71,11 +71,7 @@ class Network:
 
     def probabilities(self) -> np.ndarray:
         """(V,), float64, of what comes next."""
-        logits = self.windows.logits[0]
-        finite(float(logits.max()))
-        probabilities = np.empty(len(logits))
-        softmax(logits, probabilities)
-        return probabilities
+        return probabilities(self.windows)
 
     def read(self, id: int) -> None:
         """One more character; where it begins a new window, it is learned from what was read."""
@@ -116,6 +112,15 @@ class Network:
                 weight.lerp_(trained, BACK)
         for member, backend in zip(self.members, self.model.members, strict=True):
             backend.weights[:] = pack_weights(backend.config, backend.kernel, weights_of(member))
+
+
+def probabilities(windows: Windows) -> np.ndarray:
+    """(V,), float64, of what comes next in the first row."""
+    logits = windows.logits[0]
+    finite(float(logits.max()))
+    found = np.empty(len(logits))
+    softmax(logits, found)
+    return found
 
 
 @contextmanager

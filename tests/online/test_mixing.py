@@ -141,14 +141,14 @@ def test_maps_change_nothing_at_first_and_then_towards_the_bit() -> None:
 def ran(text: str, *, compiled: bool) -> tuple[list[np.ndarray], Past]:
     """A text read after another was studied: what was predicted, and what was learned."""
     tree, past = balanced(np.arange(1.0, 6.0)), empty_past(shapes_of(LETTERS), 2**10)
-    model, mixed, rows = np.array([0.1, 0.2, 0.3, 0.25, 0.15]), np.ones(5), []
+    models, mixed, rows = np.array([[0.1, 0.2, 0.3, 0.25, 0.15], [0.2, 0.2, 0.3, 0.2, 0.1]]), np.ones(5), []
     functions = [function if compiled else function.plain for function in (study, predict, learn)]
     with np.errstate(all="ignore"):
-        functions[0](tree, past, model, LETTERS.encode("ab cab\n").astype(np.int64))
+        functions[0](tree, past, np.zeros((0, 5)), LETTERS.encode("ab cab\n").astype(np.int64))
         for id in LETTERS.encode(text).tolist():
-            functions[1](tree, past, model, mixed)
+            functions[1](tree, past, models, mixed)
             rows.append(mixed.copy())
-            functions[2](tree, past, model, id)
+            functions[2](tree, past, models, id)
     return rows, past
 
 
