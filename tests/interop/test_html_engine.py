@@ -30,6 +30,8 @@ from letterwise.interop.exporting.page.pack import packed
 from letterwise.interop.exporting.page.rounding import Weights, restored, rounded
 from letterwise.model import Transformer
 from letterwise.ngrams import Counts, adapt
+from letterwise.ngrams.contexts import Alphabet
+from letterwise.ngrams.contexts.keys import context_keys
 
 V = 11
 IDS = np.random.default_rng(1).integers(0, V, 40).tolist()  # more than three contexts
@@ -133,6 +135,49 @@ def test_counts_of_several_texts(number: int) -> None:
     chunks = [[int(id)] for text in texts for id in text[:40]]
     (found,) = logits_in_node([file_of(model, counts)], chunks)
     np.testing.assert_allclose(found, logits(model, counts, chunks), rtol=1e-4, atol=1e-4)
+
+
+@needs_node
+@pytest.mark.parametrize("fresh", [-1, 0], ids=["text", "lines"])
+def test_keys_of_contexts(fresh: int) -> None:
+    """The same 32 bits as in keys.py: in words, between them, in lines that are short and longer than what a context sees."""
+    ids = np.random.default_rng(5).integers(1, V, 600)
+    ids[[0, 20, 25, 26, 70, 130, 300, 400, 420]] = 0  # the line break
+    points = np.array([10, 0x10FFFF, *range(97, 97 + V - 2)], np.int32)
+    letters = np.where((np.arange(V) > 0) & (np.arange(V) < 7), points + 1, 0)
+    of = Alphabet(points + 1, letters, 0, fresh)
+    script = """const run = async ([codes, letters, breaks, ids]) => {
+      const contexts = new Contexts({ codes, letters, breaks }, []);
+      return [-1, ...ids].map((id) => (id >= 0 && contexts.extend(id), contexts.keys().map((key) => key >>> 0)));
+    };"""
+    breaks = [of.newline + 1, of.fresh + 1]
+    found = in_node(script, [of.codes.tolist(), of.letters.tolist(), breaks, ids.tolist()])
+    np.testing.assert_array_equal(np.array(found).T, context_keys(np.concatenate(([-1], ids)), of))
+
+
+@needs_node
+@pytest.mark.parametrize("texts", [1, 2])
+def test_contexts_reach_far_behind_the_window(texts: int) -> None:
+    """In lines of 50, the character above is one that no window of this model holds. What several texts had is added up."""
+    model = lively(ModelConfig(**SHAPE, counts_order=3))
+    random = np.random.default_rng(6)
+    ids = random.integers(0, V - 1, (texts, 600))
+    ids[:, 50:] = np.where(random.random((texts, 550)) < 0.7, ids[:, :-50], ids[:, 50:])  # alike, one line below the other
+    ids[:, 49::50] = V - 1  # the line break
+    counts = adapt([counted(text, V, 3) for text in ids])
+    assert counts.contexts and all(len(table.keys) for table in counts.contexts.tables[:6])
+    chunks = [[int(id)] for id in ids[0, :170]] + [ids[-1, :200].tolist(), ids[-1, 200:230].tolist()]
+    (found,) = logits_in_node([file_of(model, counts)], chunks)
+    np.testing.assert_allclose(found, logits(model, counts, chunks), rtol=1e-4, atol=1e-4)
+
+
+@needs_node
+def test_counts_without_contexts() -> None:
+    model = lively(ModelConfig(**SHAPE, counts_order=3, counts_contexts=False))
+    counts = counts_for(model)
+    assert counts and not counts.contexts
+    (found,) = logits_in_node([file_of(model, counts)], ONE_BY_ONE)
+    np.testing.assert_allclose(found, logits(model, counts, ONE_BY_ONE), rtol=1e-4, atol=1e-4)
 
 
 @needs_node

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-ENGINE = ("simd", "memory", "bricks", "counts", "transformer", "windows", "sampler", "unpack")  # in the order they are read
+ENGINE = ("simd", "memory", "bricks", "counts", "contexts", "transformer", "windows", "sampler", "unpack")  # as they are read
 VIEW = ("alphabet", "coloured", "details", "page")
 PART = re.compile(r"\{\{(\w+)\}\}")
 

@@ -18,6 +18,7 @@ from letterwise.errors import UserError
 from letterwise.interop.exporting.record import listed, sources
 from letterwise.ngrams import Counts
 from letterwise.ngrams.adapt import texts
+from letterwise.ngrams.contexts import storage as contexts
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.units import bits
 
@@ -42,11 +43,15 @@ def config_of(config: ModelConfig, vocab_size: int) -> dict[str, Any]:
     """The configuration as the engine reads it, with nothing left to a default."""
     names = [f.name for f in fields(config) if f.name not in (*SPELLED, *IN_TRAINING)]
     spelled = {"n_kv_head": config.kv_heads, "hidden": config.hidden, "gated": config.gated}
-    return {name: getattr(config, name) for name in names} | spelled | {"orders": config.mixed_counts(vocab_size)}
+    counted = {"orders": config.mixed_counts(vocab_size), "counts_contexts": config.has_contexts(vocab_size)}
+    return {name: getattr(config, name) for name in names} | spelled | counted
 
 
 def counts_arrays(counts: Counts | None) -> dict[str, np.ndarray]:
-    """What was counted, of each text and level: how long each row is, and the character and count of each entry. All of it."""
+    """What was counted, of each text and level: how long each row is, and the character and count of each entry. All of it.
+
+    Of contexts, the same of each kind, all texts together, and the keys that find a row.
+    """
     arrays: dict[str, np.ndarray] = {}
     for i, text in enumerate(texts(counts) if counts else ()):
         if isinstance(text, PrunedCounts):
@@ -57,6 +62,12 @@ def counts_arrays(counts: Counts | None) -> dict[str, np.ndarray]:
         for j, level in enumerate(text.levels):
             parts = {"lengths": np.diff(level.starts), "characters": level.characters, "counts": level.counts}
             arrays |= {f"counts.{i}.{j}.{name}": _smallest(values) for name, values in parts.items()}
+    if counts and counts.contexts:
+        kept = contexts.to_arrays(counts.contexts)
+        arrays |= {
+            f"counts.contexts.{name}": values.view(np.uint32) if name.endswith(".keys") else _smallest(values)
+            for name, values in kept.items()
+        }
     return arrays
 
 
@@ -82,7 +93,12 @@ def facts(file: ModelFile, arrays: Mapping[str, np.ndarray], cost: float | None)
         found.append(("Context", f"{config.block_size:,} {kind}"))
     if file.counts:
         entries = sum(len(level.characters) for text in texts(file.counts) for level in text.levels)
-        found.append(("Counts", f"{entries:,} n-grams of up to {config.counts_order} characters, all of them, exactly"))
+        counted = f"{entries:,} n-grams of up to {config.counts_order} characters, all of them, exactly"
+        if file.counts.contexts:
+            rows = sum(len(table.keys) for table in file.counts.contexts.tables)
+            others = "words, characters some way back, places in lines, long repeats"
+            counted += f"; and what followed {rows:,} other contexts: {others}"
+        found.append(("Counts", counted))
     return [*found, ("Weights", price(file, arrays, cost))]
 
 

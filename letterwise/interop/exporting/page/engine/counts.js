@@ -14,8 +14,9 @@ const KINDS_WEIGHT = 0.5; // of n in t / (t + n/2)
 const FALLBACK = [0.5, 1, 1.5]; // discounts where the text is too small to estimate them
 
 // One level of one text: its distributions over rows. `starts[r]` … `starts[r + 1]` are the entries of row r.
-function smooth({ lengths, characters, counts }) {
-  const rows = lengths.length, discounts = discountsOf(counts);
+// `few`: how many entries were counted 1, 2, 3, 4 times, where some of them are not among the counts any more.
+function smooth({ lengths, characters, counts, few = fewOf(counts) }) {
+  const rows = lengths.length, discounts = discountsOf(few);
   const starts = new Uint32Array(rows + 1), weights = new Float32Array(characters.length);
   const backoff = new Float32Array(rows), totals = new Float32Array(rows), kinds = new Uint32Array(rows);
   for (let row = 0; row < rows; row++) {
@@ -38,21 +39,28 @@ function smooth({ lengths, characters, counts }) {
 }
 
 // What is taken off a count of 0, 1, 2, 3 or more, from how many n-grams were counted 1, 2, 3, 4 times (equation 26 there).
-function discountsOf(counts) {
-  const n = [0, 0, 0, 0, 0, 0];
-  for (const count of counts) n[Math.min(count, 5)]++;
+function discountsOf(few) {
+  const n = [0, ...few];
   const y = n[1] / (n[1] + 2 * n[2]);
   const enough = n[1] && n[2] && n[3] && n[4];
   const estimated = [1, 2, 3].map((i) => i - (i + 1) * y * n[i + 1] / n[i]);
   return Float32Array.of(0, ...estimated.map((discount, i) => (enough && discount > 0 ? discount : FALLBACK[i])));
 }
 
+function fewOf(counts) {
+  const n = [0, 0, 0, 0, 0, 0];
+  for (const count of counts) n[Math.min(count, 5)]++;
+  return n.slice(1, 5);
+}
+
 class Counts {
-  // `texts`: the levels of each text that was learned, the first one first. `orders`: of how many of the longest n-grams the
-  // predictions are wanted, each apart.
-  constructor(texts, vocabSize, orders) {
+  // `texts`: the levels of each text that was learned, the first one first. `contexts`: what was counted beside n-grams, or
+  // null. `orders`: how many predictions are wanted, each apart: of all kinds of contexts, then of the longest n-grams.
+  constructor(texts, contexts, vocabSize, orders) {
     this.texts = texts.map((levels) => levels.map(smooth));
+    this.contexts = contexts;
     this.order = texts[0].length;
+    this.reach = Math.max(contexts ? CONTEXT_REACH : 0, this.order - 1); // characters that are looked at
     this.vocabSize = vocabSize;
     this.orders = orders;
     this.states = this.texts.map(() => new Int32Array(this.order)); // of each text, the row of the last 0, 1, 2, … characters
@@ -64,7 +72,8 @@ class Counts {
   // Begin anew, after these characters.
   begin(before) {
     for (const state of this.states) state.fill(NOWHERE, 1);
-    for (const id of before.slice(Math.max(0, before.length - this.order + 1))) this.extend(id);
+    this.contexts?.begin();
+    for (const id of before.slice(Math.max(0, before.length - this.reach))) this.extend(id);
   }
 
   // One more character: every context grows by it, and is looked up one level further.
@@ -74,6 +83,7 @@ class Counts {
         state[j + 1] = state[j] === NOWHERE ? NOWHERE : find(this.texts[text][j], state[j], id);
       }
     });
+    this.contexts?.extend(id);
   }
 
   // One more character, and what follows: `probabilities` (orders, V) and `escapes` (orders).
@@ -91,6 +101,7 @@ class Counts {
       const backoff = this.interpolate(j, p);
       if (k >= 0) this.escapes[k] = backoff;
     }
+    this.contexts?.read(p, this.probabilities, this.escapes); // into the rows before those of n-grams
   }
 
   // p, of shorter contexts, becomes that of this level. Returns its back-off.

@@ -57,7 +57,7 @@ class Transformer {
   }
 
   // A score for each character that may follow what was read: its probability is softmax(logits).
-  //     logits = softcap(head · h) + Σ over orders of gate · ln p, where counts say p
+  //     logits = softcap(head · h) + Σ gate · ln p over all predictions p of counts
   logits(counts) {
     const { config, vocabSize, scores } = this, logits = new Float32Array(vocabSize);
     if (this.order.after) this.h.set(this.x);

@@ -64,15 +64,19 @@ function withScales(arrays) {
 async function buildWindows(page, base64, options) {
   const arrays = await unpack(base64, page.arrays);
   const transformer = new Transformer(page.config, page.vocab_size, arrays, options);
-  let counts = null;
-  if (page.config.orders) {
-    const level = (text, j) => Object.fromEntries(
-      ["lengths", "characters", "counts"].map((part) => [part, arrays[`counts.${text}.${j}.${part}`]]),
-    );
-    const texts = Array.from({ length: page.texts }, (_, text) =>
-      Array.from({ length: page.config.counts_order }, (_, j) => level(text, j)),
-    );
-    counts = new Counts(texts, page.vocab_size, page.config.orders);
+  return new Windows(transformer, page.config.orders ? buildCounts(page, arrays) : null, page.line_break);
+}
+
+function buildCounts({ config, texts, vocab_size: vocabSize }, arrays) {
+  const parts = (of, names) => Object.fromEntries(names.map((name) => [name, arrays[`counts.${of}.${name}`]]));
+  const entries = ["lengths", "characters", "counts"];
+  const levels = Array.from({ length: texts }, (_, text) =>
+    Array.from({ length: config.counts_order }, (_, j) => parts(`${text}.${j}`, entries)),
+  );
+  let contexts = null;
+  if (config.counts_contexts) {
+    const tables = CONTEXT_KINDS.map((kind) => parts(`contexts.${kind}`, ["keys", ...entries, "few"]));
+    contexts = new Contexts(parts("contexts", ["codes", "letters", "breaks"]), tables);
   }
-  return new Windows(transformer, counts, page.line_break);
+  return new Counts(levels, contexts, vocabSize, config.orders);
 }

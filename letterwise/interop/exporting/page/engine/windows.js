@@ -1,7 +1,7 @@
 // Windows: a text may be longer than the context. The policy is that of letterwise/inference/windows.py.
 //
 // When the context is full, a new window begins on the last half of it, so every prediction sees at least half a context.
-// Windows begin at fixed positions of the text, however it is handed over. Counts need only the last few characters, and
+// Windows begin at fixed positions of the text, however it is handed over. Counts need only the last characters, and
 // read straight through.
 //
 // A model of lines begins a new window with each line break that it reads, and knows nothing of what was before. When nothing
@@ -16,6 +16,7 @@ class Windows {
     this.lineBreak = lineBreak; // null for a model that does not go by lines
     this.size = transformer.config.block_size;
     this.kept = Math.floor(this.size / 2);
+    this.reach = counts ? counts.reach : 0;
     this.begin();
   }
 
@@ -53,7 +54,8 @@ class Windows {
     this.window = this.window.concat(ids);
     if (over <= 0) return ids;
     const dropped = Math.ceil(over / (this.size - this.kept)) * (this.size - this.kept);
-    this.before = this.before.concat(this.window.slice(0, dropped)).slice(-64); // no n-gram is longer
+    const before = this.before.concat(this.window.slice(0, dropped));
+    this.before = before.slice(Math.max(0, before.length - this.reach));
     this.window = this.window.slice(dropped);
     this.counts?.begin(this.before);
     return this.window;
