@@ -165,7 +165,8 @@ def test_contexts_reach_far_behind_the_window(texts: int) -> None:
     ids[:, 50:] = np.where(random.random((texts, 550)) < 0.7, ids[:, :-50], ids[:, 50:])  # alike, one line below the other
     ids[:, 49::50] = V - 1  # the line break
     counts = adapt([counted(text, V, 3) for text in ids])
-    assert counts.contexts and all(len(table.keys) for table in counts.contexts.tables[:6])
+    assert counts.contexts
+    assert all(len(table.keys) for table in counts.contexts.tables[:6])
     chunks = [[int(id)] for id in ids[0, :170]] + [ids[-1, :200].tolist(), ids[-1, 200:230].tolist()]
     (found,) = logits_in_node([file_of(model, counts)], chunks)
     np.testing.assert_allclose(found, logits(model, counts, chunks), rtol=1e-4, atol=1e-4)
@@ -175,7 +176,8 @@ def test_contexts_reach_far_behind_the_window(texts: int) -> None:
 def test_counts_without_contexts() -> None:
     model = lively(ModelConfig(**SHAPE, counts_order=3, counts_contexts=False))
     counts = counts_for(model)
-    assert counts and not counts.contexts
+    assert counts
+    assert not counts.contexts
     (found,) = logits_in_node([file_of(model, counts)], ONE_BY_ONE)
     np.testing.assert_allclose(found, logits(model, counts, ONE_BY_ONE), rtol=1e-4, atol=1e-4)
 

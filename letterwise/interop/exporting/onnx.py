@@ -91,7 +91,7 @@ def write(file: ModelFile, folder: Path, *, weights: str = "float32", note: Note
     (folder / "onnx").mkdir()
     (folder / "onnx/model.onnx").write_bytes(content)
     if file.counts:
-        note("the graph takes what n-gram counts say as one more input, log_prior: docs/export.md tells where it comes from.")
+        note("the graph takes what counts say as one more input, log_prior: docs/export.md tells where it comes from.")
 
 
 def traced(transformer: Transformer) -> bytes:
