@@ -153,6 +153,8 @@ class TrainOptions(TypedDict, total=False):
     """decay of the mean squared gradient (default: 0.99)"""
     weight_decay: float
     """weight decay of matrices; vectors have none (default: 0.1)"""
+    logit_shrinkage: float
+    """give logits smaller by this share than the training text asks for, as new text is less certain (default: 0.07)"""
     lookahead: float
     """weight in the loss of also predicting the character after the next; falls to 0 (0: off) (default: 0.3)"""
     grad_clip: float
@@ -184,7 +186,7 @@ class TrainOptions(TypedDict, total=False):
     distill: bool
     """with --members, then train one model on what all of them predict: it writes as fast as any (default: False)"""
     tuning_fraction: float | None
-    """with --members, their weights are fitted on this last share of the training text, which none learns (default: 0.02+)"""
+    """with --members, their weights are fitted on this first share of the training text, which none learns (default: 0.02+)"""
     device: str
     """auto, cpu, cuda, cuda:1, mps (default: auto)"""
     dtype: Literal["auto", "float32", "bfloat16"]

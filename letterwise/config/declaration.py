@@ -20,7 +20,7 @@ FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name fi
 LATER = {  # knobs younger than model format 3: written where they are on
     "data": ("lines", "encoding", "test_fraction"),
     "model": ("counts_contexts",),
-    "training": ("init_from", "freeze", "replay", "teacher", "members", "distill", "tuning_fraction"),
+    "training": ("logit_shrinkage", "init_from", "freeze", "replay", "teacher", "members", "distill", "tuning_fraction"),
     "runtime": ("activation_checkpointing", "parallel", "tracker"),
 }
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
@@ -228,6 +228,12 @@ class TrainingConfig:
     beta1: float = knob(0.9, "decay of the mean gradient (adamw), momentum (sgd)", min=0, below=1)
     beta2: float = knob(0.99, "decay of the mean squared gradient", min=0, below=1)
     weight_decay: float = knob(0.1, "weight decay of matrices; vectors have none", min=0, below=1e6)
+    logit_shrinkage: float = knob(
+        0.07,
+        "give logits smaller by this share than the training text asks for, as new text is less certain",
+        min=0,
+        below=1,
+    )
     lookahead: float = knob(
         0.3, "weight in the loss of also predicting the character after the next; falls to 0 (0: off)", min=0, below=1e6
     )
@@ -277,7 +283,7 @@ class TrainingConfig:
     distill: bool = knob(False, "with --members, then train one model on what all of them predict: it writes as fast as any")
     tuning_fraction: float | None = knob(
         None,
-        "with --members, their weights are fitted on this last share of the training text, which none learns (default: 0.02+)",
+        "with --members, their weights are fitted on this first share of the training text, which none learns (default: 0.02+)",
         above=0,
         below=0.5,
     )
@@ -386,6 +392,6 @@ def config_from_json(stored: dict[str, Any]) -> Config:
         if not isinstance(stored[part], dict):
             raise UserError(f"its configuration has {part} = {str(stored[part])[:40]!r}, which holds no knobs")
     values = {name: value for part in PARTS for name, value in stored[part].items()}
-    values.setdefault("counts_contexts", False)  # a file of before there were any
+    values = {"counts_contexts": False, "logit_shrinkage": 0.0} | values  # a file of before there were any
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return Config(preset=stored["preset"], size=stored["size"]).with_values(values)

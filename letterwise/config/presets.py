@@ -16,7 +16,8 @@ from letterwise.errors import UserError, did_you_mean
 # What the three older presets share: AdamW's recipe, and none of what `fast` adds.
 _USUAL = dict(
     optimizer="adamw", learning_rate=1e-3, schedule="cosine", warmup_iters=100, min_lr=1e-4, dropout=0.0, shared_dropout=False,
-    qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0, counts_contexts=False, lookahead=0.0,
+    qk_norm=False, embed_norm=False, zero_output=False, softcap=0.0, counts_order=0,
+    counts_contexts=False, lookahead=0.0, logit_shrinkage=0.0,
 )  # fmt: skip
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -22,8 +22,8 @@ class TokenStream:
     each line is an example, whole and with its line break in one part, and each part begins with the line break before its
     first line, which it shares. `tally` tells how many characters were skipped.
 
-    The last `tuning` characters of the training part are kept back: `part("train")` lacks them, and nothing learns from them
-    but what chooses among models that were trained.
+    The first `tuning` characters of the training part are kept back: `part("train")` lacks them, and nothing learns from them
+    but what chooses among models that were trained. The last ones are the nearest to the validation part, and worth the most.
     """
 
     ids: np.ndarray
@@ -44,7 +44,7 @@ class TokenStream:
     def part(self, name: str) -> np.ndarray:
         """A part's ids, as a view; may be empty. Raises `UserError` for a name that is none."""
         train, val, test = self.bounds
-        spans = {"all": (0, test), "train": (0, train - self.tuning), "val": (train, val), "test": (val, test)}
+        spans = {"all": (0, test), "train": (self.tuning, train), "val": (train, val), "test": (val, test)}
         if name not in spans:
             raise UserError(f"split {name!r} is not known: it is one of {', '.join(PARTS)}.")
         start, end = spans[name]
@@ -52,15 +52,13 @@ class TokenStream:
 
     @property
     def tuning_part(self) -> np.ndarray:
-        """The end of the training part that is kept back, as `part` gives parts; empty where nothing is."""
-        end = self.bounds[0]
-        return self.ids[max(0, end - self.tuning - self.lines) : end] if self.tuning else self.ids[:0]
+        """The beginning of the training part that is kept back; empty where nothing is."""
+        return self.ids[: self.tuning]
 
     def keeping_back(self, share: float) -> "TokenStream":
-        """The same text, with a share of its training part, at the end, kept back: of lines, whole ones."""
-        train = self.bounds[0]
-        chars = round(share * train)
+        """The same text, with a share of its training part, at the beginning, kept back: of lines, whole ones."""
+        chars = round(share * self.bounds[0])
         if chars and self.lines:
-            breaks = np.flatnonzero(self.ids[: train - chars] == self.line_break)
-            chars = train - 1 - int(breaks[-1]) if len(breaks) else 0
+            breaks = np.flatnonzero(self.ids[:chars] == self.line_break)
+            chars = int(breaks[-1]) + 1 if len(breaks) else 0
         return replace(self, tuning=chars)

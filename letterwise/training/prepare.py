@@ -233,7 +233,7 @@ def built(
         if config.runtime.compile:
             compile_windows(block)
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
-    objective = Objective(model, multi_token)
+    objective = Objective(model, multi_token, config.training.logit_shrinkage)
     if not sharing:
         return model, multi_token, in_parallel(objective, world, all_used=not stream.lines)
     sharded(objective, model.blocks, world, runtime.device)

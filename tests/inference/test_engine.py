@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from priors import beside, counts_for
 
 from letterwise.checkpoint.weights import weights_of
-from letterwise.config import ModelConfig
+from letterwise.config import CONTEXT_REACH, ModelConfig
 from letterwise.config.presets import PRESETS, resolve
 from letterwise.data.vocabulary import Vocabulary
 from letterwise.evaluation.evaluate import evaluate
@@ -246,4 +246,4 @@ def test_a_long_text_costs_no_more_memory(reader: Backend) -> None:
     sequence = Sequence(reader)
     sequence.read(np.zeros(10_000, np.uint8))
     assert sequence.engine.windows.held[0] <= 12
-    assert len(sequence.engine.windows.history[0]) <= 12 + 7
+    assert len(sequence.engine.windows.history[0]) <= 12 + max(7, CONTEXT_REACH + 1)

@@ -95,7 +95,7 @@ def test_without_a_student_the_model_file_is_the_ensemble(text_file: Path, made:
 
 
 def test_a_member_is_the_run_that_it_would_be_alone(text_file: Path, made: EnsembleResult, tmp_path: Path) -> None:
-    """Of a text that ends where it ends for members."""
+    """Of a text that begins where it begins for members."""
     stream = own_text(load_model(made.ensemble_path), lambda note: None)
     kept = stream.keeping_back(load_model(made.members[1].model_path).config.training.tuning_fraction or 0.0)
     learned = kept.vocabulary.decode(kept.part("train"))
@@ -111,7 +111,7 @@ def test_a_member_is_the_run_that_it_would_be_alone(text_file: Path, made: Ensem
 def test_what_is_kept_back_changes_no_member_and_validation_text_no_weight(text_file: Path, tmp_path: Path) -> None:
     text = text_file.read_text()
     validation = round(len(text) * 0.9)
-    kept = validation - round(validation * 0.1)
+    kept = int(validation * 0.1) - 1
 
     def shuffled(first: int, end: int) -> str:
         """The text with its characters from the `first` to before the `end` in another order."""
@@ -119,7 +119,9 @@ def test_what_is_kept_back_changes_no_member_and_validation_text_no_weight(text_
         return text[:first] + middle + text[end:]
 
     found = []
-    for n, content in enumerate((text, shuffled(kept, validation), shuffled(validation, len(text)))):
+    half = (validation + len(text)) // 2
+    turned = text[:validation] + text[half:] + text[validation:half]  # all else would change which state of a member is kept
+    for n, content in enumerate((text, shuffled(0, kept), turned)):
         path = tmp_path / f"{n}.txt"
         path.write_text(content)
         flags = flags_for(path, tuning_fraction=0.1, distill=False, members=2, counts_order=2)
@@ -255,7 +257,7 @@ def test_of_lines_whole_ones_are_kept_back(line_file: Path, tmp_path: Path) -> N
     assert text.startswith("\n")
     assert text.endswith("\n")
     assert lines.startswith("\n")
-    assert text + lines[1:] == stream.vocabulary.decode(stream.part("train"))
+    assert lines + text[1:] == stream.vocabulary.decode(stream.part("train"))
     assert made.tuning_chars == len(lines) - 1
 
 

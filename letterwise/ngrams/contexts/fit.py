@@ -72,7 +72,7 @@ class FittedContexts:
         table, events, kinds = self.table, self.events, len(self.counts.tables)
         inside = ((places >= 0) & (places < len(self.ids))).nonzero()[0]
         rows, own = events.row[:, places[inside]], events.own[:, places[inside]]
-        total = table.totals[rows] - own
+        total = np.append(table.totals, 0)[rows] - own  # what was left out has none
         kind, which = ((rows >= 0) & (total >= MIN_SEEN)).nonzero()
         rows, own, total = rows[kind, which], own[kind, which], total[kind, which]
         first, place = events.first[kind, places[inside[which]]], inside[which]

@@ -52,8 +52,8 @@ class Base:
         model, old, new = self.file.config.model, len(self.file.vocabulary), len(vocabulary)
         if model.mixed_counts(old) != model.mixed_counts(new):
             raise UserError(
-                f"{self.path!r} tells {model.mixed_counts(old)} lengths of n-grams apart, and with the text's characters its "
-                f"vocabulary would have {new:,}, too many for that: train a model of its own, without --init_from."
+                f"{self.path!r} tells {model.mixed_counts(old)} distributions of counts apart, and with the text's characters "
+                f"its vocabulary would have {new:,}, too many for that: train a model of its own, without --init_from."
             )
         return grown(self.file, vocabulary)
 

@@ -16,11 +16,16 @@ TEACHER_WEIGHT = 0.9  # of a teacher's predictions in the loss; the rest is for 
 
 
 class Objective(nn.Module):
-    """A model and its loss. `multi_token` is a second head that only training needs."""
+    """A model and its loss. `multi_token` is a second head that only training needs.
 
-    def __init__(self, model: Transformer, multi_token: MultiTokenHead | None) -> None:
+    With `shrinkage`, the loss takes logits / (1 - shrinkage), so the model's own become smaller: what fits the training text is
+    too sure of new text, above all after many readings. That is temperature scaling (Guo et al. 2017, §4.2) by a temperature
+    that is given, and learned with.
+    """
+
+    def __init__(self, model: Transformer, multi_token: MultiTokenHead | None, shrinkage: float = 0.0) -> None:
         super().__init__()
-        self.model, self.multi_token = model, multi_token
+        self.model, self.multi_token, self.shrinkage = model, multi_token, shrinkage
 
     def forward(
         self,
@@ -39,8 +44,10 @@ class Objective(nn.Module):
         check()
         logits = self.model.scores(h, log_prior)
         loss = nats = cross_entropy(logits, targets)
+        if self.shrinkage:
+            loss = cross_entropy(logits / (1 - self.shrinkage), targets)
         if taught is not None:
-            loss = TEACHER_WEIGHT * soft_cross_entropy(logits, taught, targets) + (1 - TEACHER_WEIGHT) * nats
+            loss = TEACHER_WEIGHT * soft_cross_entropy(logits, taught, targets) + (1 - TEACHER_WEIGHT) * loss
         if self.multi_token:
             loss = loss + lookahead * self.multi_token(h, targets)
         return loss, nats.detach()

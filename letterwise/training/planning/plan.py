@@ -98,6 +98,8 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
     epochs = seen / chars
     values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
     values["dropout"] = dropout(epochs if config.model.counts_order else epochs / EPOCHS_WITHOUT_COUNTS)
+    if config.training.logit_shrinkage:
+        values["logit_shrinkage"] = shrinkage(epochs, beside_counts=config.model.counts_order > 0)
     if config.training.optimizer == "muon" and epochs > MAX_EPOCHS:
         slower = max(MIN_RATE, MAX_EPOCHS / epochs)
         values["learning_rate"] = config.training.learning_rate * slower
@@ -141,6 +143,13 @@ def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
 def dropout(epochs: float) -> float:
     """More, the more often the text is read."""
     return 0.0 if epochs < 1 else 0.1 if epochs < 10 else 0.2
+
+
+def shrinkage(epochs: float, *, beside_counts: bool) -> float:
+    """How much smaller logits should be than the training text asks for (docs/log.md)."""
+    if epochs < 1:
+        return 0.03
+    return 0.07 if beside_counts else 0.12
 
 
 def passes(config: Config) -> int:

@@ -116,7 +116,7 @@ def open_text(
     """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
 
     Its vocabulary holds that of a `base` model. A resumed run must find the text it began with (what came from stdin is kept by
-    the cache). Of a member of an ensemble, the end of the training part is kept back.
+    the cache). Of a member of an ensemble, the beginning of the training part is kept back.
     """
     config, stream = _open_text(config, state, progress, asked, base)
     if config.training.members and config.training.tuning_fraction is None:

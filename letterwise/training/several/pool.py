@@ -1,6 +1,6 @@
 """Pool: finished members become one model file, whose weights are fitted on text that none of them learned from.
 
-model files ──logits on the end of the training part──▶ fit_weights ──▶ combined ──validation part──▶ its history, and a sample
+model files ──logits on text that none has learned──▶ fit_weights ──▶ combined ──validation part──▶ its history, and a sample
 
 The validation part is only measured on: nothing here depends on what is in it but the figure.
 """
@@ -120,18 +120,16 @@ def each_logits(models: Sequence[TextModel], stream: TokenStream, between: Betwe
 
     Raises `UserError` where that part is too short.
     """
-    ids, start = stream.ids[: stream.bounds[0]], stream.bounds[0] - stream.tuning
-    if stream.lines:
-        ids, start = stream.tuning_part, 0
-    if len(ids) - start < 2:
+    ids = stream.tuning_part
+    if len(ids) < 2:
         raise UserError(
-            f"{stream.tuning:,} characters at the end of the training part are too few to fit the members' weights on: raise "
-            "--tuning_fraction, or give more text."
+            f"{stream.tuning:,} characters at the beginning of the training part are too few to fit the members' weights on: "
+            "raise --tuning_fraction, or give more text."
         )
-    every = math.ceil((len(ids) - start) * len(models) * len(stream.vocabulary) / NUMBERS)
+    every = math.ceil(len(ids) * len(models) * len(stream.vocabulary) / NUMBERS)
     targets, found = np.zeros(0, np.int64), list[np.ndarray]()
     for model in models:
-        parts = list(passes(model, ids, start=start, every=every, with_logits=True, between=between))
+        parts = list(passes(model, ids, every=every, with_logits=True, between=between))
         found.append(torch.cat([some.logits for some in parts if some.logits is not None]).float().cpu().numpy())
         targets = torch.cat([some.targets for some in parts]).cpu().numpy()
     return targets, found
