@@ -52,8 +52,8 @@ def test_next(server: Running, tiny: LanguageModel) -> None:
     assert sum(each["drawn"] > 0 for each in found["next"]) == 3
     greedy = post(server, "next", text="The ", temperature=0, stop=["x"], regex="[a-z]*", charset=None)["next"]
     assert [each["drawn"] for each in greedy] == [1.0] + 9 * [0.0]
-    biased = post(server, "next", text="The ", logit_bias={"1": 30}, exclude="c")["next"]
-    assert max(biased, key=lambda each: each["drawn"])["id"] == 1
+    biased = post(server, "next", text="The ", logit_bias={"5": 30}, exclude="c")["next"]
+    assert max(biased, key=lambda each: each["drawn"])["id"] == 5
     assert [each["drawn"] for each in biased if each["character"] == "c"] == [0.0]
     assert post(server, "next", text="", unknown="skip")["entropy_bits"] == pytest.approx(math.log2(17))
     assert post(server, "next", text="The ö", unknown="skip") == post(server, "next", text="The ")

@@ -49,7 +49,7 @@ def percent(p: float) -> str:
     if p >= 0.0995:
         return f"{100 * p:.0f} %"
     if p < 0.0001:
-        return f"1 in {1 / p:,.0f}"
+        return "0 %" if p == 0 else f"1 in {1 / p:,.0f}"
     digits = 1 - math.floor(math.log10(100 * p))
     return f"{100 * p:.{max(0, digits)}f} %"
 

@@ -49,7 +49,7 @@ def test_memory_and_time_of_long_texts_are_bounded() -> None:
     assert needs(plain, vocab_size=100, chars=10**11).counts == needs(plain, vocab_size=100, chars=IN_MEMORY).counts
     assert counting(config, 1000) == "counting n-grams"
     assert "n-grams of 67,108,864 characters, which may take 6 minutes" in counting(config, 10**10)
-    times = [chars_counted_in(seconds) for seconds in (1, 20, 30, 60, 600)]
+    times = [chars_counted_in(seconds) for seconds in (1, 20, 30, 80, 600)]
     assert times == sorted(times)
     assert IN_MEMORY in times
     assert times[-1] > IN_MEMORY

@@ -23,5 +23,6 @@ function showDetails(item) {
 
 function percent(p) {
   if (p >= 0.1) return `${(100 * p).toFixed(0)} %`;
-  return p >= 0.0001 ? `${(100 * p).toPrecision(2)} %` : `1 in ${amount(1 / p)}`;
+  if (p >= 0.0001) return `${(100 * p).toPrecision(2)} %`;
+  return p > 0 ? `1 in ${amount(1 / p)}` : "0 %";
 }
