@@ -16,8 +16,8 @@ from letterwise.data.vocabulary import Vocabulary
 from letterwise.ngrams import Counts, adapt
 from letterwise.ngrams.adapt import AdaptedCounts
 from letterwise.ngrams.contexts import ContextCounts, alphabet
+from letterwise.ngrams.contexts.storage import MAX_COUNT
 from letterwise.ngrams.pruned import PrunedCounts
-from letterwise.ngrams.storage import MAX_COUNT
 from letterwise.ngrams.trie import Level
 
 NEW_SHARE = 1e-4

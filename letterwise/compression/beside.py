@@ -26,7 +26,7 @@ class Beside:
 
     def encode(self, ids: np.ndarray) -> bytes:
         """`ids` (n,) in bits, as `coder.encode` has them. Both predictors go on behind them."""
-        from letterwise.online.network import one_thread  # which loads PyTorch: what learns has loaded it
+        from letterwise.runtime.process import one_thread  # which loads PyTorch: what learns has loaded it
 
         self.checked = {}
         if self.vocab_size == 1 or not len(ids):  # nothing to encode

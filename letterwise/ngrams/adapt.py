@@ -9,7 +9,7 @@ predicted from that one. docs/log.md compares this with adding the counts up, wh
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, reduce
 
 import numpy as np
@@ -44,10 +44,6 @@ class AdaptedCounts(Counts):
 
     parts: tuple[Counts, ...]
     rows: list[list[np.ndarray]]
-
-    def with_parts(self, parts: tuple[Counts, ...]) -> "AdaptedCounts":
-        """The same n-grams, where parts have other contexts."""
-        return replace(self, parts=parts)
 
     @cached_property
     def smoothed(self) -> BackoffModel:

@@ -13,11 +13,7 @@ import numpy as np
 
 from letterwise.ngrams.trie import expand
 
-FALLBACK = (
-    0.5,
-    1.0,
-    1.5,
-)  # discounts of 1, 2, 3 or more where the text is too small to estimate them (as KenLM's, Heafield 2011)
+FALLBACK = (0.5, 1.0, 1.5)  # discounts of 1, 2, 3 or more of a text too small to estimate them (as KenLM's, Heafield 2011)
 DENSE_NUMBERS = 2**22  # levels are also kept written out as long as together they are no larger than this
 
 

@@ -114,5 +114,5 @@ def fitted_contexts(fitted: TrainingPrior, alphabet: Alphabet, *, folds: int, ch
     contexts = fit_contexts(fitted.ids[-chars:], counts.vocab_size, alphabet, folds=folds, others=others)
     if isinstance(counts, AdaptedCounts):
         parts[place] = parts[place].with_contexts(contexts.own)
-        counts = counts.with_parts(tuple(parts))
+        counts = replace(counts, parts=tuple(parts))
     return replace(fitted, counts=counts.with_contexts(contexts.counts), contexts=contexts)

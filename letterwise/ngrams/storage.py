@@ -12,12 +12,12 @@ import numpy as np
 from letterwise.errors import UserError
 from letterwise.ngrams.adapt import AdaptedCounts, adapt
 from letterwise.ngrams.contexts import storage as contexts
+from letterwise.ngrams.contexts.storage import MAX_COUNT, within
 from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.pruned import PrunedCounts
 from letterwise.ngrams.trie import Level
 
 SIZES = (np.uint8, np.int16, np.int32, np.int64)  # kinds that every container knows
-MAX_COUNT = 2**31  # a count is below this: they are int32 in memory
 PRUNED = ("totals", "few")  # of each level, where rare n-grams were left out
 CONTEXTS = "contexts."  # the arrays of what was counted beside n-grams begin so
 OF_TEXT = "text{}."  # the arrays of one of several texts begin so
@@ -57,9 +57,9 @@ def from_arrays(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     for j in range(order):
         lengths, characters, counts = (arrays[f"{j}.{part}"] for part in ("lengths", "characters", "counts"))
         entries = len(characters)
-        within = _within(lengths, entries + 1) and _within(characters, vocab_size) and _within(counts, MAX_COUNT)
+        fitting = within(lengths, entries + 1) and within(characters, vocab_size) and within(counts, MAX_COUNT)
         starts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))  # of numbers so small, the sum is exact
-        if not within or len(lengths) != rows or not entries == len(counts) == starts[-1] or not (j or entries):
+        if not fitting or len(lengths) != rows or not entries == len(counts) == starts[-1] or not (j or entries):
             raise UserError(f"the counts of level {j} do not fit each other")
         level = Level(starts, characters.astype(np.min_scalar_type(vocab_size - 1)), counts.astype(np.int32), vocab_size)
         if (np.diff(level.keys) <= 0).any():
@@ -97,10 +97,6 @@ def _of_texts(arrays: dict[str, np.ndarray], vocab_size: int) -> Counts:
     if len({part.order for part in parts}) > 1:
         raise UserError("the counts of several texts are of different orders")
     return adapt(parts)
-
-
-def _within(values: np.ndarray, below: int) -> bool:
-    return bool(values.min(initial=0) >= 0 and values.max(initial=0) < below)
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:

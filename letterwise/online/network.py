@@ -14,8 +14,6 @@ that were trained, as they do in dynamic evaluation (Krause et al. 2018). One th
 take the same step to the last bit.
 """
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +30,7 @@ from letterwise.inference.windows import Windows
 from letterwise.loss import cross_entropy
 from letterwise.model import Ensemble
 from letterwise.online.logistic import softmax
+from letterwise.runtime.process import one_thread
 
 RATE, SMOOTHING, BACK = 4.5e-4, 0.999, 0.003  # of the steps; how much of the way back
 
@@ -121,14 +120,3 @@ def probabilities(windows: Windows) -> np.ndarray:
     found = np.empty(len(logits))
     softmax(logits, found)
     return found
-
-
-@contextmanager
-def one_thread() -> Generator[None]:
-    """PyTorch calculates in one thread: the same bits everywhere."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

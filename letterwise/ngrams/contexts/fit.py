@@ -72,7 +72,7 @@ class FittedContexts:
         table, events, kinds = self.table, self.events, len(self.counts.tables)
         inside = ((places >= 0) & (places < len(self.ids))).nonzero()[0]
         rows, own = events.row[:, places[inside]], events.own[:, places[inside]]
-        total = np.append(table.totals, 0)[rows] - own  # what was left out has none
+        total = self._totals[rows] - own
         kind, which = ((rows >= 0) & (total >= MIN_SEEN)).nonzero()
         rows, own, total = rows[kind, which], own[kind, which], total[kind, which]
         first, place = events.first[kind, places[inside[which]]], inside[which]
@@ -91,12 +91,17 @@ class FittedContexts:
         interpolate(log_probs, backoff, (place * kinds + kind)[of], table.characters[entries], weights)
 
     @cached_property
+    def _totals(self) -> np.ndarray:
+        """How much was counted in each row, and last, as row -1, 0: what was left out has none."""
+        return np.append(self.table.totals, 0)
+
+    @cached_property
     def _discounts(self) -> Float[np.ndarray, "S 4"]:
         return np.stack([table.discounts for table in self.counts.tables])
 
     def complete(self) -> None:
         """Make all that is made on first use, to be shared."""
-        _ = self.table.totals, self._discounts, [table.smoothed for table in self.counts.tables]
+        _ = self._totals, self.table.lengths, self._discounts, [table.smoothed for table in self.counts.tables]
 
 
 def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class ContextTable:
     @cached_property
     def totals(self) -> np.ndarray:
         """How much was counted in each context (R,)."""
-        rows = np.repeat(np.arange(len(self.keys)), np.diff(self.starts))
+        rows = np.repeat(np.arange(len(self.keys)), self.lengths)
         return np.bincount(rows, self.counts, minlength=len(self.keys)).astype(np.int64)
 
     @cached_property
@@ -61,7 +61,7 @@ class ContextTable:
     def entry_of(self, rows: np.ndarray, characters: np.ndarray) -> np.ndarray:
         """The entry of a character in a row, where it has one (n,)."""
         size = 1 + max(int(self.characters.max(initial=0)), int(characters.max(initial=0)))
-        of_row = np.repeat(np.arange(len(self.keys)), np.diff(self.starts))
+        of_row = np.repeat(np.arange(len(self.keys)), self.lengths)
         return np.searchsorted(of_row * size + self.characters, rows * size + characters)
 
     def find(self, keys: np.ndarray) -> np.ndarray:
@@ -165,7 +165,7 @@ def _added(one: ContextTable, other: ContextTable) -> ContextTable:
     keys = np.union1d(one.keys, other.keys)
     places, counts = [], []
     for table in (one, other):
-        rows = np.repeat(np.searchsorted(keys, table.keys), np.diff(table.starts))
+        rows = np.repeat(np.searchsorted(keys, table.keys), table.lengths)
         places.append(rows * size + table.characters)
         counts.append(table.counts)
     entries, where = np.unique(np.concatenate(places), return_inverse=True)
