@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from letterwise.compiling.arithmetic import EXACT
+from letterwise.compiling.entry import entry
 from letterwise.ngrams.trie import expand
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts of 1, 2, 3 or more of a text too small to estimate them (as KenLM's, Heafield 2011)
@@ -53,7 +55,9 @@ class BackoffModel:
             left -= len(level.backoff) * self.vocab_size
             if written and left < 0:
                 break
-            lower = self._interpolate(lower[level.lower], level, np.arange(len(level.backoff)))
+            lower = lower[level.lower]
+            parts = level.backoff, level.starts, level.characters, level.weights
+            grow_in_numpy(lower, np.arange(len(lower)), *parts, lower[:, None], -1)
             written.append(lower)
         return written
 
@@ -64,24 +68,55 @@ class BackoffModel:
         `rows_by_level[j]` (n,) is a place's row on level j, -1 if it has none: there the level equals the one below.
         """
         probs, first = self.dense[0][rows_by_level[0]], len(self.levels) - orders
-        each = np.ones((len(probs), orders, self.vocab_size + 1), np.float32)
-        for j, level in enumerate(self.levels):
-            there = (rows_by_level[j] >= 0).nonzero()[0]
-            rows = rows_by_level[j][there]
-            if j:
-                dense = j < len(self.dense)
-                probs[there] = self.dense[j][rows] if dense else self._interpolate(probs[there], level, rows)
-            if j >= first:
-                each[:, j - first, :-1] = probs
-                each[there, j - first, -1] = level.backoff[rows]
+        each = np.empty((len(probs), orders, self.vocab_size + 1), np.float32)
+        for j, (level, rows) in enumerate(zip(self.levels, rows_by_level, strict=True)):
+            if j < len(self.dense):
+                there = (rows >= 0).nonzero()[0]
+                probs[there] = self.dense[j][rows[there]]
+                if j >= first:
+                    each[:, j - first, :-1], each[:, j - first, -1] = probs, 1
+                    each[there, j - first, -1] = level.backoff[rows[there]]
+            else:
+                parts = level.backoff, level.starts, level.characters, level.weights
+                grow(probs, rows.astype(np.int64), *parts, each, j - first)
         return each
 
-    def _interpolate(self, lower: np.ndarray, level: BackoffLevel, rows: np.ndarray) -> np.ndarray:
-        """Distributions of some rows (n, V), from those of their lower ones."""
-        probs = lower * level.backoff[rows, None]
-        which, entries = expand(level.starts, rows)
-        probs.reshape(-1)[which * self.vocab_size + level.characters[entries]] += level.weights[entries]
-        return probs
+
+def grow_in_numpy(probs, rows, backoff, starts, characters, weights, each, k):
+    """What `grow` does, to the same bits."""
+    there = (rows >= 0).nonzero()[0]
+    probs[there] *= backoff[rows[there], None]
+    which, entries = expand(starts, rows[there])
+    probs.reshape(-1)[there[which] * probs.shape[1] + characters[entries]] += weights[entries]
+    if k >= 0:
+        each[:, k, :-1], each[:, k, -1] = probs, 1
+        each[there, k, -1] = backoff[rows[there]]
+
+
+@entry(silent=True, python=grow_in_numpy, **EXACT)
+def grow(probs, rows, backoff, starts, characters, weights, each, k):
+    """Distributions `probs` (n, V) by one level more, in place: each by its row of the level, where it has one (-1: none).
+
+    They and their escapes also go to the k-th of `each` (n, K, V+1), unless that is below 0. Rows are far apart in memory: so
+    each is touched first, since reads that wait for nothing are waited for together.
+    """
+    vocab_size, touched = probs.shape[1], np.float32(0)
+    for n in range(len(rows)):
+        if rows[n] >= 0:
+            touched += backoff[rows[n]] + weights[starts[rows[n]]] + characters[starts[rows[n]]]
+    for n in range(len(rows)):
+        row, escape = rows[n], np.float32(1)
+        if row >= 0:
+            escape = backoff[row]
+            for c in range(vocab_size):
+                probs[n, c] *= escape
+            for e in range(starts[row], starts[row + 1]):
+                probs[n, characters[e]] += weights[e]
+        if k >= 0:
+            for c in range(vocab_size):
+                each[n, k, c] = probs[n, c]
+            each[n, k, vocab_size] = escape
+    return touched
 
 
 def discount(counts_of_counts: np.ndarray) -> np.ndarray:

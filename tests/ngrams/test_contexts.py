@@ -11,6 +11,7 @@ from letterwise.ngrams import adapt, count_ngrams
 from letterwise.ngrams.contexts import KINDS, alphabet, count_contexts
 from letterwise.ngrams.contexts.fit import fit_contexts
 from letterwise.ngrams.contexts.keys import context_keys
+from letterwise.ngrams.contexts.left_out import leave_out
 from letterwise.ngrams.contexts.reader import context_keys as compiled_keys
 from letterwise.ngrams.contexts.reader import context_tables, remember
 from letterwise.ngrams.cross_fit import cross_fit
@@ -116,6 +117,24 @@ def test_a_place_is_predicted_by_counts_without_its_fold() -> None:
         by_hand = others[fold[place]].p(text[:place], np.exp(lower[place - 1]), vocabulary.characters, discounts)
         for kind, (p, escape) in enumerate(by_hand):
             np.testing.assert_allclose(np.exp(told[0, place - 1, kind]), [*p, escape], rtol=2e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("vocab_size", [0, 300])
+def test_numpy_and_compiled_code_leave_out_to_the_same_bits(vocab_size: int) -> None:
+    """Runs that begin before it is compiled, or on the way, are those that begin after it."""
+    vocabulary, ids = known(written(900, 12))
+    size = max(vocab_size, len(vocabulary))  # ids of more than 256 characters have two bytes
+    fitted = fit_contexts(ids, size, alphabet(vocabulary), folds=7)
+    places = np.random.default_rng(13).integers(-1, len(ids), 200)
+    told = np.full((2, len(places), CONTEXT_KINDS + 2, size + 1), 7, np.float32)
+    lower = np.exp(longest(ids, size, places=len(places)))
+    lower[0, 0] = 1e-38  # what is smaller than any normal number with a back-off is still no 0
+    for function, into in zip((leave_out.plain, leave_out), told, strict=True):
+        function(fitted.rows, fitted.events, places, lower, into, np.empty(size, np.int64))
+    assert leave_out.compiled
+    np.testing.assert_array_equal(told[0].view(np.int32), told[1].view(np.int32))
+    assert (told[:, :, CONTEXT_KINDS:] == 7).all()
+    assert (told > 0).all()
 
 
 def test_what_a_fold_says_changes_no_prediction_in_it() -> None:

@@ -8,7 +8,7 @@ from ngrams.plain_kneser_ney import PlainKneserNey
 
 from letterwise.errors import UserError
 from letterwise.ngrams import count_ngrams
-from letterwise.ngrams.backoff import BackoffModel, discount
+from letterwise.ngrams.backoff import BackoffModel, discount, grow
 from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.ngrams.kneser_ney import Counts
 from letterwise.ngrams.reader import NgramReader, read_on, tables
@@ -181,6 +181,23 @@ def test_written_out_or_not_makes_no_difference(monkeypatch: pytest.MonkeyPatch)
     sparse = Counts(counts.levels, 6, counts.chars)
     assert len(sparse.smoothed.dense) == 1 < len(counts.smoothed.dense)
     np.testing.assert_allclose(told(sparse, new), full, rtol=1e-6)
+
+
+def test_numpy_and_compiled_code_grow_to_the_same_bits() -> None:
+    rng = np.random.default_rng(5)
+    level = count_ngrams(rng.integers(0, 9, 400), 9, 3).smoothed.levels[2]
+    rows, lower = rng.integers(-1, len(level.backoff), 60), rng.random((60, 9), np.float32)
+    parts = rows, level.backoff, level.starts, level.characters, level.weights
+    found = []
+    for function in (grow.plain, grow):
+        probs, each = lower.copy(), np.zeros((60, 3, 10), np.float32)
+        function(probs, *parts, each, -1)
+        assert not each.any()
+        function(probs, *parts, each, 1)
+        np.testing.assert_array_equal(each[:, 1, :-1], probs)
+        found.append(each)
+    assert grow.compiled
+    np.testing.assert_array_equal(found[0].view(np.int32), found[1].view(np.int32))
 
 
 def test_what_was_not_counted_is_told_from_all_counts() -> None:

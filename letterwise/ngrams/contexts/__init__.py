@@ -1,6 +1,6 @@
 """Contexts: what counting knows beside n-grams, of words, characters some way back, places in lines, and long repeats.
 
-keys ▸ tables ▸ fit · reader
+keys ▸ tables ▸ left_out ▸ fit · reader
 """
 
 from letterwise.ngrams.contexts.keys import KINDS, Alphabet, alphabet

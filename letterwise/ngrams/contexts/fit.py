@@ -14,26 +14,11 @@ import numpy as np
 
 from letterwise.config import CONTEXT_REACH
 from letterwise.ngrams.contexts.keys import Alphabet, context_keys
-from letterwise.ngrams.contexts.tables import MIN_SEEN, ContextCounts, ContextTable, counted, interpolate, joined, laid_out
-from letterwise.ngrams.trie import expand
+from letterwise.ngrams.contexts.left_out import Events, Rows, leave_out
+from letterwise.ngrams.contexts.tables import ContextCounts, ContextTable, counted, joined, laid_out
 from letterwise.shapes import Float
 
 FITTED = 2**23  # characters, the last ones, whose contexts are counted at most
-
-
-@dataclass(frozen=True)
-class Events:
-    """Where the M counted places stand among the contexts of all kinds, whose tables are laid one behind the other.
-
-    `row` (S, M) is that of the context before each place, -1 if it was left out. `entry` (S, M) lists the entry of each place,
-    context by context, and those of one context in the order of the text; `first` and `own` (S, M) say where in it those of a
-    place's context and fold begin, and how many they are.
-    """
-
-    row: np.ndarray
-    entry: np.ndarray
-    first: np.ndarray
-    own: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -46,11 +31,6 @@ class FittedContexts:
     ids: np.ndarray
     vocab_size: int
 
-    @cached_property
-    def table(self) -> ContextTable:
-        """The tables of all kinds, one behind the other."""
-        return laid_out(self.counts.tables)
-
     def fill(self, log_probs: Float[np.ndarray, "B T K E"], text: np.ndarray, starts: np.ndarray) -> None:
         """ln p of the characters at start + 1 … start + T of the whole text (N,), by each kind, into the first of K.
 
@@ -58,8 +38,13 @@ class FittedContexts:
         """
         length, kinds = log_probs.shape[1], len(self.counts.tables)
         before = len(text) - len(self.ids)
-        places = starts[:, None] + np.arange(1, length + 1) - before
-        self._counted(log_probs.reshape(-1, *log_probs.shape[2:]), places.reshape(-1))
+        places = (starts[:, None] + np.arange(1, length + 1) - before).reshape(-1)
+        places = np.where(places < len(self.ids), np.maximum(places, -1), -1)
+        probs, longest = log_probs.reshape(-1, *log_probs.shape[2:]), np.exp(log_probs[:, :, -1, :-1])
+        longest = longest.reshape(len(places), -1)
+        leave_out(self.rows, self.events, places, longest, probs, np.empty(longest.shape[1], np.int64))
+        told = log_probs[:, :, :kinds]
+        np.log(told, out=told)
         outside = (starts + length < before).nonzero()[0]  # of these windows, nothing was counted
         if len(outside):
             seen = starts[outside, None] + np.arange(1 - CONTEXT_REACH, length)
@@ -67,47 +52,15 @@ class FittedContexts:
             longest = log_probs[outside, :, -1, :-1]
             log_probs[outside, :, :kinds] = self.counts.log_probs(windows, length, longest)
 
-    def _counted(self, log_probs: Float[np.ndarray, "n K E"], places: np.ndarray) -> None:
-        """The same for `places` (n,) of `ids`; before and behind them as the longest n-grams say."""
-        table, events, kinds = self.table, self.events, len(self.counts.tables)
-        inside = ((places >= 0) & (places < len(self.ids))).nonzero()[0]
-        rows, own = events.row[:, places[inside]], events.own[:, places[inside]]
-        total = self._totals[rows] - own
-        kind, which = ((rows >= 0) & (total >= MIN_SEEN)).nonzero()
-        rows, own, total = rows[kind, which], own[kind, which], total[kind, which]
-        first, place = events.first[kind, places[inside[which]]], inside[which]
-        of, entries = expand(table.starts, rows)
-        lengths = table.lengths[rows]
-        begins = np.cumsum(lengths) - lengths  # of each context's entries among these
-        of_fold = events.entry.reshape(-1)[_runs(first + kind * len(self.ids), own)]
-        put_in = np.repeat(begins - table.starts[rows], own) + of_fold
-        counts = table.counts[entries] - np.bincount(put_in, minlength=len(entries))
-        taken = self._discounts.reshape(-1)[(4 * kind)[of] + np.minimum(counts, 3)]
-        backoff = np.ones((len(places), kinds), np.float32)
-        backoff[place, kind] = np.bincount(of, taken, minlength=len(rows)) / total
-        some = counts > 0
-        of, entries = of[some], entries[some]
-        weights = (counts[some] - taken[some]) / total[of].astype(np.float32)
-        interpolate(log_probs, backoff, (place * kinds + kind)[of], table.characters[entries], weights)
-
     @cached_property
-    def _totals(self) -> np.ndarray:
-        """How much was counted in each row, and last, as row -1, 0: what was left out has none."""
-        return np.append(self.table.totals, 0)
-
-    @cached_property
-    def _discounts(self) -> Float[np.ndarray, "S 4"]:
-        return np.stack([table.discounts for table in self.counts.tables])
+    def rows(self) -> Rows:
+        """The tables of all kinds, one behind the other, to take a fold's counts off."""
+        table, discounts = laid_out(self.counts.tables), np.stack([table.discounts for table in self.counts.tables])
+        return Rows(table.starts, table.characters, table.counts, np.append(table.totals, 0), discounts)
 
     def complete(self) -> None:
         """Make all that is made on first use, to be shared."""
-        _ = self._totals, self.table.lengths, self._discounts, [table.smoothed for table in self.counts.tables]
-
-
-def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """start, start + 1, …, so many for each start, one run after the other."""
-    ends = np.cumsum(lengths)
-    return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + lengths, lengths)
+        _ = self.rows, [table.smoothed for table in self.counts.tables]
 
 
 def fit_contexts(

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from letterwise.compiling.arithmetic import MIN_NORMAL
 from letterwise.ngrams.backoff import BackoffLevel, discount, smooth
 from letterwise.ngrams.contexts.keys import Alphabet, context_keys
 from letterwise.ngrams.trie import expand
@@ -86,8 +87,7 @@ class ContextCounts:
         apart = np.pad(windows, ((0, 0), (1, 0)), constant_values=-1)  # each a text of its own
         at = np.arange(apart.size).reshape(apart.shape)[:, -length:].reshape(-1)
         keys, vocab_size = context_keys(apart.reshape(-1), self.alphabet)[:, at], longest.shape[-1]
-        log_probs = np.empty((len(at), len(self.tables) + 1, vocab_size + 1), np.float32)
-        log_probs[:, -1, :-1] = longest.reshape(-1, vocab_size)
+        probs = np.empty((len(at), len(self.tables), vocab_size + 1), np.float32)
         rows = np.stack([table.find(kind) for table, kind in zip(self.tables, keys, strict=True)])
         backoff = np.ones((len(at), len(self.tables)), np.float32)
         found = []
@@ -97,30 +97,30 @@ class ContextCounts:
             backoff[known, kind] = table.smoothed.backoff[rows[kind, known]]
             at = (known * len(self.tables) + kind)[which]
             found.append((at, table.characters[entries], table.smoothed.weights[entries]))
-        interpolate(log_probs, backoff, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
-        return log_probs[:, :-1].reshape(len(windows), length, len(self.tables), vocab_size + 1)
+        lower = np.exp(longest).reshape(-1, vocab_size)
+        interpolate(probs, lower, backoff, *(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        return np.log(probs, out=probs).reshape(len(windows), length, len(self.tables), vocab_size + 1)
 
 
 def interpolate(
-    log_probs: Float[np.ndarray, "n K E"],
+    probs: Float[np.ndarray, "n K E"],
+    longest: Float[np.ndarray, "n V"],
     backoff: Float[np.ndarray, "n S"],
     at: np.ndarray,
     characters: np.ndarray,
     weights: np.ndarray,
 ) -> None:
-    """ln p by each of S kinds into the first of K, of which the last is known: it has each kind's `backoff` of the whole.
+    """p by each of S kinds, and its escape, into the first of K: each kind has its `backoff` of what the `longest` n-grams say.
 
     The rest are `weights` (m,) of some `characters`, by place and kind: `at` (m,) is place · S + kind.
     """
-    (_, orders, numbers), kinds = log_probs.shape, backoff.shape[1]
-    longest, escape = np.ascontiguousarray(log_probs[:, -1, :-1]), np.log(backoff)
-    np.add(longest[:, None], escape[:, :, None], out=log_probs[:, :kinds, :-1])
-    log_probs[:, :kinds, -1] = escape
+    (_, orders, numbers), kinds = probs.shape, backoff.shape[1]
+    lower = probs[:, :kinds, :-1]
+    np.multiply(longest[:, None], backoff[:, :, None], out=lower)
+    np.maximum(lower, MIN_NORMAL, out=lower)
+    probs[:, :kinds, -1] = backoff
     place, kind = np.divmod(at, kinds)
-    probs = np.exp(longest).reshape(-1)[place * (numbers - 1) + characters]
-    probs *= backoff.reshape(-1)[at]
-    probs += weights
-    log_probs.reshape(-1)[place * (orders * numbers) + kind * numbers + characters] = np.log(probs, out=probs)
+    probs.reshape(-1)[place * (orders * numbers) + kind * numbers + characters] += weights
 
 
 def laid_out(tables: Sequence[ContextTable]) -> ContextTable:
