@@ -102,7 +102,8 @@ def test_a_member_is_the_run_that_it_would_be_alone(text_file: Path, made: Ensem
     shorter, rest = tmp_path / "shorter.txt", tmp_path / "rest.txt"
     shorter.write_text(learned)
     rest.write_text(kept.vocabulary.decode(kept.part("val")))
-    own = {name: value for name, value in SMALL.items() if name not in ("members", "distill")} | {"counts_order": 0}
+    own = {name: value for name, value in SMALL.items() if name not in ("members", "distill")}
+    own |= recipe.role(2, load_model(made.members[0].model_path).config).values
     files = {"input_file": (str(shorter),), "val_file": (str(rest),)}
     alone = train({**own, **files, "rng_seed": 1338}, out=str(tmp_path / "alone"))
     assert weights_of(alone.model_path) == weights_of(made.members[1].model_path)
@@ -218,8 +219,9 @@ def test_minutes_are_for_all(text_file: Path, tmp_path: Path, monkeypatch: pytes
     made = train_members({"input_file": (str(text_file),), "minutes": 0.03, "members": 2}, out=str(tmp_path / "o"))
     first, second = (load_state(Path(run.run_dir) / "state.safetensors").config for run in made.members)
     assert first.training.minutes + second.training.minutes == pytest.approx(0.03 * (1 - recipe.MIXING_SHARE))
+    assert second.training.minutes == 2 * first.training.minutes  # it has no counts, and so more to learn
     assert recipe.total_minutes(first) == pytest.approx(0.03)
-    assert first.with_values({"counts_order": 0}).model == second.model
+    assert first.with_values({"counts_order": 0, "dropout": first.model.dropout / 2}).model == second.model
     assert made.weights == train_members({}, out=str(tmp_path / "o"), resume=True).weights
 
 
@@ -244,7 +246,7 @@ def test_a_plan_says_what_will_be_done(text_file: Path) -> None:
     assert first.startswith("an ensemble in 10 minutes: member 1, with counts, ")
     assert "member 2, without counts, " in first
     assert "student" in first
-    assert rest[0].startswith("plan for 1.92 minutes: ")
+    assert rest[0].startswith("plan for 1.6 minutes: ")
 
 
 def test_of_lines_whole_ones_are_kept_back(line_file: Path, tmp_path: Path) -> None:
@@ -301,28 +303,3 @@ def test_a_contradiction_is_a_sentence(
 def test_another_number_of_members_is_another_ensemble(made: EnsembleResult) -> None:
     answer = ask("train", "--resume", "--out", made.run_dir, "--members", 4)
     assert "this run has members=3, not 4" in answer.sentence
-
-
-def test_a_member_may_be_taught_by_the_one_before(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the recipe says; also where it was stopped in between."""
-    roles = [recipe.Role("with counts"), recipe.Role("taught", {"dropout": 0.3}, 2.0, taught=True)]
-    monkeypatch.setattr(recipe, "role", lambda number, first: roles[number - 1])
-    step, taken, flags = trainer.Trainer.take_step, [], flags_for(text_file, members=2, distill=False)
-    whole = train_members(flags, out=str(tmp_path / "whole"))
-
-    def counted(self: trainer.Trainer, check: Callable[[], None]) -> None:
-        taken.append(None)
-        if len(taken) == 9:
-            raise Interrupted(signal.SIGTERM)
-        step(self, check)
-
-    monkeypatch.setattr(trainer.Trainer, "take_step", counted)
-    with pytest.raises(Interrupted):
-        train_members(flags, out=str(tmp_path / "cut"))
-    cut = train_members(flags, out=str(tmp_path / "cut"), resume=True)
-    first, second = (load_state(Path(run.run_dir) / "state.safetensors") for run in cut.members)
-    assert not first.teacher
-    assert second.config.training.teacher == cut.members[0].model_path
-    assert second.config.model.dropout == 0.3
-    assert recipe.minutes(second.config, 3.0) == pytest.approx([0.96, 1.92])
-    assert [weights_of(run.model_path) for run in cut.members] == [weights_of(run.model_path) for run in whole.members]

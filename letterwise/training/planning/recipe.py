@@ -3,7 +3,8 @@
 number of a member, configuration of the first one ──▶ Role(knobs that differ from the first's, a share of the time, a teacher)
 
 All lean on the same counts, and models that do agree too much: one that has seen none is worth more beside one that has than
-another of its kind (docs/log.md). So of every three members the second has no counts.
+another of its kind (docs/log.md). So of every three members the second has no counts. It has more to learn: it takes more time,
+and half the dropout.
 """
 
 from dataclasses import dataclass, field
@@ -15,23 +16,24 @@ from letterwise.errors import UserError
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 EVERY, WITHOUT_COUNTS = 3, 2  # of so many members, this one
+SHARE_WITHOUT_COUNTS, DROPOUT_WITHOUT_COUNTS = 2.0, 0.5  # of a member without counts, where the first has 1: time, and dropout
 STUDENT_SHARE = 2.0  # of a student that learns what all members predict, where each of these has a share of 1
 
 
 @dataclass(frozen=True)
 class Role:
-    """`values` are knobs that differ from the first member's. `taught`: by the member before. Of the time, it has a `share`."""
+    """`values` are knobs that differ from the first member's. Of the time, it has a `share`."""
 
     what: str
     values: dict[str, Any] = field(default_factory=dict)
     share: float = 1.0
-    taught: bool = False
 
 
 def role(number: int, first: Config) -> Role:
     """Of a member, counted from 1. Of `first`, the first member's configuration, all that is not named here is kept."""
     if first.model.counts_order and (number - 1) % EVERY == WITHOUT_COUNTS - 1:
-        return Role("without counts", {"counts_order": 0})
+        values = {"counts_order": 0, "dropout": DROPOUT_WITHOUT_COUNTS * first.model.dropout}
+        return Role("without counts", values, SHARE_WITHOUT_COUNTS)
     return Role("with counts" if first.model.counts_order else "without counts")
 
 

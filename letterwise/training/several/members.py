@@ -158,8 +158,6 @@ def member(number: int, home: Home, config: Config, total: float, told: bool) ->
         base = first or config
         role = recipe.role(number, base)
         found = {**role.values, "rng_seed": (base.training.rng_seed + number - 1) % SEEDS}
-        if role.taught and number > 1:
-            found["teacher"] = taught_by(directory_in(home.member(number - 1)).model_path, place)
         if total and (told or not has_state(place)):
             found["minutes"] = recipe.minutes(base, total)[number - 1]
         return found

@@ -1,10 +1,12 @@
 """Mixture: how much each of several models counts where their logits are added.
 
-logits of N models (n, V) each, characters that followed (n,) ──Newton's method──▶ weights (N,)
+logits of N models (n, V) each, characters that followed (n,) ──Newton's method──▶ weights (N,), whose sum is 1
 
-p(c) ∝ Π pᵢ(c)^wᵢ, a logarithmic opinion pool (Genest & Zidek 1986; as products of experts, Hinton 2002). Whatever is added to
-all logits of a model cancels. The mean surprise is convex in the weights: its gradient is how far the mean of each model's
-logits under the mixture is from what followed, its Hessian the covariance of these logits (Boyd & Vandenberghe 2004, §9.5).
+p(c) ∝ Π pᵢ(c)^wᵢ with Σ wᵢ = 1, a logarithmic opinion pool (Genest & Zidek 1986; as products of experts, Hinton 2002). Whatever
+is added to all logits of a model cancels. The mean surprise is convex in the weights: its gradient is how far the mean of each
+model's logits under the mixture is from what followed, its Hessian the covariance of these logits (Boyd & Vandenberghe 2004,
+§9.5; the sum is kept as in §10.1.2). A larger sum would make the mixture surer than its members: what text beside that learned
+asks for, and other text does not.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,10 +39,11 @@ class Slope(NamedTuple):
 def fit_weights(logits: Sequence[np.ndarray], targets: np.ndarray, between: Callable[[], None] = lambda: None) -> Mixture:
     """The weights under which `targets` (n,) surprise least, given the `logits` (n, V) of each model; the same each time.
 
-    Few characters say little of weights: these are held near equal ones, as if they had been drawn around them. No model alone
-    is better on these characters than what is found. `between` is called now and then, and may raise to give up.
+    Their sum is 1. Few characters say little of weights: these are held near equal ones, as if they had been drawn around them.
+    No model alone is better on these characters than what is found. `between` is called now and then, and may raise to give up.
     """
     size, precision = len(logits), 1 / (DEVIATION**2 * len(targets))
+    ways = np.vstack((-np.ones(size - 1), np.eye(size - 1)))  # in which weights may change, so that their sum does not
 
     def objective(weights: np.ndarray) -> Slope:
         """What is minimized: the mean nats, and what the weights' distance from equal ones adds."""
@@ -52,7 +55,7 @@ def fit_weights(logits: Sequence[np.ndarray], targets: np.ndarray, between: Call
     weights = np.full(size, 1 / size)
     now = objective(weights)
     for _ in range(STEPS):
-        step, share = -np.linalg.solve(now.hessian, now.gradient), 1.0
+        step, share = -ways @ np.linalg.solve(ways.T @ now.hessian @ ways, ways.T @ now.gradient), 1.0
         promised = -float(now.gradient @ step)
         while promised > ENOUGH and share > SMALLEST:
             there = objective(weights + share * step)
