@@ -182,7 +182,7 @@ class TrainOptions(TypedDict, total=False):
     teacher: str | PathLike[str] | None
     """distillation: learn what this model predicts, beside the characters that really follow"""
     members: int
-    """train an ensemble of so many models, one after another, in OUT/member-N; --minutes are for all of it (default: 0)"""
+    """an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)"""
     distill: bool
     """with --members, then train one model on what all of them predict: it writes as fast as any (default: False)"""
     tuning_fraction: float | None

@@ -41,7 +41,7 @@ def train(
     """
     share_processors()
     from letterwise.training.prepare import train
-    from letterwise.training.several.members import is_ensemble, train_members
+    from letterwise.training.several.members import completed, is_ensemble, train_members
 
     if not isinstance(progress, Progress):
         progress = progress_for_caller() if progress else Progress()
@@ -56,6 +56,8 @@ def train(
             flags[name] = (flags[name],) if isinstance(flags[name], str) else tuple(flags[name])
     file, out, model_path = (None if path is None else local(path) for path in (config, out, model_path))
     asked = asked_values(flags, file)
+    if not resume:
+        asked = completed(asked, progress)
     learn = train_members if is_ensemble(asked, out, model_path, resume=resume) else train
     result = learn(
         asked,

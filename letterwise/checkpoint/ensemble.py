@@ -75,6 +75,6 @@ def require_single(file: ModelFile, purpose: str) -> None:
 def no_ensemble(purpose: str) -> UserError:
     """What is said where an ensemble was given."""
     return UserError(
-        f"{purpose} takes a single model, and this is an ensemble: distil it into one with "
-        "`letterwise train --teacher ENSEMBLE`, and give that."
+        f"{purpose} takes a single model, and this is an ensemble: give one of its members (in OUT/member-1, …), or distil it "
+        "into one with `letterwise train --teacher ENSEMBLE`."
     )

@@ -278,7 +278,7 @@ class TrainingConfig:
         takes=str | PathLike[str] | None,
     )
     members: int = knob(
-        0, "train an ensemble of so many models, one after another, in OUT/member-N; --minutes are for all of it", min=0, max=64
+        0, "an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)", min=0, max=64
     )
     distill: bool = knob(False, "with --members, then train one model on what all of them predict: it writes as fast as any")
     tuning_fraction: float | None = knob(

@@ -80,7 +80,9 @@ def test_export_says_what_to_do_instead(ensemble: Path, tmp_path: Path, target: 
 
 def test_fine_tuning_says_what_to_do_instead(ensemble: Path, text_file: Path, tmp_path: Path) -> None:
     said = refused("train", "--init_from", ensemble, "--input_file", text_file, "--out", tmp_path / "out")
-    assert said.startswith(f"--init_from {str(ensemble)!r} takes a single model, and this is an ensemble: distil it into one")
+    assert said.startswith(
+        f"--init_from {str(ensemble)!r} takes a single model, and this is an ensemble: give one of its members"
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -18,12 +18,16 @@ from letterwise.checkpoint.texts import own_text
 from letterwise.checkpoint.training_state import load_state
 from letterwise.config import Config
 from letterwise.evaluation.evaluate import evaluate
+from letterwise.progress import Progress
 from letterwise.training import trainer
 from letterwise.training.interruption import Interrupted
-from letterwise.training.planning import plan, recipe
+from letterwise.training.planning import plan, recipe, settings
 from letterwise.training.prepare import train
+from letterwise.training.several import members as members_module
 from letterwise.training.several import pool
-from letterwise.training.several.members import EnsembleResult, train_members
+from letterwise.training.several.members import completed, train_members
+from letterwise.training.several.result import EnsembleResult
+from letterwise.units import bits
 
 SMALL = dict(
     n_layer=1, n_embd=16, n_head=2, block_size=16, batch_size=2, max_iters=6, eval_interval=6, warmup_iters=1, counts_order=3,
@@ -219,9 +223,9 @@ def test_minutes_are_for_all(text_file: Path, tmp_path: Path, monkeypatch: pytes
     made = train_members({"input_file": (str(text_file),), "minutes": 0.03, "members": 2}, out=str(tmp_path / "o"))
     first, second = (load_state(Path(run.run_dir) / "state.safetensors").config for run in made.members)
     assert first.training.minutes + second.training.minutes == pytest.approx(0.03 * (1 - recipe.MIXING_SHARE))
-    assert second.training.minutes == 2 * first.training.minutes  # it has no counts, and so more to learn
+    assert second.training.minutes == pytest.approx(2 * first.training.minutes)  # it has no counts, and so more to learn
     assert recipe.total_minutes(first) == pytest.approx(0.03)
-    assert first.with_values({"counts_order": 0, "dropout": first.model.dropout / 2}).model == second.model
+    assert first.with_values(recipe.role(2, first).values).model == second.model
     assert made.weights == train_members({}, out=str(tmp_path / "o"), resume=True).weights
 
 
@@ -247,6 +251,43 @@ def test_a_plan_says_what_will_be_done(text_file: Path) -> None:
     assert "member 2, without counts, " in first
     assert "student" in first
     assert rest[0].startswith("plan for 1.6 minutes: ")
+
+
+def test_minutes_that_read_a_text_often_are_for_two_models(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing was said of members, and nothing else speaks for one model."""
+    asked = {"input_file": (str(text_file),), "minutes": 5.0}
+    notes: list[str] = []
+    told = Progress()
+    monkeypatch.setattr(told, "note", notes.append)
+    for epochs, members in ((2.9, None), (3.0, 2)):
+        monkeypatch.setattr(settings, "planned", lambda config, *_, epochs=epochs: (config, plan.Plan({}, [], epochs)))
+        assert completed(asked, told).get("members") == members
+    assert any("an ensemble of 2 learns more" in note and "--members 0" in note for note in notes)
+    for changed in (
+        {"minutes": 4.9},
+        {"members": 0},
+        {"members": 3},
+        {"preset": "gpt2"},
+        {"preset": "counts"},
+        {"teacher": "x"},
+    ):
+        flags = {**asked, **changed}
+        assert completed(flags) == flags
+    monkeypatch.setattr(members_module, "started_by_torchrun", lambda: True)
+    assert completed(asked) == asked
+
+
+def test_its_page_shows_all_of_it(made: EnsembleResult) -> None:
+    page = (Path(made.run_dir) / "report.html").read_text()
+    for nth, (run, weight) in enumerate(zip(made.members, made.weights, strict=True), 1):
+        assert f'<th scope="row">member-{nth}</th><td>{bits(run.best_val_nats_per_char or 0.0):.4f} bits' in page
+        assert f"weight {weight:.3f}" in page
+        assert f'<a href="member-{nth}/report.html">' in page
+        assert (Path(made.run_dir) / f"member-{nth}" / "report.html").is_file()
+    assert f"{made.ensemble_nats:.4f} nats per character" in page
+    drawn = json.loads(page.split('id="runs">')[1].split("</script>")[0])["runs"]
+    assert [run["name"] for run in drawn] == ["member-1", "member-2", "member-3", "student"]
+    assert all(run["rows"] for run in drawn)
 
 
 def test_of_lines_whole_ones_are_kept_back(line_file: Path, tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.progress import PlainProgress
     from letterwise.training.planning.settings import plan
 
+    if "seeds" in own:  # of single models
+        asked = {"members": 0, **asked}
     config, made = plan(asked, progress=PlainProgress())
     if own.get("json"):
         json_to_stdout({"values": made.values, "config": config.to_json(), "lines": made.lines})

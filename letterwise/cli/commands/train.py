@@ -49,16 +49,18 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.runtime.accelerator import device_name
     from letterwise.training.interruption import Interrupted
     from letterwise.training.prepare import train
-    from letterwise.training.several.members import is_ensemble, train_members
+    from letterwise.training.several.members import completed, is_ensemble, train_members
     from letterwise.training.several.repeats import repeat
 
-    as_json = own.pop("json", False)
+    as_json, progress = own.pop("json", False), progress_for_terminal()
     try:
+        if "seeds" not in own and not own.get("resume"):
+            asked = completed(asked, progress)
         placed = {name: own.get(name) for name in ("out", "model_path")}
         learn, spoken = (repeat, repeated_words) if "seeds" in own else (train, closing_words)
         if "seeds" not in own and is_ensemble(asked, **placed, resume=own.get("resume", False)):
             learn, spoken = train_members, ensemble_words
-        result = learn(asked, progress=progress_for_terminal(), started=PROCESS_STARTED, **own)
+        result = learn(asked, progress=progress, started=PROCESS_STARTED, **own)
     except Interrupted as interrupted:
         if speaks():
             to_stderr(f"letterwise: {interrupted}: the same command with --resume goes on from there.")

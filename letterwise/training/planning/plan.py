@@ -41,7 +41,7 @@ OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 250_000  # characters, by cross-fitting, contexts included, on the slowest machine measured
 ON_DISK_PER_SECOND = 200_000  # the same, of texts too long to be counted in memory
 COUNTING_SHARE = 0.25  # of the minutes
-EPOCHS_WITHOUT_COUNTS = 4  # epochs of a model without counts that need as much dropout as one of a model with them
+EPOCHS_WITHOUT_COUNTS = 10  # epochs of a model without counts that need as much dropout as one of a model with them
 MAX_EPOCHS = 20  # a run of more epochs learns more slowly, or it would overfit
 MIN_RATE = 0.02  # of the usual learning rate
 LINES_WITHIN, CONTEXT_STEP = 0.999, 16  # this share of lines fits into the context, which is a multiple of the step
@@ -52,10 +52,11 @@ MIN_PROBE_STEPS, PROBE_S = 2, 0.8  # where they are slow, because other programs
 
 @dataclass(frozen=True)
 class Plan:
-    """Knobs for a run, and why: `lines` are for a person."""
+    """Knobs for a run, and why: `lines` are for a person. `epochs`: how often it reads the text; 0 where that is not known."""
 
     values: dict[str, Any]
     lines: list[str]
+    epochs: float = 0.0
 
 
 def make_plan(
@@ -117,7 +118,7 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         lines.append(
             f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
         )
-    return Plan(values, lines)
+    return Plan(values, lines, epochs)
 
 
 def chars_counted_in(seconds: float) -> int:

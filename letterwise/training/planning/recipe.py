@@ -4,7 +4,7 @@ number of a member, configuration of the first one ──▶ Role(knobs that dif
 
 All lean on the same counts, and models that do agree too much: one that has seen none is worth more beside one that has than
 another of its kind (docs/log.md). So of every three members the second has no counts. It has more to learn: it takes more time,
-and half the dropout.
+and less dropout.
 """
 
 from dataclasses import dataclass, field
@@ -16,7 +16,11 @@ from letterwise.errors import UserError
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 EVERY, WITHOUT_COUNTS = 3, 2  # of so many members, this one
-SHARE_WITHOUT_COUNTS, DROPOUT_WITHOUT_COUNTS = 2.0, 0.5  # of a member without counts, where the first has 1: time, and dropout
+SHARE_WITHOUT_COUNTS, LESS_DROPOUT = (
+    2.0,
+    0.1,
+)  # of a member without counts: its time, where the first has 1, and what it needs less
+WORTHWHILE, MIN_MINUTES, MIN_EPOCHS = 2, 5.0, 3.0  # so many members, where one model alone would read the text so often
 STUDENT_SHARE = 2.0  # of a student that learns what all members predict, where each of these has a share of 1
 
 
@@ -32,9 +36,21 @@ class Role:
 def role(number: int, first: Config) -> Role:
     """Of a member, counted from 1. Of `first`, the first member's configuration, all that is not named here is kept."""
     if first.model.counts_order and (number - 1) % EVERY == WITHOUT_COUNTS - 1:
-        values = {"counts_order": 0, "dropout": DROPOUT_WITHOUT_COUNTS * first.model.dropout}
+        values = {"counts_order": 0, "dropout": max(0.0, round(first.model.dropout - LESS_DROPOUT, 6))}
         return Role("without counts", values, SHARE_WITHOUT_COUNTS)
     return Role("with counts" if first.model.counts_order else "without counts")
+
+
+def may_have_members(asked: dict[str, Any], config: Config) -> bool:
+    """Whether it is left to the plan how many models a run trains, and there may be more than one."""
+    model, training = config.model, config.training
+    alone = "members" in asked or training.init_from or training.teacher or "-" in config.data.input_file + config.data.val_file
+    return not alone and training.minutes >= MIN_MINUTES and model.counts_order > 0 and model.n_layer > 0
+
+
+def members(epochs: float) -> int:
+    """Of a run whose one model would read its text so often. 0: it is better as a single model."""
+    return WORTHWHILE if epochs >= MIN_EPOCHS else 0
 
 
 def student(first: Config) -> Role:

@@ -27,7 +27,7 @@ from letterwise.runtime.process import process_state_kept
 from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
 from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes
-from letterwise.training.planning.recipe import agree, minutes, overview, role, tuning_fraction
+from letterwise.training.planning.recipe import agree, may_have_members, members, minutes, overview, role, tuning_fraction
 
 MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
 
@@ -37,6 +37,8 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
 
     Raises `UserError` when minutes are missing, or something asked for cannot be done.
     """
+    progress = progress or Progress()
+    flags = with_members(flags, progress)
     if flags.get("members"):
         agree(flags, resolve(flags))
     teacher, flags = taught(flags)
@@ -44,7 +46,7 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
     config = absolute(resolve(values))
     if not (total := config.training.minutes):
         raise UserError("a plan needs to know how long to train: give --minutes.")
-    progress, asked = progress or Progress(), set(flags)
+    asked = set(flags)
     if config.training.members:
         own = role(1, config).values
         config, asked = config.with_values({**own, "minutes": minutes(config, total)[0]}), asked | own.keys()
@@ -59,6 +61,25 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
     if config.training.members:
         made = replace(made, lines=[overview(config, total), *made.lines])
     return fitted(config, asked, stream, progress), made
+
+
+def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """What was asked, and `members`, where nothing was said of them and an ensemble is worth the minutes."""
+    config = absolute(resolve(flags))
+    if not may_have_members(flags, config):
+        return flags
+    config, stream = open_text(config, None, progress, set(flags))
+    runtime = find_runtime(config.runtime)
+    with process_state_kept():
+        torch.set_num_threads(runtime.threads)
+        _, made = planned(config, set(flags), stream, runtime)
+    if not (found := members(made.epochs)):
+        return flags
+    progress.note(
+        f"one model would read the text {made.epochs:.2g} times in {config.training.minutes:g} minutes; an ensemble of {found} "
+        "learns more of it (--members 0: one model)."
+    )
+    return {**flags, "members": found}
 
 
 def finetuning_plan(config: Config, flags: dict[str, Any], base: Base, stream: TokenStream) -> Plan:

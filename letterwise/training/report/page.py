@@ -39,13 +39,16 @@ def report_page(*, title: str, facts: dict[str, str], rows: list[Row], baseline_
     `facts` maps label to value, `rows` are those of metrics.jsonl, and `baseline_bits` maps the name of something to compare
     with to its bits per character.
     """
-    table = "".join(
-        f'<tr><th scope="row">{escaped(label)}</th><td>{escaped(value)}</td></tr>' for label, value in facts.items()
-    )
     measurements = _measurements(of_kind(rows, None)) if rows else "<p>Nothing was measured.</p>"
     baselines = {name: value for name, value in (baseline_bits or {}).items() if math.isfinite(value)}
     runs = [{"name": title, "rows": rows, "baselines": baselines}]
-    return document(title, STYLE, f"<table>{table}</table>\n{measurements}", runs)
+    return document(title, STYLE, f"{facts_table(facts)}\n{measurements}", runs)
+
+
+def facts_table(facts: dict[str, str]) -> str:
+    """Label and value, a row each."""
+    rows = (f'<tr><th scope="row">{escaped(label)}</th><td>{escaped(value)}</td></tr>' for label, value in facts.items())
+    return f"<table>{''.join(rows)}</table>"
 
 
 def _measurements(rows: list[Row]) -> str:

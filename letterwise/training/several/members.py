@@ -19,33 +19,15 @@ from letterwise.errors import UserError
 from letterwise.progress import Progress
 from letterwise.training.interruption import Interrupted, Interruption
 from letterwise.training.planning import recipe
+from letterwise.training.planning.settings import with_members
 from letterwise.training.prepare import PLACING
-from letterwise.training.report.result import TrainResult
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.several.in_turn import Turn, as_trained, directory_in, has_state, in_turn, state_in
-from letterwise.training.several.pool import Pool, pooled
-from letterwise.units import bits
+from letterwise.training.several.page import write_page
+from letterwise.training.several.pool import pooled
+from letterwise.training.several.result import EnsembleResult, ensemble_result
 
 SEEDS = 2**63  # how many there are
-
-
-@dataclass(frozen=True)
-class EnsembleResult(TrainResult):
-    """What an ensemble has reached. All that `TrainResult` says is of the model in `model_path`: the ensemble, or its student.
-
-    Steps, characters and seconds are those of all runs. The members have a weight each, in their order, which was fitted on
-    `tuning_chars` characters of the training part that none learned from: `tuning_nats` is the mean surprise there.
-    `ensemble_nats` is that of the ensemble in `ensemble_path` on the validation part.
-    """
-
-    members: list[TrainResult]
-    weights: list[float]
-    tuning_chars: int
-    tuning_nats: float
-    tuning_nats_of_members: list[float]
-    ensemble_path: str
-    ensemble_nats: float | None
-    student: TrainResult | None
 
 
 @dataclass(frozen=True)
@@ -98,6 +80,11 @@ def is_ensemble(flags: dict[str, Any], out: str | None = None, model_path: str |
     return has_state(home.member(1)) and not has_state(home.directory.path)
 
 
+def completed(flags: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+    """What was asked of a new run, and `members` where an ensemble is worth its minutes. Raises what `train` raises."""
+    return flags if started_by_torchrun() else with_members(flags, progress or Progress())
+
+
 def home_of(flags: dict[str, Any], out: str | None, model_path: str | None, *, resume: bool) -> Home:
     """Where its files are."""
     placing = {name: flags[name] for name in PLACING if name in flags} if resume else flags
@@ -147,7 +134,9 @@ def train_members(
     if first.training.distill:
         (learned,) = in_turn(flags, [student(home, first, total, told)], first=first, **how)
         save_model(home.directory.model_path, load_model(learned.model_path))
-    return result(home, first, runs, pool, learned)
+    found = ensemble_result(home.directory, home.ensemble(first), runs, pool, learned)
+    write_page(home.directory.report, found)
+    return found
 
 
 def member(number: int, home: Home, config: Config, total: float, told: bool) -> Turn:
@@ -188,40 +177,3 @@ def taught_by(teacher: Path, place: Path) -> str:
     if has_state(place) and state_in(place).teacher != digest:
         directory_in(place).clear()
     return str(teacher)
-
-
-def result(home: Home, config: Config, runs: list[TrainResult], pool: Pool, student: TrainResult | None) -> EnsembleResult:
-    """What all runs came to."""
-    row, last, all_runs = pool.row, student or runs[0], [*runs, *([student] if student else [])]
-    low, high = row["val_nats_low"], row["val_nats_high"]
-    interval = (bits(low), bits(high)) if low is not None and row["val_chars"] < last.val_chars else None
-    nats = student.best_val_nats_per_char if student else row["val_nats_per_char"]
-    return EnsembleResult(
-        model_path=str(home.directory.model_path),
-        run_dir=str(home.directory.path),
-        iters=sum(run.iters for run in all_runs),
-        chars_seen=sum(run.chars_seen for run in all_runs),
-        train_seconds=round(sum(run.train_seconds for run in all_runs), 3),
-        best_val_nats_per_char=nats,
-        best_val_bits_per_char=None if nats is None else bits(nats),
-        val_nats_per_char=student.val_nats_per_char if student else nats,
-        val_chars=last.val_chars,
-        val_chars_scored=student.val_chars_scored if student else row["val_chars"],
-        best_val_bits_interval=student.best_val_bits_interval if student else interval,
-        baselines=last.baselines,
-        old_bits_per_char=None,
-        params=student.params if student else pool.file.params,
-        vocab_size=last.vocab_size,
-        lines=last.lines,
-        opening=last.opening,
-        sample=student.sample if student else row["sample"],
-        advice=last.advice,
-        members=runs,
-        weights=[each.weight for each in pool.file.members],
-        tuning_chars=pool.chars,
-        tuning_nats=pool.nats,
-        tuning_nats_of_members=pool.each,
-        ensemble_path=str(home.ensemble(config)),
-        ensemble_nats=row["val_nats_per_char"],
-        student=student,
-    )
