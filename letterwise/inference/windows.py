@@ -20,6 +20,8 @@ import numpy as np
 from letterwise.inference.backend import Backend
 from letterwise.shapes import Float
 
+LONE = np.zeros(1, np.int64)  # the only token is wanted
+
 
 class Windows:
     """Some rows, each with a text that is read.
@@ -56,6 +58,11 @@ class Windows:
         """The same, at most so many characters at a time: others may be served between these."""
         rows = [row for row in self.pending if some is None or row in some]
         if not rows:
+            return
+        if len(rows) == 1 and self.goes_on(rows[0]):  # a character behind the others, as most often: nothing to sort out
+            token = np.array([[rows[0], self.held[rows[0]], self.pending[rows[0]][0]]])
+            self.note(rows[0], self.pending.pop(rows[0]))
+            self.cache.read(token, LONE, self.logits)
             return
         taken = [self._take(row, self.pending.pop(row)) for row in rows]
         lengths = np.array([len(fresh) for _, fresh in taken], np.int64)

@@ -1,6 +1,6 @@
 """Mixer: many predictions of a bit as one, by two layers of logistic regression that learn as they go.
 
-    inputs (INPUTS,) logits ──a row of weights of each of 9 sets──▶ 9 logits ──a row of weights of each of 2──▶ p
+    inputs (I,) logits ───── ──a row of weights of each of 9 sets──▶ 9 logits ──a row of weights of each of 2──▶ p
                                     ▲ which row: what is known of the place                  ▲
 
 Each set takes the row for another property of the place, so that the weight of an input depends on all of them; the second
@@ -18,11 +18,9 @@ from letterwise.online.contexts import COLUMN, CONTEXTS, LETTERS, ORDERS, SHAPES
 from letterwise.online.logistic import DEEPEST, hashed, squash
 from letterwise.online.matches import MATCHES, longest_match
 
-MODEL, TRAINED, CONSTANT, FIRST = range(
-    4
-)  # inputs: the model as it learns, as it was trained, a constant; then contexts, matches
+CONSTANT, FIRST = 0, 1  # inputs: a constant; then contexts, matches, models
 FIRST_MATCH = FIRST + 2 * CONTEXTS  # of each context, what the map says of its history, and its own probability
-INPUTS = (FIRST_MATCH + len(MATCHES) + 7) // 8 * 8  # in eights, for the processor
+MODEL = FIRST_MATCH + len(MATCHES)  # of the first model; the others' come behind it
 REACHES = (len(ORDERS) + 1) * 4  # the longest known context × the longest match
 SURE, DEPTHS = 8, 16  # how sure the model is; how deep in the tree
 THREE_SHAPES, TWO_SHAPES = 8**3, 2**10  # of the last characters; the latter with the node, hashed
@@ -35,27 +33,27 @@ FINAL_STEP = 0.002
 class Mixer(NamedTuple):
     """Weights, and scratch."""
 
-    weights: np.ndarray  # (rows of all sets, INPUTS)
+    weights: np.ndarray  # (rows of all sets, I); I is a multiple of 8, for the processor
     begins: np.ndarray  # (SETS,) int64: each set's first row
     final: np.ndarray  # (FINAL, rows, SETS)
-    inputs: np.ndarray  # (INPUTS,): scratch: of a node
+    inputs: np.ndarray  # (I,): scratch: of a node
     place: np.ndarray  # (SETS,) int64: scratch: the part of each set's row that is the same at all nodes of a character
     rows: np.ndarray  # (SETS + FINAL,) int64: scratch: the rows taken
     logits: np.ndarray  # (SETS,): scratch: of each set
     mixed: np.ndarray  # (FINAL,): scratch: of each row of the second layer
 
 
-def new_mixer(vocab_size: int) -> Mixer:
-    """All sets alike: the models have weight 1 together, each context's map and each match 0.1."""
+def new_mixer(vocab_size: int, shares: np.ndarray) -> Mixer:
+    """All sets alike: models have weights `shares` (M,), each context's map and each match 0.1."""
     sizes = [REACHES, vocab_size, vocab_size, 33, 64, SURE * DEPTHS, (len(ORDERS) + 1) * SURE * 8, THREE_SHAPES, TWO_SHAPES]
-    weights = np.zeros((sum(sizes), INPUTS))
-    weights[:, MODEL], weights[:, TRAINED] = 0.8, 0.2
-    weights[:, FIRST:FIRST_MATCH:2] = weights[:, FIRST_MATCH:] = 0.1
+    weights = np.zeros((sum(sizes), (MODEL + len(shares) + 7) // 8 * 8))
+    weights[:, FIRST:FIRST_MATCH:2] = weights[:, FIRST_MATCH:MODEL] = 0.1
+    weights[:, MODEL : MODEL + len(shares)] = shares
     return Mixer(
         weights,
         np.concatenate(([0], np.cumsum(sizes)[:-1])).astype(np.int64),
         np.full((FINAL, max(vocab_size, REACHES), SETS), 1.0 / SETS),
-        np.zeros(INPUTS),
+        np.zeros(weights.shape[1]),
         np.zeros(SETS, np.int64),
         np.zeros(SETS + FINAL, np.int64),
         np.zeros(SETS),
@@ -98,7 +96,7 @@ def choose_rows(mixer, node, depth, bit):
 def dot(weights, inputs):
     """Their product, in eight sums that the processor can take side by side."""
     a = b = c = d = e = f = g = h = 0.0
-    for i in range(0, INPUTS, 8):
+    for i in range(0, len(weights), 8):
         a += weights[i] * inputs[i]
         b += weights[i + 1] * inputs[i + 1]
         c += weights[i + 2] * inputs[i + 2]
@@ -142,5 +140,5 @@ def mixer_step(mixer, bit, step):
     for s in range(SETS):
         error = step * (bit - squash(mixer.logits[s]))
         weights = mixer.weights[mixer.rows[s]]
-        for i in range(INPUTS):
+        for i in range(len(weights)):
             weights[i] += error * mixer.inputs[i]

@@ -1,6 +1,6 @@
 """Mixing: predictions from the text so far, mixed with a model's. Compiled by numba.
 
-    models' p (2 V) ┐ at each node of a binary tree over the characters
+    models' p (M V) ┐ at each node of a binary tree over the characters
     histories ──────┼─▶ logits ──mixer──▶ logit ──maps──▶ p of bit 1 ──all nodes──▶ p (V,)
     matches ────────┘               ▲────────▲── the next character: one step of each ──┘
 
@@ -37,7 +37,6 @@ from letterwise.online.mixer import (
     FIRST,
     FIRST_MATCH,
     MODEL,
-    TRAINED,
     Mixer,
     choose_rows,
     look_around,
@@ -48,7 +47,7 @@ from letterwise.online.mixer import (
 )
 
 BESIDE = 0.7  # of weights that were learned without models
-MODEL_BESIDE, TRAINED_BESIDE = 0.4, 0.1  # the models'
+MODELS_BESIDE = 0.5  # of the models' first ones
 RARE = 1e-4  # nodes that are reached with less probability keep the model's
 SLOTS, MOST_SLOTS = 2**22, 2**24  # of histories: of a text alone, and after a long one
 
@@ -61,15 +60,15 @@ class Past(NamedTuple):
     matches: Matches
     mixer: Mixer
     maps: Maps
-    sums: np.ndarray  # (2, V-1) scratch: how probable each model holds it to pass a node
+    sums: np.ndarray  # (M, V-1) scratch: how probable each model holds it to pass a node
     reach: np.ndarray  # (V-1,) scratch: how probable that is, mixed
 
 
-def empty_past(shapes: np.ndarray, slots: int = SLOTS) -> Past:
-    """Of a text of which nothing was read, over characters of these shapes (V,)."""
+def empty_past(shapes: np.ndarray, shares: np.ndarray, slots: int = SLOTS) -> Past:
+    """Of a text of which nothing was read, over characters of these shapes (V,). `shares` (M,): models' first weights."""
     nodes = len(shapes) - 1
-    parts = no_contexts(shapes), no_histories(slots), no_matches(), new_mixer(len(shapes)), straight_maps()
-    return Past(*parts, np.zeros((2, nodes)), np.zeros(nodes))
+    parts = no_contexts(shapes), no_histories(slots), no_matches(), new_mixer(len(shapes), shares), straight_maps()
+    return Past(*parts, np.zeros((len(shares), nodes)), np.zeros(nodes))
 
 
 def copied(past: Past) -> Past:
@@ -80,11 +79,11 @@ def copied(past: Past) -> Past:
 
 @entry(waits=True, **EXACT)
 def predict(tree, past, models, mixed):
-    """`mixed` (V,): the next character's probabilities, from the `models`' (2, V) and the past."""
+    """`mixed` (V,): the next character's probabilities, from the `models`' (M, V) and the past."""
     nodes, sums, reach = len(tree.children), past.sums, past.reach
     for node in range(nodes - 1, -1, -1):  # children come behind their parents
         left, right = tree.children[node]
-        for m in range(2):
+        for m in range(len(models)):
             below = models[m, -1 - left] if left < 0 else sums[m, left]
             sums[m, node] = below + (models[m, -1 - right] if right < 0 else sums[m, right])
     look(past.histories, past.contexts.hashes)
@@ -112,7 +111,7 @@ def learn(tree, past, models, id):
 
 
 @entry(waits=True, **EXACT)
-def study(tree, past, none, ids):
+def study(tree, past, none, shares, ids):
     """Learn from a text (N,) int64 that came before, without models: `none` is (0, V).
 
     The mixer learns what its contexts are worth where they are alone, so part of that is left to them beside models.
@@ -123,7 +122,8 @@ def study(tree, past, none, ids):
         walk(tree, past, none, id)
     weights = past.mixer.weights
     weights *= BESIDE
-    weights[:, MODEL], weights[:, TRAINED] = MODEL_BESIDE, TRAINED_BESIDE
+    for m in range(len(shares)):
+        weights[:, MODEL + m] = MODELS_BESIDE * shares[m]
     past.contexts.state[STUDIED] = past.contexts.state[LENGTH]
 
 
@@ -140,10 +140,8 @@ def at_node(tree, past, models, node, depth):
     """The probability of bit 1 at a node; `models` is empty where there are none."""
     contexts, histories, matches, mixer = past.contexts, past.histories, past.matches, past.mixer
     inputs, expected = mixer.inputs, -1
-    inputs[MODEL] = inputs[TRAINED] = 0.0
-    if len(models) > 0:
-        inputs[MODEL] = stretch(model_bit(tree, past, models, 0, node))
-        inputs[TRAINED] = stretch(model_bit(tree, past, models, 1, node))
+    for m in range(len(models)):
+        inputs[MODEL + m] = stretch(model_bit(tree, past, models, m, node))
     inputs[CONSTANT] = 0.3
     for c in range(CONTEXTS):
         at = FIRST + 2 * c

@@ -1,14 +1,12 @@
-"""Network: the transformer, as it learns from the text it reads (dynamic evaluation, Krause et al. 2018).
+"""Network: a transformer, as it learns from the text it reads (dynamic evaluation, Krause et al. 2018).
 
     read one id ──kernel──▶ logits (V,)
-    context full ──▶ one gradient step on the half that was read last ──▶ a new window, read again with the new weights
+    as many new ids as a context holds ──▶ one gradient step on them ──▶ a new window, read again with the new weights
 
-A model of lines begins a window with each of them: it takes a step at the end of a line, once as many characters were read as
-that half has.
+A window begins on the last half of a full one (inference/windows.py), so a step comes with every other window. A model of lines
+begins a window with each of them: it takes a step at the end of a line, once half a context is new.
 
-Of an ensemble all members learn, by the loss of their mixture.
-
-A window is read again anyway where it begins anew (inference/windows.py), so new weights cost nothing beyond the step. The
+A window is read again anyway where it begins anew, so new weights cost nothing beyond the step. The
 step is RMSprop's (Tieleman & Hinton 2012), without momentum: Adam with β₁ = 0; then all weights go back a little towards those
 that were trained, as they do in dynamic evaluation (Krause et al. 2018). One thread and fixed shapes: encoder and decoder
 take the same step to the last bit.
@@ -19,17 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from letterwise.checkpoint import ModelFile
-from letterwise.checkpoint.text_model import text_model
-from letterwise.checkpoint.weights import weights_of
+from letterwise.checkpoint.model_file import Member
+from letterwise.checkpoint.weights import restore_one, weights_of
 from letterwise.data.batches import NO_TARGET
-from letterwise.errors import finite
-from letterwise.inference.cpu.backend import compiled_backend
+from letterwise.inference.cpu.backend import CompiledBackend
 from letterwise.inference.cpu.layout import pack_weights
 from letterwise.inference.windows import Windows
 from letterwise.loss import cross_entropy
-from letterwise.model import Ensemble
-from letterwise.online.logistic import softmax
+from letterwise.ngrams import Counts
 from letterwise.runtime.process import one_thread
 
 RATE, SMOOTHING, BACK = 4.5e-4, 0.999, 0.003  # of the steps; how much of the way back
@@ -40,7 +35,7 @@ class Window(NamedTuple):
 
     ids: np.ndarray
     start: int  # where the window begins in `ids`
-    known: int  # so many of its targets were learned from with the window before
+    known: int  # so many of its targets were learned from before
 
     @property
     def targets(self) -> np.ndarray:
@@ -52,37 +47,32 @@ class Window(NamedTuple):
 class Network:
     """One text being read, one character at a time, by weights of its own."""
 
-    def __init__(self, file: ModelFile) -> None:
-        self.text_model = text_model(file)
-        self.transformer, self.line_break = self.text_model.transformer, file.line_break
-        self.members = [*self.transformer.members] if isinstance(self.transformer, Ensemble) else [self.transformer]
-        self.model = compiled_backend(file.networks, len(file.vocabulary), file.counts, self.line_break)
-        self.windows = Windows(self.model)
+    def __init__(self, network: Member, model: CompiledBackend, counts: Counts | None) -> None:
+        """`model` is `network` as the kernel reads it, whose weights change; `counts` are what it was trained beside."""
+        self.transformer, self.model, self.counts = restore_one(network, model.vocab_size), model, counts
+        self.windows, self.line_break = Windows(model), model.line_break
         self.optimizer = torch.optim.Adam(self.transformer.parameters(), lr=RATE, betas=(0.0, SMOOTHING), fused=True)
         self.trained = [weight.detach().clone() for weight in self.transformer.parameters()]
-        self.block_size = file.config.model.block_size
-        self.fresh = self.block_size - self.block_size // 2  # characters from one step to the next
-        self.reach = file.config.model.counts_reach  # characters before a window that counts need
+        self.block_size = network.model.block_size
+        self.reach = network.model.counts_reach  # characters before a window that counts need
         self.windows.read()  # a model of lines begins with a line break
         self.recent = [] if self.line_break is None else [self.line_break]  # the window, and the context of its n-grams
-        self.known = self.block_size // 2 if self.line_break is None else 0  # of this window's targets
+        self.known = 0  # of this window's targets
         self.waiting: list[Window] = []  # to be learned from
-
-    def probabilities(self) -> np.ndarray:
-        """(V,), float64, of what comes next."""
-        return probabilities(self.windows)
 
     def read(self, id: int) -> None:
         """One more character; where it begins a new window, it is learned from what was read."""
         self.recent.append(id)
         self.windows.pending = {0: [id]}
         held = self.windows.held[0]
-        if held == self.block_size or id == self.line_break:
-            start = len(self.recent) - 1 - held
-            self.waiting.append(Window(np.array(self.recent, np.int64), start, self.known))
+        if id == self.line_break or (held == self.block_size and not self.known):
+            self.waiting.append(Window(np.array(self.recent, np.int64), len(self.recent) - 1 - held, self.known))
             self.known = 0 if id == self.line_break else self.block_size // 2
+        elif held == self.block_size:  # the second half of this window is the next one's first, and learned from with that
+            self.known = 0
+        if id == self.line_break or held == self.block_size:
             del self.recent[: max(0, len(self.recent) - self.block_size - self.reach)]
-            if sum((window.targets != NO_TARGET).sum() for window in self.waiting) >= self.fresh:
+            if sum((window.targets != NO_TARGET).sum() for window in self.waiting) >= self.block_size - self.block_size // 2:
                 with one_thread():
                     self._learn()
         self.windows.read()
@@ -95,8 +85,9 @@ class Network:
         for row, window in enumerate(self.waiting):
             size = len(window.targets)
             inputs[row, :size], targets[row, :size] = window.ids[window.start : -1], window.targets
-            prior = self.text_model.log_prior(window.ids, np.array([window.start]), size)
-            if prior is not None:
+            if self.counts and self.transformer.prior:
+                found = self.counts.log_probs_at(window.ids, np.array([window.start]), size, self.transformer.prior.orders)
+                prior = torch.from_numpy(found)
                 log_prior = torch.zeros(*inputs.shape, *prior.shape[2:]) if log_prior is None else log_prior
                 log_prior[row, :size] = prior[0]
         self.waiting = []
@@ -109,14 +100,4 @@ class Network:
         with torch.no_grad():
             for weight, trained in zip(self.transformer.parameters(), self.trained, strict=True):
                 weight.lerp_(trained, BACK)
-        for member, backend in zip(self.members, self.model.members, strict=True):
-            backend.weights[:] = pack_weights(backend.config, backend.kernel, weights_of(member))
-
-
-def probabilities(windows: Windows) -> np.ndarray:
-    """(V,), float64, of what comes next in the first row."""
-    logits = windows.logits[0]
-    finite(float(logits.max()))
-    found = np.empty(len(logits))
-    softmax(logits, found)
-    return found
+        self.model.weights[:] = pack_weights(self.model.config, self.model.kernel, weights_of(self.transformer))

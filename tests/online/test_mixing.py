@@ -24,11 +24,12 @@ from letterwise.online.histories import count, no_histories, own_logit, remember
 from letterwise.online.logistic import exp, log, softmax, squash, stretch
 from letterwise.online.maps import corrected, maps_step, straight_maps
 from letterwise.online.matches import check, find, longest_match, no_matches
-from letterwise.online.mixer import INPUTS, SETS, mix, mixer_step, new_mixer
+from letterwise.online.mixer import SETS, mix, mixer_step, new_mixer
 from letterwise.online.mixing import Past, empty_past, learn, predict, study
 from letterwise.online.tree import balanced
 
 LETTERS = Vocabulary("char", "\n abc")
+SHARES = np.array([0.8, 0.2])  # of the models
 
 
 def contexts_of(text: str, vocabulary: Vocabulary = LETTERS):
@@ -120,8 +121,8 @@ def test_a_match_is_found_goes_on_and_ends() -> None:
 
 
 def test_a_step_of_the_mixer_makes_the_bit_cheaper() -> None:
-    mixer = new_mixer(5)
-    mixer.inputs[:] = np.random.default_rng(0).normal(size=INPUTS)
+    mixer = new_mixer(5, SHARES)
+    mixer.inputs[:] = np.random.default_rng(0).normal(size=len(mixer.inputs))
     mixer.rows[:SETS] = mixer.begins
     for bit in (0, 1):
         before = mix(mixer)
@@ -140,11 +141,11 @@ def test_maps_change_nothing_at_first_and_then_towards_the_bit() -> None:
 
 def ran(text: str, *, compiled: bool) -> tuple[list[np.ndarray], Past]:
     """A text read after another was studied: what was predicted, and what was learned."""
-    tree, past = balanced(np.arange(1.0, 6.0)), empty_past(shapes_of(LETTERS), 2**10)
+    tree, past = balanced(np.arange(1.0, 6.0)), empty_past(shapes_of(LETTERS), SHARES, 2**10)
     models, mixed, rows = np.array([[0.1, 0.2, 0.3, 0.25, 0.15], [0.2, 0.2, 0.3, 0.2, 0.1]]), np.ones(5), []
     functions = [function if compiled else function.plain for function in (study, predict, learn)]
     with np.errstate(all="ignore"):
-        functions[0](tree, past, np.zeros((0, 5)), LETTERS.encode("ab cab\n").astype(np.int64))
+        functions[0](tree, past, np.zeros((0, 5)), SHARES, LETTERS.encode("ab cab\n").astype(np.int64))
         for id in LETTERS.encode(text).tolist():
             functions[1](tree, past, models, mixed)
             rows.append(mixed.copy())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from made_ensembles import WEIGHTS, members
 
 from letterwise.api import LanguageModel
 from letterwise.checkpoint import ModelFile
@@ -10,6 +11,7 @@ from letterwise.checkpoint.ensemble import combined
 from letterwise.checkpoint.texts import own_text
 from letterwise.checkpoint.weights import weights_of
 from letterwise.errors import UserError
+from letterwise.inference.cpu.backend import compiled_backend
 from letterwise.inference.cpu.layout import pack_weights
 from letterwise.inference.windows import Windows
 from letterwise.online import Online, beginning, evaluate
@@ -82,7 +84,8 @@ def test_it_learns(tiny) -> None:
 
 
 def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
-    network, size = Network(tiny.file), tiny.config.model.block_size
+    backend = compiled_backend(tiny.file.networks, len(tiny.vocabulary), tiny.file.counts)
+    network, size = Network(tiny.file.networks[0], backend, tiny.file.counts), tiny.config.model.block_size
     before = {name: weight.copy() for name, weight in tiny.file.weights.items()}
     ids = tiny.vocabulary.encode(TEXT.replace("yak", "cat").replace("quilt", "mat"))
     for id in ids[:size]:
@@ -91,7 +94,7 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
     assert all((held[name].numpy() == weight).all() for name, weight in before.items())
     network.read(int(ids[size]))
     assert any((held[name].numpy() != weight).any() for name, weight in before.items())
-    moved = ModelFile(tiny.config, tiny.vocabulary, weights_of(network.members[0]), {}, [], tiny.file.counts)
+    moved = ModelFile(tiny.config, tiny.vocabulary, weights_of(network.transformer), {}, [], tiny.file.counts)
     same, unmoved = Windows(LanguageModel(moved, device="cpu").compiled), Windows(tiny.compiled)
     for windows in (same, unmoved):  # what predicts has the new weights, too
         for id in ids[: size + 1]:
@@ -102,19 +105,32 @@ def test_the_network_starts_as_the_model_and_moves(tiny) -> None:
     assert all((tiny.file.weights[name] == weight).all() for name, weight in before.items())
 
 
-def test_an_ensemble_learns_as_its_lone_member_does_and_comes_back(tiny) -> None:
-    """One of weight 1 to the bit; of three, all move."""
-    ids, one = tiny.vocabulary.encode(TEXT, "skip"), combined([tiny.file], [1.0])
-    assert evaluate(one, ids) == evaluate(tiny.file, ids)
-    three = LanguageModel(combined([tiny.file] * 3, [0.5, 0.3, 0.1]), device="cpu")
-    text = tiny.vocabulary.decode(ids).encode()
-    assert three.decompress(three.compress(text, online=True)) == text
-    network = Network(three.file)
-    for id in ids:
-        network.read(int(id))
-    for member, backend in zip(network.members, network.model.members, strict=True):
-        assert not np.array_equal(weights_of(member)["head.weight"], tiny.file.weights["head.weight"])
-        assert np.array_equal(backend.weights, pack_weights(backend.config, backend.kernel, weights_of(member)))
+def test_of_an_ensemble_one_learns(tiny) -> None:
+    """One of weight 1 to the bit. Of several, the first without counts moves, or the first; those of weight 0 are left out."""
+    ids = tiny.vocabulary.encode(TEXT, "skip")
+    assert evaluate(combined([tiny.file], [1.0]), ids) == evaluate(tiny.file, ids)
+    free, counting, other = members()
+    for files, learns in (([counting, free, other], 1), ([free, other], 0), ([counting, other], 0)):
+        file = combined([*files, counting], [*[0.4] * len(files), 0.0])
+        online = Online(file)
+        for id in np.resize(np.arange(len(file.vocabulary)), 2 * online.network.block_size):
+            online.read(np.array([id]))
+        trained = compiled_backend(file.networks, len(file.vocabulary), file.counts).members[:-1]
+        pairs = zip(online.windows, trained, strict=True)
+        assert [not np.array_equal(windows.backend.weights, each.weights) for windows, each in pairs] == [
+            n == learns for n in range(len(files))
+        ]
+        model = online.network.model
+        assert np.array_equal(model.weights, pack_weights(model.config, model.kernel, weights_of(online.network.transformer)))
+
+
+def test_an_ensemble_comes_back(tiny) -> None:
+    text = ("The cat sat on the ca" * 8).encode()
+    for model, options in (
+        (LanguageModel(combined(members(), WEIGHTS), device="cpu"), {"online": True}),
+        (LanguageModel(combined([tiny.file] * 2, [0.6, 0.4]), device="cpu"), {"primed": True}),
+    ):
+        assert model.decompress(model.compress(text, **options)) == text
 
 
 def test_nothing_to_predict(tiny) -> None:

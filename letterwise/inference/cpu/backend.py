@@ -153,6 +153,9 @@ class CompiledCache:
 
     def read(self, tokens: Int[np.ndarray, "N 3"], wanted: Int[np.ndarray, "W"], logits: Float[np.ndarray, "n V"]) -> None:
         """Read some tokens, a text's behind each other. For the `wanted` ones, `logits[row]` is what follows."""
+        if len(tokens) == 1:
+            self._run(tokens, wanted, logits, NO_DRAWS, True, [0, 1])
+            return
         if not decode.decode.compiled:  # one by one, as it may be compiled from one to the next
             for i in range(len(tokens)):
                 self._run(tokens[i : i + 1], wanted[wanted == i] - i, logits, NO_DRAWS, True, [0, 1])
