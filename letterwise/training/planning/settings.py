@@ -77,7 +77,7 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
         return flags
     progress.note(
         f"one model would read the text {made.epochs:.2g} times in {config.training.minutes:g} minutes; an ensemble of {found} "
-        "learns more of it (--members 0: one model)."
+        "learns more of it, and writes more slowly (--members 0: one model)."
     )
     return {**flags, "members": found}
 
