@@ -16,7 +16,7 @@ from letterwise.compiling.arithmetic import log
 from letterwise.compiling.entry import entry
 from letterwise.compiling.parts import part
 from letterwise.config import CONTEXT_REACH
-from letterwise.ngrams.contexts.reader import ContextTables, context_log_probs, context_tables, remember
+from letterwise.ngrams.contexts.reader import ContextTables, context_log_probs, context_tables, first_from, remember
 from letterwise.ngrams.kneser_ney import Counts
 
 NOWHERE = -1  # a context that the text never had
@@ -62,14 +62,8 @@ def extend(tables, state, token):
     for j in range(order - 2, -1, -1):
         row, found = state[j], NOWHERE
         if row != NOWHERE:
-            low, high = tables.starts[row], tables.starts[row + 1]
-            end = high
-            while low < high:
-                middle = (low + high) // 2
-                if tables.characters[middle] < token:
-                    low = middle + 1
-                else:
-                    high = middle
+            end = tables.starts[row + 1]
+            low = first_from(tables.characters, tables.starts[row], end, token)
             if low < end and tables.characters[low] == token:  # entry e of a level is row e of the next
                 found = tables.rows[j + 1] + low - tables.starts[tables.rows[j]]
         state[j + 1] = found

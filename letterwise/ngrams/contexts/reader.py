@@ -58,6 +58,18 @@ def context_tables(contexts: ContextCounts | None) -> ContextTables:
 
 
 @part()
+def first_from(ascending, low, high, wanted):
+    """The first place from `low` to before `high` whose number is not below `wanted`; `high` for none."""
+    while low < high:
+        middle = (low + high) // 2
+        if ascending[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@part()
 def remember(tables, history, token):
     """`history` (CONTEXT_REACH,) with one more id at its end."""
     if token == tables.breaks[1]:
@@ -152,14 +164,8 @@ def context_log_probs(tables, history, longest, log_probs):
     keys, vocab_size = context_keys(tables, history), len(longest)
     for kind in range(len(tables.rows) - 1):
         into, key = log_probs[kind], keys[kind]
-        low, end = tables.rows[kind], tables.rows[kind + 1]
-        high = end
-        while low < high:
-            middle = (low + high) // 2
-            if tables.keys[middle] < key:
-                low = middle + 1
-            else:
-                high = middle
+        end = tables.rows[kind + 1]
+        low = first_from(tables.keys, tables.rows[kind], end, key)
         known = low < end and tables.keys[low] == key
         backoff = tables.backoff[low] if known else np.float32(1)
         escape = log(backoff)
