@@ -54,10 +54,7 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
         config, stream = open_text(config, None, progress, asked, base.file.vocabulary)
         return fitted(config, asked, stream, progress), finetuning_plan(config, flags, base, stream)
     config, stream = open_text(config, None, progress, asked, teacher.file.vocabulary if teacher else None)
-    runtime = find_runtime(config.runtime)
-    with process_state_kept():
-        torch.set_num_threads(runtime.threads)
-        config, made = planned(config, asked, stream, runtime)
+    config, made = planned_beforehand(config, asked, stream)
     if config.training.members:
         made = replace(made, lines=[overview(config, total), *made.lines])
     return fitted(config, asked, stream, progress), made
@@ -69,10 +66,7 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if not may_have_members(flags, config):
         return flags
     config, stream = open_text(config, None, progress, set(flags))
-    runtime = find_runtime(config.runtime)
-    with process_state_kept():
-        torch.set_num_threads(runtime.threads)
-        _, made = planned(config, set(flags), stream, runtime)
+    _, made = planned_beforehand(config, set(flags), stream)
     if not (found := members(made.epochs)):
         return flags
     progress.note(
@@ -91,6 +85,14 @@ def finetuning_plan(config: Config, flags: dict[str, Any], base: Base, stream: T
         f"learn {len(stream.part('train')):,} characters for {config.training.minutes:g} minutes: {settings}",
     ]
     return Plan(values, lines)
+
+
+def planned_beforehand(config: Config, asked: set[str], stream: TokenStream) -> tuple[Config, Plan]:
+    """The same as `planned` in a run, outside of one: PyTorch's threads are as before."""
+    runtime = find_runtime(config.runtime)
+    with process_state_kept():
+        torch.set_num_threads(runtime.threads)
+        return planned(config, asked, stream, runtime)
 
 
 def planned(config: Config, asked: set[str], stream: TokenStream, runtime: Runtime) -> tuple[Config, Plan]:
