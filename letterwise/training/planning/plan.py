@@ -143,7 +143,7 @@ def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
 
 def dropout(epochs: float) -> float:
     """More, the more often the text is read."""
-    return 0.0 if epochs < 1 else 0.1 if epochs < 10 else 0.2
+    return next((rate for below, rate in ((1, 0.0), (5, 0.05), (10, 0.1)) if epochs < below), 0.2)
 
 
 def shrinkage(epochs: float, *, beside_counts: bool) -> float:
