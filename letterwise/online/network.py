@@ -27,7 +27,7 @@ from letterwise.loss import cross_entropy
 from letterwise.ngrams import Counts
 from letterwise.runtime.process import one_thread
 
-RATE, SMOOTHING, BACK = 4.5e-4, 0.999, 0.003  # of the steps; how much of the way back
+RATE, SMOOTHING, BACK = 4.5e-4, 0.999, 0.008  # of the steps; how much of the way back
 
 
 class Window(NamedTuple):
