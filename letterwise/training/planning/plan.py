@@ -3,7 +3,7 @@
     minutes, text's size, measured speed ──▶ Plan(values for knobs, reasons in words)
 
 A plan chooses only what was not asked for by name. Its constants were measured (docs/log.md): beside counts, a larger model is
-worth its time once it trains on about two characters for each of its weights, and dropout pays from the second epoch on.
+worth its time once it trains on about two characters for each of its weights, and dropout pays from the third epoch on.
 """
 
 import statistics
@@ -143,7 +143,7 @@ def for_lines(shape: dict[str, int], context: int) -> dict[str, int]:
 
 def dropout(epochs: float) -> float:
     """More, the more often the text is read."""
-    return next((rate for below, rate in ((1, 0.0), (5, 0.05), (10, 0.1)) if epochs < below), 0.2)
+    return next((rate for below, rate in ((2, 0.0), (7, 0.05), (10, 0.1)) if epochs < below), 0.2)
 
 
 def shrinkage(epochs: float, *, beside_counts: bool) -> float:
