@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from letterwise.inference.cpu.backend import compiled_backend
 from letterwise.online import Online, evaluate
 from letterwise.online.network import Network
 
@@ -75,7 +76,9 @@ def test_online_what_is_scored_is_what_is_paid(tiny_lines, line_file: Path) -> N
 
 def test_the_network_learns_at_the_ends_of_lines(tiny_lines) -> None:
     """Once half a context was read; and what stands in a line is told by the new weights in a new window."""
-    network = Network(tiny_lines.file)
+    file = tiny_lines.file
+    backend = compiled_backend(file.networks, len(file.vocabulary), file.counts, file.line_break)
+    network = Network(file.networks[0], backend, file.counts)
     before = {name: weight.copy() for name, weight in tiny_lines.file.weights.items()}
     held = network.transformer.state_dict()
     for id in tiny_lines.vocabulary.encode("ba\n"):

@@ -125,7 +125,7 @@ def test_behind_a_barrier_all_see_what_others_wrote(threads: int) -> None:
 def test_the_threads_end_with_their_owner() -> None:
     pool = ThreadPool(3, min_work=1)
     assert pool.executor is None
-    for _ in range(3):
+    for _ in range(4):  # once to be compiled, twice in one thread, and then in all
         pool.run(fibonacci, 3, 19, np.zeros((20, 3), np.int64))
     assert pool.executor
     threads = set(pool.executor._threads)

@@ -90,7 +90,8 @@ def test_echo_gives_the_prompt_and_what_the_model_thought_of_it(client: openai.O
     [choice] = done.choices
     assert choice.text == "The cat sat"
     assert choice.logprobs.token_logprobs[0] is None
-    assert all(logprob < 0 for logprob in choice.logprobs.token_logprobs[1:])
+    assert all(logprob <= 0 for logprob in choice.logprobs.token_logprobs[1:])
+    assert min(choice.logprobs.token_logprobs[1:]) < 0
     assert choice.logprobs.text_offset == list(range(11))
 
 
