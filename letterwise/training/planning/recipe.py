@@ -1,6 +1,6 @@
 """Recipe: what the members of an ensemble are, and which share of the time each has. The one place that says so.
 
-number of a member, configuration of the first one ──▶ Role(knobs that differ from the first's, a share of the time, a teacher)
+number of a member, configuration of the first one ──▶ Role(knobs that differ from the first's, a share of the time)
 
 All lean on the same counts, and models that do agree too much: one that has seen none is worth more beside one that has than
 another of its kind (docs/log.md). So of every three members the second has no counts. It has more to learn: it takes more time,
@@ -16,10 +16,8 @@ from letterwise.errors import UserError
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 EVERY, WITHOUT_COUNTS = 3, 2  # of so many members, this one
-SHARE_WITHOUT_COUNTS, LESS_DROPOUT = (
-    2.0,
-    0.1,
-)  # of a member without counts: its time, where the first has 1, and what it needs less
+SHARE_WITHOUT_COUNTS = 2.0  # of the time, of a member without counts, where the first has 1
+LESS_DROPOUT = 0.1  # than the first's, for a member without counts
 WORTHWHILE, MIN_MINUTES, MIN_EPOCHS = 2, 5.0, 3.0  # so many members, where one model alone would read the text so often
 STUDENT_SHARE = 2.0  # of a student that learns what all members predict, where each of these has a share of 1
 
