@@ -10,7 +10,7 @@ from letterwise.config import Config
 from letterwise.config.accounting import flops_per_char
 from letterwise.config.presets import PRESETS, knob_values, resolve
 from letterwise.runtime.device import find_runtime
-from letterwise.training.planning.plan import SHAPES, Plan, choose, context_for, make_plan, measured_flops
+from letterwise.training.planning.plan import SHAPES, Plan, choose, context_for, dropout, make_plan, measured_flops
 
 GFLOPS = 1e9
 
@@ -47,6 +47,9 @@ def test_the_more_often_a_text_is_read_the_more_is_dropped() -> None:
     assert rates == sorted(rates)
     assert rates[0] < rates[-1]
     assert plan(10, 100_000_000).values["dropout"] == 0
+    large = plan(9, 1_000_000)
+    assert large.values["n_embd"] > 128
+    assert large.values["dropout"] == dropout(2 * large.epochs) > dropout(large.epochs)
 
 
 def test_a_text_that_is_read_hundreds_of_times_is_learned_slowly() -> None:

@@ -41,6 +41,10 @@ OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 250_000  # characters, by cross-fitting, contexts included, on the slowest machine measured
 ON_DISK_PER_SECOND = 200_000  # the same, of texts too long to be counted in memory
 COUNTING_SHARE = 0.25  # of the minutes
+SMALL_SHAPES, LARGE = (
+    2,
+    2,
+)  # a model of a larger shape than these first ones needs as much dropout as one that reads twice as often
 EPOCHS_WITHOUT_COUNTS = 10  # epochs of a model without counts that need as much dropout as one of a model with them
 MAX_EPOCHS = 20  # a run of more epochs learns more slowly, or it would overfit
 MIN_RATE = 0.02  # of the usual learning rate
@@ -98,7 +102,8 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
     _, seen = with_shape(best)
     epochs = seen / chars
     values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
-    values["dropout"] = dropout(epochs if config.model.counts_order else epochs / EPOCHS_WITHOUT_COUNTS)
+    readings = epochs * (1 if best in shapes[:SMALL_SHAPES] else LARGE)
+    values["dropout"] = dropout(readings if config.model.counts_order else readings / EPOCHS_WITHOUT_COUNTS)
     if config.training.logit_shrinkage:
         values["logit_shrinkage"] = shrinkage(epochs, beside_counts=config.model.counts_order > 0)
     if config.training.optimizer == "muon" and epochs > MAX_EPOCHS:
