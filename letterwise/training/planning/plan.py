@@ -41,10 +41,7 @@ OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 250_000  # characters, by cross-fitting, contexts included, on the slowest machine measured
 ON_DISK_PER_SECOND = 200_000  # the same, of texts too long to be counted in memory
 COUNTING_SHARE = 0.25  # of the minutes
-SMALL_SHAPES, LARGE = (
-    2,
-    2,
-)  # a model of a larger shape than these first ones needs as much dropout as one that reads twice as often
+SMALL_SHAPES, LARGE = 2, 2  # beyond so many shapes, a reading of the text asks for as much dropout as so many readings
 EPOCHS_WITHOUT_COUNTS = 10  # epochs of a model without counts that need as much dropout as one of a model with them
 MAX_EPOCHS = 20  # a run of more epochs learns more slowly, or it would overfit
 MIN_RATE = 0.02  # of the usual learning rate

@@ -10,6 +10,7 @@ from letterwise.progress import duration_text
 from letterwise.training.metrics.rows import parsed
 from letterwise.training.report.document import CURVES_HERE, document, escaped
 from letterwise.training.report.page import STYLE, facts_table
+from letterwise.training.several.in_turn import directory_in
 from letterwise.training.several.result import EnsembleResult
 from letterwise.units import bits
 
@@ -17,7 +18,7 @@ from letterwise.units import bits
 def write_page(path: Path, result: EnsembleResult) -> None:
     """Write the page, whole or not at all. Raises `UserError` where the system refuses."""
     runs = [Path(run.run_dir) for run in [*result.members, *([result.student] if result.student else [])]]
-    drawn = [{"name": run.name, "rows": parsed((run / "metrics.jsonl").read_bytes())} for run in runs]
+    drawn = [{"name": run.name, "rows": parsed(directory_in(run).metrics.read_bytes())} for run in runs]
     links = " · ".join(f'<a href="{escaped(run.name)}/report.html">{escaped(run.name)}</a>' for run in runs)
     body = (
         f"{facts_table(facts(result))}\n<p>The report of each: {links}</p>\n<h2>How they learned</h2>\n{CURVES_HERE}\n"
