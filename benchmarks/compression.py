@@ -2,9 +2,10 @@
 
     python -m benchmarks.compression --model_path out/three-minutes/model.safetensors --text tinyshakespeare.txt
 
-Other programs are given the training part first: what they need for all of the text, less what they need for that part. zpaq,
-where it is installed, runs the model of its strongest method with the same tables for both: `-m5` takes as much memory as the
-size of a file asks for, so that the difference of two of its archives is that of two models.
+Other programs are given the training part first: what they need for all of the text, less what they need for that part. 7z and
+zpaq take part where they are installed. zpaq runs the model of its strongest method with the same tables for both: `-m5` takes
+as much memory as the size of a file asks for, so that the difference of two of its archives is that of two models. 7z takes the
+order of context that makes the shortest archive: with too long ones its memory runs out, and it forgets all, in one of the two.
 Compressing counts its own check, decoding everything once. Each is undone and compared again.
 """
 
@@ -24,18 +25,30 @@ from letterwise.api import load
 ZPAQ = "x6,0w2c0,1010,255i1c256ci1,1,1,1,1,1,2ac0,2,0,255i1c0,3,0,0,255i1c0,4,0,0,0,255i1mm16ts19t0"
 
 
-def zpaq(content: bytes) -> bytes:
-    """An archive of zpaq's, with what `-m5` is made of for a text, and tables for 64 MB."""
+ORDERS = 6, 8, 10, 16  # of PPMd's contexts
+PROGRAMS = {  # commands that make an archive `a` of a file `text`; the shortest counts
+    "7z PPMd": [["7z", "a", "-t7z", f"-m0=PPMd:o={order}", "a", "text"] for order in ORDERS],
+    "zpaq": [["zpaq", "add", "a", "text", "-method", ZPAQ]],
+}
+
+
+def shortest(commands: list[list[str]], content: bytes) -> bytes:
+    """The shortest archive that these commands make of it."""
+    return min((archive(command, content) for command in commands), key=len)
+
+
+def archive(command: list[str], content: bytes) -> bytes:
+    """What a program makes of it."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "text").write_bytes(content)
-        subprocess.run(["zpaq", "add", "a.zpaq", "text", "-method", ZPAQ], cwd=folder, check=True, capture_output=True)
-        return Path(folder, "a.zpaq").read_bytes()
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return next(Path(folder).glob("a*")).read_bytes()
 
 
 PEERS: dict[str, Callable[[bytes], bytes]] = {
     "xz -9e": partial(lzma.compress, preset=9 | lzma.PRESET_EXTREME),
     "bzip2": bz2.compress,
-}
+} | {name: partial(shortest, commands) for name, commands in PROGRAMS.items() if shutil.which(commands[0][0])}
 
 
 def main() -> None:
@@ -45,9 +58,10 @@ def main() -> None:
     text = asked.text.read_text(encoding="utf-8")
     cut = int(len(text) * (1 - 0.1))
     training, content = text[:cut].encode(), text[cut:].encode()
-    for name, pack in (PEERS | ({"zpaq": zpaq} if shutil.which("zpaq") else {})).items():
+    told = {"benchmark": "compression", "text": asked.text.stem, "original_bytes": len(content)}
+    for name, pack in PEERS.items():
         size = len(pack(training + content)) - len(pack(training))
-        record(asked.append, benchmark="compression", contender=name, original_bytes=len(content), bytes=size)
+        record(asked.append, **told, contender=name, bytes=size)
     model = load(asked.model_path, device="cpu")
     model.compress(content[:1000])  # so that everything is compiled
     for name in ("frozen", "online", "primed"):
@@ -58,8 +72,8 @@ def main() -> None:
             raise SystemExit("what came back is not what went in.")
         ended = time.perf_counter()
         record(
-            asked.append, benchmark="compression", contender=name, original_bytes=len(content),
-            bytes=len(packed), params=model.params, compress_kb_per_second=round(len(content) / (packed_at - began) / 1e3, 2),
+            asked.append, **told, contender=name, bytes=len(packed), params=model.params,
+            compress_kb_per_second=round(len(content) / (packed_at - began) / 1e3, 2),
             decompress_kb_per_second=round(len(content) / (ended - packed_at) / 1e3, 2),
         )  # fmt: skip
 
