@@ -247,19 +247,19 @@ def test_enough_is_kept_back_and_no_more(chars: int, kept: int) -> None:
 def test_a_plan_says_what_will_be_done(text_file: Path) -> None:
     answer = ask("plan", "--input_file", text_file, "--members", 3, "--distill", "--minutes", 10)
     first, *rest = answer.stdout.splitlines()
-    assert first.startswith("an ensemble in 10 minutes: member 1, with counts, ")
-    assert "member 2, without counts, " in first
+    assert first.startswith("an ensemble in 10 minutes: member 1, with counts, 1.37 minutes; ")
+    assert "member 2, without counts, 4.11 minutes; " in first
     assert "student" in first
-    assert rest[0].startswith("plan for 1.6 minutes: ")
+    assert rest[0].startswith("plan for 1.37 minutes: ")
 
 
-def test_minutes_that_read_a_text_often_are_for_two_models(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_minutes_that_read_a_text_often_are_for_several_models(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing was said of members, and nothing else speaks for one model."""
     asked = {"input_file": (str(text_file),), "minutes": 5.0}
     notes: list[str] = []
     told = Progress()
     monkeypatch.setattr(told, "note", notes.append)
-    for epochs, members in ((2.9, None), (3.0, 2)):
+    for epochs, members in ((2.9, None), (3.0, 2), (11.9, 2), (12.0, 3), (24.0, 4)):
         monkeypatch.setattr(settings, "planned", lambda config, *_, epochs=epochs: (config, plan.Plan({}, [], epochs)))
         assert completed(asked, told).get("members") == members
     assert any("an ensemble of 2 learns more" in note and "--members 0" in note for note in notes)

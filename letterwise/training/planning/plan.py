@@ -111,7 +111,7 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
     values = {name: value for name, value in values.items() if name not in settled}
     model = config.with_values(values).model
     lines = [
-        f"plan for {config.training.minutes:g} minutes: "
+        f"plan for {round(config.training.minutes, 2):g} minutes: "
         f"{model.n_layer} layers, width {model.n_embd}, context {model.block_size}; "
         f"about {seen:,.0f} characters of training at {flops / 1e9:,.0f} GFLOP/s measured here, "
         f"{epochs:.2g} times the text; dropout {model.dropout:g}."

@@ -3,8 +3,8 @@
 number of a member, configuration of the first one ──▶ Role(knobs that differ from the first's, a share of the time)
 
 All lean on the same counts, and models that do agree too much: one that has seen none is worth more beside one that has than
-another of its kind (docs/log.md). So of every three members the second has no counts. It has more to learn: it takes more time,
-and less dropout.
+another of its kind (docs/log.md). So every second member has no counts. It has more to learn: it takes more time, and less
+dropout.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from letterwise.errors import UserError
 
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
-EVERY, WITHOUT_COUNTS = 3, 2  # of so many members, this one
-SHARE_WITHOUT_COUNTS = 2.0  # of the time, of a member without counts, where the first has 1
-LESS_DROPOUT = 0.1  # than the first's, for a member without counts
-WORTHWHILE, MIN_MINUTES, MIN_EPOCHS = 2, 5.0, 3.0  # so many members, where one model alone would read the text so often
+SHARE_WITHOUT_COUNTS = 3.0  # of the time, of a member without counts, where the first has 1
+DROPOUT_WITHOUT_COUNTS = 0.5  # of the first's, for a member without counts
+MIN_MINUTES = 5.0  # of an ensemble that was not asked for
+WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, 2)  # where one model alone would read the text so often, so many members
 STUDENT_SHARE = 2.0  # of a student that learns what all members predict, where each of these has a share of 1
 
 
@@ -33,8 +33,8 @@ class Role:
 
 def role(number: int, first: Config) -> Role:
     """Of a member, counted from 1. Of `first`, the first member's configuration, all that is not named here is kept."""
-    if first.model.counts_order and (number - 1) % EVERY == WITHOUT_COUNTS - 1:
-        values = {"counts_order": 0, "dropout": max(0.0, round(first.model.dropout - LESS_DROPOUT, 6))}
+    if first.model.counts_order and number % 2 == 0:
+        values = {"counts_order": 0, "dropout": DROPOUT_WITHOUT_COUNTS * first.model.dropout}
         return Role("without counts", values, SHARE_WITHOUT_COUNTS)
     return Role("with counts" if first.model.counts_order else "without counts")
 
@@ -48,7 +48,7 @@ def may_have_members(asked: dict[str, Any], config: Config) -> bool:
 
 def members(epochs: float) -> int:
     """Of a run whose one model would read its text so often. 0: it is better as a single model."""
-    return WORTHWHILE if epochs >= MIN_EPOCHS else 0
+    return next((found for readings, found in WORTHWHILE if epochs >= readings), 0)
 
 
 def student(first: Config) -> Role:
@@ -81,7 +81,7 @@ def total_minutes(config: Config) -> float:
 
 def overview(config: Config, total: float) -> str:
     """What will be done, in a sentence; `total` minutes are 0 where steps are counted."""
-    takes = [f", {own:.2g} minutes" if total else "" for own in minutes(config, total)]
+    takes = [f", {round(own, 2):g} minutes" if total else "" for own in minutes(config, total)]
     each = [f"{of.what}{time}" for of, time in zip(roles(config), takes, strict=True)]
     members = [f"member {number}, {what}" for number, what in enumerate(each[: config.training.members], 1)]
     students = [f"at last {what}" for what in each[config.training.members :]]
