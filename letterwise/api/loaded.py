@@ -73,14 +73,9 @@ class LoadedModel:
         """The backend that generates: compiled for a CPU, the transformer itself elsewhere."""
         if self.device == "cpu":
             return self.compiled
-        from letterwise.inference.ensemble import EnsembleBackend
-        from letterwise.inference.torch_backend import TorchBackend
-        from letterwise.model import Ensemble
+        from letterwise.inference.torch_backend import torch_backend
 
-        counts, line_break, model = self.file.counts, self.file.line_break, self.transformer
-        if not isinstance(model, Ensemble):
-            return TorchBackend(model, counts, line_break)
-        return EnsembleBackend([TorchBackend(member, counts, line_break) for member in model.members], model.weights)
+        return torch_backend(self.transformer, self.file.counts, self.file.line_break)
 
     @cached_property
     def compiled(self) -> Backend:

@@ -162,7 +162,7 @@ class TrainOptions(TypedDict, total=False):
     eval_interval: int
     """steps between validations (default: 250)"""
     eval_chars: int
-    """validate on this many characters, spread evenly (0: up to 2 million, or what --minutes has time for) (default: 0)"""
+    """validate on so many characters, spread evenly (0: up to 2 million, or what --minutes allow) (default: 0)"""
     save_interval: str
     """save a state for --resume this often: 60s, 5min, or 500 (steps) (default: 60s)"""
     patience: int
@@ -178,9 +178,11 @@ class TrainOptions(TypedDict, total=False):
     freeze: str | PathLike[str] | Sequence[str]
     """with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention"""
     replay: float
-    """with --init_from, this share of each batch is the base model's own text, so that it is not forgotten (default: 0.0)"""
+    """with --init_from, this share of each batch is the base model's own text, so it is not forgotten (default: 0.0)"""
     teacher: str | PathLike[str] | None
     """distillation: learn what this model predicts, beside the characters that really follow"""
+    written_chars: int
+    """with --teacher, learn from so many characters that it writes, and not from the text (default: 0)"""
     members: int
     """an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)"""
     distill: bool

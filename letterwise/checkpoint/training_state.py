@@ -36,6 +36,7 @@ class TrainingState:
     losses since the last validation; `rollbacks` counts how often the run diverged and went back; `rows` are the validations
     in metrics.jsonl, `record` its other rows, and `record_nats` and `record_steps` sum the losses since the last of training;
     `base` and `teacher` are the sha256 of the model files that the run was started from and is taught by, "" for none.
+    `asked` are the knobs that were asked for by name: all others may be chosen anew for what belongs to this run.
     `shards` names the files that hold the arrays, with their sha256, where each of several processes had a share of them.
 
     Arrays by name: `weights`, those of the `best` validation so far (none before the first), `lookahead`, which only
@@ -64,6 +65,7 @@ class TrainingState:
     record_nats: float = 0.0
     record_steps: int = 0
     subset_every: int = 0
+    asked: list[str] = field(default_factory=list)
     shards: dict[str, str] = field(default_factory=dict)
 
     def check(self, vocab_size: int) -> None:
@@ -77,7 +79,7 @@ class TrainingState:
 
 ARRAYS = ("weights", "best", "lookahead", "optimizers")
 # Than version 3: written where there is one.
-YOUNGER = ("base", "teacher", "record", "record_nats", "record_steps", "subset_every", "shards")
+YOUNGER = ("base", "teacher", "record", "record_nats", "record_steps", "subset_every", "asked", "shards")
 HEADER = {f.name: typing.get_origin(f.type) or f.type for f in fields(TrainingState) if f.name not in (*ARRAYS, "config")}
 
 

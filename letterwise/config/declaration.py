@@ -18,11 +18,9 @@ from letterwise.errors import UserError, did_you_mean, quoted
 INTERVAL = re.compile(r"0*([1-9]\d{0,8})(s|min)?", re.ASCII)
 FILES = ("input_file", "val_file", "init_from", "teacher")  # knobs that name files
 LATER = {  # knobs younger than model format 3: written where they are on
-    "data": ("lines", "encoding", "test_fraction"),
-    "model": ("counts_contexts",),
-    "training": ("logit_shrinkage", "init_from", "freeze", "replay", "teacher", "members", "distill", "tuning_fraction"),
-    "runtime": ("activation_checkpointing", "parallel", "tracker"),
-}
+    "lines", "encoding", "test_fraction", "counts_contexts", "logit_shrinkage", "init_from", "freeze", "replay", "teacher",
+    "written_chars", "members", "distill", "tuning_fraction", "activation_checkpointing", "parallel", "tracker",
+}  # fmt: skip
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 CONTEXT_KINDS, CONTEXT_REACH = 8, 128  # kinds of contexts that are counted beside n-grams, and characters that they see
@@ -229,10 +227,7 @@ class TrainingConfig:
     beta2: float = knob(0.99, "decay of the mean squared gradient", min=0, below=1)
     weight_decay: float = knob(0.1, "weight decay of matrices; vectors have none", min=0, below=1e6)
     logit_shrinkage: float = knob(
-        0.07,
-        "give logits smaller by this share than the training text asks for, as new text is less certain",
-        min=0,
-        below=1,
+        0.07, "give logits smaller by this share than the training text asks for, as new text is less certain", min=0, below=1
     )
     lookahead: float = knob(
         0.3, "weight in the loss of also predicting the character after the next; falls to 0 (0: off)", min=0, below=1e6
@@ -240,10 +235,7 @@ class TrainingConfig:
     grad_clip: float = knob(1.0, "clip the norm of the gradient to this (0: off; muon's matrices need none)", min=0, below=1e12)
     eval_interval: int = knob(250, "steps between validations", min=1, max=MAX_COUNT)
     eval_chars: int = knob(
-        0,
-        "validate on this many characters, spread evenly (0: up to 2 million, or what --minutes has time for)",
-        min=0,
-        max=MAX_COUNT,
+        0, "validate on so many characters, spread evenly (0: up to 2 million, or what --minutes allow)", min=0, max=MAX_COUNT
     )
     save_interval: str = knob("60s", "save a state for --resume this often: 60s, 5min, or 500 (steps)")
     patience: int = knob(0, "stop after this many validations without a new best (0: never)", min=0, max=MAX_COUNT)
@@ -265,17 +257,16 @@ class TrainingConfig:
         (), "with --init_from, weights that do not learn: tokens, head, blocks.0-2, blocks.*.attention", metavar="NAME"
     )
     replay: float = knob(
-        0.0,
-        "with --init_from, this share of each batch is the base model's own text, so that it is not forgotten",
-        min=0,
-        below=1,
+        0.0, "with --init_from, this share of each batch is the base model's own text, so it is not forgotten", min=0, below=1
     )
-
     teacher: str | None = knob(
         None,
         "distillation: learn what this model predicts, beside the characters that really follow",
         metavar="FILE",
         takes=str | PathLike[str] | None,
+    )
+    written_chars: int = knob(
+        0, "with --teacher, learn from so many characters that it writes, and not from the text", min=0, max=MAX_COUNT
     )
     members: int = knob(
         0, "an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)", min=0, max=64
@@ -297,16 +288,24 @@ class TrainingConfig:
             )
         if self.min_lr > self.learning_rate:
             raise UserError(f"min_lr={self.min_lr} is above learning_rate={self.learning_rate}: lower --min_lr.")
-        for name in ("freeze", "replay"):
-            if getattr(self, name) and not self.init_from:
-                raise UserError(f"--{name} is for fine-tuning: name the model to start from with --init_from.")
         if self.members == 1:
             raise UserError("members=1 is a single model: ask for 2 or more, or leave out --members.")
-        for name in ("distill", "tuning_fraction"):
-            if getattr(self, name) and not self.members:
-                raise UserError(f"--{name} is for an ensemble: say of how many models with --members.")
+        for name, needed, use in (
+            ("freeze", self.init_from, "fine-tuning: name the model to start from with --init_from"),
+            ("replay", self.init_from, "fine-tuning: name the model to start from with --init_from"),
+            ("distill", self.members, "an ensemble: say of how many models with --members"),
+            ("tuning_fraction", self.members, "an ensemble: say of how many models with --members"),
+            ("written_chars", self.teacher or self.distill, "distillation: name a --teacher, or give --members and --distill"),
+        ):
+            if getattr(self, name) and not needed:
+                raise UserError(f"--{name} is for {use}.")
         if not INTERVAL.fullmatch(self.save_interval):
             raise UserError(f"save_interval={self.save_interval!r} is no interval: write it as 60s, 5min, or 500 (steps).")
+
+    @property
+    def teacher_writes(self) -> bool:
+        """Whether the run learns from what its teacher writes, and not from its text."""
+        return bool(self.teacher and self.written_chars)
 
     @property
     def sequences(self) -> int:
@@ -378,11 +377,8 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, for files. `config_from_json` reads them back."""
-        parts = {part: asdict(getattr(self, part)) for part in PARTS}
-        for part, names in LATER.items():
-            for name in names:
-                if not parts[part][name]:
-                    del parts[part][name]
+        knobs = {part: asdict(getattr(self, part)) for part in PARTS}
+        parts = {part: {name: v for name, v in own.items() if v or name not in LATER} for part, own in knobs.items()}
         return {"preset": self.preset, "size": self.size, **parts}
 
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from letterwise.config import ModelConfig
-from letterwise.inference.backend import CHUNK, Draw, draw_each
+from letterwise.inference.backend import CHUNK, Backend, Draw, draw_each
 from letterwise.inference.captured import Function, captured
 from letterwise.inference.constraints.cache import constraint_cache
+from letterwise.inference.ensemble import EnsembleBackend
 from letterwise.inference.sampling.filters import room_for
-from letterwise.model import KVCache, Transformer
+from letterwise.model import Ensemble, KVCache, Transformer
 from letterwise.ngrams import Counts
 from letterwise.shapes import Bool, Float, Int
 
@@ -42,6 +43,13 @@ class TorchBackend:
     def cache(self, rows: int) -> "TorchCache":
         """Room for so many texts."""
         return TorchCache(self, rows)
+
+
+def torch_backend(model: Transformer | Ensemble, counts: Counts | None = None, line_break: int | None = None) -> Backend:
+    """A model, or an ensemble, all of whose members read in PyTorch."""
+    if not isinstance(model, Ensemble):
+        return TorchBackend(model, counts, line_break)
+    return EnsembleBackend([TorchBackend(member, counts, line_break) for member in model.members], model.weights)
 
 
 class TorchCache:

@@ -35,6 +35,7 @@ from letterwise.runtime.layers import compile_windows, recompute
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
 from letterwise.training.distill.teacher import taught, teacher_for
+from letterwise.training.distill.written import with_written
 from letterwise.training.finetune.base import Base, with_base
 from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
@@ -43,7 +44,7 @@ from letterwise.training.metrics.meter import Meter
 from letterwise.training.metrics.record import Record
 from letterwise.training.metrics.tracking import Tracking, tracker_class, tracking
 from letterwise.training.optimizers.multi_token import MultiTokenHead
-from letterwise.training.optimizers.objective import Objective
+from letterwise.training.optimizers.objective import TEACHER_WEIGHT, Objective
 from letterwise.training.optimizers.optimizer import build_optimizers
 from letterwise.training.planning.memory import needs, size_text
 from letterwise.training.planning.plan import counting
@@ -117,6 +118,7 @@ def train(
         else:
             directory.clear()
         directory.mark(launch())
+        run.teacher = run.teacher and with_written(run.teacher, directory.written, run.config, world, progress.note)
         progress.note(introduction(run))
         return learn(run, Saver(run.config.training, progress.note, told), progress, started)
 
@@ -212,7 +214,8 @@ def prepare_run(
         record=Record(training, training.sequences * config.model.block_size),
         objective=objective,
         finetuning=finetuning,
-        teacher=teacher_for(teacher, stream, runtime.device, world) if teacher else None,
+        teacher=teacher_for(teacher, stream, runtime.device, world, writes=training.teacher_writes) if teacher else None,
+        asked=set(state.asked) if state else asked,
         world=world,
     )
 
@@ -233,7 +236,9 @@ def built(
         if config.runtime.compile:
             compile_windows(block)
     multi_token = MultiTokenHead(model) if config.training.lookahead and model.blocks else None
-    objective = Objective(model, multi_token, config.training.logit_shrinkage)
+    training = config.training
+    weight = 1.0 if training.teacher_writes else TEACHER_WEIGHT  # which character was drawn says nothing more
+    objective = Objective(model, multi_token, training.logit_shrinkage, weight)
     if not sharing:
         return model, multi_token, in_parallel(objective, world, all_used=not stream.lines)
     sharded(objective, model.blocks, world, runtime.device)
@@ -282,7 +287,7 @@ def count(config: Config, stream: TokenStream, before: Counts | None) -> tuple[C
         )
     earlier = [before] if before else []
     contexts = config.model.has_contexts(len(stream.vocabulary))
-    if not training.max_iters:  # counting alone
+    if not training.max_iters or training.teacher_writes:  # counting alone, or nothing that is counted is learned from
         return adapt([*earlier, count_whole(config, stream, order, contexts=contexts)]), None
     folds, max_chars = training.counts_folds, training.counts_chars
     crossfitted = kept.fitted(stream, order, folds=folds, max_chars=max_chars, before=earlier, contexts=contexts)

@@ -6,7 +6,7 @@ TrainingState, all that a restart needs
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -81,6 +81,7 @@ class Run:
     objective: nn.Module
     finetuning: FineTuning | None = None
     teacher: Teacher | None = None
+    asked: Set[str] = frozenset()
     world: World = ALONE
 
     step: int = 0
@@ -216,6 +217,7 @@ class Run:
             subset_every=self.subset_every,
             base=self.finetuning.base.digest if self.finetuning else "",
             teacher=self.teacher.base.digest if self.teacher else "",
+            asked=sorted(self.asked),
             **arrays,
         )
 

@@ -1,6 +1,7 @@
 """Run directory: the files of one run, and the one place that knows their names.
 
 out/NAME/     model.safetensors (or where --model_path says) · metrics.jsonl · report.html · state.safetensors, shards · .lock
+              written.npy, what a teacher wrote
 """
 
 import os
@@ -59,6 +60,11 @@ class RunDirectory:
         return self.path / "report.html"
 
     @property
+    def written(self) -> Path:
+        """What the run's teacher wrote for it to learn from: distill/written.py."""
+        return self.path / "written.npy"
+
+    @property
     def lock(self) -> Path:
         """Held by the process that trains here."""
         return self.path / ".lock"
@@ -76,7 +82,8 @@ class RunDirectory:
     @property
     def files(self) -> tuple[Path, ...]:
         """All of a run's files but the lock."""
-        return (self.state, previous(self.state), self.metrics, self.report, self.model_path, self.launch, self.tracking)
+        own = self.state, previous(self.state), self.metrics, self.report, self.model_path
+        return (*own, self.written, self.launch, self.tracking)
 
     @property
     def relative_model_path(self) -> str:

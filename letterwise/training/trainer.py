@@ -10,13 +10,13 @@ import contextlib
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from letterwise.checkpoint.training_state import load_state
 from letterwise.compiling.clock import clock
 from letterwise.data.batches import Batches, LineBatches
-from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.data_parallel import gradients_shared
 from letterwise.errors import UserError
 from letterwise.ngrams.cross_fit import CrossFitted
@@ -170,27 +170,45 @@ class Trainer:
 
 
 def loader_of(run: Run) -> Loader:
-    """What the run's steps learn from: its text, and where some of that is to be replayed, the base model's own."""
+    """What the run's steps learn from: its text, or what its teacher wrote; and where some of that is to be replayed, the base
+    model's own text.
+    """
     training, old = run.config.training, run.finetuning.old if run.finetuning else None
     replayed = min(training.sequences - 1, round(training.replay * training.sequences)) if run.finetuning and old else 0
-    sources = [source(run, run.stream, training.sequences - replayed, run.crossfitted)]
+    if training.teacher_writes and run.teacher:
+        sources = [source(run, run.teacher.ids, training.sequences, counted(run, run.teacher.ids))]
+    else:
+        sources = [source(run, run.stream.part("train"), training.sequences - replayed, crossfitted(run, run.crossfitted))]
     if run.finetuning and old and replayed:
-        sources.append(source(run, old, replayed, run.finetuning.replayed(run.config, run.counts, run.world)))
+        fitted = run.finetuning.replayed(run.config, run.counts, run.world)
+        sources.append(source(run, old.part("train"), replayed, crossfitted(run, fitted)))
     taught = run.teacher.look_up if run.teacher else None
     return Loader(sources, training.gradient_accumulation_steps, run.world, taught)
 
 
-def source(run: Run, stream: TokenStream, sequences: int, crossfitted: TrainingPrior | None) -> Source:
-    """The training part of a text, so many sequences a step, and where the model learns beside counts, what these say of it."""
-    text, line_break, prior, look_up = stream.part("train"), stream.line_break, run.model.prior, None
-    shape = (run.config.model.block_size, sequences, run.config.training.rng_seed)
-    batches = Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape)
-    if crossfitted and prior:
-        log_probs_at = partial(crossfitted.log_probs_at, orders=prior.orders)
-        if run.runtime.device.type in on_device.KINDS and isinstance(crossfitted, CrossFitted):
-            log_probs_at = on_device.DeviceCounts(crossfitted, prior.orders, run.runtime.device).log_probs_at
-        look_up = LookUp(log_probs_at, prior.orders * len(stream.vocabulary))
-    return Source(batches, look_up)
+def source(run: Run, text: np.ndarray, sequences: int, look_up: LookUp | None) -> Source:
+    """A text (N,), so many sequences a step, and where the model learns beside counts, what these say of it."""
+    line_break, shape = run.stream.line_break, (run.config.model.block_size, sequences, run.config.training.rng_seed)
+    return Source(Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape), look_up)
+
+
+def counted(run: Run, text: np.ndarray) -> LookUp | None:
+    """What the run's counts say of a text that they have not counted."""
+    prior = run.model.prior
+    if not prior or run.counts is None:
+        return None
+    return LookUp(partial(run.counts.log_probs_at, text, orders=prior.orders), prior.orders * run.counts.vocab_size)
+
+
+def crossfitted(run: Run, counts: TrainingPrior | None) -> LookUp | None:
+    """What cross-fitted counts say of their text; a GPU looks that up by itself."""
+    prior = run.model.prior
+    if not prior or counts is None:
+        return None
+    log_probs_at = partial(counts.log_probs_at, orders=prior.orders)
+    if run.runtime.device.type in on_device.KINDS and isinstance(counts, CrossFitted):
+        log_probs_at = on_device.DeviceCounts(counts, prior.orders, run.runtime.device).log_probs_at
+    return LookUp(log_probs_at, prior.orders * len(run.stream.vocabulary))
 
 
 def accumulate(run: Run, pieces: Pieces, done: float, check: Callable[[], None]) -> Tensor:

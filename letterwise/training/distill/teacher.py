@@ -3,7 +3,8 @@
 windows of the text ──its transformer, and cross-fitted counts──▶ probabilities (B T V) ──soft targets──▶ the student's loss
 
 What it predicts of text that its counts have counted would be far too sure. So for its own text the counts are cross-fitted, as
-when it learned itself: each passage is predicted from all others.
+when it learned itself: each passage is predicted from all others. Its transformer may know that text by heart, too: then it
+teaches by what it writes (written.py).
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from letterwise.training.loading.shared_counts import fitted_once
 
 @dataclass(frozen=True)
 class Teacher:
-    """`crossfitted` is what its counts say of its own text; None for another text, or where it has no counts."""
+    """Of the text `ids` (N,). `crossfitted` is what its counts say of its own; None for another, or where it has no counts."""
 
     base: Base
     model: TextModel
@@ -74,8 +75,8 @@ def taught(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any]]:
     return teacher, own | flags
 
 
-def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: World) -> Teacher:
-    """A teacher for a text, its counts made by one process of each machine.
+def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: World, *, writes: bool = False) -> Teacher:
+    """A teacher for a text, its counts made by one process of each machine; of one that `writes`, for what it will write.
 
     Raises `UserError` where the text has characters that the teacher does not know.
     """
@@ -84,7 +85,7 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: Wo
         new = sorted(set(stream.vocabulary.characters) - set(file.vocabulary.characters))
         raise UserError(f"the teacher {base.path!r} does not know {quoted(''.join(new[:12]))}: train without these characters.")
     crossfitted = None
-    if file.counts and file.data["fingerprint"] == stream.fingerprint:
+    if file.counts and file.data["fingerprint"] == stream.fingerprint and not writes:
         *before, _ = texts(file.counts)
         training, order = file.config.training, file.config.model.counts_order
         folds, chars = training.counts_folds, training.counts_chars

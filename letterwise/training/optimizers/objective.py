@@ -12,7 +12,7 @@ from letterwise.model import Transformer
 from letterwise.shapes import Float, Int
 from letterwise.training.optimizers.multi_token import MultiTokenHead
 
-TEACHER_WEIGHT = 0.9  # of a teacher's predictions in the loss; the rest is for the characters that really follow
+TEACHER_WEIGHT = 0.9  # of a teacher's predictions in the loss, beside characters that really follow: those have the rest
 
 
 class Objective(nn.Module):
@@ -23,9 +23,15 @@ class Objective(nn.Module):
     that is given, and learned with.
     """
 
-    def __init__(self, model: Transformer, multi_token: MultiTokenHead | None, shrinkage: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: Transformer,
+        multi_token: MultiTokenHead | None,
+        shrinkage: float = 0.0,
+        teacher_weight: float = TEACHER_WEIGHT,
+    ) -> None:
         super().__init__()
-        self.model, self.multi_token, self.shrinkage = model, multi_token, shrinkage
+        self.model, self.multi_token, self.shrinkage, self.teacher_weight = model, multi_token, shrinkage, teacher_weight
 
     def forward(
         self,
@@ -47,7 +53,7 @@ class Objective(nn.Module):
         if self.shrinkage:
             loss = cross_entropy(logits / (1 - self.shrinkage), targets)
         if taught is not None:
-            loss = TEACHER_WEIGHT * soft_cross_entropy(logits, taught, targets) + (1 - TEACHER_WEIGHT) * loss
+            loss = self.teacher_weight * soft_cross_entropy(logits, taught, targets) + (1 - self.teacher_weight) * loss
         if self.multi_token:
             loss = loss + lookahead * self.multi_token(h, targets)
         return loss, nats.detach()

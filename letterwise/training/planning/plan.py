@@ -41,7 +41,7 @@ OVERHEAD_S = 6.0  # of a run: start, counting, validations
 COUNTED_PER_SECOND = 250_000  # characters, by cross-fitting, contexts included, on the slowest machine measured
 ON_DISK_PER_SECOND = 200_000  # the same, of texts too long to be counted in memory
 COUNTING_SHARE = 0.25  # of the minutes
-SMALL_SHAPES, LARGE = 2, 2  # beyond so many shapes, a reading of the text asks for as much dropout as so many readings
+SMALL, LARGE = 2**20, 2  # with more weights, a reading of the text asks for as much dropout as so many readings
 EPOCHS_WITHOUT_COUNTS = 10  # epochs of a model without counts that need as much dropout as one of a model with them
 MAX_EPOCHS = 20  # a run of more epochs learns more slowly, or it would overfit
 MIN_RATE = 0.02  # of the usual learning rate
@@ -89,18 +89,20 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
 
     shapes = SHAPES if context is None else [for_lines(shape, context) for shape in SHAPES]
     fitting = [shape for shape in shapes if shape["block_size"] * 4 < chars] or shapes[:1]
-    best = fitting[0]
+    best, size = fitting[0], 0
     for shape in fitting:
         shaped, seen = with_shape(shape)
         inner = parameters(shaped.model, vocab_size)
         weights = inner.attention + inner.feedforward
-        if MIN_CHARS_PER_WEIGHT * weights <= seen and weights <= MAX_WEIGHTS_PER_CHAR * chars:
-            best = shape
+        if not size or (MIN_CHARS_PER_WEIGHT * weights <= seen and weights <= MAX_WEIGHTS_PER_CHAR * chars):
+            best, size = shape, weights
     _, seen = with_shape(best)
-    epochs = seen / chars
+    epochs = seen / (config.training.written_chars if config.training.teacher_writes else chars)
     values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
-    readings = epochs * (1 if best in shapes[:SMALL_SHAPES] else LARGE)
+    readings = epochs * (LARGE if size > SMALL else 1)
     values["dropout"] = dropout(readings if config.model.counts_order else readings / EPOCHS_WITHOUT_COUNTS)
+    if config.training.teacher_writes:
+        values["dropout"] = 0.0  # as much text as is wanted, and all that a teacher says of it
     if config.training.logit_shrinkage:
         values["logit_shrinkage"] = shrinkage(epochs, beside_counts=config.model.counts_order > 0)
     if config.training.optimizer == "muon" and epochs > MAX_EPOCHS:

@@ -3,39 +3,45 @@
 number of a member, configuration of the first one ──▶ Role(knobs that differ from the first's, a share of the time)
 
 All lean on the same counts, and models that do agree too much: one that has seen none is worth more beside one that has than
-another of its kind (docs/log.md). So every second member has no counts. It has more to learn: it takes more time, and less
-dropout.
+another of its kind (docs/log.md). So every second member has no counts. It has more to learn: it has more time, and a plan
+of its own.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from letterwise.config import Config
 from letterwise.errors import UserError
+from letterwise.training.planning.plan import WIDTH_KNOBS
 
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 SHARE_WITHOUT_COUNTS = 3.0  # of the time, of a member without counts, where the first has 1
-DROPOUT_WITHOUT_COUNTS = 0.5  # of the first's, for a member without counts
+PLANNED = frozenset((*WIDTH_KNOBS, "size", "n_layer", "dropout", "logit_shrinkage", "learning_rate", "matrix_learning_rate"))
 MIN_MINUTES = 5.0  # of an ensemble that was not asked for
 WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, 2)  # where one model alone would read the text so often, so many members
-STUDENT_SHARE = 2.0  # of a student that learns what all members predict, where each of these has a share of 1
+STUDENT_SHARE = 3.0  # of a student that learns what all members predict, where the first has 1
+STUDENT_READS = 3  # times what they have written for it
+STUDENT_SPEED = 0.5  # of the first member's, in characters a second: what they write and predict takes the rest
 
 
 @dataclass(frozen=True)
 class Role:
-    """`values` are knobs that differ from the first member's. Of the time, it has a `share`."""
+    """`values` are knobs that differ from the first member's; those in `planned` are chosen for its own minutes, where nobody
+    asked for them. Of the time, it has a `share`.
+    """
 
     what: str
     values: dict[str, Any] = field(default_factory=dict)
     share: float = 1.0
+    planned: Set[str] = frozenset()
 
 
 def role(number: int, first: Config) -> Role:
     """Of a member, counted from 1. Of `first`, the first member's configuration, all that is not named here is kept."""
     if first.model.counts_order and number % 2 == 0:
-        values = {"counts_order": 0, "dropout": DROPOUT_WITHOUT_COUNTS * first.model.dropout}
-        return Role("without counts", values, SHARE_WITHOUT_COUNTS)
+        return Role("without counts", {"counts_order": 0}, SHARE_WITHOUT_COUNTS, PLANNED)
     return Role("with counts" if first.model.counts_order else "without counts")
 
 
@@ -53,7 +59,17 @@ def members(epochs: float) -> int:
 
 def student(first: Config) -> Role:
     """Of the model that learns what the ensemble predicts."""
-    return Role("a student of them all", {}, STUDENT_SHARE)
+    return Role("a student of them all", {"dropout": 0.0}, STUDENT_SHARE)
+
+
+def written_chars(first: Config, chars_per_second: float) -> int:
+    """How much the ensemble writes for its student. Where minutes count, that depends on the first member's speed."""
+    if first.training.written_chars:
+        return first.training.written_chars
+    steps = first.training.max_iters * first.training.sequences * first.model.block_size
+    seconds = 60 * minutes(first, total_minutes(first))[-1] if first.training.minutes else 0.0
+    read = seconds * STUDENT_SPEED * chars_per_second if seconds else steps
+    return max(first.model.block_size + 1, int(read / STUDENT_READS))
 
 
 def tuning_fraction(train_chars: int) -> float:

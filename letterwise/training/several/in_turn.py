@@ -6,7 +6,7 @@ Who is stopped goes on with the same turns: finished runs are only read again.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ from letterwise.training.run_directory import RunDirectory
 class Turn:
     """A run: its name, where it is, the knobs that it changes, given what the first settled (None: it is the first).
 
-    It takes a `share` of the time, in comparison with the others.
+    Those in `planned` it chooses itself, where nobody asked for them. It takes a `share` of the time, in comparison with the
+    others.
     """
 
     name: str
     place: Path
     values: Callable[[Config | None], dict[str, Any]]
     share: float = 1.0
+    planned: Set[str] = frozenset()
 
 
 class OneOfSeveral(Progress):
@@ -75,6 +77,7 @@ def in_turn(
     """
     order = sorted(turns, key=lambda turn: not (resume and has_state(turn.place)))  # what is there already holds for all
     found: dict[Path, TrainResult] = {}
+    named = set(flags)
     for i, turn in enumerate(order):
         progress.note(
             f"{turn.name}, run {i + 1} of {len(turns)}: {turn.place}" if len(turns) > 1 else f"{turn.name}: {turn.place}"
@@ -83,18 +86,21 @@ def in_turn(
         others = [*map(directory_in, (other.place for other in order[1:])), *replaced] if replaced is not None and not i else []
         values = turn.values(first)  # which may find out that what is there is of no use
         begun = resume and has_state(turn.place)
-        asked = as_flags(first) if first and not begun else flags
+        asked = as_flags(first, turn.planned - named) if first and not begun else flags
         how: dict[str, Any] = {"resume": begun, "overwrite": replaced is not None, "started": started}
         shown = OneOfSeveral(progress, later, others)
         found[turn.place] = train({**asked, **values}, out=str(turn.place), progress=shown, **how)
         started = None  # only the first run's clock began with the process
-        first = first or as_trained(state_in(turn.place), found[turn.place])
+        if not first:
+            state = state_in(turn.place)
+            first, named = as_trained(state, found[turn.place]), named.union(state.asked)
     return [found[turn.place] for turn in turns]
 
 
-def as_flags(config: Config) -> dict[str, Any]:
-    """A configuration as if every knob of it had been asked for: nothing is left to be chosen."""
-    return {"preset": config.preset, "size": config.size, **knob_values(config)}
+def as_flags(config: Config, left: Set[str] = frozenset()) -> dict[str, Any]:
+    """A configuration as if every knob of it had been asked for: nothing but what is `left` is to be chosen."""
+    flags = {"preset": config.preset, "size": config.size, **knob_values(config)}
+    return {name: value for name, value in flags.items() if name not in left}
 
 
 def as_trained(state: TrainingState, result: TrainResult) -> Config:

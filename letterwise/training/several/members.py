@@ -132,7 +132,8 @@ def train_members(
         raise Interrupted(interrupted.signal_number, "stopped; all members are finished and saved") from interrupted
     learned = None
     if first.training.distill:
-        (learned,) = in_turn(flags, [student(home, first, total, told)], first=first, **how)
+        speed = runs[0].chars_seen / max(runs[0].train_seconds, 1e-9)
+        (learned,) = in_turn(flags, [student(home, first, total, told, speed)], first=first, **how)
         save_model(home.directory.model_path, load_model(learned.model_path))
     found = ensemble_result(home.directory, home.ensemble(first), runs, pool, learned)
     write_page(home.directory.report, found)
@@ -152,17 +153,21 @@ def member(number: int, home: Home, config: Config, total: float, told: bool) ->
         return found
 
     role = recipe.role(number, config)
-    return Turn(f"member {number}, {role.what}", place, values, role.share)
+    return Turn(f"member {number}, {role.what}", place, values, role.share, role.planned)
 
 
-def student(home: Home, config: Config, total: float, told: bool) -> Turn:
-    """The run of a model that learns what the ensemble predicts: of all text, as its own mixture needs no weights."""
+def student(home: Home, config: Config, total: float, told: bool, speed: float) -> Turn:
+    """The run of a model that learns what the ensemble predicts of what it writes. Its counts are of all text, as it needs no
+    weights. `speed` is the first member's, in characters a second.
+    """
     role = recipe.student(config)
 
     def values(first: Config | None) -> dict[str, Any]:
         found: dict[str, Any] = {"members": 0, "distill": False, "tuning_fraction": None, **role.values}
         found["rng_seed"] = (config.training.rng_seed + config.training.members) % SEEDS
         found["teacher"] = taught_by(home.teacher, home.student)
+        if not has_state(home.student):
+            found["written_chars"] = recipe.written_chars(config, speed)
         if total and (told or not has_state(home.student)):
             found["minutes"] = recipe.minutes(config, total)[-1]
         return found

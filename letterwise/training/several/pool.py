@@ -25,11 +25,9 @@ from letterwise.errors import UserError
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.evaluation.passes import passes
 from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.ensemble import EnsembleBackend
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
-from letterwise.inference.torch_backend import TorchBackend
-from letterwise.model import Ensemble
+from letterwise.inference.torch_backend import torch_backend
 from letterwise.progress import Note
 from letterwise.runtime.device import find_device
 from letterwise.runtime.process import one_thread
@@ -155,15 +153,11 @@ def validated(model: TextModel, stream: TokenStream, every: int, between: Betwee
 
 def sample(model: TextModel, between: Between) -> str:
     """What the ensemble writes, from nothing."""
-    together = model.transformer
-    assert isinstance(together, Ensemble)
-    members = [TorchBackend(member, model.counts, model.line_break) for member in together.members]
+    backend = torch_backend(model.transformer, model.counts, model.line_break)
     sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=validation.SAMPLE_CHARS)
     pieces = []
     with one_thread():
-        for _, piece in generate(
-            EnsembleBackend(members, together.weights), model.vocabulary, "", sampler=sampler, limits=limits
-        ):
+        for _, piece in generate(backend, model.vocabulary, "", sampler=sampler, limits=limits):
             between()
             pieces.append(piece)
     return "".join(pieces)

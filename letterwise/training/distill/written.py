@@ -1,0 +1,113 @@
+"""Written: what a teacher writes, so that its student learns what it predicts there.
+
+teacher ──from nothing, at temperature 1, many texts side by side──▶ OUT/written.npy ──▶ the text that it teaches
+
+Of a text that it has learned a teacher is far surer than of any other: what it predicts there is of little use elsewhere. What
+it writes is new to it, as long as anyone wants, and like what it has learned (sequence-level distillation: Kim & Rush 2016,
+§3.2, with samples for their beams). Each of its predictions is learned as a whole, and not only the character that was drawn.
+"""
+
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from letterwise.atomic import write_bytes
+from letterwise.config import Config
+from letterwise.distributed.world import World
+from letterwise.errors import UserError
+from letterwise.inference.backend import Backend
+from letterwise.inference.cpu.backend import compiled_backend
+from letterwise.inference.engine import Engine
+from letterwise.inference.generate import SIDE_BY_SIDE, rows_for
+from letterwise.inference.sampling.sampler import Sampler, SamplerState
+from letterwise.inference.torch_backend import torch_backend
+from letterwise.progress import AGAIN_S, SILENT_S, Note, duration_text
+from letterwise.training.distill.teacher import Teacher
+from letterwise.training.interruption import Interrupted, Interruption
+
+SEEDS = 2**63  # how many there are
+
+
+def with_written(teacher: Teacher, place: Path, config: Config, world: World, note: Note) -> Teacher:
+    """The teacher of a text that it wrote to `place`, or writes now: as many characters as are asked for, or a few more. The
+    same teacher where none are.
+
+    Raises `UserError` where something else is there, or the text would be too short to learn from, and `Interrupted` when a
+    signal asks to stop.
+    """
+    if not config.training.teacher_writes:
+        return teacher
+    chars, seed = config.training.written_chars, config.training.rng_seed
+    if chars <= config.model.block_size:
+        raise UserError(f"--written_chars {chars} is too short for a window of {config.model.block_size} characters: raise it.")
+
+    def found() -> np.ndarray:
+        if not place.exists():
+            write(teacher, place, chars, seed, note)
+        return read(place, len(teacher.base.file.vocabulary))
+
+    return replace(teacher, ids=world.first_then_others(found), crossfitted=None)
+
+
+def read(place: Path, vocab_size: int) -> np.ndarray:
+    """The ids (N,) of what was written. Raises `UserError` where that is not what is there."""
+    try:
+        ids: np.ndarray = np.load(place, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise not_written(place) from error
+    if ids.ndim != 1 or ids.dtype.kind != "u" or not len(ids) or ids.max() >= vocab_size:
+        raise not_written(place)
+    return ids
+
+
+def not_written(place: Path) -> UserError:
+    """The sentence about a file that holds something else."""
+    return UserError(f"{str(place)!r} is not what this run's teacher wrote: remove it, and the teacher writes it again.")
+
+
+def write(teacher: Teacher, place: Path, chars: int, rng_seed: int, note: Note) -> None:
+    """Write that many characters in as many texts as there is room for side by side, and keep their ids."""
+    vocabulary, backend = teacher.base.file.vocabulary, backend_of(teacher)
+    rows = rows_for(backend, min(SIDE_BY_SIDE, chars))
+    engine = Engine(backend, rows)
+    texts = [engine.join() for _ in range(rows)]
+    for row, text in enumerate(texts):
+        text.begin(SamplerState(Sampler(), vocabulary, (rng_seed * SIDE_BY_SIDE + row) % SEEDS), -(-chars // rows))
+    began, told = time.monotonic(), time.monotonic() + SILENT_S - AGAIN_S
+    try:
+        with Interruption(note) as interruption:
+            while any(text.writing for text in texts):
+                engine.step()
+                interruption.check()
+                if time.monotonic() >= told + AGAIN_S:
+                    told = time.monotonic()
+                    share = sum(len(text.written) for text in texts) / chars
+                    left = duration_text((told - began) * max(0.0, 1 / share - 1)) if share else "?"
+                    note(f"the teacher writes {chars:,} characters to learn from: {share:.0%} · {left} left")
+            ids = joined([text.collect() for text in texts], backend.line_break)
+    except Interrupted as interrupted:
+        message = "stopped while the teacher wrote; nothing of that is kept"
+        raise Interrupted(interrupted.signal_number, message) from interrupted
+    content = io.BytesIO()
+    np.save(content, ids.astype(np.min_scalar_type(len(vocabulary))))
+    write_bytes(place, content.getvalue())
+
+
+def joined(texts: Sequence[Sequence[int]], line_break: int | None) -> np.ndarray:
+    """Several texts as one; of lines, whole ones, behind a line break as in any text of lines."""
+    if line_break is None:
+        return np.concatenate([np.array(text, np.int64) for text in texts])
+    whole = [text[: len(text) - [*text[::-1], line_break].index(line_break)] for text in texts]
+    return np.concatenate([[line_break], *(np.array(lines, np.int64) for lines in whole)])
+
+
+def backend_of(teacher: Teacher) -> Backend:
+    """The teacher, ready to write where it is."""
+    file, model = teacher.base.file, teacher.model
+    if model.device.type == "cpu":
+        return compiled_backend(file.networks, len(file.vocabulary), file.counts, file.line_break)
+    return torch_backend(model.transformer, model.counts, model.line_break)
