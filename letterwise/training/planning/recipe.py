@@ -22,7 +22,7 @@ PLANNED = frozenset((*WIDTH_KNOBS, "size", "n_layer", "dropout", "logit_shrinkag
 MIN_MINUTES = 5.0  # of an ensemble that was not asked for
 WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, 2)  # where one model alone would read the text so often, so many members
 STUDENT_SHARE = 3.0  # of a student that learns what all members predict, where the first has 1
-STUDENT_READS = 3  # times what they have written for it
+STUDENT_READS = 3  # times that it reads what they write for it
 STUDENT_SPEED = 0.5  # of the first member's, in characters a second: what they write and predict takes the rest
 
 
