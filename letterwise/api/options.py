@@ -186,7 +186,7 @@ class TrainOptions(TypedDict, total=False):
     members: int
     """an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)"""
     distill: bool
-    """with --members, then train one model on what all of them predict: it writes as fast as any (default: False)"""
+    """train an ensemble, then one model on what all of it predicts: that writes as fast as any (default: False)"""
     tuning_fraction: float | None
     """with --members, their weights are fitted on this first share of the training text, which none learns (default: 0.02+)"""
     device: str

@@ -271,7 +271,7 @@ class TrainingConfig:
     members: int = knob(
         0, "an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)", min=0, max=64
     )
-    distill: bool = knob(False, "with --members, then train one model on what all of them predict: it writes as fast as any")
+    distill: bool = knob(False, "train an ensemble, then one model on what all of it predicts: that writes as fast as any")
     tuning_fraction: float | None = knob(
         None,
         "with --members, their weights are fitted on this first share of the training text, which none learns (default: 0.02+)",
@@ -293,9 +293,8 @@ class TrainingConfig:
         for name, needed, use in (
             ("freeze", self.init_from, "fine-tuning: name the model to start from with --init_from"),
             ("replay", self.init_from, "fine-tuning: name the model to start from with --init_from"),
-            ("distill", self.members, "an ensemble: say of how many models with --members"),
             ("tuning_fraction", self.members, "an ensemble: say of how many models with --members"),
-            ("written_chars", self.teacher or self.distill, "distillation: name a --teacher, or give --members and --distill"),
+            ("written_chars", self.teacher or self.distill, "distillation: name a --teacher, or give --distill"),
         ):
             if getattr(self, name) and not needed:
                 raise UserError(f"--{name} is for {use}.")

@@ -94,8 +94,8 @@ def _space(found: dict[str, Any]) -> Space:
     for key, table in (("fixed", fixed), ("vary", vary)):
         if not isinstance(table, dict):
             raise UserError(f"{key} is {quoted(table)}, and should be a table of flags, [{key}].")
-    if "members" in {*fixed, *vary}:
-        raise UserError("a sweep compares single models: leave out members, and train the best settings as an ensemble.")
+    for name in {"members", "distill"} & {*fixed, *vary}:
+        raise UserError(f"a sweep compares single models: leave out {name}, and train the best settings as an ensemble.")
     if not vary:
         raise UserError("nothing varies: name a flag in [vary], like learning_rate = { from = 1e-3, to = 3e-2, log = true }.")
     fixed = {name: from_toml(name, value) for name, value in fixed.items()}

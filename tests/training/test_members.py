@@ -268,6 +268,8 @@ def test_minutes_that_read_a_text_often_are_for_several_models(text_file: Path, 
         monkeypatch.setattr(settings, "planned", lambda config, *_, epochs=epochs: (config, plan.Plan({}, [], epochs)))
         assert completed(asked, told).get("members") == members
     assert any("an ensemble of 2 learns more" in note and "--members 0" in note for note in notes)
+    assert completed({**asked, "distill": True}, told)["members"] == 4
+    assert completed({**asked, "distill": True, "minutes": 1.0}, told)["members"] == 2
     for changed in (
         {"minutes": 4.9},
         {"members": 0},
@@ -322,7 +324,11 @@ def test_python_trains_an_ensemble(text_file: Path, tmp_path: Path) -> None:
         (["--members", 1], "members=1 is a single model"),
         (["--members", -1], "members=-1 is too small"),
         (["--members", 1000], "members=1000 is too large"),
-        (["--distill"], "say of how many models"),
+        (["--distill", "--members", 0], "a student needs an ensemble to learn from"),
+        (["--distill", "--seeds", 2], "give one of the two"),
+        (["--distill", "--processes", 2], "leave out --processes"),
+        (["--distill", "--teacher", "x"], "give one of the two"),
+        (["--distill", "--input_file", "-"], "stdin can be read only once"),
         (["--tuning_fraction", 0.1], "say of how many models"),
         (["--members", 2, "--tuning_fraction", 0], "must be above 0"),
         (["--members", 2, "--seeds", 2], "give one of the two"),

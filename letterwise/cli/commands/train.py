@@ -97,10 +97,11 @@ def agree(own: dict[str, Any], asked: dict[str, Any]) -> None:
         raise UserError(f"--processes {quoted(processes)} is no number of processes from 1 to {MAX_PROCESSES}.")
     if "seeds" in own and (processes > 1 or started_by_torchrun()):
         raise UserError("--seeds trains one run after another, each in a single process: leave out --processes.")
-    if asked.get("members") and (processes > 1 or started_by_torchrun()):
-        raise UserError("--members trains one model after another, each in a single process: leave out --processes.")
-    if asked.get("members") and "seeds" in own:
-        raise UserError("--seeds repeats a single model, and --members trains an ensemble: give one of the two.")
+    for name in ("members", "distill"):
+        if asked.get(name) and (processes > 1 or started_by_torchrun()):
+            raise UserError(f"--{name} trains one model after another, each in a single process: leave out --processes.")
+        if asked.get(name) and "seeds" in own:
+            raise UserError(f"--seeds repeats a single model, and --{name} trains an ensemble: give one of the two.")
     if own.get("resume") and own.get("overwrite"):
         raise UserError("--resume continues a run and --overwrite replaces it: give one of them.")
     if (seeds := own.get("seeds")) is None:

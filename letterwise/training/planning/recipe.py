@@ -19,8 +19,8 @@ TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 SHARE_WITHOUT_COUNTS = 3.0  # of the time, of a member without counts, where the first has 1
 PLANNED = frozenset((*WIDTH_KNOBS, "size", "n_layer", "dropout", "logit_shrinkage", "learning_rate", "matrix_learning_rate"))
-MIN_MINUTES = 5.0  # of an ensemble that was not asked for
-WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, 2)  # where one model alone would read the text so often, so many members
+MIN_MINUTES, FEWEST = 5.0, 2  # of an ensemble that was not asked for: minutes and members
+WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, FEWEST)  # where one model alone would read the text so often, so many members
 STUDENT_SHARE = 3.0  # of a student that learns what all members predict, where the first has 1
 STUDENT_READS = 3  # times that it reads what they write for it
 STUDENT_SPEED = 0.5  # of the first member's, in characters a second: what they write and predict takes the rest
@@ -109,7 +109,8 @@ def overview(config: Config, total: float) -> str:
 
 def agree(asked: dict[str, Any], config: Config) -> None:
     """Raises `UserError` where what was asked contradicts an ensemble."""
-    training, members = config.training, f"--members {config.training.members}"
+    training = config.training
+    members = "--distill" if training.distill else f"--members {training.members}"
     for name in ("init_from", "teacher"):
         if asked.get(name):
             raise UserError(
@@ -120,5 +121,5 @@ def agree(asked: dict[str, Any], config: Config) -> None:
         raise UserError(f"{members} of which nothing is learned would be one model that often: give --max_iters or --minutes.")
     if "-" in config.data.input_file + config.data.val_file:
         raise UserError(
-            "--members reads the text once for each model, and stdin can be read only once: save it to a file first."
+            f"{members} reads the text once for each model, and stdin can be read only once: save it to a file first."
         )

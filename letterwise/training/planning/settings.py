@@ -27,7 +27,16 @@ from letterwise.runtime.process import process_state_kept
 from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
 from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes
-from letterwise.training.planning.recipe import agree, may_have_members, members, minutes, overview, role, tuning_fraction
+from letterwise.training.planning.recipe import (
+    FEWEST,
+    agree,
+    may_have_members,
+    members,
+    minutes,
+    overview,
+    role,
+    tuning_fraction,
+)
 
 MEASURED_FLOPS, A_DAY_S, MAX_DAYS = 1e16, 86_400, 2  # operations: an hour of a fast processor
 
@@ -61,17 +70,24 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
 
 
 def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
-    """What was asked, and `members`, where nothing was said of them and an ensemble is worth the minutes."""
-    config = absolute(resolve(flags))
+    """What was asked, and `members`, where nothing was said of them and an ensemble is worth the minutes, or has to teach.
+
+    Raises `UserError` where there is to be a student, and nothing to teach it.
+    """
+    if flags.get("distill") and not flags.get("members", FEWEST):
+        raise UserError("--distill and --members 0: a student needs an ensemble to learn from: leave out one of the two.")
+    needed = {"members": FEWEST} if flags.get("distill") and "members" not in flags else {}
+    config = absolute(resolve({**flags, **needed}))
     if not may_have_members(flags, config):
-        return flags
+        return {**flags, **needed}
     config, stream = open_text(config, None, progress, set(flags))
     _, made = planned_beforehand(config, set(flags), stream)
     if not (found := members(made.epochs)):
-        return flags
+        return {**flags, **needed}
+    slow = "" if needed else ", and writes more slowly (--distill: then one model learns from it; --members 0: just one model)"
     progress.note(
         f"one model would read the text {made.epochs:.2g} times in {config.training.minutes:g} minutes; an ensemble of {found} "
-        "learns more of it, and writes more slowly (--members 0: one model)."
+        f"learns more of it{slow}."
     )
     return {**flags, "members": found}
 

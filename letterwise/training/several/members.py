@@ -82,7 +82,9 @@ def is_ensemble(flags: dict[str, Any], out: str | None = None, model_path: str |
 
 def completed(flags: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
     """What was asked of a new run, and `members` where an ensemble is worth its minutes. Raises what `train` raises."""
-    return flags if started_by_torchrun() else with_members(flags, progress or Progress())
+    if started_by_torchrun() and not flags.get("distill"):
+        return flags
+    return with_members(flags, progress or Progress())
 
 
 def home_of(flags: dict[str, Any], out: str | None, model_path: str | None, *, resume: bool) -> Home:
