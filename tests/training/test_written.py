@@ -80,6 +80,16 @@ def test_its_student_learns_nothing_else(counts: str, text_file: Path, tmp_path:
     assert not all(np.array_equal(one_text[name], two_text[name]) for name in one_text)
 
 
+def test_minutes_end_the_writing(counts: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And there is enough to learn from all the same."""
+    monkeypatch.setattr(written, "SHARE", 1e-6)
+    flags = flags_for(text_file, counts, minutes=0.02, written_chars=10**8)
+    made = train({name: value for name, value in flags.items() if name != "max_iters"}, out=str(tmp_path / "o"))
+    assert made.iters
+    ids = written.read(tmp_path / "o/written.npy", len(open_base(counts).file.vocabulary))
+    assert 2 * 64 * FLAGS["block_size"] <= len(ids) < 10**6
+
+
 def test_a_signal_ends_the_writing(counts: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step = Engine.step
 

@@ -8,6 +8,7 @@ it writes is new to it, as long as anyone wants, and like what it has learned (s
 """
 
 import io
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,24 +31,24 @@ from letterwise.training.distill.teacher import Teacher
 from letterwise.training.interruption import Interrupted, Interruption
 
 SEEDS = 2**63  # how many there are
+SHARE = 0.25  # of a run's minutes: then the text ends, however long it is
 
 
 def with_written(teacher: Teacher, place: Path, config: Config, world: World, note: Note) -> Teacher:
-    """The teacher of a text that it wrote to `place`, or writes now: as many characters as are asked for, or a few more. The
-    same teacher where none are.
+    """The teacher of a text that it wrote to `place`, or writes now: as many characters as are asked for, or as a part of the
+    run's minutes allows. The same teacher where none are asked for.
 
     Raises `UserError` where something else is there, or the text would be too short to learn from, and `Interrupted` when a
     signal asks to stop.
     """
     if not config.training.teacher_writes:
         return teacher
-    chars, seed = config.training.written_chars, config.training.rng_seed
-    if chars <= config.model.block_size:
+    if (chars := config.training.written_chars) <= config.model.block_size:
         raise UserError(f"--written_chars {chars} is too short for a window of {config.model.block_size} characters: raise it.")
 
     def found() -> np.ndarray:
         if not place.exists():
-            write(teacher, place, chars, seed, note)
+            write(teacher, place, config, note)
         return read(place, len(teacher.base.file.vocabulary))
 
     return replace(teacher, ids=world.first_then_others(found), crossfitted=None)
@@ -69,25 +70,29 @@ def not_written(place: Path) -> UserError:
     return UserError(f"{str(place)!r} is not what this run's teacher wrote: remove it, and the teacher writes it again.")
 
 
-def write(teacher: Teacher, place: Path, chars: int, rng_seed: int, note: Note) -> None:
-    """Write that many characters in as many texts as there is room for side by side, and keep their ids."""
+def write(teacher: Teacher, place: Path, config: Config, note: Note) -> None:
+    """Write as much as is asked for in as many texts as there is room for side by side, and keep their ids."""
     vocabulary, backend = teacher.base.file.vocabulary, backend_of(teacher)
+    chars, rng_seed = config.training.written_chars, config.training.rng_seed
     rows = rows_for(backend, min(SIDE_BY_SIDE, chars))
     engine = Engine(backend, rows)
     texts = [engine.join() for _ in range(rows)]
     for row, text in enumerate(texts):
         text.begin(SamplerState(Sampler(), vocabulary, (rng_seed * SIDE_BY_SIDE + row) % SEEDS), -(-chars // rows))
-    began, told = time.monotonic(), time.monotonic() + SILENT_S - AGAIN_S
+    began = time.monotonic()
+    told, until = began + SILENT_S - AGAIN_S, began + (60 * SHARE * config.training.minutes or math.inf)
     try:
         with Interruption(note) as interruption:
             while any(text.writing for text in texts):
                 engine.step()
                 interruption.check()
-                if time.monotonic() >= told + AGAIN_S:
-                    told = time.monotonic()
-                    share = sum(len(text.written) for text in texts) / chars
-                    left = duration_text((told - began) * max(0.0, 1 / share - 1)) if share else "?"
-                    note(f"the teacher writes {chars:,} characters to learn from: {share:.0%} · {left} left")
+                done, now = sum(len(text.written) for text in texts), time.monotonic()
+                if now >= until and done >= 2 * rows * config.model.block_size:
+                    break
+                if now >= told + AGAIN_S:
+                    told = now
+                    left = duration_text(max(0.0, min(until - now, (now - began) * (chars / max(1, done) - 1))))
+                    note(f"the teacher writes, to be learned from: {done:,} of {chars:,} characters · {left} left")
             ids = joined([text.collect() for text in texts], backend.line_break)
     except Interrupted as interrupted:
         message = "stopped while the teacher wrote; nothing of that is kept"

@@ -63,7 +63,7 @@ def student(first: Config) -> Role:
 
 
 def written_chars(first: Config, chars_per_second: float) -> int:
-    """How much the ensemble writes for its student. Where minutes count, that depends on the first member's speed."""
+    """How much the ensemble writes for its student, if there is time. Where minutes count, by the first member's speed."""
     if first.training.written_chars:
         return first.training.written_chars
     steps = first.training.max_iters * first.training.sequences * first.model.block_size
