@@ -11,8 +11,10 @@ from pathlib import Path
 from letterwise.compiling.store import folder as compiled_code
 from letterwise.machine import cache_dir
 
-# training/run_directory
-RUN_FILES = ("state.safetensors", "state.previous.safetensors", "metrics.jsonl", "report.html", ".launch", ".lock", ".tracking")
+RUN_FILES = (  # training/run_directory
+    "state.safetensors", "state.previous.safetensors", "metrics.jsonl", "report.html", "written.npy",
+    ".launch", ".lock", ".tracking",
+)  # fmt: skip
 RUN_FOLDERS = re.compile(r"shards-[0-9a-f]{8}|tensorboard|wandb")  # checkpoint/shards, training/metrics/trackers
 MODEL_ENDINGS = (".safetensors", ".pth")
 CACHED_TEXT = {"ids.bin", "meta.json"}
