@@ -34,8 +34,8 @@ from letterwise.runtime.device import Runtime
 from letterwise.runtime.layers import compile_windows, recompute
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.budget import Budget
+from letterwise.training.distill import written
 from letterwise.training.distill.teacher import taught, teacher_for
-from letterwise.training.distill.written import with_written
 from letterwise.training.finetune.base import Base, with_base
 from letterwise.training.finetune.finetuning import FineTuning, start
 from letterwise.training.finetune.freeze import freeze
@@ -118,7 +118,7 @@ def train(
         else:
             directory.clear()
         directory.mark(launch())
-        run.teacher = run.teacher and with_written(run.teacher, directory.written, run.config, world, progress.note)
+        run.teacher = run.teacher and written.with_written(run.teacher, directory.written, run.config, world, progress.note)
         progress.note(introduction(run))
         return learn(run, Saver(run.config.training, progress.note, told), progress, started)
 
@@ -185,6 +185,7 @@ def prepare_run(
     config, stream = settled(config, state, progress, asked, vocabulary, runtime, world) if world.first else (config, None)
     config, stream = told_settings(config, stream, vocabulary, world)
     require_share(config, world)
+    written.require_window(config)
     if not stream.lines:  # of lines, one is enough
         require_window(stream.part("train"), config.model.block_size)
     if state:

@@ -114,6 +114,7 @@ def test_what_cannot_be_is_told(counts: str, text_file: Path, tmp_path: Path) ->
         train({**FLAGS, "input_file": (str(text_file),), "written_chars": CHARS}, out=str(tmp_path / "o"))
     with pytest.raises(UserError, match="--written_chars 5 is too short for a window of 32 characters"):
         train(flags_for(text_file, counts, written_chars=5), out=str(tmp_path / "o"))
+    assert not (tmp_path / "o").exists()
     train(flags_for(text_file, counts, max_iters=1), out=str(tmp_path / "p"))
     for content in (b"", b"no array", (tmp_path / "p/state.safetensors").read_bytes()):
         (tmp_path / "p/written.npy").write_bytes(content)

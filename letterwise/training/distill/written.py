@@ -38,13 +38,10 @@ def with_written(teacher: Teacher, place: Path, config: Config, world: World, no
     """The teacher of a text that it wrote to `place`, or writes now: as many characters as are asked for, or as a part of the
     run's minutes allows. The same teacher where none are asked for.
 
-    Raises `UserError` where something else is there, or the text would be too short to learn from, and `Interrupted` when a
-    signal asks to stop.
+    Raises `UserError` where something else is there, and `Interrupted` when a signal asks to stop.
     """
     if not config.training.teacher_writes:
         return teacher
-    if (chars := config.training.written_chars) <= config.model.block_size:
-        raise UserError(f"--written_chars {chars} is too short for a window of {config.model.block_size} characters: raise it.")
 
     def found() -> np.ndarray:
         if not place.exists():
@@ -52,6 +49,13 @@ def with_written(teacher: Teacher, place: Path, config: Config, world: World, no
         return read(place, len(teacher.base.file.vocabulary))
 
     return replace(teacher, ids=world.first_then_others(found), crossfitted=None)
+
+
+def require_window(config: Config) -> None:
+    """Raises `UserError` where a teacher is to write less than a window: before there is anything to write to."""
+    chars, context = config.training.written_chars, config.model.block_size
+    if config.training.teacher_writes and chars <= context:
+        raise UserError(f"--written_chars {chars} is too short for a window of {context} characters: raise it.")
 
 
 def read(place: Path, vocab_size: int) -> np.ndarray:

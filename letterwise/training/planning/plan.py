@@ -97,11 +97,12 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         if not size or (MIN_CHARS_PER_WEIGHT * weights <= seen and weights <= MAX_WEIGHTS_PER_CHAR * chars):
             best, size = shape, weights
     _, seen = with_shape(best)
-    epochs = seen / (config.training.written_chars if config.training.teacher_writes else chars)
+    writes = config.training.teacher_writes
+    epochs = seen / (config.training.written_chars if writes else chars)
     values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
     readings = epochs * (LARGE if size > SMALL else 1)
     values["dropout"] = dropout(readings if config.model.counts_order else readings / EPOCHS_WITHOUT_COUNTS)
-    if config.training.teacher_writes:
+    if writes:
         values["dropout"] = 0.0  # as much text as is wanted, and all that a teacher says of it
     if config.training.logit_shrinkage:
         values["logit_shrinkage"] = shrinkage(epochs, beside_counts=config.model.counts_order > 0)
@@ -116,13 +117,18 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         f"plan for {round(config.training.minutes, 2):g} minutes: "
         f"{model.n_layer} layers, width {model.n_embd}, context {model.block_size}; "
         f"about {seen:,.0f} characters of training at {flops / 1e9:,.0f} GFLOP/s measured here, "
-        f"{epochs:.2g} times the text; dropout {model.dropout:g}."
+        f"{times_text(epochs)} {'what the teacher writes' if writes else 'the text'}; dropout {model.dropout:g}."
     ]
     if config.model.counts_order and values.get("counts_chars", chars) < chars:
         lines.append(
             f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
         )
     return Plan(values, lines, epochs)
+
+
+def times_text(epochs: float) -> str:
+    """How often a text is read: "0.55 times", "12 times", "1,200 times"."""
+    return f"{epochs:.2g} times" if epochs < 100 else f"{epochs:,.0f} times"
 
 
 def chars_counted_in(seconds: float) -> int:

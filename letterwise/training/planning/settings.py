@@ -26,7 +26,7 @@ from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.runtime.process import process_state_kept
 from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
-from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes
+from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes, times_text
 from letterwise.training.planning.recipe import (
     FEWEST,
     agree,
@@ -86,8 +86,8 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
         return {**flags, **needed}
     slow = "" if needed else ", and writes more slowly (--distill: then one model learns from it; --members 0: just one model)"
     progress.note(
-        f"one model would read the text {made.epochs:.2g} times in {config.training.minutes:g} minutes; an ensemble of {found} "
-        f"learns more of it{slow}."
+        f"one model would read the text {times_text(made.epochs)} in {config.training.minutes:g} minutes; an ensemble of "
+        f"{found} learns more of it{slow}."
     )
     return {**flags, "members": found}
 
