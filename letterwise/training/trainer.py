@@ -176,7 +176,9 @@ def loader_of(run: Run) -> Loader:
     training, old = run.config.training, run.finetuning.old if run.finetuning else None
     replayed = min(training.sequences - 1, round(training.replay * training.sequences)) if run.finetuning and old else 0
     if training.teacher_writes and run.teacher:
-        sources = [source(run, run.teacher.ids, training.sequences, counted(run, run.teacher.ids))]
+        written = run.teacher.ids
+        known = partial(run.counts.log_probs_at, written) if run.counts else None  # they have not counted it
+        sources = [source(run, written, training.sequences, look_up(run, known))]
     else:
         sources = [source(run, run.stream.part("train"), training.sequences - replayed, crossfitted(run, run.crossfitted))]
     if run.finetuning and old and replayed:
@@ -192,23 +194,20 @@ def source(run: Run, text: np.ndarray, sequences: int, look_up: LookUp | None) -
     return Source(Batches(text, *shape) if line_break is None else LineBatches(text, line_break, *shape), look_up)
 
 
-def counted(run: Run, text: np.ndarray) -> LookUp | None:
-    """What the run's counts say of a text that they have not counted."""
+def look_up(run: Run, log_probs_at: Callable[..., np.ndarray] | None) -> LookUp | None:
+    """What counts say of a text, in as many orders as the model reads; None for a model without counts."""
     prior = run.model.prior
-    if not prior or run.counts is None:
+    if not prior or not log_probs_at:
         return None
-    return LookUp(partial(run.counts.log_probs_at, text, orders=prior.orders), prior.orders * run.counts.vocab_size)
+    return LookUp(partial(log_probs_at, orders=prior.orders), prior.orders * len(run.stream.vocabulary))
 
 
 def crossfitted(run: Run, counts: TrainingPrior | None) -> LookUp | None:
     """What cross-fitted counts say of their text; a GPU looks that up by itself."""
-    prior = run.model.prior
-    if not prior or counts is None:
-        return None
-    log_probs_at = partial(counts.log_probs_at, orders=prior.orders)
-    if run.runtime.device.type in on_device.KINDS and isinstance(counts, CrossFitted):
-        log_probs_at = on_device.DeviceCounts(counts, prior.orders, run.runtime.device).log_probs_at
-    return LookUp(log_probs_at, prior.orders * len(run.stream.vocabulary))
+    found, prior = look_up(run, counts.log_probs_at if counts else None), run.model.prior
+    if found and prior and run.runtime.device.type in on_device.KINDS and isinstance(counts, CrossFitted):
+        return LookUp(on_device.DeviceCounts(counts, prior.orders, run.runtime.device).log_probs_at, found.numbers)
+    return found
 
 
 def accumulate(run: Run, pieces: Pieces, done: float, check: Callable[[], None]) -> Tensor:

@@ -1,6 +1,8 @@
 """What a teacher writes: drawn from its own predictions, the same after a stop, and all that its student learns from."""
 
 import math
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +69,11 @@ def test_a_stop_changes_nothing(counts: str, text_file: Path, tmp_path: Path) ->
 
 
 def test_its_student_learns_nothing_else(counts: str, text_file: Path, tmp_path: Path) -> None:
-    """With another text of the same characters and counts it has other weights only where it learned from the text."""
+    """With another text of the same characters it has other weights only where it learned from the text."""
     flags = flags_for(text_file, counts, counts_order=0)
-    half = tmp_path / "half.txt"
-    half.write_text(text_file.read_text()[::-1])
-    for name, text in (("one", text_file), ("two", half)):
+    backwards = tmp_path / "backwards.txt"
+    backwards.write_text(text_file.read_text()[::-1])
+    for name, text in (("one", text_file), ("two", backwards)):
         train({**flags, "input_file": (str(text),)}, out=str(tmp_path / name))
         train({**flags, "input_file": (str(text),), "written_chars": 0}, out=str(tmp_path / f"{name}-text"))
     names = ("one", "two", "one-text", "two-text")
@@ -94,9 +96,6 @@ def test_a_signal_ends_the_writing(counts: str, text_file: Path, tmp_path: Path,
     step = Engine.step
 
     def asked(engine: Engine) -> None:
-        import os
-        import signal
-
         os.kill(os.getpid(), signal.SIGTERM)
         step(engine)
 

@@ -30,7 +30,6 @@ from letterwise.progress import AGAIN_S, SILENT_S, Note, duration_text
 from letterwise.training.distill.teacher import Teacher
 from letterwise.training.interruption import Interrupted, Interruption
 
-SEEDS = 2**63  # how many there are
 SHARE = 0.25  # of a run's minutes: then the text ends, however long it is
 
 
@@ -82,7 +81,7 @@ def write(teacher: Teacher, place: Path, config: Config, note: Note) -> None:
     engine = Engine(backend, rows)
     texts = [engine.join() for _ in range(rows)]
     for row, text in enumerate(texts):
-        text.begin(SamplerState(Sampler(), vocabulary, (rng_seed * SIDE_BY_SIDE + row) % SEEDS), -(-chars // rows))
+        text.begin(SamplerState(Sampler(), vocabulary, rng_seed * SIDE_BY_SIDE + row), -(-chars // rows))
     began = time.monotonic()
     told, until = began + SILENT_S - AGAIN_S, began + (60 * SHARE * config.training.minutes or math.inf)
     try:

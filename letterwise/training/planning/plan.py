@@ -89,18 +89,17 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
 
     shapes = SHAPES if context is None else [for_lines(shape, context) for shape in SHAPES]
     fitting = [shape for shape in shapes if shape["block_size"] * 4 < chars] or shapes[:1]
-    best, size = fitting[0], 0
+    best = fitting[0]
     for shape in fitting:
         shaped, seen = with_shape(shape)
-        inner = parameters(shaped.model, vocab_size)
-        weights = inner.attention + inner.feedforward
-        if not size or (MIN_CHARS_PER_WEIGHT * weights <= seen and weights <= MAX_WEIGHTS_PER_CHAR * chars):
-            best, size = shape, weights
-    _, seen = with_shape(best)
+        weights = inner_weights(shaped, vocab_size)
+        if MIN_CHARS_PER_WEIGHT * weights <= seen and weights <= MAX_WEIGHTS_PER_CHAR * chars:
+            best = shape
+    shaped, seen = with_shape(best)
     writes = config.training.teacher_writes
     epochs = seen / (config.training.written_chars if writes else chars)
     values: dict[str, Any] = {**best, "block_size": min(best["block_size"], max(1, chars // 4))}
-    readings = epochs * (LARGE if size > SMALL else 1)
+    readings = epochs * (LARGE if inner_weights(shaped, vocab_size) > SMALL else 1)
     values["dropout"] = dropout(readings if config.model.counts_order else readings / EPOCHS_WITHOUT_COUNTS)
     if writes:
         values["dropout"] = 0.0  # as much text as is wanted, and all that a teacher says of it
@@ -124,6 +123,12 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
             f"counting takes the last {values['counts_chars']:,} characters: more would leave too little time to train."
         )
     return Plan(values, lines, epochs)
+
+
+def inner_weights(config: Config, vocab_size: int) -> int:
+    """How many weights the blocks of its model have."""
+    inner = parameters(config.model, vocab_size)
+    return inner.attention + inner.feedforward
 
 
 def times_text(epochs: float) -> str:

@@ -66,9 +66,10 @@ def written_chars(first: Config, chars_per_second: float) -> int:
     """How much the ensemble writes for its student, if there is time. Where minutes count, by the first member's speed."""
     if first.training.written_chars:
         return first.training.written_chars
-    steps = first.training.max_iters * first.training.sequences * first.model.block_size
-    seconds = 60 * minutes(first, total_minutes(first))[-1] if first.training.minutes else 0.0
-    read = seconds * STUDENT_SPEED * chars_per_second if seconds else steps
+    if first.training.minutes:
+        read = 60 * minutes(first, total_minutes(first))[-1] * STUDENT_SPEED * chars_per_second
+    else:
+        read = first.training.max_iters * first.training.sequences * first.model.block_size
     return max(first.model.block_size + 1, int(read / STUDENT_READS))
 
 

@@ -77,13 +77,14 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
     if flags.get("distill") and not flags.get("members", FEWEST):
         raise UserError("--distill and --members 0: a student needs an ensemble to learn from: leave out one of the two.")
     needed = {"members": FEWEST} if flags.get("distill") and "members" not in flags else {}
-    config = absolute(resolve({**flags, **needed}))
-    if not may_have_members(flags, config):
-        return {**flags, **needed}
-    config, stream = open_text(config, None, progress, set(flags))
-    _, made = planned_beforehand(config, set(flags), stream)
+    asked, flags = flags, {**flags, **needed}
+    config = absolute(resolve(flags))
+    if not may_have_members(asked, config):
+        return flags
+    config, stream = open_text(config, None, progress, set(asked))
+    _, made = planned_beforehand(config, set(asked), stream)
     if not (found := members(made.epochs)):
-        return {**flags, **needed}
+        return flags
     slow = "" if needed else ", and writes more slowly (--distill: then one model learns from it; --members 0: just one model)"
     progress.note(
         f"one model would read the text {times_text(made.epochs)} in {config.training.minutes:g} minutes; an ensemble of "
