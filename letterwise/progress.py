@@ -209,6 +209,20 @@ def announced(note: Note, what: str) -> Generator[None]:
         thread.join()
 
 
+class NowAndThen:
+    """Whether it is time for a word, in a loop that asks often: after two seconds, then every fifteen."""
+
+    def __init__(self) -> None:
+        self.next = time.monotonic() + SILENT_S
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now < self.next:
+            return False
+        self.next = now + AGAIN_S
+        return True
+
+
 def held_out_text(row: dict[str, Any]) -> str:
     """A validation in words."""
     nats = row["val_nats_per_char"]

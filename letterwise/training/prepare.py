@@ -112,13 +112,16 @@ def train(
         told = held.enter_context(trackers_of(run, progress.note, resumed=bool(state)))
         if state:
             run.restore(state)
-            started = clock() - state.seconds  # the clock stood still meanwhile
             for line in resume_notes(run, state):
                 progress.note(line)
         else:
             directory.clear()
         directory.mark(launch())
-        run.teacher = run.teacher and written.with_written(run.teacher, directory.written, run.config, world, progress.note)
+        if run.teacher:
+            place = directory.written
+            run.teacher = written.with_written(run.teacher, place, run.config, run.runtime, world, progress.note)
+        if state:
+            started = clock() - state.seconds  # the clock stood still meanwhile
         progress.note(introduction(run))
         return learn(run, Saver(run.config.training, progress.note, told), progress, started)
 

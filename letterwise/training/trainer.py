@@ -221,10 +221,10 @@ def accumulate(run: Run, pieces: Pieces, done: float, check: Callable[[], None])
     training, world = run.config.training, run.world
     run.runtime.seed((training.rng_seed * 1_000_003 + run.step + world.rank * RANKS_APART) % 2**63)  # dropout's randomness
     total = torch.zeros((), device=run.runtime.device)
-    for x, y, log_prior, taught_prior, share, last in pieces(run.step, check):
+    for x, y, log_prior, looked_up, share, last in pieces(run.step, check):
         with gradients_shared(run.objective, last=last):
             with run.runtime.autocast():
-                taught = run.teacher.probabilities(x, taught_prior) if run.teacher else None
+                taught = run.teacher.probabilities(x, looked_up) if run.teacher else None
                 loss, nats = run.objective(x, y, log_prior, taught, training.lookahead * (1 - done), check)
             check()
             (loss * share * world.size).backward()  # as gradients are averaged over processes

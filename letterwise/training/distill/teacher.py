@@ -30,16 +30,22 @@ from letterwise.training.loading.shared_counts import fitted_once
 
 @dataclass(frozen=True)
 class Teacher:
-    """Of the text `ids` (N,). `crossfitted` is what its counts say of its own; None for another, or where it has no counts."""
+    """Of the text `ids` (N,). `crossfitted` is what its counts say of its own; None for another, or where it has no counts.
+
+    Of what it wrote, `predicted` (N, V) may be known: the probabilities of what follows each character (predictions.py).
+    """
 
     base: Base
     model: TextModel
     ids: np.ndarray
     crossfitted: TrainingPrior | None
+    predicted: np.ndarray | None = None
 
     @cached_property
     def look_up(self) -> LookUp | None:
-        """What its counts say in windows of the training text; None where it has none."""
+        """What its counts say in windows of the text, or what it predicts there, where that is known; None without either."""
+        if self.predicted is not None:
+            return LookUp(self._predicted_at, self.predicted.shape[1])
         prior, counts = self.model.transformer.prior, self.model.counts
         if not prior or counts is None:
             return None
@@ -47,9 +53,18 @@ class Teacher:
         return LookUp(partial(own, orders=prior.orders), prior.orders * counts.vocab_size)
 
     @torch.no_grad()
-    def probabilities(self, inputs: Int[Tensor, "B T"], log_prior: Float[Tensor, "B T K E"] | None) -> Float[Tensor, "B T V"]:
-        """Of each next character, in windows that hold `inputs`, of which its counts say `log_prior`."""
-        return self.model.transformer(inputs, log_prior=log_prior).float().softmax(-1)
+    def probabilities(self, inputs: Int[Tensor, "B T"], looked_up: Tensor | None) -> Float[Tensor, "B T V"]:
+        """Of each next character, in windows that hold `inputs`, of which `look_up` says `looked_up`."""
+        if self.predicted is not None:
+            assert looked_up is not None
+            return looked_up
+        return self.model.transformer(inputs, log_prior=looked_up).float().softmax(-1)
+
+    def _predicted_at(self, starts: np.ndarray, length: int) -> np.ndarray:
+        """What it predicts in windows of its text, (B, T, V). Behind the text's end, where nothing is asked, the same again."""
+        assert self.predicted is not None
+        places = np.minimum(starts[:, None] + np.arange(length), len(self.predicted) - 1)
+        return self.predicted[places].astype(np.float32)
 
 
 def taught(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any]]:

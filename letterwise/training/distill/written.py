@@ -26,16 +26,18 @@ from letterwise.inference.engine import Engine
 from letterwise.inference.generate import SIDE_BY_SIDE, rows_for
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.torch_backend import torch_backend
-from letterwise.progress import AGAIN_S, SILENT_S, Note, duration_text
+from letterwise.progress import Note, NowAndThen, duration_text
+from letterwise.runtime.device import Runtime
+from letterwise.training.distill.predictions import fits, predictions
 from letterwise.training.distill.teacher import Teacher
 from letterwise.training.interruption import Interrupted, Interruption
 
 SHARE = 0.25  # of a run's minutes: then the text ends, however long it is
 
 
-def with_written(teacher: Teacher, place: Path, config: Config, world: World, note: Note) -> Teacher:
+def with_written(teacher: Teacher, place: Path, config: Config, runtime: Runtime, world: World, note: Note) -> Teacher:
     """The teacher of a text that it wrote to `place`, or writes now: as many characters as are asked for, or as a part of the
-    run's minutes allows. The same teacher where none are asked for.
+    run's minutes allows. The same teacher where none are asked for. A single process keeps what it predicts, if that fits.
 
     Raises `UserError` where something else is there, and `Interrupted` when a signal asks to stop.
     """
@@ -47,7 +49,8 @@ def with_written(teacher: Teacher, place: Path, config: Config, world: World, no
             write(teacher, place, config, note)
         return read(place, len(teacher.base.file.vocabulary))
 
-    return replace(teacher, ids=world.first_then_others(found), crossfitted=None)
+    teacher = replace(teacher, ids=world.first_then_others(found), crossfitted=None)
+    return replace(teacher, predicted=predictions(teacher, runtime, note)) if world.alone and fits(teacher) else teacher
 
 
 def require_window(config: Config) -> None:
@@ -83,7 +86,7 @@ def write(teacher: Teacher, place: Path, config: Config, note: Note) -> None:
     for row, text in enumerate(texts):
         text.begin(SamplerState(Sampler(), vocabulary, rng_seed * SIDE_BY_SIDE + row), -(-chars // rows))
     began = time.monotonic()
-    told, until = began + SILENT_S - AGAIN_S, began + (60 * SHARE * config.training.minutes or math.inf)
+    due, until = NowAndThen(), began + (60 * SHARE * config.training.minutes or math.inf)
     try:
         with Interruption(note) as interruption:
             while any(text.writing for text in texts):
@@ -92,8 +95,7 @@ def write(teacher: Teacher, place: Path, config: Config, note: Note) -> None:
                 done, now = sum(len(text.written) for text in texts), time.monotonic()
                 if now >= until and done >= 2 * rows * config.model.block_size:
                     break
-                if now >= told + AGAIN_S:
-                    told = now
+                if due():
                     left = duration_text(max(0.0, min(until - now, (now - began) * (chars / max(1, done) - 1))))
                     note(f"the teacher writes, to be learned from: {done:,} of {chars:,} characters · {left} left")
             ids = joined([text.collect() for text in texts], backend.line_break)

@@ -19,7 +19,7 @@ Check = Callable[[], None]  # may raise to give up
 
 
 class Piece(NamedTuple):
-    """A batch: inputs and targets (B, T), ln p of the model's counts and of a teacher's (B, T, K, V+1), or None.
+    """A batch: inputs and targets (B, T), ln p of the model's counts (B, T, K, V+1) and what a teacher looked up, or None.
 
     `share` (), on the CPU, is how much of the step's targets these are: 0 for a batch that does not count. `last` of the step?
     """
@@ -27,7 +27,7 @@ class Piece(NamedTuple):
     inputs: Tensor
     targets: Tensor
     log_prior: Tensor | None
-    taught_prior: Tensor | None
+    looked_up: Tensor | None
     share: Tensor
     last: bool
 
@@ -59,7 +59,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Loader:
-    """The pieces of each step, from some sources, as many as batches are accumulated; and what a teacher's counts say."""
+    """The pieces of each step, from some sources, as many as batches are accumulated; and what a teacher looks up."""
 
     sources: list[Source]
     accumulated: int
@@ -81,7 +81,7 @@ class Loader:
                 inputs=x,
                 targets=y,
                 log_prior=source.look_up(begins, x.shape[1], check) if source.look_up else None,
-                taught_prior=self.taught(begins, x.shape[1], check) if self.taught else None,
+                looked_up=self.taught(begins, x.shape[1], check) if self.taught else None,
                 share=counts * (y != NO_TARGET).sum() / chars,
                 last=i == len(pieces) - 1,
             )

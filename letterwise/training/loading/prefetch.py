@@ -137,5 +137,5 @@ class Prefetcher:
 
 def with_tensors(piece: Piece, change: Callable[[Tensor], Tensor]) -> Piece:
     """The piece with its tensors changed, but for its share, which stays on the CPU."""
-    log_prior, taught = (None if prior is None else change(prior) for prior in (piece.log_prior, piece.taught_prior))
+    log_prior, taught = (None if prior is None else change(prior) for prior in (piece.log_prior, piece.looked_up))
     return Piece(change(piece.inputs), change(piece.targets), log_prior, taught, piece.share, piece.last)
