@@ -21,6 +21,7 @@ LATER = {  # knobs younger than model format 3: written where they are on
     "lines", "encoding", "test_fraction", "counts_contexts", "logit_shrinkage", "init_from", "freeze", "replay", "teacher",
     "written_chars", "members", "distill", "tuning_fraction", "activation_checkpointing", "parallel", "tracker",
 }  # fmt: skip
+LARGEST_SEED = 2**63 - 1
 MAX_COUNT = 10**12  # steps or characters: more than any machine gets through
 A_DECADE = 10 * 366 * 24 * 60.0  # in minutes
 CONTEXT_KINDS, CONTEXT_REACH = 8, 128  # kinds of contexts that are counted beside n-grams, and characters that they see
@@ -246,7 +247,7 @@ class TrainingConfig:
         min=1,
         max=MAX_COUNT,
     )
-    rng_seed: int = knob(1337, "seed of everything random", min=0, max=2**63 - 1)
+    rng_seed: int = knob(1337, "seed of everything random", min=0, max=LARGEST_SEED)
     init_from: str | None = knob(
         None,
         "fine-tune: start from this model's weights, vocabulary and counts, and keep its architecture",

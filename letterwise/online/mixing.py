@@ -6,9 +6,9 @@
 
 A character is a path down the tree (tree.py), a bit at each node. What is predicted there comes from contexts (contexts.py)
 whose histories say what came after them (histories.py), and from earlier places with the same last characters (matches.py).
-These are the methods of PAQ (Mahoney 2013, "Data Compression Explained", 4.3). Of the two models one learns as it reads, and
-one stays as it was trained: how far to follow the former is learned, too. Nodes that hardly any probability reaches keep its
-probabilities. All in float64, one operation after the other: the same numbers on both sides.
+These are the methods of PAQ (Mahoney 2013, "Data Compression Explained", 4.3). Of the models one learns as it reads, and
+the others stay as they were trained: how far to follow each is learned, too. Nodes that hardly any probability reaches keep
+what the first of them predicts. All in float64, one operation after the other: the same numbers on both sides.
 """
 
 from typing import NamedTuple

@@ -50,7 +50,7 @@ from letterwise.training.planning.memory import needs, size_text
 from letterwise.training.planning.plan import counting
 from letterwise.training.planning.settings import absolute, note_adapted
 from letterwise.training.report.result import TrainResult, result
-from letterwise.training.resume import resume_notes, resumed_config, resumed_models
+from letterwise.training.resume import MODELS, resume_notes, resumed_config, resumed_models
 from letterwise.training.run import Run, in_shares
 from letterwise.training.run_directory import RunDirectory, run_directory
 from letterwise.training.saver import Saver
@@ -94,14 +94,15 @@ def train(
         if resume:
             state = world.first_then_others(lambda: load_state(directory.state, progress.note))
             config = resumed_config(state, flags)
-            base, teacher = resumed_models(state)
+            base, teacher = resumed_models(config, state)
             directory = directory if model_path else directory.with_model(state.model_path)
         else:
             if not overwrite:
                 directory.refuse_if_used()
             note_adapted(progress, "what was asked", bent(flags))
         held.enter_context(enough_memory(config))
-        directory.refuse_to_replace(config.training.init_from or config.training.teacher)
+        for name in MODELS:
+            directory.refuse_to_replace(name, getattr(config.training, name))
         run = prepare_run(config, directory, state, progress, asked, base, teacher, world)
         directory.make()
         if not there:
@@ -117,19 +118,20 @@ def train(
         else:
             directory.clear()
         directory.mark(launch())
-        if run.teacher:
-            place = directory.written
-            run.teacher = written.with_written(run.teacher, place, run.config, run.runtime, world, progress.note)
-        if state:
-            started = clock() - state.seconds  # the clock stood still meanwhile
         progress.note(introduction(run))
-        return learn(run, Saver(run.config.training, progress.note, told), progress, started)
+        return learn(run, Saver(run.config.training, progress.note, told), progress, None if state else started)
 
 
-def learn(run: Run, saver: Saver, progress: Progress, started: float) -> TrainResult:
-    """The run itself, and what it came to. Raises what `Trainer.train` raises, and `UserError` where memory runs out."""
+def learn(run: Run, saver: Saver, progress: Progress, started: float | None) -> TrainResult:
+    """The run itself, and what it came to. The clock of one that goes on, which was not `started`, stood still meanwhile.
+
+    Raises what `Trainer.train` raises, and `UserError` where memory runs out.
+    """
     with enough_memory(run.config, saver):
-        Trainer(run, saver, progress).train(started)
+        if run.teacher and run.config.training.teacher_writes:
+            saver.save(run)  # who is stopped while the teacher writes goes on from here
+            run.teacher = written.with_written(run.teacher, run.directory.written, run.config, run.world, progress.note)
+        Trainer(run, saver, progress).train(clock() - run.seconds if started is None else started)
     return result(run)
 
 
@@ -196,7 +198,7 @@ def prepare_run(
     replay = config.training.replay
     finetuning = start(base, stream.vocabulary, progress.note, replay=replay) if base else None
     model, multi_token, objective = built(config, stream, runtime, finetuning, world)
-    training, before = config.training, finetuning.start.counts if finetuning else None
+    training, before, note = config.training, finetuning.start.counts if finetuning else None, progress.note
     with announced(progress.note, counting(config, len(stream.part("train")))):
         counts, crossfitted, baseline_counts = built_once(
             lambda: all_counts(config, stream, before, shared=not world.alone), world
@@ -218,7 +220,7 @@ def prepare_run(
         record=Record(training, training.sequences * config.model.block_size),
         objective=objective,
         finetuning=finetuning,
-        teacher=teacher_for(teacher, stream, runtime.device, world, writes=training.teacher_writes) if teacher else None,
+        teacher=teacher_for(teacher, stream, runtime.device, world, note, writes=training.teacher_writes) if teacher else None,
         asked=set(state.asked) if state else asked,
         world=world,
     )

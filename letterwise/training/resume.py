@@ -15,6 +15,7 @@ from letterwise.training.run import Run
 
 CHANGEABLE = ("max_iters", "minutes", "eval_interval", "eval_chars", "save_interval", "patience")
 CHANGEABLE += tuple(f.name for f in fields(RuntimeConfig))
+MODELS = ("init_from", "teacher")  # may have been moved: what counts is which models they are
 
 
 def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
@@ -25,16 +26,17 @@ def resumed_config(state: TrainingState, flags: dict[str, Any]) -> Config:
     old, new = ({k: v for part in PARTS for k, v in asdict(getattr(c, part)).items()} for c in (old_config, new_config))
     old |= {"preset": old_config.preset, "size": old_config.size}
     for name, value in {**new, **names}.items():
-        if value != old[name] and name not in CHANGEABLE:
+        moved = name in MODELS and value and old[name]
+        if value != old[name] and name not in CHANGEABLE and not moved:
             raise UserError(
                 f"this run has {name}={old[name]!r}, not {value!r}: --resume can change {', '.join(CHANGEABLE)} only."
             )
     return new_config
 
 
-def resumed_models(state: TrainingState) -> tuple[Base | None, Base | None]:
+def resumed_models(config: Config, state: TrainingState) -> tuple[Base | None, Base | None]:
     """The models that the run was started from, and is taught by. Raises `UserError` when one is gone, or another."""
-    training = state.config.training
+    training = config.training
     return _same(training.init_from, state.base, "was started from"), _same(training.teacher, state.teacher, "is taught by")
 
 

@@ -27,6 +27,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+MODEL_PATH = ".model_path"  # of an ensemble: where its file is, seen from its directory
 LOOKED_AT_S = 0.2  # a lock may be held for a moment by who only asks whether it is
 
 
@@ -90,6 +91,22 @@ class RunDirectory:
         """The model file as seen from the directory, so that both can be moved together."""
         return os.path.relpath(self.model_path, self.path)
 
+    def note_model(self) -> None:
+        """Write down where the model file is to be: of an ensemble, no state in the directory itself says so."""
+        write_bytes(self.path / MODEL_PATH, self.relative_model_path.encode("utf-8", "surrogateescape"))
+
+    def forget_model(self) -> None:
+        """Of an earlier run, nothing is written down any more."""
+        (self.path / MODEL_PATH).unlink(missing_ok=True)
+
+    def with_noted_model(self) -> "RunDirectory":
+        """The same, with the model file where that was written down; as it is where nothing was."""
+        try:
+            noted = (self.path / MODEL_PATH).read_bytes().decode("utf-8", "surrogateescape")
+        except OSError:
+            return self
+        return self.with_model(noted)
+
     def with_model(self, relative: str) -> "RunDirectory":
         """The inverse of `relative_model_path`.
 
@@ -148,10 +165,10 @@ class RunDirectory:
                     "--out DIR puts this one elsewhere."
                 )
 
-    def refuse_to_replace(self, base: str | None) -> None:
-        """Raises `UserError` where the model that a run starts from is one of the run's own files, which it would replace."""
-        if base and any(Path(base).resolve() == file.resolve() for file in self.files):
-            raise UserError(f"--init_from {base!r} would be replaced by this run's own files: choose another --out.")
+    def refuse_to_replace(self, knob: str, model: str | None) -> None:
+        """Raises `UserError` where the `model` that a knob names is one of the run's own files, which it would replace."""
+        if model and any(Path(model).resolve() == file.resolve() for file in self.files):
+            raise UserError(f"--{knob} {model!r} would be replaced by this run's own files: choose another --out.")
 
     def make(self) -> None:
         """Make the folders. Raises `UserError` where that or writing into them is impossible, before any work is done."""

@@ -22,7 +22,7 @@ from letterwise.data.reading.corpus import open_corpus
 from letterwise.data.reading.own_files import RUN_FILES
 from letterwise.data.suffix_array import suffixes_of
 from letterwise.errors import UserError
-from letterwise.training.run_directory import RunDirectory
+from letterwise.training.run_directory import MODEL_PATH, RunDirectory
 
 
 def names(*inputs: object, notes: list[str] | None = None, **options) -> list[str]:
@@ -79,7 +79,7 @@ def test_caches_inside_the_text_are_left_out(where: str, tmp_path: Path, cache: 
 
 def test_the_names_of_a_runs_files_are_those_that_training_gives() -> None:
     run = RunDirectory(Path("run"), Path("run/model.safetensors"))
-    assert {path.name for path in run.files} - {"model.safetensors"} | {".lock"} == set(RUN_FILES)
+    assert {path.name for path in run.files} - {"model.safetensors"} | {".lock", MODEL_PATH} == set(RUN_FILES)
 
 
 @pytest.mark.parametrize("flag", ["input_file", "val_file", "dataset"])

@@ -18,7 +18,8 @@ from letterwise.distributed.world import ALONE
 from letterwise.errors import UserError
 from letterwise.loss import cross_entropy, soft_cross_entropy
 from letterwise.ngrams.cross_fit import cross_fit
-from letterwise.training.distill.teacher import teacher_for
+from letterwise.training import prepare
+from letterwise.training.distill.teacher import Teacher, teacher_for
 from letterwise.training.finetune.base import open_base
 from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
@@ -45,7 +46,7 @@ def test_a_teacher_of_its_own_text_has_not_counted_what_it_predicts(counts: str,
 
     base = open_base(counts)
     stream = own_text(base.file, lambda note: None)
-    teacher, training = teacher_for(base, stream, CPU, ALONE), base.file.config.training
+    teacher, training = teacher_for(base, stream, CPU, ALONE, print), base.file.config.training
     starts, inputs, _ = Batches(stream.part("train"), 16, 4, seed=1).at(0)
     assert teacher.look_up
     found = teacher.probabilities(torch.from_numpy(inputs), teacher.look_up(starts, 16, lambda: None))
@@ -57,6 +58,27 @@ def test_a_teacher_of_its_own_text_has_not_counted_what_it_predicts(counts: str,
     assert np.allclose(found.numpy(), expected, atol=1e-5)
     seen = np.exp(base.file.counts.log_probs_at(stream.part("train"), starts, 16)[:, :, 0, :-1])
     assert not np.allclose(found.numpy(), seen, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("changed", [{}, {"val_fraction": 0.2}])
+def test_a_run_knows_the_text_that_its_teacher_has_counted(
+    counts: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
+) -> None:
+    """However it is cut. Another text is another, and one that is gone is told of."""
+    teachers: list[Teacher] = []
+
+    def kept(*asked: Any, **more: Any) -> Teacher:
+        teachers.append(teacher_for(*asked, **more))
+        return teachers[-1]
+
+    monkeypatch.setattr(prepare, "teacher_for", kept)
+    other = tmp_path / "other.txt"
+    other.write_text(text_file.read_text()[::-1])
+    for name, text in (("same", text_file), ("other", other)):
+        train({**STUDENT, "input_file": (str(text),), "teacher": counts, "max_iters": 1, **changed}, out=str(tmp_path / name))
+    same, unknown = teachers
+    assert same.crossfitted
+    assert not unknown.crossfitted
 
 
 def test_a_student_is_as_its_teacher_where_the_text_says_little(counts: str, text_file: Path, tmp_path: Path) -> None:
@@ -74,6 +96,13 @@ def test_a_student_is_as_its_teacher_where_the_text_says_little(counts: str, tex
     assert record["model"] == open_base(counts).digest
     assert "teacher" not in load_model(tmp_path / "alone/model.safetensors").data
     assert models["taught"].evaluate().chars > 0  # its own text is found again
+
+
+def test_the_teacher_is_not_replaced_by_its_own_student(counts: str, text_file: Path) -> None:
+    content = Path(counts).read_bytes()
+    with pytest.raises(UserError, match=r"--teacher '.*' would be replaced by this run's own files"):
+        train({**STUDENT, "input_file": (str(text_file),), "teacher": counts}, out=str(Path(counts).parent), overwrite=True)
+    assert Path(counts).read_bytes() == content
 
 
 def test_resume_is_never_stopped(counts: str, text_file: Path, tmp_path: Path) -> None:

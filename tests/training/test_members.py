@@ -338,6 +338,7 @@ def test_python_trains_an_ensemble(text_file: Path, tmp_path: Path) -> None:
         (["--members", 2, "--preset", "counts"], "nothing is learned"),
         (["--members", 2, "--input_file", "-"], "stdin can be read only once"),
         (["--members", 2, "--resume"], "no ensemble to resume"),
+        (["--members", 2, "--tuning_fraction", 1e-6], "0 characters at the beginning of the training part are too few to fit"),
         (["--members", 2, "--val_fraction", 0.9999, "--block_size", 16], "the training part has"),
     ],
 )

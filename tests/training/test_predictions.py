@@ -3,29 +3,23 @@
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import torch
 from tiny_run import FLAGS
 
-from letterwise.checkpoint import ModelFile, load_model, save_model
+from letterwise.checkpoint import ModelFile, save_model
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.training_state import load_state
-from letterwise.config import RuntimeConfig
-from letterwise.runtime.device import Runtime, find_runtime
 from letterwise.training.distill import predictions as kept
-from letterwise.training.distill.predictions import fits, predictions
+from letterwise.training.distill import written
+from letterwise.training.distill.predictions import kept_bytes, predictions
 from letterwise.training.distill.teacher import Teacher
 from letterwise.training.finetune.base import open_base
 from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
-
-
-def runtime() -> Runtime:
-    """In float32, so that two ways to compute the same agree."""
-    return find_runtime(RuntimeConfig(device="cpu", dtype="float32"))
 
 
 def teacher_of(file: ModelFile, folder: Path, ids: np.ndarray) -> Teacher:
@@ -48,7 +42,7 @@ def test_each_place_is_predicted_with_half_a_context_before_it(tiny, tmp_path: P
     half = FLAGS["block_size"] // 2
     ids = np.random.default_rng(0).integers(len(tiny.vocabulary), size=5 * half + 7).astype(np.uint8)
     teacher = teacher_of(tiny.file, tmp_path, ids)
-    found = predictions(teacher, runtime(), print)
+    found = predictions(teacher, print)
     assert found.dtype == np.float16
     assert found.shape == (len(ids), len(tiny.vocabulary))
     for place in range(len(ids) - 1):
@@ -60,7 +54,7 @@ def test_each_place_is_predicted_with_half_a_context_before_it(tiny, tmp_path: P
 def test_lines_are_predicted_by_themselves(tiny_lines, tmp_path: Path) -> None:
     ids = tiny_lines.vocabulary.encode("\nbake\nlo\nstastastastasta\nmi\n")
     teacher = teacher_of(tiny_lines.file, tmp_path, ids)
-    found = predictions(teacher, runtime(), print)
+    found = predictions(teacher, print)
     for place in range(len(ids) - 1):
         line = int(np.flatnonzero(ids[: place + 1] == teacher.model.line_break)[-1])
         if place - line < teacher.model.block_size:  # of a longer line, the rest is cut like a text
@@ -79,8 +73,8 @@ def test_a_student_learns_the_same_of_what_is_kept(text_file: Path, tmp_path: Pa
     teacher = train({"preset": "counts", "input_file": (str(text_file),)}, out=str(tmp_path / "teacher")).model_path
     with_kept = student(teacher, text_file, tmp_path / "kept")
     with monkeypatch.context() as patched:
-        patched.setattr(kept, "MOST_BYTES", 0)
-        assert not fits(teacher_of(load_model(teacher), tmp_path, np.zeros(9, np.uint8)))
+        patched.setattr(kept, "LARGEST_KEPT", 0)
+        assert not kept_bytes(9, 5)
         asked_anew = student(teacher, text_file, tmp_path / "asked")
     without = student(teacher, text_file, tmp_path / "text", written_chars=0)
 
@@ -91,18 +85,23 @@ def test_a_student_learns_the_same_of_what_is_kept(text_file: Path, tmp_path: Pa
 
 
 def test_a_signal_ends_it(tiny, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written stays, and the run goes on with it."""
-    model_path, asked = str(tiny.run_dir / "model.safetensors"), Teacher.probabilities
+    """What was written stays, and the run goes on with it: nothing is written again."""
+    model_path = str(tiny.run_dir / "model.safetensors")
 
-    def stopped(teacher: Teacher, *inputs: Any) -> torch.Tensor:
+    def stopped(*asked: Any, **more: Any) -> NoReturn:
         os.kill(os.getpid(), signal.SIGTERM)
-        return asked(teacher, *inputs)
+        more["between"]()
+        raise AssertionError
+
+    def never(*asked: Any) -> NoReturn:
+        raise AssertionError("it was written")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Teacher, "probabilities", stopped)
+        patched.setattr(kept, "passes", stopped)
         with pytest.raises(Interrupted, match="stopped while the teacher predicted; what it wrote is kept"):
             student(model_path, text_file, tmp_path / "o")
-    written = (tmp_path / "o/written.npy").read_bytes()
-    assert not (tmp_path / "o/state.safetensors").exists()
-    student(model_path, text_file, tmp_path / "o")
-    assert (tmp_path / "o/written.npy").read_bytes() == written
+    undisturbed = student(model_path, text_file, tmp_path / "p")
+    monkeypatch.setattr(written, "write", never)
+    train({}, out=str(tmp_path / "o"), resume=True)
+    weights = load_state(tmp_path / "o/state.safetensors").weights
+    assert all(np.array_equal(weights[name], undisturbed[name]) for name in weights)

@@ -79,6 +79,14 @@ def test_resuming_goes_on_with_what_is_missing(text_file: Path, tmp_path: Path, 
     assert figures[0] == figures[1]
 
 
+def test_replacing_leaves_no_other_seed(text_file: Path, tmp_path: Path) -> None:
+    """It would be resumed as if it were of the same runs."""
+    flags = {"input_file": (str(text_file),), **SMALL}
+    repeat(flags, seeds=3, out=str(tmp_path))
+    repeat({**flags, "dropout": 0.3}, seeds=2, out=str(tmp_path), overwrite=True)
+    assert {path.parent.name for path in tmp_path.rglob("*.safetensors")} == {"seed-1337", "seed-1338"}
+
+
 def test_what_minutes_choose_holds_for_all(text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the machine is measured otherwise the second time."""
     speeds = iter((1e6, 1e15))

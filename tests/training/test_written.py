@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 from faults.test_faults import StopAt
-from tiny_run import FLAGS
+from tiny_run import FLAGS, LINE_FLAGS
 
+from letterwise.checkpoint import save_model
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.training_state import load_state
 from letterwise.errors import UserError
@@ -42,10 +43,11 @@ def test_it_is_drawn_from_what_the_teacher_predicts(counts: str, text_file: Path
     base = open_base(counts)
     model = text_model(base.file)
     ids = written.read(tmp_path / "o/written.npy", len(base.file.vocabulary))
-    each, begun = len(ids) // 64, 16  # characters of a text, of which the first follow nothing, and not the text before
-    assert each == math.ceil(CHARS / 64)
-    texts = torch.from_numpy(ids.astype(np.int64)).view(64, each)
-    prior = model.log_prior(ids, np.arange(64) * each, each - 1)
+    rows = CHARS // (written.CONTEXTS * FLAGS["block_size"])
+    each, begun = len(ids) // rows, 16  # characters of a text, of which the first follow nothing, and not the text before
+    assert each == math.ceil(CHARS / rows)
+    texts = torch.from_numpy(ids.astype(np.int64)).view(rows, each)[:, : model.block_size + 1]
+    prior = model.log_prior(ids, np.arange(rows) * each, model.block_size)
     with torch.no_grad():
         log_probs = model.transformer(texts[:, :-1], log_prior=prior).log_softmax(-1)[:, begun:]
     surprise = -log_probs.gather(-1, texts[:, 1 + begun :, None])[..., 0]
@@ -104,8 +106,8 @@ def test_a_signal_ends_the_writing(counts: str, text_file: Path, tmp_path: Path,
         with pytest.raises(Interrupted, match="stopped while the teacher wrote"):
             train(flags_for(text_file, counts), out=str(tmp_path / "o"))
     assert not (tmp_path / "o/written.npy").exists()
-    assert not (tmp_path / "o/state.safetensors").exists()
-    train(flags_for(text_file, counts, max_iters=1), out=str(tmp_path / "o"))
+    assert not load_state(tmp_path / "o/state.safetensors").step
+    assert train({}, out=str(tmp_path / "o"), resume=True).iters
 
 
 def test_what_cannot_be_is_told(counts: str, text_file: Path, tmp_path: Path) -> None:
@@ -140,3 +142,13 @@ def test_lines_are_written_whole(tmp_path: Path) -> None:
     ids = written.read(tmp_path / "o/written.npy", len(file.vocabulary))
     assert ids[0] == ids[-1] == file.line_break
     assert not ((ids[1:] == file.line_break) & (ids[:-1] == file.line_break)).any()  # no line is empty, as none was
+
+
+def test_lines_that_never_end_are_a_sentence(
+    tiny_lines, line_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(written, "joined", lambda texts, line_break: np.array([line_break]))
+    save_model(tmp_path / "teacher.safetensors", tiny_lines.file)
+    flags = {**LINE_FLAGS, "input_file": (str(line_file),), "lines": True, "teacher": str(tmp_path / "teacher.safetensors")}
+    with pytest.raises(UserError, match="the teacher wrote 300 characters, and no line came to its end: raise --written_chars"):
+        train({**flags, "written_chars": 300}, out=str(tmp_path / "o"))

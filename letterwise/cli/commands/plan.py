@@ -21,7 +21,7 @@ def run(flags: dict[str, Any]) -> int:
     from letterwise.progress import PlainProgress
     from letterwise.training.planning.settings import plan
 
-    if "seeds" in own:  # of single models
+    if own.keys() & {"seeds", "processes"}:  # of single models
         asked = {"members": 0, **asked}
     config, made = plan(asked, progress=PlainProgress())
     if own.get("json"):

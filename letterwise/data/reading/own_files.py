@@ -13,7 +13,7 @@ from letterwise.machine import cache_dir
 
 RUN_FILES = (  # training/run_directory
     "state.safetensors", "state.previous.safetensors", "metrics.jsonl", "report.html", "written.npy",
-    ".launch", ".lock", ".tracking",
+    ".launch", ".lock", ".model_path", ".tracking",
 )  # fmt: skip
 RUN_FOLDERS = re.compile(r"shards-[0-9a-f]{8}|tensorboard|wandb")  # checkpoint/shards, training/metrics/trackers
 MODEL_ENDINGS = (".safetensors", ".pth")

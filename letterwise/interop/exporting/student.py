@@ -8,11 +8,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from letterwise.checkpoint import ModelFile, load_model, save_model
 from letterwise.checkpoint.text_model import text_model
 from letterwise.checkpoint.texts import own_text
 from letterwise.config import DataConfig
 from letterwise.config.knob import default_of
+from letterwise.data.prepare import prepare
 from letterwise.errors import UserError
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.progress import Progress
@@ -26,11 +29,14 @@ def distilled(file: ModelFile, minutes: float, preset: Literal["gpt2", "llama"],
     """A model of a `preset` that learned for `minutes` what `file` predicts of its own text.
 
     Its baselines have, in bits per character, what the teacher reaches, and what such a model reaches in the same minutes
-    without it. Raises `UserError` when that text is gone.
+    without it. Raises `UserError` when that text is gone, or another by now.
     """
     if "-" in (*file.config.data.input_file, *file.config.data.val_file):
         raise UserError("--distill reads the text of training again, which came from stdin: train the model from a file.")
-    held_out = own_text(file, progress.note, missing="--distill reads it again.").part("val")
+    text = own_text(file, progress.note, missing="--distill reads it again.")
+    if not np.array_equal(text.part("all"), prepare(file.config.data, base=file.vocabulary, note=progress.note).part("all")):
+        raise UserError("the text changed since training, and --distill reads it again: bring the old one back.")
+    held_out = text.part("val")
     if len(held_out) < 2:
         raise UserError("--distill measures on a validation part, and this model's text has none: train with one.")
     asked = {**text_of(file.config.data), "preset": preset, "minutes": minutes}

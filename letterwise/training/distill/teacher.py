@@ -15,13 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from letterwise.checkpoint import ModelFile
 from letterwise.checkpoint.text_model import TextModel, text_model
+from letterwise.checkpoint.texts import own_text
 from letterwise.data.token_stream import TokenStream
 from letterwise.distributed.world import World
 from letterwise.errors import UserError, quoted
 from letterwise.ngrams import kept
 from letterwise.ngrams.adapt import texts
 from letterwise.ngrams.passage_fit import TrainingPrior
+from letterwise.progress import Note
 from letterwise.shapes import Float, Int
 from letterwise.training.finetune.base import Base, open_base
 from letterwise.training.loading.pieces import LookUp
@@ -90,7 +93,9 @@ def taught(flags: dict[str, Any]) -> tuple[Base | None, dict[str, Any]]:
     return teacher, own | flags
 
 
-def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: World, *, writes: bool = False) -> Teacher:
+def teacher_for(
+    base: Base, stream: TokenStream, device: torch.device, world: World, note: Note, *, writes: bool = False
+) -> Teacher:
     """A teacher for a text, its counts made by one process of each machine; of one that `writes`, for what it will write.
 
     Raises `UserError` where the text has characters that the teacher does not know.
@@ -100,7 +105,7 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: Wo
         new = sorted(set(stream.vocabulary.characters) - set(file.vocabulary.characters))
         raise UserError(f"the teacher {base.path!r} does not know {quoted(''.join(new[:12]))}: train without these characters.")
     crossfitted = None
-    if file.counts and file.data["fingerprint"] == stream.fingerprint and not writes:
+    if file.counts and not writes and world.first_then_others(lambda: has_learned(file, stream, note)):
         *before, _ = texts(file.counts)
         training, order = file.config.training, file.config.model.counts_order
         folds, chars = training.counts_folds, training.counts_chars
@@ -108,3 +113,15 @@ def teacher_for(base: Base, stream: TokenStream, device: torch.device, world: Wo
         fit = partial(kept.fitted, stream, order, folds=folds, max_chars=chars, before=before, contexts=contexts)
         crossfitted = fitted_once(fit, stream.part("train"), world)
     return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)
+
+
+def has_learned(file: ModelFile, stream: TokenStream, note: Note) -> bool:
+    """Whether it is the text of a model's training, however that is called and cut. Where nobody can tell, a note says so."""
+    if file.imported:
+        return False
+    try:
+        own = own_text(file, note, missing="its counts are taken for those of another text.")
+    except UserError as error:
+        note(f"the teacher: {error}")
+        return False
+    return np.array_equal(own.part("all"), stream.part("all"))

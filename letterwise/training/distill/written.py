@@ -27,36 +27,37 @@ from letterwise.inference.generate import SIDE_BY_SIDE, rows_for
 from letterwise.inference.sampling.sampler import Sampler, SamplerState
 from letterwise.inference.torch_backend import torch_backend
 from letterwise.progress import Note, NowAndThen, duration_text
-from letterwise.runtime.device import Runtime
-from letterwise.training.distill.predictions import fits, predictions
+from letterwise.training.distill.predictions import kept_bytes, predictions
 from letterwise.training.distill.teacher import Teacher
 from letterwise.training.interruption import Interrupted, Interruption
 
 SHARE = 0.25  # of a run's minutes: then the text ends, however long it is
+CONTEXTS = 8  # that each of the texts side by side is to fill: of a short one, too much would be its beginning and its end
 
 
-def with_written(teacher: Teacher, place: Path, config: Config, runtime: Runtime, world: World, note: Note) -> Teacher:
+def with_written(teacher: Teacher, place: Path, config: Config, world: World, note: Note) -> Teacher:
     """The teacher of a text that it wrote to `place`, or writes now: as many characters as are asked for, or as a part of the
-    run's minutes allows. The same teacher where none are asked for. A single process keeps what it predicts, if that fits.
+    run's minutes allows. A single process keeps what the teacher predicts of it, if that is not too large.
 
     Raises `UserError` where something else is there, and `Interrupted` when a signal asks to stop.
     """
-    if not config.training.teacher_writes:
-        return teacher
+    vocab_size = len(teacher.base.file.vocabulary)
 
     def found() -> np.ndarray:
         if not place.exists():
             write(teacher, place, config, note)
-        return read(place, len(teacher.base.file.vocabulary))
+        return read(place, vocab_size)
 
     teacher = replace(teacher, ids=world.first_then_others(found), crossfitted=None)
-    return replace(teacher, predicted=predictions(teacher, runtime, note)) if world.alone and fits(teacher) else teacher
+    if world.alone and kept_bytes(len(teacher.ids), vocab_size):
+        return replace(teacher, predicted=predictions(teacher, note))
+    return teacher
 
 
 def require_window(config: Config) -> None:
     """Raises `UserError` where a teacher is to write less than a window: before there is anything to write to."""
     chars, context = config.training.written_chars, config.model.block_size
-    if config.training.teacher_writes and chars <= context:
+    if 0 < chars <= context:
         raise UserError(f"--written_chars {chars} is too short for a window of {context} characters: raise it.")
 
 
@@ -80,7 +81,7 @@ def write(teacher: Teacher, place: Path, config: Config, note: Note) -> None:
     """Write as much as is asked for in as many texts as there is room for side by side, and keep their ids."""
     vocabulary, backend = teacher.base.file.vocabulary, backend_of(teacher)
     chars, rng_seed = config.training.written_chars, config.training.rng_seed
-    rows = rows_for(backend, min(SIDE_BY_SIDE, chars))
+    rows = rows_for(backend, min(SIDE_BY_SIDE, max(1, chars // (CONTEXTS * config.model.block_size))))
     engine = Engine(backend, rows)
     texts = [engine.join() for _ in range(rows)]
     for row, text in enumerate(texts):
@@ -102,6 +103,8 @@ def write(teacher: Teacher, place: Path, config: Config, note: Note) -> None:
     except Interrupted as interrupted:
         message = "stopped while the teacher wrote; nothing of that is kept"
         raise Interrupted(interrupted.signal_number, message) from interrupted
+    if len(ids) < 2:
+        raise UserError(f"the teacher wrote {chars:,} characters, and no line came to its end: raise --written_chars.")
     content = io.BytesIO()
     np.save(content, ids.astype(np.min_scalar_type(len(vocabulary))))
     write_bytes(place, content.getvalue())

@@ -17,6 +17,7 @@ from letterwise.config.presets import SIZES, knob_values
 from letterwise.errors import UserError
 from letterwise.ngrams.contexts.fit import FITTED
 from letterwise.ngrams.passage_fit import IN_MEMORY
+from letterwise.training.distill.predictions import kept_bytes
 
 GIB = 2**30
 MIN_COUNTED = 2**20  # characters
@@ -32,19 +33,23 @@ ADAPTABLE = {"batch_size", "gradient_accumulation_steps", "counts_chars"}  # def
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes at a run's peak. `weights` holds gradients, the optimizer's state, the best weights, and a copy to save."""
+    """Bytes at a run's peak. `weights` holds gradients, the optimizer's state, the best weights, and a copy to save;
+    `predicted` is what a teacher says of the text that it writes.
+    """
 
     weights: int
     activations: int
     counts: int
+    predicted: int = 0
 
     @property
     def total(self) -> int:
         """All of it."""
-        return BASE + self.weights + self.activations + self.counts
+        return BASE + self.weights + self.activations + self.counts + self.predicted
 
     def __str__(self) -> str:
         parts = {"weights and optimizer": self.weights, "activations": self.activations, "counts": self.counts}
+        parts["a teacher's predictions"] = self.predicted
         return ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size >= 0.01 * self.total)
 
 
@@ -68,7 +73,8 @@ def needs(config: Config, *, vocab_size: int, chars: int) -> Needs:
     counts = counts_bytes(counted if crossfitted else min(counted, IN_MEMORY), crossfitted=crossfitted)
     if model.has_contexts(vocab_size):
         counts += CONTEXTS * min(counted, FITTED)
-    return Needs(weights + saved + best, batch, counts)
+    predicted = kept_bytes(training.written_chars, vocab_size) if training.teacher_writes else 0
+    return Needs(weights + saved + best, batch, counts, predicted)
 
 
 def counts_bytes(counted: int, *, crossfitted: bool) -> int:

@@ -18,7 +18,8 @@ from letterwise.training.planning.plan import WIDTH_KNOBS
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 SHARE_WITHOUT_COUNTS = 3.0  # of the time, of a member without counts, where the first has 1
-PLANNED = frozenset((*WIDTH_KNOBS, "size", "n_layer", "dropout", "logit_shrinkage", "learning_rate", "matrix_learning_rate"))
+RATES = frozenset(("learning_rate", "matrix_learning_rate"))  # slower for many readings, of which each has its own number
+PLANNED = RATES.union(WIDTH_KNOBS, ("size", "n_layer", "dropout", "logit_shrinkage"))
 MIN_MINUTES, FEWEST = 5.0, 2  # of an ensemble that was not asked for: minutes and members
 WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, FEWEST)  # where one model alone would read the text so often, so many members
 STUDENT_SHARE = 3.0  # of a student that learns what all members predict, where the first has 1
@@ -59,7 +60,7 @@ def members(epochs: float) -> int:
 
 def student(first: Config) -> Role:
     """Of the model that learns what the ensemble predicts."""
-    return Role("a student of them all", {"dropout": 0.0}, STUDENT_SHARE)
+    return Role("a student of them all", {"dropout": 0.0}, STUDENT_SHARE, RATES)
 
 
 def written_chars(first: Config, chars_per_second: float) -> int:

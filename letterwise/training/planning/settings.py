@@ -63,6 +63,8 @@ def plan(flags: dict[str, Any], *, progress: Progress | None = None) -> tuple[Co
         config, stream = open_text(config, None, progress, asked, base.file.vocabulary)
         return fitted(config, asked, stream, progress), finetuning_plan(config, flags, base, stream)
     config, stream = open_text(config, None, progress, asked, teacher.file.vocabulary if teacher else None)
+    if not config.model.n_layer:
+        return fitted(config, asked, stream, progress), Plan({}, ["counting alone, which takes as long as it takes."])
     config, made = planned_beforehand(config, asked, stream)
     if config.training.members:
         made = replace(made, lines=[overview(config, total), *made.lines])
@@ -83,7 +85,8 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
         return flags
     config, stream = open_text(config, None, progress, set(asked))
     _, made = planned_beforehand(config, set(asked), stream)
-    if not (found := members(made.epochs)):
+    found, kept_back = members(made.epochs), stream.keeping_back(tuning_fraction(max(1, stream.bounds[0]))).tuning_part
+    if not found or len(kept_back) < 2:
         return flags
     slow = "" if needed else ", and writes more slowly (--distill: then one model learns from it; --members 0: just one model)"
     progress.note(
@@ -161,7 +164,13 @@ def open_text(
     config, stream = _open_text(config, state, progress, asked, base)
     if config.training.members and config.training.tuning_fraction is None:
         config = config.with_values({"tuning_fraction": tuning_fraction(max(1, stream.bounds[0]))})
-    return config, stream.keeping_back(config.training.tuning_fraction or 0.0)
+    stream = stream.keeping_back(config.training.tuning_fraction or 0.0)
+    if config.training.members and len(stream.tuning_part) < 2:
+        raise UserError(
+            f"{len(stream.tuning_part)} characters at the beginning of the training part are too few to fit the weights of "
+            f"{config.training.members} members on: raise --tuning_fraction, or give more text."
+        )
+    return config, stream
 
 
 def _open_text(

@@ -13,6 +13,7 @@ from typing import Any
 
 from letterwise.checkpoint import load_model, save_model
 from letterwise.config import Config
+from letterwise.config.declaration import LARGEST_SEED
 from letterwise.config.presets import resolve
 from letterwise.distributed.environment import started_by_torchrun
 from letterwise.errors import UserError
@@ -26,8 +27,6 @@ from letterwise.training.several.in_turn import Turn, as_trained, directory_in, 
 from letterwise.training.several.page import write_page
 from letterwise.training.several.pool import pooled
 from letterwise.training.several.result import EnsembleResult, ensemble_result
-
-SEEDS = 2**63  # how many there are
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,8 @@ def completed(flags: dict[str, Any], progress: Progress | None = None) -> dict[s
 def home_of(flags: dict[str, Any], out: str | None, model_path: str | None, *, resume: bool) -> Home:
     """Where its files are."""
     placing = {name: flags[name] for name in PLACING if name in flags} if resume else flags
-    return Home(run_directory(resolve(placing), out, model_path))
+    directory = run_directory(resolve(placing), out, model_path)
+    return Home(directory.with_noted_model() if resume and not model_path else directory)
 
 
 def train_members(
@@ -118,6 +118,9 @@ def train_members(
         home.refuse_if_used(config)
     if model_path:
         home.directory.make()  # before hours of work
+        home.directory.note_model()
+    elif not resume:
+        home.directory.forget_model()
     total = flags.get("minutes") or (recipe.total_minutes(config) if resume else config.training.minutes)
     progress.note(recipe.overview(config, total))
     how: dict[str, Any] = {"resume": resume, "progress": progress}
@@ -149,7 +152,7 @@ def member(number: int, home: Home, config: Config, total: float, told: bool) ->
     def values(first: Config | None) -> dict[str, Any]:
         base = first or config
         role = recipe.role(number, base)
-        found = {**role.values, "rng_seed": (base.training.rng_seed + number - 1) % SEEDS}
+        found = {**role.values, "rng_seed": (base.training.rng_seed + number - 1) % (LARGEST_SEED + 1)}
         if total and (told or not has_state(place)):
             found["minutes"] = recipe.minutes(base, total)[number - 1]
         return found
@@ -166,7 +169,7 @@ def student(home: Home, config: Config, total: float, told: bool, speed: float) 
 
     def values(first: Config | None) -> dict[str, Any]:
         found: dict[str, Any] = {"members": 0, "distill": False, "tuning_fraction": None, **role.values}
-        found["rng_seed"] = (config.training.rng_seed + config.training.members) % SEEDS
+        found["rng_seed"] = (config.training.rng_seed + config.training.members) % (LARGEST_SEED + 1)
         found["teacher"] = taught_by(home.teacher, home.student)
         if not has_state(home.student):
             found["written_chars"] = recipe.written_chars(config, speed)
@@ -174,7 +177,7 @@ def student(home: Home, config: Config, total: float, told: bool, speed: float) 
             found["minutes"] = recipe.minutes(config, total)[-1]
         return found
 
-    return Turn(role.what, home.student, values, role.share)
+    return Turn(role.what, home.student, values, role.share, role.planned - set(state_in(home.member(1)).asked))
 
 
 def taught_by(teacher: Path, place: Path) -> str:

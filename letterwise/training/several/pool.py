@@ -59,8 +59,7 @@ class Pool:
 def pooled(place: Path, runs: Sequence[TrainResult], runtime: RuntimeConfig, note: Note, between: Between) -> Pool:
     """The ensemble of finished members, written to `place`; what is there of the very same members is read again.
 
-    `between` is called now and then, and may raise to give up. Raises `UserError` where the text is gone, or what is kept of it
-    too short to fit anything.
+    `between` is called now and then, and may raise to give up. Raises `UserError` where the text is gone.
     """
     files = load_members([run.model_path for run in runs])
     digests = [checksum({}, file.weights) for file in files]
@@ -114,16 +113,8 @@ def load_members(paths: Sequence[str]) -> list[ModelFile]:
 
 
 def each_logits(models: Sequence[TextModel], stream: TokenStream, between: Between) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The targets (n,) in the tuning part, in windows as validations have them, and each model's logits there (n, V).
-
-    Raises `UserError` where that part is too short.
-    """
+    """The targets (n,) in the tuning part, in windows as validations have them, and each model's logits there (n, V)."""
     ids = stream.tuning_part
-    if len(ids) < 2:
-        raise UserError(
-            f"{stream.tuning:,} characters at the beginning of the training part are too few to fit the members' weights on: "
-            "raise --tuning_fraction, or give more text."
-        )
     every = math.ceil(len(ids) * len(models) * len(stream.vocabulary) / NUMBERS)
     targets, found = np.zeros(0, np.int64), list[np.ndarray]()
     for model in models:

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from letterwise.config.declaration import LARGEST_SEED
 from letterwise.config.presets import resolve
 from letterwise.errors import UserError
 from letterwise.progress import Progress
@@ -18,8 +19,6 @@ from letterwise.training.prepare import PLACING
 from letterwise.training.report.result import TrainResult
 from letterwise.training.run_directory import run_directory
 from letterwise.training.several.in_turn import Turn, directory_in, has_state, in_turn
-
-LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,8 @@ def repeat(
         for place in places.values():  # before the first is trained for hours
             directory_in(place).refuse_if_used()
     turns = [Turn(f"seed {seed}", place, partial(with_seed, seed)) for seed, place in places.items()]
-    replaced = [] if overwrite else None
+    others = [directory_in(place) for place in sorted(set(home.glob("seed-*")) - set(places.values()))]
+    replaced = others if overwrite else None
     runs = in_turn(flags, turns, resume=resume, replaced=replaced, progress=progress, started=started)
     return Repeats(list(places), runs)
 
