@@ -49,7 +49,7 @@ from letterwise.online.mixer import (
 BESIDE = 0.7  # of weights that were learned without models
 MODELS_BESIDE = 0.5  # of the models' first ones
 RARE = 1e-4  # nodes that are reached with less probability keep the model's
-SLOTS, MOST_SLOTS = 2**22, 2**24  # of histories: of a text alone, and after a long one
+SLOTS, MAX_SLOTS = 2**22, 2**24  # of histories: of a text alone, and after a long one
 
 
 class Past(NamedTuple):

@@ -24,7 +24,7 @@ from letterwise.inference.cpu.backend import compiled_backend
 from letterwise.inference.windows import Windows
 from letterwise.online.contexts import shapes_of
 from letterwise.online.logistic import softmax
-from letterwise.online.mixing import MOST_SLOTS, SLOTS, Past, copied, empty_past, learn, predict, study
+from letterwise.online.mixing import MAX_SLOTS, SLOTS, Past, copied, empty_past, learn, predict, study
 from letterwise.online.network import Network
 from letterwise.online.tree import Tree, balanced
 
@@ -54,7 +54,7 @@ def beginning(file: ModelFile, before: np.ndarray | None = None) -> Start:
     common = np.ones(size)
     if file.counts:
         common[file.counts.levels[0].characters] += file.counts.levels[0].counts
-    tree, past = balanced(common), empty_past(shapes_of(file.vocabulary), weights, SLOTS if before is None else MOST_SLOTS)
+    tree, past = balanced(common), empty_past(shapes_of(file.vocabulary), weights, SLOTS if before is None else MAX_SLOTS)
     if before is not None:
         study(tree, past, np.zeros((0, size)), weights, before.astype(np.int64))
     return Start(tree, past)

@@ -56,3 +56,10 @@ def test_resumed_elsewhere_its_file_goes_where_it_was_to_be(
     again = train_members({}, out=str(tmp_path / "again/a"), resume=True)
     assert again.model_path == str(tmp_path / "again/x.pth")
     assert again.student
+
+
+def test_a_student_does_not_replace_its_ensemble(text_file: Path, tmp_path: Path) -> None:
+    place = tmp_path / "o/ensemble.safetensors"
+    flags = ["--members", 2, "--distill", "--max_iters", 1, "--out", tmp_path / "o", "--model_path", place]
+    assert "is the ensemble's own file beside its student" in ask("train", "--input_file", text_file, *flags).sentence
+    assert not (tmp_path / "o").exists()

@@ -28,7 +28,7 @@ from letterwise.training.distill.teacher import taught
 from letterwise.training.finetune.base import Base, recipe, with_base
 from letterwise.training.planning.plan import Plan, context_for, make_plan, measured_flops, passes, times_text
 from letterwise.training.planning.recipe import (
-    FEWEST,
+    MIN_MEMBERS,
     agree,
     may_have_members,
     members,
@@ -76,9 +76,9 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
 
     Raises `UserError` where there is to be a student, and nothing to teach it.
     """
-    if flags.get("distill") and not flags.get("members", FEWEST):
+    if flags.get("distill") and not flags.get("members", MIN_MEMBERS):
         raise UserError("--distill and --members 0: a student needs an ensemble to learn from: leave out one of the two.")
-    needed = {"members": FEWEST} if flags.get("distill") and "members" not in flags else {}
+    needed = {"members": MIN_MEMBERS} if flags.get("distill") and "members" not in flags else {}
     asked, flags = flags, {**flags, **needed}
     config = absolute(resolve(flags))
     if not may_have_members(asked, config):

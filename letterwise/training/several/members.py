@@ -116,6 +116,8 @@ def train_members(
     recipe.agree({} if resume else flags, config)
     if not resume and not overwrite:
         home.refuse_if_used(config)
+    if config.training.distill and home.directory.model_path.resolve() == home.teacher.resolve():
+        raise UserError(f"{str(home.teacher)!r} is the ensemble's own file beside its student: choose another --model_path.")
     if model_path:
         home.directory.make()  # before hours of work
         home.directory.note_model()
@@ -124,8 +126,8 @@ def train_members(
     total = flags.get("minutes") or (recipe.total_minutes(config) if resume else config.training.minutes)
     progress.note(recipe.overview(config, total))
     how: dict[str, Any] = {"resume": resume, "progress": progress}
-    told = "minutes" in flags or not resume
-    turns = [member(number, home, config, total, told) for number in range(1, config.training.members + 1)]
+    minutes_asked = "minutes" in flags or not resume
+    turns = [member(number, home, config, total, minutes_asked) for number in range(1, config.training.members + 1)]
     after = recipe.student(config).share if config.training.distill else 0.0
     replaced = home.replaced(config) if overwrite else None
     runs = in_turn(flags, turns, started=started, after=after, replaced=replaced, **how)
@@ -138,22 +140,22 @@ def train_members(
     learned = None
     if first.training.distill:
         speed = runs[0].chars_seen / max(runs[0].train_seconds, 1e-9)
-        (learned,) = in_turn(flags, [student(home, first, total, told, speed)], first=first, **how)
+        (learned,) = in_turn(flags, [student(home, first, total, minutes_asked, speed)], first=first, **how)
         save_model(home.directory.model_path, load_model(learned.model_path))
     found = ensemble_result(home.directory, home.ensemble(first), runs, pool, learned)
     write_page(home.directory.report, found)
     return found
 
 
-def member(number: int, home: Home, config: Config, total: float, told: bool) -> Turn:
-    """A member's run. Of `total` minutes it has its share; a run that goes on has its own, unless it is `told` them."""
+def member(number: int, home: Home, config: Config, total: float, minutes_asked: bool) -> Turn:
+    """A member's run. Of `total` minutes it has its share; a run that goes on has its own, unless minutes are asked for."""
     place = home.member(number)
 
     def values(first: Config | None) -> dict[str, Any]:
         base = first or config
         role = recipe.role(number, base)
         found = {**role.values, "rng_seed": (base.training.rng_seed + number - 1) % (LARGEST_SEED + 1)}
-        if total and (told or not has_state(place)):
+        if total and (minutes_asked or not has_state(place)):
             found["minutes"] = recipe.minutes(base, total)[number - 1]
         return found
 
@@ -161,7 +163,7 @@ def member(number: int, home: Home, config: Config, total: float, told: bool) ->
     return Turn(f"member {number}, {role.what}", place, values, role.share, role.planned)
 
 
-def student(home: Home, config: Config, total: float, told: bool, speed: float) -> Turn:
+def student(home: Home, config: Config, total: float, minutes_asked: bool, speed: float) -> Turn:
     """The run of a model that learns what the ensemble predicts of what it writes. Its counts are of all text, as it needs no
     weights. `speed` is the first member's, in characters a second.
     """
@@ -173,7 +175,7 @@ def student(home: Home, config: Config, total: float, told: bool, speed: float) 
         found["teacher"] = taught_by(home.teacher, home.student)
         if not has_state(home.student):
             found["written_chars"] = recipe.written_chars(config, speed)
-        if total and (told or not has_state(home.student)):
+        if total and (minutes_asked or not has_state(home.student)):
             found["minutes"] = recipe.minutes(config, total)[-1]
         return found
 
