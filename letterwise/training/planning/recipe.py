@@ -76,8 +76,8 @@ def written_chars(first: Config, chars_per_second: float) -> int:
 
 def tuning_fraction(train_chars: int) -> float:
     """The share of so long a training part that is kept to fit the mixture on, where nothing was asked: enough, and no more."""
-    share = max(TUNING_SHARE, min(MAX_TUNING_SHARE, MIN_TUNING / train_chars))
-    return min(share, MAX_TUNING / train_chars)
+    chars = max(1, train_chars)
+    return min(max(TUNING_SHARE, min(MAX_TUNING_SHARE, MIN_TUNING / chars)), MAX_TUNING / chars)
 
 
 def roles(config: Config) -> list[Role]:

@@ -85,8 +85,8 @@ def with_members(flags: dict[str, Any], progress: Progress) -> dict[str, Any]:
         return flags
     config, stream = open_text(config, None, progress, set(asked))
     _, made = planned_beforehand(config, set(asked), stream)
-    found, kept_back = members(made.epochs), stream.keeping_back(tuning_fraction(max(1, stream.bounds[0]))).tuning_part
-    if not found or len(kept_back) < 2:
+    found, tuning = members(made.epochs), stream.keeping_back(tuning_fraction(stream.bounds[0])).tuning_part
+    if not found or len(tuning) < 2:
         return flags
     slow = "" if needed else ", and writes more slowly (--distill: then one model learns from it; --members 0: just one model)"
     progress.note(
@@ -163,7 +163,7 @@ def open_text(
     """
     config, stream = _open_text(config, state, progress, asked, base)
     if config.training.members and config.training.tuning_fraction is None:
-        config = config.with_values({"tuning_fraction": tuning_fraction(max(1, stream.bounds[0]))})
+        config = config.with_values({"tuning_fraction": tuning_fraction(stream.bounds[0])})
     stream = stream.keeping_back(config.training.tuning_fraction or 0.0)
     if config.training.members and len(stream.tuning_part) < 2:
         raise UserError(
