@@ -97,7 +97,7 @@ def make(study: Study, claim: Claim, progress: Progress) -> None:
         timed = bool(resolve(asked).training.minutes)
     except UserError as error:  # values that do not go together
         return failed(study, claim, error, progress)
-    resumed = RunDirectory(claim.place, claim.place / "model.safetensors").state.exists()
+    resumed = RunDirectory(claim.place, claim.place / "model.safetensors").has_state
     shown = TrialProgress(progress, study, claim, timed=timed)
     how: dict[str, Any] = {"resume": True} if resumed else {"overwrite": True}
     try:

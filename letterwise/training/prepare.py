@@ -86,7 +86,7 @@ def train(
         config = absolute(resolve({name: flags[name] for name in PLACING if name in flags} if resume else values))
         directory, state = run_directory(config, out, model_path), None
         directory = directory if world.first else directory.looked_at()
-        if not resume and restarted() and directory.is_of(launch()):
+        if not resume and restarted() and world.told(directory.is_of(launch())):  # the first may soon change what is there
             resume, flags = True, {}  # what was asked is in the state
         asked = set(flags)
         if there := directory.is_there():

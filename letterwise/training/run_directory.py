@@ -156,6 +156,11 @@ class RunDirectory:
             os.close(handle)
         return False
 
+    @property
+    def has_state(self) -> bool:
+        """Whether a run was saved here, and can go on: a process killed as it saves may leave only the state before."""
+        return self.state.exists() or previous(self.state).exists()
+
     def refuse_if_used(self) -> None:
         """Raises `UserError` when a run or a model is here already."""
         for taken in (self.state, previous(self.state), self.metrics, self.model_path):
@@ -202,7 +207,7 @@ class RunDirectory:
     def is_of(self, launch: str) -> bool:
         """Whether a run was saved here by this launch, and so may go on."""
         try:
-            return bool(launch) and self.state.exists() and self.launch.read_bytes() == launch.encode()
+            return bool(launch) and self.has_state and self.launch.read_bytes() == launch.encode()
         except OSError:
             return False
 

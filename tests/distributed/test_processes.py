@@ -173,10 +173,12 @@ def started(flags: dict[str, object]) -> Iterator[subprocess.Popen[str]]:
 def wait_for(process: subprocess.Popen[str], word: str) -> None:
     """Read what it says until it says this."""
     assert process.stderr is not None
+    said = []
     for line in process.stderr:
         if word in line:
             return
-    pytest.fail(f"it ended without saying {word!r}")
+        said.append(line)
+    pytest.fail(f"it ended without saying {word!r}: {''.join(said)}")
 
 
 def children(pid: int) -> list[int]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from letterwise.checkpoint.container import read_header
 from letterwise.checkpoint.shards import PLACES
+from letterwise.checkpoint.training_state import previous
 from letterwise.config import Config
 from letterwise.data.batches import Windows
 from letterwise.distributed.environment import Place, place, restarted, speaks
@@ -153,5 +154,7 @@ def test_only_the_launch_that_began_a_run_goes_on_with_it(tmp_path: Path) -> Non
     assert directory.is_of("a")
     assert not directory.is_of("b")
     assert not directory.is_of("")
+    directory.state.rename(previous(directory.state))
+    assert directory.is_of("a"), "a process was killed before the new state took the old one's place"
     directory.clear()
     assert not directory.launch.exists()

@@ -20,6 +20,7 @@ from in_process import ask, refused
 from optuna.trial import TrialState
 from steps import Listener
 
+from letterwise.checkpoint.training_state import previous
 from letterwise.config.experiment import read_toml
 from letterwise.config.presets import asked_values
 from letterwise.sweep.search import sweep
@@ -115,13 +116,20 @@ def test_a_killed_trial_is_made_by_who_is_left_and_counts_once(space: Callable[.
     assert len(list((folder / "trials").glob("*/metrics.jsonl"))) == 4
 
 
-def test_an_interrupted_trial_goes_on(space: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("newest", [True, False])
+def test_an_interrupted_trial_goes_on(
+    space: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, newest: bool
+) -> None:
+    """Also where a process was killed before the new state took the old one's place."""
     monkeypatch.setattr("letterwise.training.trainer.PROGRESS_STEPS", 1)
     folder = tmp_path / "o"
     with pytest.raises(Interrupted):
         sweep(space(trials=1), str(folder), progress=Listener(stop_at=3))
     (trial,) = trials_of(space(trials=1), folder)
     assert trial.state == TrialState.RUNNING
+    if not newest:
+        for state in folder.glob("trials/*/state.safetensors"):
+            state.replace(previous(state))
     heard = Listener()
     result = sweep(space(trials=1), str(folder), progress=heard)
     assert result.trials == {"complete": 1}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from letterwise.checkpoint.training_state import TrainingState, load_state, previous
+from letterwise.checkpoint.training_state import TrainingState, load_state
 from letterwise.compiling.clock import clock
 from letterwise.config import Config
 from letterwise.config.presets import knob_values
@@ -123,5 +123,4 @@ def state_in(place: Path) -> TrainingState:
 
 def has_state(place: Path) -> bool:
     """Whether a run was begun there, and can go on."""
-    state = directory_in(place).state
-    return state.exists() or previous(state).exists()
+    return directory_in(place).has_state
