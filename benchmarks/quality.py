@@ -58,6 +58,7 @@ def one_run(path: Path, preset: str, minutes: float, seed: int, out: Path) -> di
         chars=result["chars_seen"],
         params=result["params"],
         context=blocks["context"],
+        members=len(result.get("members", ())),
         advice=result["advice"],
     )
 

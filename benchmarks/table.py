@@ -41,18 +41,28 @@ def table(lines: list[dict[str, Any]]) -> str:
     lines = [line for line in lines if line["benchmark"] == "quality"]
     columns = list(dict.fromkeys(line["text"] for line in lines))
     cells: dict[tuple[float, str], dict[str, list[float]]] = {}
+    members: dict[tuple[float, str], set[int]] = {}
     for line in lines:
         row = (line.get("minutes", 0.0), NAMES.get(line["contender"], line["contender"]))
         found = cells.setdefault(row, {}).setdefault(line["text"], [])
+        members.setdefault(row, set()).add(line.get("members", 0))
         if "minutes" in line or not found:  # what takes no time is the same each time
             found.append(line["val_nats"])
         if "counting_bits" in line:
             cells.setdefault((0.0, "counting alone"), {})[line["text"]] = [round(nats(line["counting_bits"]), 4)]
     out = ["| minutes | | " + " | ".join(columns) + " |", "|---|---" + "|---" * len(columns) + "|"]
-    for (minutes, name), found in sorted(cells.items(), key=lambda item: item[0][0]):
+    for row, found in sorted(cells.items(), key=lambda item: item[0][0]):
+        minutes, name = row
         told = [_mean(found.get(column, [])) for column in columns]
-        out.append(f"| {f'{minutes:g}' if minutes else ''} | {name} | " + " | ".join(told) + " |")
+        first = [f"{minutes:g}" if minutes else "", name + _ensemble(members.get(row, {0}))]
+        out.append("| " + " | ".join(first + told) + " |")
     return "\n".join(out)
+
+
+def _ensemble(members: set[int]) -> str:
+    """How many models they are together; nothing of single ones."""
+    low, high = min(members), max(members)
+    return "" if not high else f", {low} models" if low == high else f", {low} to {high} models"
 
 
 def _mean(figures: list[float]) -> str:

@@ -23,7 +23,7 @@ def test_the_readmes_figures_are_those_of_the_committed_results() -> None:
     assert table.updated(page, table.read(table.RESULTS)) == page, "run `make docs`"
 
 
-def test_a_table_has_means_over_seeds_and_counting_beside_them() -> None:
+def test_a_table_has_means_over_seeds_counting_beside_them_and_ensembles_named() -> None:
     about = dict(benchmark="quality", text="poems")
     lines = [
         dict(about, contender="xz", val_nats=1.75),
@@ -31,11 +31,16 @@ def test_a_table_has_means_over_seeds_and_counting_beside_them() -> None:
         dict(about, contender="fast", minutes=3.0, val_nats=1.40, counting_bits=2.0),
         dict(about, contender="fast", minutes=3.0, val_nats=1.42, counting_bits=2.0),
         dict(about, contender="classic", minutes=1.0, val_nats=2.0),
+        dict(about, contender="fast", minutes=9.0, val_nats=1.3, members=2),
+        dict(about, text="names", contender="fast", minutes=9.0, val_nats=1.1, members=3),
+        dict(about, contender="fast", minutes=30.0, val_nats=1.2, members=3),
         dict(benchmark="decode", contender="fast"),
     ]
     assert table.table(lines).splitlines()[2:] == [
-        "|  | xz -9e | 1.750 |",
-        "|  | counting alone | 1.386 |",
-        "| 1 | `classic` | 2.000 |",
-        "| 3 | `fast` | 1.410 (2 seeds) |",
+        "|  | xz -9e | 1.750 |  |",
+        "|  | counting alone | 1.386 |  |",
+        "| 1 | `classic` | 2.000 |  |",
+        "| 3 | `fast` | 1.410 (2 seeds) |  |",
+        "| 9 | `fast`, 2 to 3 models | 1.300 | 1.100 |",
+        "| 30 | `fast`, 3 models | 1.200 |  |",
     ]

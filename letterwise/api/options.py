@@ -184,11 +184,11 @@ class TrainOptions(TypedDict, total=False):
     written_chars: int
     """with --teacher, learn from so many characters that it writes, and not from the text (default: 0)"""
     members: int
-    """an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)"""
+    """an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or by --minutes)"""
     distill: bool
     """train an ensemble, then one model on what all of it predicts: that writes as fast as any (default: False)"""
     tuning_fraction: float | None
-    """with --members, their weights are fitted on this first share of the training text, which none learns (default: 0.02+)"""
+    """with --members, their weights are fitted on this first share of the training text, which none learns (default: ~0.02)"""
     device: str
     """auto, cpu, cuda, cuda:1, mps (default: auto)"""
     dtype: Literal["auto", "float32", "bfloat16"]

@@ -270,12 +270,12 @@ class TrainingConfig:
         0, "with --teacher, learn from so many characters that it writes, and not from the text", min=0, max=MAX_COUNT
     )
     members: int = knob(
-        0, "an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or as they allow)", min=0, max=64
+        0, "an ensemble of so many models, in OUT/member-N, in --minutes together (default: 0, or by --minutes)", min=0, max=64
     )
     distill: bool = knob(False, "train an ensemble, then one model on what all of it predicts: that writes as fast as any")
     tuning_fraction: float | None = knob(
         None,
-        "with --members, their weights are fitted on this first share of the training text, which none learns (default: 0.02+)",
+        "with --members, their weights are fitted on this first share of the training text, which none learns (default: ~0.02)",
         above=0,
         below=0.5,
     )
