@@ -19,6 +19,13 @@ class UserError(Exception):
     said: bool | None = None
 
 
+class Terminated(BaseException):
+    """A signal asks to end: what is half-written is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.signal_number = number
+
+
 class Diverged(UserError):
     """A model that answers with NaN. There is one sentence for it, whoever asked."""
 

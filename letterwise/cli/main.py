@@ -17,7 +17,7 @@ from letterwise.cli import garbage
 from letterwise.cli.flags import Parser, normalized
 from letterwise.cli.output import discard, logged_to_stderr, to_stderr, words_to_stdout
 from letterwise.distributed.environment import speaks
-from letterwise.errors import UserError, did_you_mean
+from letterwise.errors import Terminated, UserError, did_you_mean
 from letterwise.runtime.waiting import share_processors
 
 COMMANDS = {
@@ -41,13 +41,6 @@ COMMANDS = {
 OPERANDS = {"import": "FILE "}  # what a command takes beside flags
 FLAG = re.compile(r"(?<![\w-])--[a-z]\w*")
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-class Terminated(BaseException):
-    """A signal asks to end: what is half-written is removed on the way out."""
-
-    def __init__(self, number: int) -> None:
-        self.signal_number = number
 
 
 def main(arguments: list[str] | None = None) -> int:

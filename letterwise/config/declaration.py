@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from os import PathLike
 from typing import Any, Literal, assert_never
 
+from letterwise.config.file_names import is_stream
 from letterwise.config.knob import check, knob
 from letterwise.errors import UserError, did_you_mean, quoted
 
@@ -57,6 +58,11 @@ class DataConfig:
                 f"test_fraction={self.test_fraction:g} is cut from the end of the text, and --val_file takes its place: leave "
                 "one out, and name a test file with `letterwise evaluate --input_file`."
             )
+
+    @property
+    def read_once(self) -> bool:
+        """Whether some of the text comes from stdin, a pipe or a device."""
+        return any(map(is_stream, self.input_file + self.val_file))
 
 
 @dataclass(frozen=True)
@@ -294,7 +300,7 @@ class TrainingConfig:
         for name, needed, use in (
             ("freeze", self.init_from, "fine-tuning: name the model to start from with --init_from"),
             ("replay", self.init_from, "fine-tuning: name the model to start from with --init_from"),
-            ("tuning_fraction", self.members, "an ensemble: say of how many models with --members"),
+            ("tuning_fraction", self.members or self.distill, "an ensemble: say of how many models with --members"),
             ("written_chars", self.teacher or self.distill, "distillation: name a --teacher, or give --distill"),
         ):
             if getattr(self, name) and not needed:

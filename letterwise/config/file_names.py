@@ -2,19 +2,31 @@
 
 ~/poems ──expanded──▶ /home/ada/poems         as shells do, also where they do not: --out=~/run, TOML, Python
 s3://bucket/run, https://… ──local──▶ one sentence, and no folder that is called "s3:"
+-, <(zcat poems.gz) ──is_stream──▶ can be read only once
 """
 
 import os
 import re
+import stat
 
 from letterwise.errors import UserError, quoted
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+OPENED = "/dev/fd/"  # names of what a process has open begin so
 
 
 def is_address(name: str) -> bool:
     """Whether a name is one of the network's: `https://…`, `s3://…`."""
     return bool(ADDRESS.match(name))
+
+
+def is_stream(name: str) -> bool:
+    """Whether a name is of stdin ("-"), a pipe or a device, or was that in a process that ended: what can be read only once."""
+    try:
+        kind = os.stat(name).st_mode
+    except (OSError, ValueError):
+        return name == "-" or name.startswith(OPENED)
+    return name == "-" or not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def named(given: str | os.PathLike[str]) -> str:

@@ -56,9 +56,17 @@ class TokenStream:
         return self.ids[: self.tuning]
 
     def keeping_back(self, share: float) -> "TokenStream":
-        """The same text, with a share of its training part, at the beginning, kept back: of lines, whole ones."""
+        """The same text, with a share of its training part, at the beginning, kept back: of lines, whole ones, and all copies
+        of each, which stand side by side (lines.py).
+        """
         chars = round(share * self.bounds[0])
         if chars and self.lines:
-            breaks = np.flatnonzero(self.ids[:chars] == self.line_break)
-            chars = int(breaks[-1]) + 1 if len(breaks) else 0
+            cuts = np.flatnonzero(self.ids[:chars] == self.line_break) + 1
+            while len(cuts) > 1 and self._repeated(cuts[-2], cuts[-1]):
+                cuts = cuts[:-1]
+            chars = int(cuts[-1]) if len(cuts) else 0
         return replace(self, tuning=chars)
+
+    def _repeated(self, start: int, end: int) -> bool:
+        """Whether what stands between these places stands behind them once more."""
+        return np.array_equal(self.ids[start:end], self.ids[end : 2 * end - start])

@@ -99,7 +99,10 @@ def _space(found: dict[str, Any]) -> Space:
     if not vary:
         raise UserError("nothing varies: name a flag in [vary], like learning_rate = { from = 1e-3, to = 3e-2, log = true }.")
     fixed = {name: from_toml(name, value) for name, value in fixed.items()}
-    resolve(fixed)
+    if resolve(fixed).data.read_once:
+        raise UserError(
+            "a sweep reads the text once for each trial, and stdin or a pipe can be read only once: save it to a file first."
+        )
     return Space(trials, seed, objective, fixed, {name: _varied(name, value, fixed) for name, value in vary.items()})
 
 

@@ -128,7 +128,7 @@ def learn(run: Run, saver: Saver, progress: Progress, started: float | None) -> 
     Raises what `Trainer.train` raises, and `UserError` where memory runs out.
     """
     with enough_memory(run.config, saver):
-        if run.teacher and run.config.training.teacher_writes:
+        if run.teacher and run.config.training.teacher_writes and not run.finished():
             saver.save(run)  # who is stopped while the teacher writes goes on from here
             run.teacher = written.with_written(run.teacher, run.directory.written, run.config, run.world, progress.note)
         Trainer(run, saver, progress).train(clock() - run.seconds if started is None else started)

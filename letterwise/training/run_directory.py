@@ -95,10 +95,6 @@ class RunDirectory:
         """Write down where the model file is to be: of an ensemble, no state in the directory itself says so."""
         write_bytes(self.path / MODEL_PATH, self.relative_model_path.encode("utf-8", "surrogateescape"))
 
-    def forget_model(self) -> None:
-        """Of an earlier run, nothing is written down any more."""
-        (self.path / MODEL_PATH).unlink(missing_ok=True)
-
     def with_noted_model(self) -> "RunDirectory":
         """The same, with the model file where that was written down; as it is where nothing was."""
         try:
@@ -186,7 +182,7 @@ class RunDirectory:
 
     def clear(self) -> None:
         """Remove an earlier run's files, and nothing else."""
-        for old in self.files:
+        for old in (*self.files, self.path / MODEL_PATH):
             old.unlink(missing_ok=True)
         remove_unnamed(self.path, ())
 

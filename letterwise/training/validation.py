@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from letterwise.compiling.clock import clock
+from letterwise.data.vocabulary import Vocabulary
 from letterwise.evaluation.evaluate import Score, evaluate
-from letterwise.inference.backend import Draw
+from letterwise.inference.backend import Backend, Draw
 from letterwise.inference.constraints.limits import Limits
 from letterwise.inference.generate import generate
 from letterwise.inference.sampling.sampler import Sampler
@@ -152,16 +153,21 @@ def scored(run: Run, held_out: np.ndarray, **options: Any) -> Score:
 def sample(run: Run, between: Callable[[], None]) -> str:
     """What the model writes now, from nothing."""
     run.model.eval()
-    sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
     model = SharedBackend(run) if run.in_shares else TorchBackend(run.model, run.counts, run.stream.line_break)
-    pieces = []
     try:
-        with one_thread():
-            for _, piece in generate(model, run.stream.vocabulary, "", sampler=sampler, limits=limits):
-                pieces.append(piece)
-                between()
+        return sample_of(model, run.stream.vocabulary, between)
     finally:
         run.model.train()
+
+
+def sample_of(model: Backend, vocabulary: Vocabulary, between: Callable[[], None]) -> str:
+    """What a model writes from nothing, on one thread: two would wait for each other beside other programs."""
+    sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=SAMPLE_CHARS)
+    pieces = []
+    with one_thread():
+        for _, piece in generate(model, vocabulary, "", sampler=sampler, limits=limits):
+            pieces.append(piece)
+            between()
     return "".join(pieces)
 
 

@@ -11,6 +11,8 @@ import pytest
 from command import letterwise
 from in_process import ask
 
+from letterwise.config.file_names import is_stream
+
 
 @contextmanager
 def piped(content: bytes) -> Generator[str]:
@@ -79,3 +81,41 @@ def test_stdout_is_not_written_to_twice(tiny, text_file: Path) -> None:
         ("compare", tiny.run_dir, tiny.run_dir, "--html", "-"),
     ):
         assert "--json both write to stdout" in ask(*asked, "--json").sentence
+
+
+def test_what_can_be_read_only_once_is_known(text_file: Path, tmp_path: Path) -> None:
+    with piped(b"The cat sat.") as pipe:
+        assert is_stream(pipe)
+        assert Path(pipe).read_text() == "The cat sat."
+    assert is_stream(pipe)  # of a process that ended
+    assert is_stream("-")
+    assert is_stream("/dev/zero")
+    assert not any(map(is_stream, (str(text_file), str(tmp_path), str(tmp_path / "none.txt"), "*.txt", "a\0b", "")))
+
+
+def test_a_text_that_is_read_once_is_learned_by_one_model(text_file: Path, tmp_path: Path) -> None:
+    """Minutes that an ensemble would be worth do not read it again; nor does a run that goes on."""
+    small = ("--n_layer", 1, "--n_embd", 16, "--n_head", 2, "--block_size", 16, "--warmup_iters", 1, "--out", tmp_path / "run")
+    with piped(text_file.read_bytes()) as text:
+        planned = ask("plan", "--input_file", text, "--minutes", 30)
+    assert planned.stdout.startswith("plan for 30 minutes"), planned
+    with piped(text_file.read_bytes()) as text:
+        first = ask("train", "--input_file", text, *small, "--max_iters", 2, "--json")
+    assert json.loads(first.stdout)["iters"] == 2, first
+    again = ask("train", "--resume", "--out", tmp_path / "run", "--max_iters", 4, "--json")
+    assert json.loads(again.stdout)["iters"] == 4, again
+
+
+@pytest.mark.parametrize("several", ["--members", "--seeds"])
+@pytest.mark.parametrize("which", ["--input_file", "--val_file"])
+def test_a_text_that_is_read_once_is_not_for_several_models(several: str, which: str, text_file: Path, tmp_path: Path) -> None:
+    others = () if which == "--input_file" else ("--input_file", text_file)
+    with piped(text_file.read_bytes()) as text:
+        answer = ask("train", which, text, *others, several, 2, "--max_iters", 2, "--out", tmp_path / "run")
+    assert "can be read only once: save it to a file first" in answer.sentence
+
+
+def test_a_text_that_is_read_once_is_not_for_a_sweep(text_file: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text('[fixed]\ninput_file = ["-"]\n[vary]\ndropout = [0.0, 0.1]\n')
+    assert "can be read only once: save it to a file first" in ask("sweep", "--space", space).sentence

@@ -20,7 +20,7 @@ from letterwise.online.network import Network
 TEXT = "The yak sat on the quilt. " * 8
 
 
-def test_probabilities_are_that_and_the_future_does_not_change_them(tiny) -> None:
+def test_probabilities_are_that_and_the_same_each_time(tiny) -> None:
     ids = tiny.vocabulary.encode("The cat sat on the mat. The dog sat on the log. " * 2)
     one, two = Online(tiny.file), Online(tiny.file)
     for place, id in enumerate(ids):

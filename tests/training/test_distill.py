@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from faults.test_faults import StopAt
+from in_process import ask
 from tiny_run import FLAGS
 
 import letterwise
@@ -19,7 +20,7 @@ from letterwise.errors import UserError
 from letterwise.loss import cross_entropy, soft_cross_entropy
 from letterwise.ngrams.cross_fit import cross_fit
 from letterwise.training import prepare
-from letterwise.training.distill.teacher import Teacher, teacher_for
+from letterwise.training.distill.teacher import Teacher, is_in, teacher_for
 from letterwise.training.finetune.base import open_base
 from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
@@ -60,25 +61,62 @@ def test_a_teacher_of_its_own_text_has_not_counted_what_it_predicts(counts: str,
     assert not np.allclose(found.numpy(), seen, rtol=1e-3, atol=0)
 
 
-@pytest.mark.parametrize("changed", [{}, {"val_fraction": 0.2}])
-def test_a_run_knows_the_text_that_its_teacher_has_counted(
-    counts: str, text_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any]
-) -> None:
-    """However it is cut. Another text is another, and one that is gone is told of."""
-    teachers: list[Teacher] = []
+@pytest.fixture
+def teachers(monkeypatch: pytest.MonkeyPatch) -> list[Teacher]:
+    """Of the runs to come."""
+    found: list[Teacher] = []
 
     def kept(*asked: Any, **more: Any) -> Teacher:
-        teachers.append(teacher_for(*asked, **more))
-        return teachers[-1]
+        found.append(teacher_for(*asked, **more))
+        return found[-1]
 
     monkeypatch.setattr(prepare, "teacher_for", kept)
+    return found
+
+
+@pytest.mark.parametrize("changed", ["", "val_fraction", "val_file", "with another"])
+def test_a_run_knows_the_text_that_its_teacher_has_counted(
+    counts: str, text_file: Path, tmp_path: Path, teachers: list[Teacher], changed: str
+) -> None:
+    """However it is cut, and put together with another, which is no such text."""
     other = tmp_path / "other.txt"
-    other.write_text(text_file.read_text()[::-1])
+    other.write_text(text_file.read_text()[:600][::-1])
+    more: dict[str, Any] = {"val_fraction": {"val_fraction": 0.2}, "val_file": {"val_file": (str(other),)}}.get(changed, {})
     for name, text in (("same", text_file), ("other", other)):
-        train({**STUDENT, "input_file": (str(text),), "teacher": counts, "max_iters": 1, **changed}, out=str(tmp_path / name))
+        texts = (str(other), str(text)) if changed == "with another" and text is text_file else (str(text),)
+        train({**STUDENT, "input_file": texts, "teacher": counts, "max_iters": 1, **more}, out=str(tmp_path / name))
     same, unknown = teachers
     assert same.crossfitted
     assert not unknown.crossfitted
+
+
+def test_a_teacher_that_knows_what_is_validated_on_is_told_of(counts: str, text_file: Path, tmp_path: Path) -> None:
+    """It has learned nine tenths of the text, of which this run validates on eight."""
+    asked = ("--input_file", text_file, "--teacher", counts, "--max_iters", 1, "--preset", "llama", "--block_size", 16)
+    known = ask("train", *asked, "--val_fraction", 0.8, "--out", tmp_path / "known")
+    assert "the teacher has learned text that this run is validated on" in known.stderr, known
+    fresh = tmp_path / "fresh.txt"
+    fresh.write_text(text_file.read_text()[: 2 * 10**3][::-1])
+    unknown = ask("train", *asked, "--val_file", fresh, "--out", tmp_path / "unknown")
+    assert unknown.code == 0, unknown
+    assert "the teacher has learned" not in unknown.stderr
+
+
+def test_passages_are_found_wherever_they_stand() -> None:
+    text = np.random.default_rng(0).integers(0, 50, 10_000).astype(np.uint8)
+    mixed = np.concatenate((text[7_000:], text[:7_000]))
+    assert is_in(text, mixed, None)
+    assert is_in(text[2_000:3_000], mixed, None)
+    assert not is_in(text, text[:4_000], None)
+    assert is_in(text, text[:6_000], None)
+    assert not is_in(text, text[:0], None)
+    assert not is_in(text[:0], text, None)
+    lines = np.concatenate([[0, *line] for line in np.random.default_rng(1).integers(1, 50, (200, 12))] + [[0]]).astype(
+        np.uint8
+    )
+    others = np.concatenate([*(lines[13 * n : 13 * n + 13] for n in reversed(range(200))), [0]]).astype(np.uint8)
+    assert is_in(lines, others, 0)
+    assert not is_in(lines, others, None)
 
 
 def test_a_student_is_as_its_teacher_where_the_text_says_little(counts: str, text_file: Path, tmp_path: Path) -> None:

@@ -61,6 +61,16 @@ def test_a_text_that_is_read_hundreds_of_times_is_learned_slowly() -> None:
     assert "learning_rate" not in plan(1, 3_000, preset="gpt2").values
 
 
+@pytest.mark.parametrize("flags", [{"preset": "llama", "optimizer": "muon"}, {"min_lr": 1e-3}])
+def test_the_lowest_rate_is_below_the_rate(flags: dict[str, str | float]) -> None:
+    """A text that is read hundreds of times is learned slowly, but not more slowly than was asked for."""
+    config = resolve({"minutes": 1, **flags})
+    training = config.with_values(plan(1, 3_000, **flags).values).training
+    assert training.learning_rate < config.training.learning_rate
+    assert training.min_lr <= training.learning_rate
+    assert training.min_lr == config.training.min_lr or "min_lr" not in flags
+
+
 def test_what_was_asked_for_is_left_alone() -> None:
     assert not {"n_embd", "dropout"} & set(plan(3, 10**6, n_embd=96, n_head=4, dropout=0.3).values)
     assert not {"n_embd", "n_head"} & set(plan(3, 10**6, n_embd=104).values)  # 104 and another number of heads may not fit

@@ -107,7 +107,7 @@ def test_what_minutes_choose_holds_for_all(text_file: Path, tmp_path: Path, monk
         (["--seeds", "1e9"], "--seeds 1000000000 is no number"),
         (["--seeds", "1.5"], "not a whole number"),
         (["--seeds", 2, "--model_path", "x.pth"], "--model_path names a single one"),
-        (["--seeds", 2, "--input_file", "-"], "stdin can be read only once"),
+        (["--seeds", 2, "--input_file", "-"], "can be read only once"),
         (["--seeds", 2, "--rng_seed", 2**63 - 1], "lower --rng_seed"),
         (["--seeds", 2, "--resume"], "no runs to resume"),
         (["--seeds", 2, "--resume", "--overwrite"], "give one of them"),

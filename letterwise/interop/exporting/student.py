@@ -31,8 +31,8 @@ def distilled(file: ModelFile, minutes: float, preset: Literal["gpt2", "llama"],
     Its baselines have, in bits per character, what the teacher reaches, and what such a model reaches in the same minutes
     without it. Raises `UserError` when that text is gone, or another by now.
     """
-    if "-" in (*file.config.data.input_file, *file.config.data.val_file):
-        raise UserError("--distill reads the text of training again, which came from stdin: train the model from a file.")
+    if file.config.data.read_once:
+        raise UserError("--distill reads the text of training again, which came from stdin or a pipe: train from a file.")
     text = own_text(file, progress.note, missing="--distill reads it again.")
     if not np.array_equal(text.part("all"), prepare(file.config.data, base=file.vocabulary, note=progress.note).part("all")):
         raise UserError("the text changed since training, and --distill reads it again: bring the old one back.")

@@ -30,6 +30,9 @@ from letterwise.training.finetune.base import Base, open_base
 from letterwise.training.loading.pieces import LookUp
 from letterwise.training.loading.shared_counts import fitted_once
 
+PASSAGES, PASSAGE = 32, 64  # that say whether a text has been learned, and how many characters each has
+SEARCHED = 2**24  # characters at a time
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -105,7 +108,10 @@ def teacher_for(
         new = sorted(set(stream.vocabulary.characters) - set(file.vocabulary.characters))
         raise UserError(f"the teacher {base.path!r} does not know {quoted(''.join(new[:12]))}: train without these characters.")
     crossfitted = None
-    if file.counts and not writes and world.first_then_others(lambda: has_learned(file, stream, note)):
+    learned = world.first_then_others(lambda: learned_text(file, note))
+    if is_in(stream.part("val"), learned, stream.line_break):
+        note("the teacher has learned text that this run is validated on: figures of new text would be worse.")
+    if file.counts and not writes and is_in(stream.part("train"), learned, stream.line_break):
         *before, _ = texts(file.counts)
         training, order = file.config.training, file.config.model.counts_order
         folds, chars = training.counts_folds, training.counts_chars
@@ -115,13 +121,31 @@ def teacher_for(
     return Teacher(base, text_model(file, device), stream.part("train"), crossfitted)
 
 
-def has_learned(file: ModelFile, stream: TokenStream, note: Note) -> bool:
-    """Whether it is the text of a model's training, however that is called and cut. Where nobody can tell, a note says so."""
+def learned_text(file: ModelFile, note: Note) -> np.ndarray:
+    """The ids (N,) that a model learned; none, where nobody can tell any more, and a note says so."""
     if file.imported:
-        return False
+        return np.zeros(0, np.int64)
     try:
-        own = own_text(file, note, missing="its counts are taken for those of another text.")
+        return own_text(file, note, missing="it is taken for one that has not seen this run's text.").part("train")
     except UserError as error:
         note(f"the teacher: {error}")
-        return False
-    return np.array_equal(own.part("all"), stream.part("all"))
+        return np.zeros(0, np.int64)
+
+
+def is_in(ids: np.ndarray, text: np.ndarray, line_break: int | None) -> bool:
+    """Whether most of some passages, all over `ids` (n,), stand in `text` (N,), however that is called, cut, and put together
+    with others. Of lines, passages are whole ones.
+    """
+    starts = np.linspace(0, max(0, len(ids) - PASSAGE), PASSAGES).astype(np.int64)
+    ends = np.minimum(starts + PASSAGE, len(ids))
+    if line_break is not None and len(breaks := np.flatnonzero(ids == line_break)) > 1:
+        which = np.linspace(0, len(breaks) - 2, PASSAGES).astype(np.int64)
+        starts, ends = breaks[which], breaks[which + 1] + 1
+    left = [ids[start:end].tobytes() for start, end in zip(starts, ends, strict=True) if end > start]
+    most, longest = len(left) / 2, int((ends - starts).max())
+    for start in range(0, len(text), SEARCHED):
+        searched = text[start : start + SEARCHED + longest].astype(ids.dtype).tobytes()
+        left = [passage for passage in left if passage not in searched]
+        if len(left) < most:
+            return True
+    return False

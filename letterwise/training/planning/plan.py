@@ -107,7 +107,9 @@ def choose(config: Config, asked: Set[str], *, chars: int, vocab_size: int, flop
         values["logit_shrinkage"] = shrinkage(epochs, beside_counts=config.model.counts_order > 0)
     if config.training.optimizer == "muon" and epochs > MAX_EPOCHS:
         slower = max(MIN_RATE, MAX_EPOCHS / epochs)
-        values["learning_rate"] = config.training.learning_rate * slower
+        values["min_lr"] = config.training.min_lr * slower
+        floor = config.training.min_lr if "min_lr" in settled else 0.0
+        values["learning_rate"] = max(floor, config.training.learning_rate * slower)
         values["matrix_learning_rate"] = config.training.matrix_learning_rate * slower
     values["counts_chars"] = min(config.training.counts_chars, chars_counted_in(COUNTING_SHARE * seconds))
     values = {name: value for name, value in values.items() if name not in settled}

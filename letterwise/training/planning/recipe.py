@@ -13,13 +13,14 @@ from typing import Any
 
 from letterwise.config import Config
 from letterwise.errors import UserError
+from letterwise.training.planning.memory import ADAPTABLE
 from letterwise.training.planning.plan import WIDTH_KNOBS
 
 TUNING_SHARE, MIN_TUNING, MAX_TUNING, MAX_TUNING_SHARE = 0.02, 2_000, 2**17, 0.2  # of the training part, and in characters
 MIXING_SHARE = 0.04  # of the minutes: fitting the mixture, and validating it
 SHARE_WITHOUT_COUNTS = 3.0  # of the time, of a member without counts, where the first has 1
-RATES = frozenset(("learning_rate", "matrix_learning_rate"))  # slower for many readings, of which each has its own number
-PLANNED = RATES.union(WIDTH_KNOBS, ("size", "n_layer", "dropout", "logit_shrinkage"))
+RATES = frozenset(("learning_rate", "matrix_learning_rate", "min_lr"))  # slower for many readings
+PLANNED = RATES.union(WIDTH_KNOBS, ("size", "n_layer", "dropout", "logit_shrinkage"), ADAPTABLE)
 MIN_MINUTES, MIN_MEMBERS = 5.0, 2  # of an ensemble that was not asked for: minutes and members
 WORTHWHILE = (24.0, 4), (12.0, 3), (3.0, MIN_MEMBERS)  # where one model would read the text so often, so many members
 STUDENT_SHARE = 3.0  # of a student that learns what all members predict, where the first has 1
@@ -49,7 +50,7 @@ def role(number: int, first: Config) -> Role:
 def may_have_members(asked: dict[str, Any], config: Config) -> bool:
     """Whether it is left to the plan how many models a run trains, and there may be more than one."""
     model, training = config.model, config.training
-    alone = "members" in asked or training.init_from or training.teacher or "-" in config.data.input_file + config.data.val_file
+    alone = "members" in asked or training.init_from or training.teacher or config.data.read_once
     return not alone and training.minutes >= MIN_MINUTES and model.counts_order > 0 and model.n_layer > 0
 
 
@@ -121,7 +122,7 @@ def agree(asked: dict[str, Any], config: Config) -> None:
             )
     if not training.max_iters and not training.minutes:
         raise UserError(f"{members} of which nothing is learned would be one model that often: give --max_iters or --minutes.")
-    if "-" in config.data.input_file + config.data.val_file:
+    if config.data.read_once:
         raise UserError(
-            f"{members} reads the text once for each model, and stdin can be read only once: save it to a file first."
+            f"{members} reads the text once for each model, and stdin or a pipe can be read only once: save it to a file first."
         )

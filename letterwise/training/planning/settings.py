@@ -158,8 +158,8 @@ def open_text(
 ) -> tuple[Config, TokenStream]:
     """The run's text, and the configuration, which keeps no validation part of a text too short to have one.
 
-    Its vocabulary holds that of a `base` model. A resumed run must find the text it began with (what came from stdin is kept by
-    the cache). Of a member of an ensemble, the beginning of the training part is kept back.
+    Its vocabulary holds that of a `base` model. A resumed run must find the text it began with (what came from stdin or a pipe
+    is kept by the cache). Of a member of an ensemble, the beginning of the training part is kept back.
     """
     config, stream = _open_text(config, state, progress, asked, base)
     if config.training.members and config.training.tuning_fraction is None:
@@ -177,7 +177,7 @@ def _open_text(
     config: Config, state: TrainingState | None, progress: Progress, asked: set[str], base: Vocabulary | None
 ) -> tuple[Config, TokenStream]:
     """The same, with nothing kept back."""
-    if state and config.data.input_file == ("-",) and (cached := reopen(state.fingerprint)):
+    if state and config.data.read_once and (cached := reopen(state.fingerprint)):
         return config, cached
     stream = prepare(config.data, base=base, note=progress.note)
     if state and stream.fingerprint != state.fingerprint:
@@ -190,7 +190,7 @@ def _open_text(
     needed = 1 + (config.model.block_size if "block_size" in asked else 1)
     chars = {"train_chars": len(stream.part("train")), "chars": len(stream.part("all"))}
     share = validation_share(asked, **chars, needed=needed)
-    if share is None or config.data.input_file == ("-",):  # stdin cannot be read twice
+    if share is None or config.data.read_once:
         require_window(stream.part("train"), needed - 1)
         return config, stream
     note_adapted(progress, "this text", {"val_fraction": share})

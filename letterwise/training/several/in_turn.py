@@ -6,6 +6,7 @@ Who is stopped goes on with the same turns: finished runs are only read again.
 """
 
 import math
+import signal
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,9 @@ from letterwise.checkpoint.training_state import TrainingState, load_state
 from letterwise.compiling.clock import clock
 from letterwise.config import Config
 from letterwise.config.presets import knob_values
+from letterwise.errors import Terminated
 from letterwise.progress import Progress
+from letterwise.training.interruption import Interrupted
 from letterwise.training.prepare import train
 from letterwise.training.report.result import TrainResult
 from letterwise.training.run_directory import RunDirectory
@@ -89,7 +92,13 @@ def in_turn(
         asked = as_flags(first, turn.planned - named) if first and not begun else flags
         how: dict[str, Any] = {"resume": begun, "overwrite": replaced is not None, "started": started}
         shown = OneOfSeveral(progress, later, others)
-        found[turn.place] = train({**asked, **values}, out=str(turn.place), progress=shown, **how)
+        try:
+            found[turn.place] = train({**asked, **values}, out=str(turn.place), progress=shown, **how)
+        except (KeyboardInterrupt, Terminated) as stop:  # before the run itself listens
+            if not found and not begun:
+                raise
+            number = stop.signal_number if isinstance(stop, Terminated) else signal.SIGINT
+            raise Interrupted(number, f"stopped before {turn.name} went on; all that was trained is saved") from stop
         started = None  # only the first run's clock began with the process
         if not first:
             state = state_in(turn.place)
@@ -109,6 +118,13 @@ def as_trained(state: TrainingState, result: TrainResult) -> Config:
     if config.training.minutes and not config.training.eval_chars and state.every:
         config = config.with_values({"eval_chars": math.ceil((result.val_chars + 1) / state.every)})
     return config
+
+
+def numbered(home: Path, name: str) -> dict[int, Path]:
+    """The folders NAME-1, NAME-2, … in `home`, by number."""
+    places = [place for place in sorted(home.glob(f"{name}-*")) if place.is_dir()]
+    numbers = [place.name.removeprefix(f"{name}-") for place in places]
+    return {int(n): place for n, place in zip(numbers, places, strict=True) if n.isascii() and n.isdigit() and str(int(n)) == n}
 
 
 def directory_in(place: Path) -> RunDirectory:

@@ -23,7 +23,7 @@ from letterwise.training.planning import recipe
 from letterwise.training.planning.settings import with_members
 from letterwise.training.prepare import PLACING
 from letterwise.training.run_directory import RunDirectory, run_directory
-from letterwise.training.several.in_turn import Turn, as_trained, directory_in, has_state, in_turn, state_in
+from letterwise.training.several.in_turn import Turn, as_trained, directory_in, has_state, in_turn, numbered, state_in
 from letterwise.training.several.page import write_page
 from letterwise.training.several.pool import pooled
 from letterwise.training.several.result import EnsembleResult, ensemble_result
@@ -66,7 +66,7 @@ class Home:
 
     def replaced(self, config: Config) -> list[RunDirectory]:
         """What an earlier run may have left beside the directories of this one's members."""
-        others = set(self.directory.path.glob("member-*")) - set(self.places(config)) | {self.student}
+        others = set(numbered(self.directory.path, "member").values()) - set(self.places(config)) | {self.student}
         directories = [directory_in(place) for place in sorted(others)]
         return [*directories, RunDirectory(self.directory.path, self.teacher), self.directory]
 
@@ -76,7 +76,7 @@ def is_ensemble(flags: dict[str, Any], out: str | None = None, model_path: str |
     if not resume or flags.get("members"):
         return bool(flags.get("members"))
     home = home_of(flags, out, model_path, resume=True)
-    return has_state(home.member(1)) and not has_state(home.directory.path)
+    return has_state(home.member(1)) and not home.directory.has_state
 
 
 def completed(flags: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
@@ -87,10 +87,25 @@ def completed(flags: dict[str, Any], progress: Progress | None = None) -> dict[s
 
 
 def home_of(flags: dict[str, Any], out: str | None, model_path: str | None, *, resume: bool) -> Home:
-    """Where its files are."""
+    """Where its files are. Raises `UserError` for a place that cannot be one."""
     placing = {name: flags[name] for name in PLACING if name in flags} if resume else flags
     directory = run_directory(resolve(placing), out, model_path)
-    return Home(directory.with_noted_model() if resume and not model_path else directory)
+    directory.is_there()  # which objects to a name that is too long
+    return Home(directory)
+
+
+class Begun(Progress):
+    """Shows what `shown` does. Once a run has begun, the `directory` says where the ensemble's model file is to be."""
+
+    def __init__(self, shown: Progress, directory: RunDirectory) -> None:
+        self.shown, self.directory = shown, directory
+        self.note, self.step, self.held_out, self.stop = shown.note, shown.step, shown.held_out, shown.stop
+
+    def start(self, max_iters: int | None) -> None:
+        """Training begins: what was asked for is possible."""
+        self.directory.make()
+        self.directory.note_model()
+        self.shown.start(max_iters)
 
 
 def train_members(
@@ -112,20 +127,17 @@ def train_members(
         raise UserError("--members trains one model after another, each in a single process: start it without torchrun.")
     if resume and not has_state(home.member(1)):
         raise UserError(f"there is no ensemble to resume in {str(home.directory.path)!r}: leave --resume out to start one.")
+    if resume and not model_path:
+        home = Home(home.directory.with_noted_model())
     config = state_in(home.member(1)).config if resume else resolve(flags)
     recipe.agree({} if resume else flags, config)
     if not resume and not overwrite:
         home.refuse_if_used(config)
     if config.training.distill and home.directory.model_path.resolve() == home.teacher.resolve():
         raise UserError(f"{str(home.teacher)!r} is the ensemble's own file beside its student: choose another --model_path.")
-    if model_path:
-        home.directory.make()  # before hours of work
-        home.directory.note_model()
-    elif not resume:
-        home.directory.forget_model()
     total = flags.get("minutes") or (recipe.total_minutes(config) if resume else config.training.minutes)
     progress.note(recipe.overview(config, total))
-    how: dict[str, Any] = {"resume": resume, "progress": progress}
+    how: dict[str, Any] = {"resume": resume, "progress": Begun(progress, home.directory) if model_path else progress}
     minutes_asked = "minutes" in flags or not resume
     turns = [member(number, home, config, total, minutes_asked) for number in range(1, config.training.members + 1)]
     after = recipe.student(config).share if config.training.distill else 0.0

@@ -24,16 +24,12 @@ from letterwise.data.token_stream import TokenStream
 from letterwise.errors import UserError
 from letterwise.evaluation.evaluate import evaluate
 from letterwise.evaluation.passes import passes
-from letterwise.inference.constraints.limits import Limits
-from letterwise.inference.generate import generate
-from letterwise.inference.sampling.sampler import Sampler
 from letterwise.inference.torch_backend import torch_backend
 from letterwise.progress import Note
 from letterwise.runtime.device import find_device
-from letterwise.runtime.process import one_thread
-from letterwise.training import validation
 from letterwise.training.report.result import TrainResult
 from letterwise.training.several.mixture import fit_weights
+from letterwise.training.validation import sample_of
 
 NUMBERS = 2**25  # logits that are held at once: of a longer text, every n-th window is looked at
 RECORD = "mixture"  # of how it was made, in the file's record of its text
@@ -144,11 +140,4 @@ def validated(model: TextModel, stream: TokenStream, every: int, between: Betwee
 
 def sample(model: TextModel, between: Between) -> str:
     """What the ensemble writes, from nothing."""
-    backend = torch_backend(model.transformer, model.counts, model.line_break)
-    sampler, limits = Sampler(temperature=0.8), Limits(num_tokens=validation.SAMPLE_CHARS)
-    pieces = []
-    with one_thread():
-        for _, piece in generate(backend, model.vocabulary, "", sampler=sampler, limits=limits):
-            between()
-            pieces.append(piece)
-    return "".join(pieces)
+    return sample_of(torch_backend(model.transformer, model.counts, model.line_break), model.vocabulary, between)

@@ -18,7 +18,7 @@ from letterwise.progress import Progress
 from letterwise.training.prepare import PLACING
 from letterwise.training.report.result import TrainResult
 from letterwise.training.run_directory import run_directory
-from letterwise.training.several.in_turn import Turn, directory_in, has_state, in_turn
+from letterwise.training.several.in_turn import Turn, directory_in, has_state, in_turn, numbered
 
 
 @dataclass(frozen=True)
@@ -66,20 +66,24 @@ def repeat(
     """
     progress = progress or Progress()
     config = resolve({name: flags[name] for name in PLACING if name in flags} if resume else flags)
-    home = run_directory(config, out, None).path
+    directory = run_directory(config, out, None)
+    directory.is_there()  # which objects to a name that is too long
+    home = directory.path
     first = first_seed(flags, home if resume else None)
     places = {seed: home / f"seed-{seed}" for seed in range(first, first + seeds)}
     if first + seeds - 1 > LARGEST_SEED:
         raise UserError(f"--seeds {seeds} from rng_seed={first} goes beyond {LARGEST_SEED}: lower --rng_seed.")
-    if "-" in config.data.input_file + config.data.val_file:
-        raise UserError("--seeds reads the text once for each run, and stdin can be read only once: save it to a file first.")
+    if config.data.read_once:
+        raise UserError(
+            "--seeds reads the text once for each run, and stdin or a pipe can be read only once: save it to a file first."
+        )
     if resume and not any(map(has_state, places.values())):
         raise UserError(f"there are no runs to resume in {str(home)!r}, like seed-{first}: leave --resume out to start them.")
     if not resume and not overwrite:
         for place in places.values():  # before the first is trained for hours
             directory_in(place).refuse_if_used()
     turns = [Turn(f"seed {seed}", place, partial(with_seed, seed)) for seed, place in places.items()]
-    others = [directory_in(place) for place in sorted(set(home.glob("seed-*")) - set(places.values()))]
+    others = [directory_in(place) for seed, place in numbered(home, "seed").items() if seed not in places]
     replaced = others if overwrite else None
     runs = in_turn(flags, turns, resume=resume, replaced=replaced, progress=progress, started=started)
     return Repeats(list(places), runs)
@@ -92,8 +96,7 @@ def with_seed(seed: int, first: object) -> dict[str, Any]:
 
 def first_seed(flags: dict[str, Any], resumed: Path | None) -> int:
     """`rng_seed` where it was asked for, else the lowest seed of the resumed runs, else the default."""
-    if resumed and "rng_seed" not in flags:
-        names = [place.name.removeprefix("seed-") for place in resumed.glob("seed-*") if has_state(place)]
-        if there := [int(name) for name in names if name.isascii() and name.isdigit()]:
-            return min(there)
+    there = [seed for seed, place in numbered(resumed, "seed").items() if has_state(place)] if resumed else []
+    if there and "rng_seed" not in flags:
+        return min(there)
     return resolve({name: flags[name] for name in ("rng_seed",) if name in flags}).training.rng_seed
