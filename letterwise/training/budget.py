@@ -9,7 +9,7 @@ from letterwise.config import TrainingConfig
 
 TIMED_VALIDATIONS = 8  # a run measured in minutes validates this often at most, the last time at its end
 CLOSING_S = 1.0  # of a run's minutes: what the process needs before its clock begins, and to end after the last validation
-VALIDATING_SHARE = 0.03  # of a run's time, at most: where validating takes long, it is done less often
+VALIDATING_SHARE = 0.05  # of a run's time, at most: where validating takes long, it is done less often
 POINTS = 36  # of its curve: between its validations, such a run validates on a subset
 SUBSET_SHARE = 0.03  # of a run's time, at most, for all of these
 
