@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,18 @@ def narrow(tiny, tmp_path: Path):
 LONG = {"prompt": "The ", "max_tokens": 10_000, "frequency_penalty": 0.1, "stream": True}
 
 
+async def until(server: Running, name: str, value: int, tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Wait until a metric has reached a value. Fails where all requests have ended before that: then it never will."""
+    while server.metric(name) < value:
+        assert not all(task.done() for task in tasks), f"{name} was never seen at {value}"
+        await asyncio.sleep(0.005)
+
+
 def test_a_full_queue_says_when_to_try_again(narrow: Running) -> None:
     async def ask() -> list[httpx.Response]:
         async with httpx.AsyncClient(timeout=120) as client:
             held = [asyncio.ensure_future(streamed(client, narrow.url, LONG)) for _ in range(4)]
-            while narrow.metric("letterwise_queue") < 2:
-                await asyncio.sleep(0.02)
+            await until(narrow, "letterwise_queue", 2, held)
             refused = [await client.post(f"{narrow.url}/v1/completions", json={"max_tokens": 5}) for _ in range(3)]
             for task in held:
                 task.cancel()
@@ -125,15 +132,14 @@ def test_a_full_queue_says_when_to_try_again(narrow: Running) -> None:
 def test_a_signal_lets_finish_what_runs(narrow: Running) -> None:
     async def ask() -> tuple[str, dict[str, Any]]:
         async with httpx.AsyncClient(timeout=120) as client:
-            asked = {"prompt": "The ", "max_tokens": 700, "frequency_penalty": 0.1, "seed": 1}
+            asked = {"prompt": "The ", "max_tokens": 5_000, "frequency_penalty": 0.1, "seed": 1}
             task = asyncio.ensure_future(streamed(client, narrow.url, asked))
-            while narrow.metric("letterwise_active") < 1:
-                await asyncio.sleep(0.005)
+            await until(narrow, "letterwise_active", 1, [task])
             narrow.process.send_signal(signal.SIGTERM)
             return await task
 
     text, last = asyncio.run(ask())
-    assert (len(text), last["choices"][0]["finish_reason"]) == (700, "length")
+    assert (len(text), last["choices"][0]["finish_reason"]) == (5_000, "length")
     assert narrow.process.wait(120) == 0
 
 
@@ -142,8 +148,7 @@ def test_what_does_not_finish_is_told(narrow: Running) -> None:
         async with httpx.AsyncClient(timeout=120) as client:
             asked = {**LONG, "max_tokens": 10_000, "must_contain": ["The cat sat on the mat. The dog"], "regex": None}
             tasks = [asyncio.ensure_future(streamed(client, narrow.url, asked)) for _ in range(4)]
-            while narrow.metric("letterwise_queue") < 2:
-                await asyncio.sleep(0.01)
+            await until(narrow, "letterwise_queue", 2, tasks)
             narrow.process.send_signal(signal.SIGINT)
             return await asyncio.gather(*tasks, return_exceptions=True)
 
