@@ -148,3 +148,13 @@ def test_lines_make_another_fingerprint_and_are_kept(tmp_path: Path, cache: Path
     assert one.fingerprint != two.fingerprint == again.fingerprint
     assert (again.line_break, again.bounds, again.ids.tolist()) == (0, two.bounds, two.ids.tolist())
     assert sorted(path.name for path in (cache / "streams" / two.fingerprint).iterdir()) == ["ids.bin", "meta.json"]
+
+
+def test_copies_of_a_line_are_all_kept_back_or_none(tmp_path: Path) -> None:
+    stream = dealt(tmp_path / "lines.txt", "".join(f"line {n % 10}\n" for n in range(1_000)))
+    for share in (0.05, 0.15, 0.3, 0.5):
+        kept = stream.keeping_back(share)
+        mine, others = set(plain(kept.vocabulary.decode(kept.tuning_part))), set(lines_of(kept, "train"))
+        assert not mine & others
+        assert mine | others == set(lines_of(stream, "train"))
+    assert len(mine) >= 3

@@ -112,24 +112,6 @@ def test_how_much_is_kept_back_may_be_asked_for_with_a_student(text_file: Path) 
     assert "is for an ensemble" in ask("train", "--input_file", text_file, "--tuning_fraction", 0.05).sentence
 
 
-def test_copies_of_a_line_are_on_one_side(tmp_path: Path) -> None:
-    from letterwise.config import DataConfig
-    from letterwise.data.prepare import prepare as read
-
-    path = tmp_path / "lines.txt"
-    path.write_text("".join(f"line {n % 10}\n" for n in range(1_000)))
-    stream = read(DataConfig(input_file=(str(path),), lines=True), note=print)
-    decoded = {part: stream.vocabulary.decode(ids) for part, ids in (("all", stream.part("train")),)}["all"]
-    lines = decoded.split("\n")[1:-1]
-    for share in (0.05, 0.15, 0.3, 0.5):
-        kept = stream.keeping_back(share)
-        mine = set(stream.vocabulary.decode(kept.tuning_part).split("\n")) - {""}
-        others = set(stream.vocabulary.decode(kept.part("train")).split("\n")) - {""}
-        assert not mine & others
-        assert mine | others == set(lines)
-    assert len(mine) >= 3
-
-
 def test_a_wrong_place_from_python_is_a_user_error(text_file: Path, tmp_path: Path) -> None:
     (tmp_path / "file.txt").write_text("a file")
     with pytest.raises(UserError, match=r"file\.txt"):

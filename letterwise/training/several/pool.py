@@ -73,7 +73,11 @@ def pooled(place: Path, runs: Sequence[TrainResult], runtime: RuntimeConfig, not
     whole = text_model(ensemble, device)
     row = validated(whole, stream, first.data["every"], between)
     row |= {"step": sum(run.iters for run in runs), "chars": sum(run.chars_seen for run in runs)}
-    row |= {"seconds": round(sum(run.train_seconds for run in runs), 3), "sample": sample(whole, between)}
+    backend = torch_backend(whole.transformer, whole.counts, whole.line_break)
+    row |= {
+        "seconds": round(sum(run.train_seconds for run in runs), 3),
+        "sample": sample_of(backend, whole.vocabulary, between),
+    }
     ensemble = replace(ensemble, data=ensemble.data | {RECORD: record}, history=[row])
     save_model(place, ensemble)
     return pool_of(ensemble)
@@ -136,8 +140,3 @@ def validated(model: TextModel, stream: TokenStream, every: int, between: Betwee
         "chars_per_second": 0,
         "best": True,
     }
-
-
-def sample(model: TextModel, between: Between) -> str:
-    """What the ensemble writes, from nothing."""
-    return sample_of(torch_backend(model.transformer, model.counts, model.line_break), model.vocabulary, between)
