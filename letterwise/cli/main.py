@@ -40,6 +40,7 @@ COMMANDS = {
 
 OPERANDS = {"import": "FILE "}  # what a command takes beside flags
 FLAG = re.compile(r"(?<![\w-])--[a-z]\w*")
+AGAIN_S = 0.01  # until a signal is sent once more that was raised where Python ignores it
 ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -81,20 +82,35 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def ending_in_order() -> Generator[None]:
-    """Lets SIGTERM and SIGHUP end the process as Ctrl-C does, step by step; a second one ends it at once."""
+    """Lets SIGTERM and SIGHUP end the process as Ctrl-C does, step by step; a second one ends it at once.
+
+    In some places Python ignores what is raised, as in the callback of a weak reference: then the signal comes once more.
+    """
     before: dict[int, Any] = {}
 
     def end(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         raise Terminated(number)
 
+    def ignored(what: Any) -> None:
+        if isinstance(what.exc_value, Terminated):
+            number = what.exc_value.signal_number
+            signal.signal(number, end)
+            again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+        else:
+            reported(what)
+
     if threading.current_thread() is threading.main_thread():  # Python delivers signals nowhere else
         for number in ENDING:
             if signal.getsignal(number) == signal.SIG_DFL:
                 before[number] = signal.signal(number, end)
+    reported, sys.unraisablehook = sys.unraisablehook, ignored
     try:
         yield
     finally:
+        sys.unraisablehook = reported
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,8 @@ from command import ENVIRONMENT, ROOT, letterwise, running
 from made_models import made
 
 from letterwise.cli import main, output
-from letterwise.cli.main import COMMANDS
-from letterwise.errors import UserError
+from letterwise.cli.main import COMMANDS, ending_in_order
+from letterwise.errors import Terminated, UserError
 from letterwise.training.planning import plan
 
 WAYS = ("closed", "full", "ascii", "broken pipe", "notebook", "raw", "latin-1")
@@ -211,6 +212,31 @@ def test_sigterm_leaves_nothing_half_written(tiny, tmp_path: Path) -> None:
         assert process.wait() == 128 + signal.SIGTERM
         assert b"Traceback" not in process.stderr.read()
     assert [path.name for path in tmp_path.iterdir()] == ["big"]
+
+
+def test_a_signal_is_heard_where_python_ignores_what_is_raised() -> None:
+    class Thing:
+        pass
+
+    def gone(reference: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    thing: Thing | None = Thing()
+    ignored = sys.unraisablehook
+    reference = weakref.ref(thing, gone)
+
+    @ending_in_order()
+    def work() -> None:
+        nonlocal thing
+        thing = None
+        assert reference() is None
+        time.sleep(30)
+
+    with pytest.raises(Terminated) as ended:
+        work()
+    assert ended.value.signal_number == signal.SIGTERM
+    assert sys.unraisablehook is ignored
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def on_a_terminal(words: list[object], stdin: bytes = b"", **environment: str) -> str:
